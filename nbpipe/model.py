@@ -1,0 +1,212 @@
+"""The words that every room shares: task, failure, result, run.
+
+Frozen values only. Nothing here imports from nbpipe, reads a file or a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+
+class Outcome(StrEnum):
+    """What became of a task."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    FLAKY = "flaky"
+    """Failed, then passed on a retry."""
+    SKIPPED = "skipped"
+    """Chosen, and then not executed (to its end); always with a reason."""
+
+
+class Category(StrEnum):
+    """Why a notebook failed; a fixed vocabulary, part of the outside contract."""
+
+    EXCEPTION = "exception"
+    MISSING_PACKAGE = "missing-package"
+    MISSING_FILE = "missing-file"
+    NETWORK = "network"
+    ASKS_FOR_INPUT = "asks-for-input"
+    TIMEOUT = "timeout"
+    KERNEL_DIED = "kernel-died"
+    OUT_OF_MEMORY = "out-of-memory"
+    KERNEL_MISSING = "kernel-missing"
+    INVALID_NOTEBOOK = "invalid-notebook"
+    OUTPUT_LIMIT = "output-limit"
+    OUTPUT_DIFFERS = "output-differs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One reason why a notebook did not pass."""
+
+    category: Category
+    name: str
+    """The exception's name as its language gives it, without decoration; may be empty."""
+    message: str
+    """One or more lines, plain text."""
+    traceback: str = ""
+    """Plain text, no ANSI codes."""
+    signature: str = ""
+    """The same root cause has the same signature, in every notebook, run and machine."""
+    cell: int | None = None
+    """0-based index into the source notebook's cells; None where it is not one of them."""
+    cell_id: str | None = None
+    source: str = ""
+    """The failing cell's source."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How long and how loud a notebook may be."""
+
+    cell_seconds: float | None = 600.0
+    """For one cell; None: for ever."""
+    notebook_seconds: float | None = None
+    """For the whole notebook, the kernel's start included; None: for ever."""
+    startup_seconds: float = 180.0
+    """For the kernel to answer for the first time."""
+    grace_seconds: float = 10.0
+    """Between the interrupt and the kill."""
+    output_bytes: int = 100_000_000
+    """All outputs of the notebook together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prerun:
+    """Code that runs first in every notebook of its language."""
+
+    name: str
+    """The file it comes from, for people."""
+    language: str
+    """A kernel's language, lower case: python, r, bash, julia."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One notebook to execute, and everything that decides how."""
+
+    path: str
+    """Relative to the collection's root, with `/`; absolute where it lies outside."""
+    file: Path
+    """Absolute path of the source, which is never written."""
+    why: str
+    """Why it was chosen: the pattern, folder or file that matched."""
+    kernel: str
+    """The kernelspec to start; where `failure` or `skip` says it is missing, the one wanted."""
+    language: str = ""
+    """The kernel's language, lower case; empty where unknown."""
+    kernel_why: str = ""
+    """How the kernel was chosen, where it is not simply the one the notebook names."""
+    limits: Limits = field(default_factory=Limits)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    prerun: tuple[Prerun, ...] = ()
+    all_errors: bool = False
+    """Go on after a failing cell and report every error (`--all-errors`)."""
+    allow_errors: bool = False
+    """Errors are expected in every cell: the notebook's own metadata says so."""
+    retries: int = 0
+    skip: str | None = None
+    """Why it will not be executed at all."""
+    failure: Failure | None = None
+    """What is wrong already: no kernel, an unreadable file."""
+    notes: tuple[str, ...] = ()
+    """What a maintainer should know about it, failing or not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Excluded:
+    """A notebook that the patterns matched and that an exclusion took out."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What would run, in this order, and why each other notebook would not."""
+
+    root: Path
+    tasks: tuple[Task, ...]
+    excluded: tuple[Excluded, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a running notebook is."""
+
+    task: Task
+    cell: int
+    """1-based number of the cell now running, among the code cells; 0 while it starts."""
+    cells: int
+    """How many code cells there are; 0 while not known."""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What became of a task."""
+
+    task: Task
+    outcome: Outcome
+    reason: str | None = None
+    """Why it was skipped."""
+    kernel: str
+    """The kernelspec that ran it, or the one that is missing."""
+    seconds: float = 0.0
+    """Wall time of all attempts."""
+    attempts: int = 0
+    cells_total: int = 0
+    """Code cells in the source."""
+    cells_executed: int = 0
+    failures: tuple[Failure, ...] = ()
+    """In the order of the cells; of the first failing attempt where it is flaky."""
+    executed: str | None = None
+    """The executed copy, relative to the output directory, with `/`."""
+    log: str | None = None
+    """The full log, relative to the output directory, with `/`."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The task's path, as every report names it."""
+        return self.task.path
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, None where there is none."""
+        return self.failures[0] if self.failures else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """All the results of one `nbpipe test`, with its environment."""
+
+    id: str
+    started: datetime
+    """Aware, UTC."""
+    seconds: float
+    root: Path
+    output_dir: Path
+    commit: str | None
+    """HEAD of the collection's repository."""
+    host: str
+    version: str
+    """nbpipe's own."""
+    python: str
+    jobs: int
+    results: tuple[Result, ...]
+    excluded: tuple[Excluded, ...]
+    interrupted: bool = False
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many results have that outcome."""
+        return sum(result.outcome is outcome for result in self.results)
