@@ -1,0 +1,63 @@
+"""Telling what became of a run, while it happens and afterwards, to people and to programs.
+
+Reports, after the run:
+
+    request = parse("junit=out/junit.xml", output_dir=folder)      before the run
+    if request.path: check_writable(request.path)                  before the run
+    write(JunitReporter(), run, request.path, stdout=sys.stdout)   after it
+
+`ConsoleReporter(...)`, `JunitReporter()` and `JsonReporter()` are the `Reporter`s; `reporter`
+chooses one by its kind. Progress, during the run:
+
+    with open_progress("auto", total=len(tasks), stream=sys.stderr, environ=os.environ) as display:
+        display.started(progress); display.moved(progress); display.finished(result)
+        display.running()                                          the text for SIGUSR1
+
+For Jupyter: `html_table.table(...)` and `html_table.failures(...)`.
+
+Results come in, text goes out: nothing here executes, collects or decides about an exit code.
+Importing this package imports neither rich nor junit_xml.
+"""
+
+from __future__ import annotations
+
+from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
+from nbpipe.reports.json_report import JsonReporter
+from nbpipe.reports.junit import JunitReporter
+from nbpipe.reports.progress import Display, ProgressMode, open_progress
+from nbpipe.reports.reporter import (
+    DEFAULT_NAMES,
+    Reporter,
+    Request,
+    check_writable,
+    parse,
+    write,
+)
+
+KINDS = tuple(DEFAULT_NAMES)
+
+__all__ = [
+    "KINDS",
+    "ConsoleReporter",
+    "Display",
+    "JsonReporter",
+    "JunitReporter",
+    "ProgressMode",
+    "Reporter",
+    "Request",
+    "check_writable",
+    "open_progress",
+    "parse",
+    "reporter",
+    "rerun_command",
+    "totals",
+    "write",
+]
+
+
+def reporter(kind: str, *, console: ConsoleReporter) -> Reporter:
+    """Return the reporter of that kind, one of `KINDS`; `console` is the console's, as set up."""
+    reporters: dict[str, Reporter] = {
+        each.kind: each for each in (console, JunitReporter(), JsonReporter())
+    }
+    return reporters[kind]

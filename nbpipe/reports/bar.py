@@ -1,0 +1,121 @@
+"""The bar: running notebooks at the bottom of the terminal, failures above as they happen.
+
+Imports rich at its top: imported only where a bar is wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nbpipe.model import Outcome
+from nbpipe.reports.matrix import COLORS
+from nbpipe.reports.plaintext import duration, plain_name
+from nbpipe.reports.progress import REDRAW, Display, Running, finished_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+
+    from nbpipe.model import Result
+
+ROOM = 4
+"""Lines of the terminal that are not for running notebooks."""
+BAR = 24
+"""Columns of the bar."""
+
+
+class BarDisplay(Display):
+    """A bar with counts, above it the running notebooks that the screen has room for."""
+
+    def __init__(
+        self,
+        total: int,
+        console: Console,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        redraw: float = REDRAW,
+    ) -> None:
+        super().__init__(total, clock=clock, redraw=redraw)
+        self._console = console
+        self._start = clock()
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            get_renderable=self._render,
+            vertical_overflow="crop",
+        )
+
+    def __enter__(self) -> Self:
+        """Take the terminal's last lines."""
+        self._live.start(refresh=True)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the lines back: nothing of the bar stays."""
+        super().__exit__(kind, error, traceback)
+        with self._lock:
+            self._live.stop()
+
+    def tick(self) -> None:
+        """Draw again."""
+        with self._lock:
+            self._live.refresh()
+
+    def _show(self, result: Result) -> None:
+        if result.outcome in {Outcome.FAILED, Outcome.FLAKY}:
+            pieces = finished_line(result)
+            text = Text.assemble(*pieces, no_wrap=True, overflow="ignore")
+            self._console.print(text, soft_wrap=True)
+
+    def _shows_time(self) -> bool:
+        return True
+
+    def _render(self) -> RenderableType:
+        now = self.clock()
+        room = max(1, self._console.height - ROOM)
+        table = Table.grid(padding=(0, 2), expand=False)
+        table.add_column(overflow="ellipsis", no_wrap=True, ratio=None)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, justify="right")
+        oldest = self.oldest()
+        for running in oldest[:room]:
+            table.add_row(*_columns(running, now))
+        if len(oldest) > room:
+            table.add_row(f"and {len(oldest) - room} more", "", "")
+        whole = Table.grid()
+        whole.add_row(table)
+        whole.add_row(self._totals(now))
+        return whole
+
+    def _totals(self, now: float) -> RenderableType:
+        line = Table.grid(padding=(0, 1))
+        counts = Text(f"{self.done}/{self.total}")
+        for outcome, number in self.counts.items():
+            if number:
+                counts.append(f"  {number} {outcome.value}", COLORS[outcome])
+        counts.append(f"  {duration(now - self._start)}")
+        bar = ProgressBar(total=max(1, self.total), completed=self.done, width=BAR)
+        line.add_row(bar, counts)
+        return line
+
+
+def _columns(running: Running, now: float) -> tuple[Text, Text, Text]:
+    progress = running.progress
+    cell = f"cell {progress.cell}/{progress.cells}" if progress.cell else "starting"
+    if progress.attempt > 1:
+        cell = f"{cell}, attempt {progress.attempt}"
+    return Text(plain_name(progress.task.path)), Text(cell), Text(duration(now - running.since))

@@ -1,0 +1,183 @@
+"""The console report: what a maintainer reads when a run has ended, most useful last.
+
+Failures by cause with everything to act upon, flaky notebooks, notes, skips, then one line for
+each notebook, the slowest ones, and the totals. `cells[3]` is Python's own way to name a cell of
+the source notebook: the index is 0-based and the same number as in the JSON report. Whatever
+comes from a notebook stands behind a gutter (`|`), so that no CI takes a line of it for a
+command of its own (`::error::`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from nbpipe.model import Outcome
+from nbpipe.reports import matrix
+from nbpipe.reports.excerpt import excerpt
+from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
+from nbpipe.reports.plaintext import count, cut, duration, plain, plain_name, shell_quoted
+from nbpipe.reports.terminal import Color, Page, is_colored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.groups import Group
+
+SHOWN_EACH = 3
+"""A cause with at most so many notebooks is told for each of them, else for the first."""
+SHOWN_GROUPS = 50
+"""Causes told in full; the others in one line."""
+SHOWN_PATHS = 20
+"""Notebooks listed under one cause or reason."""
+SHOWN_LINES = 12
+"""Lines of an error's message, or of a traceback where there is no source to show."""
+SHOWN_CHARACTERS = 2000
+
+
+def rerun_command(result: Result, prefix: str = "nbpipe test") -> str:
+    """Return the command that runs this one notebook again, quoted for a shell."""
+    dashes = "-- " if result.path.startswith("-") else ""
+    return f"{prefix} {dashes}{shell_quoted(result.path)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsoleReporter:
+    """Writes the report for people."""
+
+    color: Color = "auto"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Where NO_COLOR, FORCE_COLOR and TERM are looked up."""
+    rerun: Callable[[Result], str] = rerun_command
+    durations: int = 0
+    """How many of the slowest notebooks to list."""
+    kind: str = "console"
+
+    def report(self, run: Run, stream: TextIO) -> None:
+        """Write the whole report."""
+        page = Page(stream, colored=is_colored(stream, self.color, self.environ))
+        self._failures(page, run)
+        _flaky(page, run)
+        _together(page, "Notes", by_note(run.results))
+        _together(page, "Skipped", by_reason(run.results))
+        matrix.write(page, run.results)
+        matrix.slowest(page, run.results, self.durations)
+        _end(page, run)
+        page.flush()
+
+    def _failures(self, page: Page, run: Run) -> None:
+        groups = by_cause(run.results)
+        if not groups:
+            return
+        failed = count(run.count(Outcome.FAILED), "notebook")
+        page.title(f"Failures: {failed}, {count(len(groups), 'cause')}")
+        for group in groups[:SHOWN_GROUPS]:
+            page.line()
+            _heading(page, group)
+            many = len(group.results) > SHOWN_EACH
+            if many:
+                _paths(page, group.results)
+            for result in group.results[:1] if many else group.results:
+                page.line()
+                self._one(page, run, result, example=many)
+        if len(groups) > SHOWN_GROUPS:
+            page.line()
+            for group in groups[SHOWN_GROUPS:]:
+                _heading(page, group)
+
+    def _one(self, page: Page, run: Run, result: Result, *, example: bool) -> None:
+        """Tell one failed notebook: where, what, and what to do."""
+        failure = result.failure
+        where = f"  {_where(failure)}" if failure else ""
+        word = "for example " if example else ""
+        page.line("  ", word, (plain_name(result.path), "bold"), where)
+        if failure:
+            _error(page, failure)
+        for other in result.failures[1 : 1 + SHOWN_PATHS]:
+            page.line("    also ", _where(other), ": ", (error(other), "red"))
+        if (more := len(result.failures) - 1 - SHOWN_PATHS) > 0:
+            page.line(f"    and {count(more, 'more error')}")
+        if result.executed:
+            page.line("    executed copy: ", plain_name(str(run.output_dir / result.executed)))
+        if result.log:
+            page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
+        page.line("    run it again:  ", (self.rerun(result), "bold"))
+
+
+def _heading(page: Page, group: Group) -> None:
+    told = group.title.startswith(group.category)
+    category = "" if told else f"  [{group.category}]"
+    number = count(len(group.results), "notebook")
+    page.line((f"{number}: {group.title}", "bold red"), category)
+
+
+def _where(failure: Failure) -> str:
+    if failure.cell is None:
+        return "outside of its cells"
+    return f"cells[{failure.cell}]"
+
+
+def _error(page: Page, failure: Failure) -> None:
+    """Show the failing cell's source, or where there is none the traceback's end; the error."""
+    lines = excerpt(failure.source, failure.traceback)
+    for line in lines:
+        mark, style = (">", "red") if line.failing else (" ", "")
+        page.line((f"    {mark}{line.number:4} | {line.text}", style))
+    if lines or not failure.traceback.strip():
+        text = ": ".join(part for part in (failure.name, failure.message) if part)
+        shown = plain(text or failure.category.value).strip("\n").split("\n")[:SHOWN_LINES]
+    else:
+        shown = plain(failure.traceback).strip("\n").split("\n")[-SHOWN_LINES:]
+    for line_text in cut("\n".join(shown), SHOWN_CHARACTERS).split("\n"):
+        page.line("         | ", (line_text, "red"))
+
+
+def _flaky(page: Page, run: Run) -> None:
+    flaky = [result for result in run.results if result.outcome is Outcome.FLAKY]
+    if not flaky:
+        return
+    page.title(f"Flaky: {count(len(flaky), 'notebook')}, failed and then passed")
+    for result in flaky:
+        page.line(f"  {plain_name(result.path)}  (attempt {result.attempts} passed)")
+        page.line("         | ", (cause(result.failure), "yellow"))
+
+
+def _together(page: Page, title: str, groups: Mapping[str, list[Result]]) -> None:
+    if not groups:
+        return
+    total = len({id(result) for results in groups.values() for result in results})
+    page.title(f"{title}: {count(total, 'notebook')}")
+    for text, results in groups.items():
+        page.line(f"  {count(len(results), 'notebook')}: {text}")
+        _paths(page, results)
+
+
+def _paths(page: Page, results: Iterable[Result]) -> None:
+    paths = [result.path for result in results]
+    for path in paths[:SHOWN_PATHS]:
+        page.line(f"    {plain_name(path)}")
+    if len(paths) > SHOWN_PATHS:
+        page.line(f"    and {len(paths) - SHOWN_PATHS:,} more")
+
+
+def _end(page: Page, run: Run) -> None:
+    page.line()
+    if run.excluded:
+        page.line(f"{count(len(run.excluded), 'notebook')} excluded (--list says why)")
+    page.line(f"copies and logs: {plain_name(str(run.output_dir))}")
+    page.line((totals(run), _color(run)))
+
+
+def totals(run: Run) -> str:
+    """Return the last line: how many had each outcome, and how long it took."""
+    counts = ((run.count(outcome), outcome.value) for outcome in Outcome)
+    told = ", ".join(f"{number:,} {word}" for number, word in counts if number)
+    start = "interrupted: " if run.interrupted else ""
+    return f"{start}{told or 'no notebooks'} in {duration(run.seconds)}"
+
+
+def _color(run: Run) -> str:
+    if run.interrupted or run.count(Outcome.FAILED):
+        return "bold red"
+    return "bold yellow" if run.count(Outcome.FLAKY) else "bold green"

@@ -1,0 +1,84 @@
+"""Results put together by what they share: the same cause, the same reason, the same note.
+
+Grouping only; how a group looks is each report's own business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbpipe.model import Outcome
+from nbpipe.reports.plaintext import first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nbpipe.model import Failure, Result
+
+NO_REASON = "no reason was recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Notebooks that failed for one cause."""
+
+    title: str
+    """The cause in one line."""
+    category: str
+    results: tuple[Result, ...]
+
+
+def by_cause(results: Iterable[Result]) -> list[Group]:
+    """Return the failed notebooks grouped by their first failure's signature, most first."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if result.outcome is Outcome.FAILED:
+            groups.setdefault(_key(result.failure), []).append(result)
+    return [
+        Group(cause(members[0].failure), _category(members[0].failure), tuple(members))
+        for members in sorted(groups.values(), key=len, reverse=True)
+    ]
+
+
+def by_reason(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Return the skipped notebooks by their reason, most first."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        if result.outcome is Outcome.SKIPPED:
+            groups.setdefault(first_line(result.reason or "") or NO_REASON, []).append(result)
+    return dict(sorted(groups.items(), key=lambda item: len(item[1]), reverse=True))
+
+
+def by_note(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Return the notebooks that something is noted about, by the note."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        for note in dict.fromkeys(result.notes):
+            groups.setdefault(first_line(note), []).append(result)
+    return groups
+
+
+def cause(failure: Failure | None) -> str:
+    """Return a failure's cause in one line."""
+    if failure is None:
+        return NO_REASON
+    return first_line(failure.signature) or error(failure)
+
+
+def error(failure: Failure) -> str:
+    """Return the error itself in one line, as its language would say it."""
+    parts = (first_line(failure.name), first_line(failure.message))
+    return ": ".join(part for part in parts if part) or failure.category.value
+
+
+def _key(failure: Failure | None) -> tuple[str, ...]:
+    if failure is None:
+        return ()
+    if failure.signature:
+        return (failure.signature,)
+    return (failure.category.value, error(failure))
+
+
+def _category(failure: Failure | None) -> str:
+    return failure.category.value if failure else ""

@@ -1,0 +1,131 @@
+"""The JUnit report: a run for the test pages of GitHub, GitLab and Jenkins.
+
+One suite for the run, one case for each notebook. None of the three shows a suite's name: they
+group by `classname`, so folders become classes and more suites would add nothing. Jenkins splits
+a class's name at its last dot and files what has no dot under "(root)": hence `notebooks.` before
+the folder. GitLab drops a case whose class and name came before, so names are made unique.
+`file` is what GitHub's annotations and GitLab's links need; Jenkins passes over it.
+
+A `failure` is what a notebook did; an `error` is a notebook that could not be tried (no kernel,
+an unreadable file). A flaky notebook passed: its failing attempt is in `system-out`
+(Surefire's `flakyFailure` is known to nobody else). One element holds all the errors of a case,
+as GitLab and Jenkins read only one. Excluded notebooks are no tests.
+
+Sources: GitLab's "Unit test reports", Jenkins' junit-10.xsd (times have at most three decimals).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, TextIO
+
+from nbpipe.model import Category, Outcome
+from nbpipe.reports.groups import NO_REASON
+from nbpipe.reports.plaintext import cut, first_line, plain, plain_name
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from junit_xml import TestCase
+
+    from nbpipe.model import Failure, Result, Run
+
+ERRORS = frozenset({Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK})
+"""Categories where the notebook itself was never tried."""
+
+TEXT_LIMIT = 100_000
+"""Characters of one traceback; GitLab refuses a report of more than 30 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class JunitReporter:
+    """Writes the JUnit report."""
+
+    kind: str = "junit"
+
+    def report(self, run: Run, stream: TextIO) -> None:
+        """Write one suite with a case for each notebook."""
+        from xml.etree import ElementTree as ET  # noqa: PLC0415  (only where one is wanted)
+
+        suite = _suite(run)
+        suites = ET.Element("testsuites", {"name": "nbpipe"})
+        for key in ("tests", "failures", "errors", "time"):
+            suites.set(key, suite.get(key, "0"))
+        suites.append(suite)
+        ET.indent(suites)
+        stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+        stream.write(ET.tostring(suites, encoding="unicode"))
+        stream.write("\n")
+
+
+def _suite(run: Run) -> Element:
+    from junit_xml import TestSuite  # noqa: PLC0415
+
+    seen: set[tuple[str, str]] = set()
+    properties = {"run": run.id, "commit": run.commit or "", "nbpipe": run.version}
+    suite: Element = TestSuite(
+        "nbpipe",
+        [_case(result, seen) for result in run.results],
+        hostname=plain_name(run.host),
+        timestamp=run.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        properties={**properties, "python": run.python, "jobs": str(run.jobs)},
+    ).build_xml_doc()
+    suite.attrib.pop("disabled", None)  # junit-10.xsd does not know it
+    suite.set("time", f"{run.seconds:.3f}")
+    for case, result in zip(suite.iter("testcase"), run.results, strict=True):
+        case.set("time", f"{result.seconds:.3f}")
+    return suite
+
+
+def _case(result: Result, seen: set[tuple[str, str]]) -> TestCase:
+    from junit_xml import TestCase  # noqa: PLC0415
+
+    classname, name = _names(result.path)
+    if (classname, name) in seen:
+        name = plain_name(result.path)
+    seen.add((classname, name))
+    case = TestCase(name, classname=classname, file=plain_name(result.path))
+    if result.outcome is Outcome.SKIPPED:
+        reason = first_line(result.reason or "") or NO_REASON
+        case.add_skipped_info(reason, reason)  # Jenkins reads the message, GitLab the text
+    elif result.outcome is Outcome.FLAKY:
+        case.stdout = f"passed at attempt {result.attempts}, after:\n{_text(result)}"
+    elif (failure := result.failure) is not None:
+        add = case.add_error_info if failure.category in ERRORS else case.add_failure_info
+        add(_message(failure), _text(result), failure.category.value)
+    elif result.outcome is Outcome.FAILED:
+        case.add_error_info(NO_REASON)
+    return case
+
+
+def _names(path: str) -> tuple[str, str]:
+    """Return the class, `notebooks.folder.folder`, and the name of a notebook."""
+    *folders, name = plain_name(path).split("/")
+    classes = [folder.replace(".", "_") for folder in folders if folder]
+    return ".".join(["notebooks", *classes]), name
+
+
+def _message(failure: Failure) -> str:
+    message = first_line(failure.message)
+    named = ": ".join(part for part in (first_line(failure.name), message) if part)
+    return named or failure.category.value
+
+
+def _text(result: Result) -> str:
+    """Return everything that helps to find the cause."""
+    parts = [_one(failure) for failure in result.failures]
+    if result.executed:
+        parts.append(f"executed copy: {plain_name(result.executed)}")
+    if result.log:
+        parts.append(f"log: {plain_name(result.log)}")
+    return "\n\n".join(parts)
+
+
+def _one(failure: Failure) -> str:
+    where = "" if failure.cell is None else f" in cells[{failure.cell}]"
+    parts = [f"{failure.category.value}{where}: {_message(failure)}"]
+    if failure.source.strip():
+        parts.append(cut(plain(failure.source).strip("\n"), TEXT_LIMIT))
+    parts.append(cut(plain(failure.traceback or failure.message).strip("\n"), TEXT_LIMIT))
+    return "\n\n".join(parts)

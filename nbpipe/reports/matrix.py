@@ -1,0 +1,90 @@
+"""The PASS/FAIL matrix of the console: one line for each notebook, and the slowest ones.
+
+Where more than `FOLD` passed, those are counted by folder: what did not pass stays in sight.
+"""
+
+from __future__ import annotations
+
+from heapq import nlargest
+from typing import TYPE_CHECKING
+
+from nbpipe.model import Outcome
+from nbpipe.reports.plaintext import count, duration, plain_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbpipe.model import Result
+    from nbpipe.reports.terminal import Page
+
+FOLD = 200
+COLORS = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.FLAKY: "yellow",
+    Outcome.SKIPPED: "cyan",
+}
+Row = tuple[Outcome, str, str, str, str, str]
+"""Outcome, cells, duration, kernel, path, and what else there is to say."""
+
+
+def write(page: Page, results: Sequence[Result]) -> None:
+    """Write the matrix; the path comes late, so that a long one disturbs no column."""
+    if not results:
+        return
+    page.title(f"All: {count(len(results), 'notebook')}")
+    rows = _rows(results)
+    cells_width, seconds_width, kernel_width = (
+        max(len(row[column]) for row in rows) for column in (1, 2, 3)
+    )
+    for outcome, cells, seconds, kernel, path, more in rows:
+        page.line(
+            "  ",
+            (f"{outcome.value.upper():7}", COLORS[outcome]),
+            f"  {cells:>{cells_width}}  {seconds:>{seconds_width}}  {kernel:{kernel_width}}",
+            f"  {path}  {more}",
+        )
+
+
+def slowest(page: Page, results: Sequence[Result], number: int) -> None:
+    """Write the notebooks that took longest."""
+    chosen = nlargest(number, results, key=lambda result: result.seconds)
+    if not chosen:
+        return
+    page.title(f"Slowest: {count(len(chosen), 'notebook')}")
+    for result in chosen:
+        page.line(f"  {duration(result.seconds):>12}  {plain_name(result.path)}")
+
+
+def _rows(results: Sequence[Result]) -> list[Row]:
+    passed = [result for result in results if result.outcome is Outcome.PASSED]
+    if len(passed) <= FOLD:
+        return [_row(result) for result in results]
+    others = [_row(result) for result in results if result.outcome is not Outcome.PASSED]
+    return [*_folded(passed), *others]
+
+
+def _row(result: Result) -> Row:
+    cells = f"{result.cells_executed}/{result.cells_total}"
+    parts = [f"[{result.failure.category.value}]"] if result.failure else []
+    if result.attempts > 1:
+        parts.append(f"{result.attempts} attempts")
+    path, kernel = plain_name(result.path), plain_name(result.kernel)
+    return result.outcome, cells, duration(result.seconds), kernel, path, ", ".join(parts)
+
+
+def _folded(passed: Sequence[Result]) -> list[Row]:
+    folders: dict[str, list[Result]] = {}
+    for result in passed:
+        folders.setdefault(result.path.rpartition("/")[0], []).append(result)
+    return [
+        (
+            Outcome.PASSED,
+            str(sum(result.cells_executed for result in members)),
+            duration(sum(result.seconds for result in members)),
+            ", ".join(sorted({plain_name(result.kernel) for result in members})),
+            plain_name(f"{folder}/" if folder else "./"),
+            count(len(members), "notebook"),
+        )
+        for folder, members in folders.items()
+    ]

@@ -1,0 +1,166 @@
+"""What a report is, how one is asked for (`KIND[=PATH]`), and how its file gets written.
+
+Every report file is written here: beside its place, then renamed, so that whoever looks sees the
+old report or the whole new one. No report's own words or layout enter this module.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkstemp
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbpipe.model import Run
+
+STANDARD_OUTPUT = "-"
+
+DEFAULT_NAMES = {"console": None, "junit": "junit.xml", "json": "report.json"}
+"""The kinds there are, with the file's name where `=PATH` is missing (None: standard output)."""
+
+
+class Reporter(Protocol):
+    """Something that tells what became of a run."""
+
+    @property
+    def kind(self) -> str:
+        """The word that `--report` knows it by."""
+
+    def report(self, run: Run, stream: TextIO) -> None:
+        """Write the whole report to the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One report that somebody asked for."""
+
+    kind: str
+    path: Path | None
+    """Where to; None is standard output."""
+
+
+def parse(text: str, *, output_dir: Path) -> Request:
+    """Return what `KIND`, `KIND=PATH` or `KIND=-` asks for.
+
+    Raises:
+        UsageError: The kind is unknown, or the path is empty.
+    """
+    kind, equals, name = text.partition("=")
+    if kind not in DEFAULT_NAMES:
+        kinds = ", ".join(DEFAULT_NAMES)
+        raise UsageError(
+            f"--report {text}: there is no report `{kind}`",
+            hint=f"Choose one of: {kinds}; for example --report junit=results/junit.xml.",
+        )
+    if equals and not name:
+        raise UsageError(
+            f"--report {text}: the path is missing",
+            hint=f"Write {kind}=PATH, or {kind}=- for standard output.",
+        )
+    if not equals and (default := DEFAULT_NAMES[kind]) is not None:
+        return Request(kind, output_dir / default)
+    return Request(kind, Path(name) if name and name != STANDARD_OUTPUT else None)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long run whether a report can be written; changes nothing.
+
+    Raises:
+        UsageError: It is a folder, or its folder neither takes files nor can be created.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        raise _cannot_write(path, "it is a folder", "Name a file in it.")
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise _cannot_write(path, "permission denied")
+        return
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not folder.is_dir():
+        raise _cannot_write(path, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _cannot_write(path, f"no permission to write in {folder}")
+
+
+def write(reporter: Reporter, run: Run, path: Path | None, *, stdout: TextIO) -> None:
+    """Write one report to its file, or to standard output where `path` is None.
+
+    Raises:
+        UsageError: The file cannot be written; nothing is left behind.
+    """
+    if path is not None:
+        with _replaced(path.resolve()) as stream:
+            reporter.report(run, stream)
+    elif reporter.kind == "console":
+        reporter.report(run, stdout)
+    else:
+        with _utf8(stdout) as stream:
+            reporter.report(run, stream)
+
+
+@contextmanager
+def _utf8(stream: TextIO) -> Iterator[TextIO]:
+    """Give a stream for machines: UTF-8 whatever the locale says."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        yield stream
+        return
+    stream.flush()
+    wrapper = io.TextIOWrapper(buffer, encoding="utf-8", newline="\n")
+    try:
+        yield wrapper
+    finally:
+        wrapper.flush()
+        wrapper.detach()
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[TextIO]:
+    """Give a stream whose text becomes the file when all of it is written, and not before."""
+    temporary: Path | None = None
+    try:
+        if _is_special(path):
+            with path.open("w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = mkstemp(dir=path.parent, prefix=".nbpipe-", suffix=".tmp")
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise _cannot_write(path, error.strerror or str(error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions that plain opening would have given the file."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _is_special(path: Path) -> bool:
+    """Tell a device or a pipe, which cannot be replaced by a file."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _cannot_write(
+    path: Path, why: str, hint: str = "Name another place with --report KIND=PATH."
+) -> UsageError:
+    return UsageError(f"{path}: the report cannot be written: {why}", hint=hint)
