@@ -1,0 +1,12 @@
+"""Which notebooks run, in which order, on which kernel, and why each other one does not.
+
+`plan` reads folders and the heads of notebooks; nothing is executed here, no kernel is started
+and nothing is written.
+"""
+
+from __future__ import annotations
+
+from nbpipe.collecting.kernels import InstalledKernel, installed_kernels
+from nbpipe.collecting.planning import Selection, plan
+
+__all__ = ["InstalledKernel", "Selection", "installed_kernels", "plan"]

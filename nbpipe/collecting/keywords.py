@@ -1,0 +1,85 @@
+"""The expressions of `-k`: words with `and`, `or`, `not` and parentheses, as pytest has them.
+
+A word holds where it is a part of one of the texts, whatever the case.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from boolean import boolean
+
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_TOKEN = re.compile(r"\s*(?:([()])|([^\s()]+))")
+_OPERATORS = {"and": boolean.TOKEN_AND, "or": boolean.TOKEN_OR, "not": boolean.TOKEN_NOT}
+_PARENTHESES = {"(": boolean.TOKEN_LPAR, ")": boolean.TOKEN_RPAR}
+
+
+class _Algebra(boolean.BooleanAlgebra):  # type: ignore[misc]  # the library has no types
+    """boolean.py's parser on our words: only spaces and parentheses end one."""
+
+    def tokenize(self, expr: str) -> Iterator[tuple[Any, str, int]]:
+        for match in _TOKEN.finditer(expr):
+            parenthesis, word = match.groups()
+            if parenthesis:
+                yield _PARENTHESES[parenthesis], parenthesis, match.start(1)
+            else:
+                kind = _OPERATORS.get(word.lower(), boolean.TOKEN_SYMBOL)
+                yield kind, word, match.start(2)
+
+
+class Keyword:
+    """A compiled expression."""
+
+    def __init__(self, text: str) -> None:
+        """Compile the expression.
+
+        Raises:
+            UsageError: It is no expression; the message shows the place.
+        """
+        self.text = text
+        try:
+            self._tree = _Algebra().parse(text)
+        except boolean.ParseError as error:
+            position = error.position if error.position >= 0 else len(text)
+            raise _broken(text, position, _reason(error)) from error
+        except (TypeError, IndexError, AttributeError, ValueError) as error:
+            raise _broken(text, len(text), "an operand is missing") from error
+        if self._tree is None:
+            raise _broken(text, 0, "it is empty")
+
+    def holds(self, texts: Iterable[str]) -> bool:
+        """Return whether the expression holds for a notebook with these texts."""
+        return _evaluate(self._tree, "\n".join(_folded(text) for text in texts))
+
+
+def _evaluate(tree: Any, haystack: str) -> bool:  # noqa: ANN401
+    if isinstance(tree, boolean.AND):
+        return all(_evaluate(part, haystack) for part in tree.args)
+    if isinstance(tree, boolean.OR):
+        return any(_evaluate(part, haystack) for part in tree.args)
+    if isinstance(tree, boolean.NOT):
+        return not _evaluate(tree.args[0], haystack)
+    return _folded(tree.obj) in haystack
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+def _reason(error: boolean.ParseError) -> str:
+    text = boolean.PARSE_ERRORS.get(error.error_code, "it cannot be read")
+    return str(text)[:1].lower() + str(text)[1:]
+
+
+def _broken(text: str, position: int, reason: str) -> UsageError:
+    return UsageError(
+        f"-k {text!r}: {reason}, at character {position + 1}\n  {text}\n  {' ' * position}^",
+        hint="Join words with `and`, `or`, `not` and parentheses: -k 'fits and not (slow or R)'.",
+    )

@@ -1,0 +1,138 @@
+"""A chosen notebook -> its task: kernel, limits, parameters, and what is wrong already.
+
+A value comes from the last override that matches and sets it, else from the notebook's own
+metadata, else from the settings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.collecting import texts
+from nbpipe.collecting.gitlines import GitLines
+from nbpipe.collecting.kernels import choose, missing_failure, missing_skip, named
+from nbpipe.collecting.preruns import read_preruns
+from nbpipe.collecting.scopes import is_below
+from nbpipe.collecting.wishes import Wishes, read_wishes
+from nbpipe.model import Limits, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbpipe.collecting.choosing import Chosen
+    from nbpipe.collecting.exclusions import Places
+    from nbpipe.collecting.kernels import InstalledKernel
+    from nbpipe.config import TestSettings
+
+_MEGABYTE = 10**6
+_OVERRIDDEN = (
+    "skip",
+    "kernel",
+    "missing_kernel",
+    "timeout",
+    "notebook_timeout",
+    "output_limit",
+    "retries",
+    "all_errors",
+)
+
+
+class Tasks:
+    """Makes the tasks of one plan."""
+
+    def __init__(
+        self,
+        settings: TestSettings,
+        places: Places,
+        kernels: Mapping[str, InstalledKernel],
+        *,
+        file: str,
+    ) -> None:
+        """Read the prerun files and compile the overrides; `file` names the configuration.
+
+        Raises:
+            UsageError: A prerun file cannot be used, or a pattern is none.
+        """
+        self._settings = settings
+        self._places = places
+        self._kernels = kernels
+        self._file = file
+        self._preruns = read_preruns(settings.prerun, Path(places.root))
+        self._overrides = [
+            (GitLines(override.paths, where=f"{file}: test.overrides[{number}].paths"), override)
+            for number, override in enumerate(settings.overrides)
+        ]
+
+    def make(self, chosen: Chosen) -> Task:
+        """Return the task for a notebook."""
+        given = self._given(chosen.path)
+        metadata = chosen.head.metadata
+        wishes = read_wishes(metadata)
+        wanted, notes = named(metadata)
+        forced = self._forced(given)
+        choice = choose(
+            wanted, forced=forced, kernel_map=self._settings.kernel_map, kernels=self._kernels
+        )
+        failure = chosen.head.failure
+        skip = None if failure and "skip" not in given else self._skip(chosen.path, given, wishes)
+        if choice.missing and not failure and skip is None:
+            if given.get("missing_kernel", self._settings.missing_kernel) == "skip":
+                skip = missing_skip(choice)
+            else:
+                failure = missing_failure(choice, self._kernels)
+        return Task(
+            path=self._places.shown(chosen.path),
+            file=Path(chosen.path),
+            why=chosen.why,
+            kernel=choice.kernel,
+            language=choice.language,
+            kernel_why=choice.why,
+            limits=self._limits(given, wishes),
+            parameters={**self._settings.parameters, **given["parameters"]},
+            prerun=tuple(code for code in self._preruns if code.language == choice.language),
+            all_errors=given.get("all_errors", self._settings.all_errors),
+            allow_errors=wishes.allow_errors,
+            retries=given.get("retries", self._settings.retries),
+            skip=skip,
+            failure=None if skip else failure,
+            notes=(*notes, *wishes.notes),
+        )
+
+    def _given(self, file: str) -> dict[str, Any]:
+        """Return what the overrides set for a file; parameters are merged."""
+        given: dict[str, Any] = {"parameters": {}}
+        if not is_below(file, self._places.root):
+            return given
+        relative = self._places.relative(file, "")
+        for lines, override in self._overrides:
+            if lines.take(relative):
+                values = {key: getattr(override, key) for key in _OVERRIDDEN}
+                given |= {key: value for key, value in values.items() if value is not None}
+                given["parameters"] |= override.parameters
+        return given
+
+    def _forced(self, given: Mapping[str, Any]) -> tuple[str, str] | None:
+        if kernel := given.get("kernel"):
+            return kernel, f"an override of {self._file} forces it"
+        if kernel := self._settings.kernel:
+            return kernel, "forced for every notebook"
+        return None
+
+    def _skip(self, file: str, given: Mapping[str, Any], wishes: Wishes) -> str | None:
+        if reason := given.get("skip") or wishes.skip:
+            return str(reason)
+        if not file.endswith(".ipynb") and not texts.is_jupytext_installed():
+            return texts.SKIP_WITHOUT_JUPYTEXT
+        return None
+
+    def _limits(self, given: Mapping[str, Any], wishes: Wishes) -> Limits:
+        settings = self._settings
+        timeout = wishes.timeout if wishes.has_timeout else settings.timeout
+        return Limits(
+            cell_seconds=given.get("timeout", timeout),
+            notebook_seconds=given.get("notebook_timeout", settings.notebook_timeout),
+            startup_seconds=settings.startup_timeout,
+            grace_seconds=settings.grace,
+            output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
+        )

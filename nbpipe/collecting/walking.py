@@ -1,0 +1,123 @@
+"""The one walk over the folders: every file that could be a notebook, each real folder once.
+
+It goes into excluded folders too, so that what is excluded can be told; which files are wanted is
+decided later. Folders are identified by device and inode: a link never leads in a circle, and a
+folder that is reached both ways is listed under its real path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nbpipe.collecting.scopes import is_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ENVIRONMENT_MARKS = frozenset({"pyvenv.cfg", "conda-meta"})
+"""A folder that holds one of them is a virtual environment (venv, virtualenv, conda)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file with the ending of a notebook."""
+
+    path: str
+    """Absolute."""
+    link: bool
+    """The file itself is a symbolic link."""
+    environment: str = ""
+    """The virtual environment around it, absolute; empty where there is none."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """What a walk has seen."""
+
+    files: list[Found] = field(default_factory=list)
+    unreadable: list[tuple[Found, OSError]] = field(default_factory=list)
+    """Folders that could not be listed."""
+
+
+def walk(
+    starts: Iterable[str],
+    *,
+    descend: Callable[[str], bool],
+    is_candidate: Callable[[str], bool],
+    exempt: frozenset[str],
+) -> Walk:
+    """Return every file below the starts whose name is a candidate's.
+
+    Args:
+        starts: Absolute folders.
+        descend: Whether it is worth looking into an (absolute) folder.
+        is_candidate: Whether a file's name is of interest.
+        exempt: Folders that are never taken for virtual environments.
+    """
+    seen = Walk()
+    visited: set[tuple[int, int]] = set()
+    real, linked = _tops(starts)
+    environments = {top: _environment_around(top, exempt) for top in (*real, *linked)}
+    queue = deque((top, environments[top]) for top in real)
+    later = deque((top, environments[top]) for top in linked)
+    while queue or later:
+        folder, environment = queue.popleft() if queue else later.popleft()
+        entries = _enter(folder, environment, visited, seen)
+        if not ENVIRONMENT_MARKS.isdisjoint(entry.name for entry in entries):
+            environment = environment or ("" if folder in exempt else folder)
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if _is_folder(entry):
+                if descend(entry.path):
+                    (later if entry.is_symlink() else queue).append((entry.path, environment))
+            elif is_candidate(entry.name):
+                seen.files.append(Found(entry.path, entry.is_symlink(), environment))
+    return seen
+
+
+def _tops(starts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the starts that are not below another one: the real ones, and the links."""
+    tops: list[str] = []
+    for start in sorted(set(starts), key=len):
+        if not any(is_below(start, top) for top in tops):
+            tops.append(start)
+    real = [top for top in sorted(tops) if os.path.realpath(top) == top]
+    return real, [top for top in sorted(tops) if top not in real]
+
+
+def _enter(
+    folder: str, environment: str, visited: set[tuple[int, int]], seen: Walk
+) -> list[os.DirEntry[str]]:
+    """Return what is in a folder; nothing where it has been visited or has vanished."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116  (a Path for each of 10,000 folders costs)
+        identity = (status.st_dev, status.st_ino)
+        if identity in visited:
+            return []
+        visited.add(identity)
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        seen.unreadable.append((Found(folder, link=False, environment=environment), error))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle, or into a folder that is closed
+        return False
+
+
+def _environment_around(folder: str, exempt: frozenset[str]) -> str:
+    """Return the virtual environment that a start lies in, empty where there is none."""
+    current = folder
+    while current not in exempt and current != "/":
+        if any(os.path.lexists(f"{current}/{mark}") for mark in ENVIRONMENT_MARKS):
+            return current
+        current = os.path.dirname(current)  # noqa: PTH120
+    return ""
