@@ -108,7 +108,14 @@ class BarDisplay(Display):
             if number:
                 counts.append(f"  {number} {outcome.value}", COLORS[outcome])
         counts.append(f"  {duration(now - self._start)}")
-        bar = ProgressBar(total=max(1, self.total), completed=self.done, width=BAR)
+        style = COLORS[Outcome.FAILED if self.counts[Outcome.FAILED] else Outcome.PASSED]
+        bar = ProgressBar(
+            total=max(1, self.total),
+            completed=self.done,
+            width=BAR,
+            complete_style=style,
+            finished_style=style,
+        )
         line.add_row(bar, counts)
         return line
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from nbpipe.model import Outcome
 from nbpipe.reports import matrix
 from nbpipe.reports.excerpt import excerpt
-from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
+from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
 from nbpipe.reports.plaintext import count, cut, duration, plain, plain_name, shell_quoted
 from nbpipe.reports.terminal import Color, Page, is_colored
 
@@ -106,10 +106,8 @@ class ConsoleReporter:
 
 
 def _heading(page: Page, group: Group) -> None:
-    told = group.title.startswith(group.category)
-    category = "" if told else f"  [{group.category}]"
     number = count(len(group.results), "notebook")
-    page.line((f"{number}: {group.title}", "bold red"), category)
+    page.line((f"{number}: {with_category(group.title, group.category)}", "bold red"))
 
 
 def _where(failure: Failure) -> str:

@@ -19,8 +19,8 @@ _CHAINED = re.compile(
     re.MULTILINE,
 )
 _CELL_LINE = re.compile(
-    r"^\s*Cell In ?\[\d*\], line (\d+)"  # IPython 8.7 and later
-    r"|^\s*Input In \[\d*\], in <cell line: (\d+)>"  # IPython 8.0 to 8.6
+    r"^ *Cell In ?\[\d*\], line (\d+)"  # IPython 8.7 and later
+    r"|^ *Input In \[\d*\], in <cell line: (\d+)>"  # IPython 8.0 to 8.6
     r"|^<ipython-input-[^>]*> in <module>[^\n]*\n(?:[^\n]*\n){0,6}?-+> (\d+) ",  # IPython 7
     re.MULTILINE,
 )

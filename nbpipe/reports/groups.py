@@ -72,6 +72,11 @@ def error(failure: Failure) -> str:
     return ": ".join(part for part in parts if part) or failure.category.value
 
 
+def with_category(text: str, category: str) -> str:
+    """Return `text  [category]`, where the text does not begin with it anyway."""
+    return f"{text}  [{category}]" if category and not text.startswith(category) else text
+
+
 def _key(failure: Failure | None) -> tuple[str, ...]:
     if failure is None:
         return ()

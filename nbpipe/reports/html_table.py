@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
 from nbpipe.reports.excerpt import excerpt
-from nbpipe.reports.groups import by_cause, error
+from nbpipe.reports.groups import by_cause, cause, error, with_category
 from nbpipe.reports.plaintext import count, cut, duration, first_line, plain, plain_name
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ SHOWN_PATHS = 100
 
 _CELL = "text-align:left;padding:2px 10px;vertical-align:top"
 _NUMBER = "text-align:right;padding:2px 10px;vertical-align:top;white-space:nowrap"
+_WHY = f"{_CELL};overflow-wrap:anywhere;min-width:20em"
 _PRE = (
     "margin:4px 0;padding:6px 10px;overflow:auto;max-height:30em;color:inherit;"
     "background:rgba(128,128,128,0.12);white-space:pre"
@@ -61,7 +62,7 @@ def table(
     )
     return (
         f'<div class="nbpipe"><p>{_totals(results)}</p>'
-        f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
+        f'<table style="border-collapse:collapse;color:inherit"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{_excluded(excluded)}</div>"
     )
 
@@ -77,7 +78,7 @@ def failures(results: Iterable[Result]) -> str:
 def _row(result: Result) -> str:
     why = first_line(result.reason or "")
     if (failure := result.failure) is not None:
-        why = f"{failure.category.value}: {error(failure)}"
+        why = with_category(cause(failure), failure.category.value)
     cells = f"{result.cells_executed}/{result.cells_total}"
     return _line(
         result.outcome.value.upper(),
@@ -94,7 +95,7 @@ def _running(progress: Progress) -> str:
 
 def _line(word: str, color: str, texts: tuple[str, str, str, str, str]) -> str:
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
-    styles = (_CELL, _CELL, _NUMBER, _NUMBER, f"{_CELL};overflow-wrap:anywhere")
+    styles = (f"{_CELL};overflow-wrap:anywhere", _CELL, _NUMBER, _NUMBER, _WHY)
     columns = "".join(
         f'<td style="{style}">{_escaped(text)}</td>'
         for text, style in zip(texts, styles, strict=True)
@@ -125,8 +126,7 @@ def _excluded(excluded: Sequence[Excluded]) -> str:
 
 def _group(group: Group) -> str:
     number = count(len(group.results), "notebook")
-    category = f" [{group.category}]" if group.category else ""
-    title = f"{number}: {group.title}{category}"
+    title = f"{number}: {with_category(group.title, group.category)}"
     parts = [_failure(result) for result in group.results[:SHOWN_PATHS]]
     if (more := len(group.results) - SHOWN_PATHS) > 0:
         parts.append(f"<p>and {more:,} more</p>")
