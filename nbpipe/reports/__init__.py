@@ -24,6 +24,7 @@ from __future__ import annotations
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
 from nbpipe.reports.json_report import JsonReporter
 from nbpipe.reports.junit import JunitReporter
+from nbpipe.reports.listing import listing
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
     DEFAULT_NAMES,
@@ -46,6 +47,7 @@ __all__ = [
     "Reporter",
     "Request",
     "check_writable",
+    "listing",
     "open_progress",
     "parse",
     "reporter",

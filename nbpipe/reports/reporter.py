@@ -97,6 +97,7 @@ def write(reporter: Reporter, run: Run, path: Path | None, *, stdout: TextIO) ->
         UsageError: The file cannot be written; nothing is left behind.
     """
     if path is not None:
+        check_writable(path)
         with _replaced(path.resolve()) as stream:
             reporter.report(run, stream)
     elif reporter.kind == "console":

@@ -1,0 +1,52 @@
+"""`--list`: what would run, in which order, on which kernel, and why the others would not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from nbpipe.reports.plaintext import count, plain, plain_name
+from nbpipe.reports.terminal import Color, Page, is_colored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nbpipe.model import Plan, Task
+
+
+def listing(plan: Plan, stream: TextIO, *, color: Color, environ: Mapping[str, str]) -> None:
+    """Write the plan for a person."""
+    page = Page(stream, colored=is_colored(stream, color, environ))
+    runnable = [task for task in plan.tasks if task.skip is None and task.failure is None]
+    if runnable:
+        page.line((f"{count(len(runnable), 'notebook')} would run, in this order:", "bold"))
+    width = max((len(plain_name(task.path)) for task in runnable), default=0)
+    for number, task in enumerate(runnable, start=1):
+        name = plain_name(task.path)
+        page.line(f"{number:5}  {name:{min(width, 60)}}  ", (task.kernel, "cyan"))
+        _remarks(page, (task.kernel_why, *task.notes))
+    _others(page, "would fail without being executed", _broken(plan.tasks))
+    _others(page, "would be skipped", ((t.path, t.skip) for t in plan.tasks if t.skip is not None))
+    _others(page, "would not run", ((each.path, each.reason) for each in plan.excluded))
+    page.flush()
+
+
+def _broken(tasks: Iterable[Task]) -> Iterable[tuple[str, str]]:
+    for task in tasks:
+        if task.failure is not None:
+            yield task.path, f"{task.failure.category}: {task.failure.message}"
+
+
+def _others(page: Page, title: str, each: Iterable[tuple[str, str]]) -> None:
+    entries = list(each)
+    if not entries:
+        return
+    page.title(f"{count(len(entries), 'notebook')} {title}:")
+    for path, reason in entries:
+        page.line(f"       {plain_name(path)}")
+        _remarks(page, (reason,))
+
+
+def _remarks(page: Page, texts: Iterable[str]) -> None:
+    for text in texts:
+        if text:
+            page.line("         ", (plain(text).replace("\n", " "), "dim"))
