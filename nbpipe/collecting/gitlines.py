@@ -34,7 +34,10 @@ class GitLines:
         self._spec: GitIgnoreSpec | None = None
         try:
             if self.lines:
-                self._spec = GitIgnoreSpec.from_lines([comparable(line) for line in self.lines])
+                self._spec = GitIgnoreSpec.from_lines(
+                    [comparable(line) for line in self.lines],
+                    backend="simple",  # the others encode a name, and a name need not be UTF-8
+                )
         except GitIgnorePatternError as error:
             raise UsageError(
                 f"{where}: {error}", hint="Patterns are written as in a .gitignore."

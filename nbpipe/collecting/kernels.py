@@ -5,6 +5,7 @@ Starting one is not this room's business.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import sys
@@ -16,6 +17,8 @@ from nbpipe.model import Category, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_log = logging.getLogger(__name__)
 
 DEFAULT = "python3"
 """The kernel of a notebook that names none."""
@@ -79,18 +82,21 @@ def installed_kernels() -> dict[str, InstalledKernel]:
     """Return every kernelspec that Jupyter finds, by its name."""
     from jupyter_client.kernelspec import KernelSpecManager  # noqa: PLC0415  (0.12 s)
 
+    manager = KernelSpecManager()
     kernels = {}
-    for name, found in sorted(KernelSpecManager().get_all_specs().items()):
-        spec = found["spec"]
-        argv = tuple(spec["argv"])
-        kernels[name] = InstalledKernel(
-            name=name,
-            display_name=spec["display_name"] or name,
-            language=spec["language"].lower(),
-            argv=argv,
-            interpreter=_interpreter(argv),
-            resource_dir=found["resource_dir"],
-        )
+    for name in sorted(manager.find_kernel_specs()):
+        try:
+            spec = manager.get_kernel_spec(name)
+            kernels[name] = InstalledKernel(
+                name=name,
+                display_name=spec.display_name or name,
+                language=spec.language.lower(),
+                argv=tuple(spec.argv),
+                interpreter=_interpreter(tuple(spec.argv)),
+                resource_dir=spec.resource_dir,
+            )
+        except Exception as error:  # noqa: BLE001  (one bad kernel.json, whatever is wrong in it)
+            _log.warning("kernel %s cannot be used: %s: %s", name, type(error).__name__, error)
     return kernels
 
 
@@ -144,7 +150,7 @@ def choose(
     if name and (found := _installed(name, kernels)):
         why = "" if wanted.name else f"the notebook names none; {found} is the default"
         return Choice(found, kernels[found].language, why)
-    language = wanted.language.lower() or _derived(name)
+    language = _normal(wanted.language) or _derived(name)
     if found := _same_language(language, kernels):
         says = f"names {name!r}, which is not installed" if name else "names none"
         why = f"the notebook {says}; {found} has the same language"
@@ -206,7 +212,13 @@ def _same_language(language: str, kernels: Mapping[str, InstalledKernel]) -> str
 
 
 def _speaks_other(wanted: Named) -> bool:
-    return wanted.language.lower() not in {"", "python", "ipython"}
+    return _normal(wanted.language) not in {"", "python"}
+
+
+def _normal(language: str) -> str:
+    """Return a language as kernelspecs name it; old notebooks call Python `ipython`."""
+    lower = language.lower()
+    return "python" if lower == "ipython" else lower
 
 
 def _derived(name: str) -> str:

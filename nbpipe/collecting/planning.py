@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.collecting.choosing import Choosing, choose_files
+from nbpipe.collecting.choosing import choose_files
 from nbpipe.collecting.exclusions import Exclusions, Places
 from nbpipe.collecting.kernels import InstalledKernel, require
 from nbpipe.collecting.keywords import Keyword
@@ -16,11 +16,12 @@ from nbpipe.collecting.naming import natural, printable
 from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_below
 from nbpipe.collecting.tasks import Tasks
 from nbpipe.errors import NothingCollected, UsageError
-from nbpipe.model import Excluded, Plan, Task
+from nbpipe.model import Excluded, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbpipe.collecting.doubles import Choosing, Chosen
     from nbpipe.config import Config, TestSettings
 
 
@@ -64,19 +65,20 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     tasks = Tasks(settings, places, kernels, file=file)
     files, scopes = _scopes(selection, settings, places, file)
     choosing = choose_files(files, scopes, places, exclusions)
-    excluded = {places.shown(path): reason for path, reason in choosing.excluded.items()}
-    chosen = {task.path: task for task in map(tasks.make, choosing.chosen)}
+    excluded = choosing.excluded
     if keyword:
-        _deselect(chosen, keyword, choosing, excluded)
-    if not chosen:
-        raise _nothing(choosing, excluded, scopes, places)
+        _deselect(choosing, tasks, keyword)
+    if not choosing.chosen:
+        raise _nothing(choosing, files, scopes, places)
+    chosen = choosing.chosen
     if selection.shard:
-        _keep_shard(chosen, selection.shard, excluded)
+        chosen = _keep_shard(chosen, selection.shard, excluded)
     return Plan(
         root=Path(places.root),
-        tasks=tuple(chosen[path] for path in sorted(chosen, key=natural)),
+        tasks=tuple(tasks.make(notebook) for notebook in chosen),
         excluded=tuple(
-            Excluded(path=path, reason=excluded[path]) for path in sorted(excluded, key=natural)
+            Excluded(path=places.shown(path), reason=excluded[path])
+            for path in sorted(excluded, key=natural)
         ),
     )
 
@@ -107,44 +109,49 @@ def _check_kernels(settings: TestSettings, kernels: Mapping[str, InstalledKernel
         require(target, kernels, asked=f"kernel map {name}={target}")
 
 
-def _deselect(
-    chosen: dict[str, Task], keyword: Keyword, choosing: Choosing, excluded: dict[str, str]
-) -> None:
-    tags = {chosen.path: chosen.head.metadata.get("tags") for chosen in choosing.chosen}
-    for path, task in list(chosen.items()):
-        found = tags.get(os.fspath(task.file))
-        words = [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
-        if not keyword.holds([path, task.kernel, *words]):
-            excluded[path] = f"deselected by -k {keyword.text!r}"
-            del chosen[path]
+def _deselect(choosing: Choosing, tasks: Tasks, keyword: Keyword) -> None:
+    """Take out the notebooks for whose path, kernel and tags the expression does not hold."""
+    kept = []
+    for notebook in choosing.chosen:
+        task = tasks.make(notebook)
+        tags = notebook.head.metadata.get("tags")
+        words = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        if keyword.holds([task.path, task.kernel, *words]):
+            kept.append(notebook)
+        else:
+            choosing.excluded[notebook.path] = f"deselected by -k {keyword.text!r}"
+    choosing.chosen = kept
 
 
-def _keep_shard(chosen: dict[str, Task], shard: tuple[int, int], excluded: dict[str, str]) -> None:
-    """Keep every N-th task: parts of the same run are disjoint and complete."""
+def _keep_shard(
+    chosen: list[Chosen], shard: tuple[int, int], excluded: dict[str, str]
+) -> list[Chosen]:
+    """Return every N-th notebook: the parts of one plan are disjoint and complete."""
     part, parts = shard
-    for position, path in enumerate(sorted(chosen, key=natural)):
-        if position % parts != part - 1:
-            excluded[path] = f"in another shard ({position % parts + 1}/{parts})"
-            del chosen[path]
+    kept = []
+    for position, notebook in enumerate(chosen):
+        mine = position % parts + 1
+        if mine == part:
+            kept.append(notebook)
+        else:
+            excluded[notebook.path] = f"in another shard ({mine}/{parts})"
+    return kept
 
 
 def _nothing(
-    choosing: Choosing, excluded: dict[str, str], scopes: list[Scope], places: Places
+    choosing: Choosing, files: list[str], scopes: list[Scope], places: Places
 ) -> NothingCollected:
     """Return the error that says what the patterns matched, and what took everything out."""
-    labels = [scope.label for scope in scopes] or [
-        os.path.relpath(path, places.cwd) for path in choosing.matched
-    ]
     lines = []
-    for label in dict.fromkeys(labels):
+    for label in dict.fromkeys([*files, *(scope.label for scope in scopes)]):
         count = choosing.matched[label]
         matched = {0: "no notebook", 1: "1 notebook"}.get(count, f"{count} notebooks")
         lines.append(f"  {label} matched {matched}")
-    for reason, count in Counter(excluded.values()).most_common():
+    for reason, count in Counter(choosing.excluded.values()).most_common():
         lines.append(f"  {count} {reason}")
     return NothingCollected(
         printable("\n".join(["no notebook was chosen", *lines])),
         hint="A notebook that is named on its own runs even if it is excluded."
-        if excluded
+        if choosing.excluded
         else f"It was looked for from {printable(places.cwd)}.",
     )

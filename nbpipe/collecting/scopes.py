@@ -55,12 +55,16 @@ class Folder:
 class Glob:
     """A pattern of the command line, anchored at its folder."""
 
-    def __init__(self, base: str, segments: list[str], label: str) -> None:
+    def __init__(
+        self, base: str, segments: list[str], label: str, *, folders_only: bool = False
+    ) -> None:
+        """Compile the segments; `folders_only`: they match folders alone, as `*/` does."""
         self.base = base
         self.label = label
         fixed = segments.index("**") if "**" in segments else len(segments)
         where = f"pattern {label!r}"
-        self._all = GitLines([anchored(f"/{'/'.join(segments)}")], where=where)
+        end = "/" if folders_only else ""
+        self._all = GitLines([anchored(f"/{'/'.join(segments)}{end}")], where=where)
         self._heads = [
             GitLines([anchored(f"/{'/'.join(segments[:depth])}")], where=where)
             for depth in range(1, fixed + 1)
@@ -74,6 +78,8 @@ class Glob:
 
     def reaches(self, folder: str) -> bool:
         """Return whether a file below `folder` can be in it: its first segments match."""
+        if not is_below(folder, self.base):
+            return False
         if not self._heads or folder == self.base:
             return True
         relative = _relative(folder, self.base)
@@ -105,11 +111,13 @@ def interpret(patterns: tuple[str, ...], cwd: str) -> tuple[list[str], list[Scop
     """Return the files that the patterns name (absolute), and the scopes.
 
     Raises:
-        UsageError: A pattern without wildcards names nothing that exists, or not a folder or file.
+        UsageError: A pattern without wildcards names nothing that exists or can be reached.
     """
     files: list[str] = []
     scopes: list[Scope] = []
     for pattern in patterns:
+        if not pattern:
+            raise UsageError("a pattern is empty", hint="Is a variable of the shell not set?")
         path = normal(pattern, cwd)
         mode = _mode(path)
         if mode is None:
@@ -131,7 +139,8 @@ def normal(pattern: str, cwd: str) -> str:
     head, dots, tail = path.rpartition("/..")
     if dots and (tail == "" or tail.startswith("/")) and not is_wild(head):
         path = os.path.realpath(head + dots) + tail
-    return os.path.abspath(path)  # noqa: PTH100  (likewise)
+    path = os.path.abspath(path)  # noqa: PTH100  (likewise)
+    return path[1:] if path.startswith("//") else path  # POSIX lets two slashes mean more
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -159,21 +168,24 @@ def _relative(path: str, base: str) -> str:
 
 def _mode(path: str) -> int | None:
     """Return the mode of what exists there (a dangling link exists), None for nothing."""
-    try:
-        return os.stat(path).st_mode  # noqa: PTH116  (ten thousand times)
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.lstat(path).st_mode
-    except (OSError, ValueError):
-        return None
+    for status in (os.stat, os.lstat):
+        try:
+            return status(path).st_mode
+        except PermissionError as error:
+            raise UsageError(
+                f"{printable(path)}: cannot be reached: {error.strerror}",
+                hint="A folder above it is closed to this user.",
+            ) from error
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 def _glob(pattern: str, path: str, cwd: str) -> Scope:
     if not is_wild(pattern) and not _other_spelling(path):
         raise _missing(pattern, path, cwd)
     base, segments = split_wild(path)
-    return Glob(base, segments, pattern)
+    return Glob(base, segments, pattern, folders_only=pattern.endswith("/"))
 
 
 def _other_spelling(path: str) -> bool:

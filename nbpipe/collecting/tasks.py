@@ -20,7 +20,7 @@ from nbpipe.model import Limits, Task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.collecting.choosing import Chosen
+    from nbpipe.collecting.doubles import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
     from nbpipe.config import TestSettings

@@ -27,8 +27,6 @@ class Found:
 
     path: str
     """Absolute."""
-    link: bool
-    """The file itself is a symbolic link."""
     environment: str = ""
     """The virtual environment around it, absolute; empty where there is none."""
 
@@ -40,6 +38,8 @@ class Walk:
     files: list[Found] = field(default_factory=list)
     unreadable: list[tuple[Found, OSError]] = field(default_factory=list)
     """Folders that could not be listed."""
+    aliases: list[tuple[str, str]] = field(default_factory=list)
+    """Links to folders that were listed under their real path: (link, real path)."""
 
 
 def walk(
@@ -58,7 +58,7 @@ def walk(
         exempt: Folders that are never taken for virtual environments.
     """
     seen = Walk()
-    visited: set[tuple[int, int]] = set()
+    visited: dict[tuple[int, int], str] = {}
     real, linked = _tops(starts)
     environments = {top: _environment_around(top, exempt) for top in (*real, *linked)}
     queue = deque((top, environments[top]) for top in real)
@@ -73,7 +73,7 @@ def walk(
                 if descend(entry.path):
                     (later if entry.is_symlink() else queue).append((entry.path, environment))
             elif is_candidate(entry.name):
-                seen.files.append(Found(entry.path, entry.is_symlink(), environment))
+                seen.files.append(Found(entry.path, environment))
     return seen
 
 
@@ -88,21 +88,22 @@ def _tops(starts: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _enter(
-    folder: str, environment: str, visited: set[tuple[int, int]], seen: Walk
+    folder: str, environment: str, visited: dict[tuple[int, int], str], seen: Walk
 ) -> list[os.DirEntry[str]]:
     """Return what is in a folder; nothing where it has been visited or has vanished."""
     try:
         status = os.stat(folder)  # noqa: PTH116  (a Path for each of 10,000 folders costs)
         identity = (status.st_dev, status.st_ino)
         if identity in visited:
+            seen.aliases.append((folder, visited[identity]))
             return []
-        visited.add(identity)
+        visited[identity] = folder
         with os.scandir(folder) as entries:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        seen.unreadable.append((Found(folder, link=False, environment=environment), error))
+        seen.unreadable.append((Found(folder, environment), error))
         return []
 
 
