@@ -180,6 +180,13 @@ class Result:
         """The task's path, as every report names it."""
         return self.task.path
 
+    def __str__(self) -> str:
+        """Return one line for a person."""
+        line = f"{self.outcome.upper():7}  {self.path}  {self.seconds:.1f} s"
+        if self.failure is not None:
+            return f"{line}  {self.failure.category}: {self.failure.signature}"
+        return line if self.reason is None else f"{line}  {self.reason}"
+
     @property
     def failure(self) -> Failure | None:
         """The first failure, None where there is none."""

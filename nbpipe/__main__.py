@@ -1,0 +1,5 @@
+"""`python -m nbpipe`."""
+
+from nbpipe.cli import main
+
+main()

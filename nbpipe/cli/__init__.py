@@ -1,0 +1,101 @@
+"""The command line: parse, call, print. Thin; what a command does stands in the rooms below.
+
+Commands are imported when they are used, so that `nbpipe --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from nbpipe._version import __version__
+from nbpipe.errors import ExitCode, NbpipeError
+
+COMMANDS = {
+    "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
+    "doctor": ("nbpipe.cli.doctor", "Check kernels and packages; say what is missing."),
+    "config": ("nbpipe.cli.config", "Show the effective settings and where they come from."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the commands in the order of importance."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command; for an unknown one None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: nbpipe test 'notebooks/**/*.ipynb'",
+)
+@click.version_option(__version__, prog_name="nbpipe")
+def nbpipe() -> None:
+    """Keep a collection of Jupyter notebooks working, and in everybody's hands."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with pytest's codes (see `nbpipe.errors`)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end)
+    """Run the command line; return its exit code.
+
+    Every error that a person sees is printed here: what happened, where, what to do next.
+    """
+    try:
+        code = nbpipe.main(args=arguments, prog_name="nbpipe", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE_ERROR
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE_ERROR
+    except NbpipeError as error:
+        _raise_for_debug(arguments)
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left
+        sys.stderr.close()
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001  (the outermost boundary)
+        _raise_for_debug(arguments)
+        _say(
+            f"internal error: {type(error).__name__}: {error}\n  Report it, with --debug's output."
+        )
+        return ExitCode.INTERNAL_ERROR
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _raise_for_debug(arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+
+
+def _say(message: str) -> None:
+    text = f"nbpipe: {message}\n"
+    sys.stderr.write(text.encode(errors="backslashreplace").decode())

@@ -1,0 +1,136 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbpipe import config
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbpipe.config import Config
+
+color_option = click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colours; NO_COLOR and FORCE_COLOR are honoured.",
+)
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command has."""
+    for option in (
+        click.option(
+            "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+        ),
+        click.option(
+            "--config",
+            "config_file",
+            type=click.Path(path_type=Path),
+            help="Read this configuration file; its folder is the collection's root.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def load_config(file: Path | None) -> Config:
+    """Return the configuration for a command run here.
+
+    Raises:
+        ConfigError: It has problems.
+    """
+    return config.load(Path.cwd(), file=file.absolute() if file else None)
+
+
+class Auto(click.ParamType[Any]):
+    """A number of at least 1, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
+        """Return the number, or `auto`."""
+        if value == "auto" or isinstance(value, int):
+            return value
+        if value.isascii() and value.isdigit() and int(value) >= 1:
+            return int(value)
+        return self.fail(f"{value!r} is neither a number of at least 1 nor auto", param, ctx)
+
+
+class Shard(click.ParamType[Any]):
+    """`I/N`, with I from 1 to N."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
+        """Return (I, N)."""
+        number, _, count = str(value).partition("/")
+        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return int(number), int(count)
+        return self.fail(f"{value!r} is not I/N with I from 1 to N, such as 2/4", param, ctx)
+
+
+class Pair(click.ParamType[Any]):
+    """`FROM=TO`."""
+
+    name = "FROM=TO"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
+        """Return (FROM, TO)."""
+        left, equals, right = str(value).partition("=")
+        if left and equals and right:
+            return left, right
+        return self.fail(f"{value!r} is not FROM=TO, such as desi-22.2=python3", param, ctx)
+
+
+def typed(value: str) -> Any:  # noqa: ANN401  (JSON)
+    """Return a parameter's value with its type, as papermill's `-p` reads it.
+
+    Numbers, booleans and None are recognised; so are JSON lists and objects. Everything else
+    is text.
+    """
+    import json  # noqa: PLC0415
+
+    words = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
+    if value in words:
+        return words[value]
+    for read in (int, float):
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    if value[:1] in {"[", "{"}:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def parameters_file(path: Path) -> dict[str, Any]:
+    """Return the parameters in a YAML (or JSON) file.
+
+    Raises:
+        UsageError: It cannot be read, or is not a mapping of names to values.
+    """
+    import yaml  # noqa: PLC0415  (slow)
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--parameters-file {path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"--parameters-file {path}: is not YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise UsageError(
+            f"--parameters-file {path}: is not a mapping of names to values",
+            hint="Write one `name: value` a line.",
+        )
+    return values

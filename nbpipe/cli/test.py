@@ -1,0 +1,307 @@
+"""`nbpipe test`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import sys
+import threading
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from nbpipe import collecting, reports, runner
+from nbpipe.cli import options
+from nbpipe.errors import ExitCode
+from nbpipe.model import Outcome
+
+if TYPE_CHECKING:
+    from nbpipe.config import Config, TestSettings
+    from nbpipe.model import Plan, Result, Run
+
+_SETTINGS = (
+    "kernel",
+    "missing_kernel",
+    "timeout",
+    "notebook_timeout",
+    "output_limit",
+    "retries",
+    "flaky",
+    "all_errors",
+    "jobs",
+)
+"""Options that stand for the setting of the same name."""
+
+_NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
+    "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
+}  # fmt: skip
+
+
+@click.command(
+    name="test",
+    epilog="""\b
+Examples:
+  nbpipe test                                    everything below this folder
+  nbpipe test 'notebooks/**/*.ipynb' -n 4        by git's rules for patterns
+  nbpipe test 03_ScienceExamples --exclude '*Slow*' --report junit=junit.xml
+  nbpipe test --list                             what would run, and why the others would not""",
+)
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.option(
+    "-n", "--jobs", type=options.Auto(), help="So many notebooks at once; auto: one a core."
+)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these out; repeatable.")
+@click.option(
+    "-k",
+    "keyword",
+    metavar="EXPR",
+    help="Only names, kernels or tags that match: 'fits and not slow'.",
+)
+@click.option("--kernel", metavar="NAME", help="Run every notebook on this kernel.")
+@click.option(
+    "--kernel-map",
+    type=options.Pair(),
+    multiple=True,
+    help="Run notebooks of kernel FROM on TO; repeatable.",
+)
+@click.option(
+    "--missing-kernel",
+    type=click.Choice(["fail", "skip"]),
+    help="What to do where a kernel is not installed.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Limit for each cell.",
+)
+@click.option(
+    "--notebook-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Limit for each notebook.",
+)
+@click.option(
+    "--output-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MB",
+    help="Limit for each notebook's output.",
+)
+@click.option(
+    "--prerun",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Code that runs first in every notebook of its language.",
+)
+@click.option(
+    "-p",
+    "--parameter",
+    "parameter",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Parameter, as papermill injects it; repeatable.",
+)
+@click.option(
+    "--parameters-file",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Parameters from YAML.",
+)
+@click.option(
+    "--all-errors/--first-error",
+    default=None,
+    help="Go on after a failing cell, report every error.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Try a failing notebook so many times more.",
+)
+@click.option(
+    "--flaky",
+    type=click.Choice(["pass", "fail"]),
+    help="What a notebook counts as that passed on a retry.",
+)
+@click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
+@click.option(
+    "--maxfail",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Start nothing more after N failures.",
+)
+@click.option("--shard", type=options.Shard(), help="Run only part I of N.")
+@click.option(
+    "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
+)
+@click.option(
+    "--durations", type=click.IntRange(min=0), default=0, metavar="N", help="Show the N slowest."
+)
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="For executed copies and logs.",
+)
+@click.option(
+    "--report", multiple=True, metavar="KIND[=PATH]", help="Also write junit or json; repeatable."
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "plain", "none"]),
+    default="auto",
+    show_default=True,
+)
+@options.color_option
+@options.shared
+@click.pass_context
+def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> int:  # noqa: ANN401
+    """Execute notebooks, report pass or fail with the reason.
+
+    A PATTERN is a notebook, a folder (everything below it) or a glob by git's rules; without
+    one, what the configuration includes. Every notebook gets a fresh kernel and its own folder
+    as the working directory. Sources are never written.
+    """
+    config = _merged(options.load_config(config_file), given)
+    selection = collecting.Selection(
+        cwd=Path.cwd(),
+        patterns=given["patterns"],
+        exclude=given["exclude"],
+        keyword=given["keyword"],
+        shard=given["shard"],
+    )
+    plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    if given["list_only"]:
+        reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
+        return ExitCode.OK
+    return _execute(ctx, config, plan, given)
+
+
+def _merged(config: Config, given: dict[str, Any]) -> Config:
+    """Return the configuration with what the command line says instead."""
+    test = config.settings.test
+    changes = {name: given[name] for name in _SETTINGS if given[name] is not None}
+    parameters = dict(test.parameters)
+    for file in given["parameters_file"]:
+        parameters |= options.parameters_file(file)
+    parameters |= {name: options.typed(value) for name, value in given["parameter"]}
+    cwd = Path.cwd()
+    merged: TestSettings = msgspec.structs.replace(
+        test,
+        kernel_map=test.kernel_map | dict(given["kernel_map"]),
+        parameters=parameters,
+        prerun=(*test.prerun, *(str(cwd / file) for file in given["prerun"])),
+        reports=(*test.reports, *given["report"]),
+        **changes,
+    )
+    if given["output_dir"] is not None:
+        merged = msgspec.structs.replace(merged, output_dir=str(cwd / given["output_dir"]))
+    settings = msgspec.structs.replace(config.settings, test=merged)
+    return dataclasses.replace(config, settings=settings)
+
+
+def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
+    test = config.settings.test
+    run_id = runner.new_run_id(datetime.now(UTC))
+    wanted = config.root / test.output_dir if test.output_dir else None
+    folder = runner.output_dir(wanted, run_id, plan.tasks)
+    requests = [reports.parse(text, output_dir=folder) for text in test.reports]
+    for request in requests:
+        if request.path is not None:
+            reports.check_writable(request.path)
+    order = runner.Order(
+        plan=plan,
+        run_id=run_id,
+        jobs=runner.cores() if test.jobs == "auto" else test.jobs,
+        output_dir=folder,
+        maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
+    )
+    run = _with_progress(order, given)
+    console = reports.ConsoleReporter(
+        color=given["color"],
+        environ=os.environ,
+        durations=given["durations"],
+        rerun=partial(_rerun, ctx),
+    )
+    taken = any(request.path is None and request.kind != "console" for request in requests)
+    people = sys.stderr if taken else sys.stdout
+    for request in requests:
+        reporter = reports.reporter(request.kind, console=console)
+        if request.kind != "console" or request.path is not None:
+            reports.write(reporter, run, request.path, stdout=sys.stdout)
+    reports.write(console, run, None, stdout=people)
+    return _exit_code(run, flaky=test.flaky)
+
+
+def _with_progress(order: runner.Order, given: dict[str, Any]) -> Run:
+    """Run while showing how it goes, and own the signals."""
+    with reports.open_progress(
+        given["progress"],
+        total=len(order.plan.tasks),
+        stream=sys.stderr,
+        color=given["color"],
+        environ=os.environ,
+    ) as display:
+        own = threading.current_thread() is threading.main_thread()
+        handled = partial(runner.signals, say=_say, running=display.running)
+        return asyncio.run(runner.run(order, display, on_start=handled if own else _unhandled))
+
+
+def _unhandled(_: object) -> nullcontext[None]:
+    return nullcontext()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"\n{text}\n")
+    sys.stderr.flush()
+
+
+def _exit_code(run: Run, *, flaky: str) -> ExitCode:
+    if run.interrupted:
+        return ExitCode.INTERRUPTED
+    bad = run.count(Outcome.FAILED) + (run.count(Outcome.FLAKY) if flaky == "fail" else 0)
+    return ExitCode.FAILED if bad else ExitCode.OK
+
+
+def _rerun(ctx: click.Context, result: Result) -> str:
+    """Return a command that runs one notebook again, from here, with what mattered."""
+    import shlex  # noqa: PLC0415
+
+    words = ["nbpipe", "test"]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        if name in _NOT_FOR_RERUN or source is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        words += _words(parameter, ctx.params[name])
+    path = os.path.relpath(result.task.file)
+    words += ["--", path] if path.startswith("-") else [path]
+    return shlex.join(words)
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401  (click's)
+    """Return an option as it was given."""
+    flag = parameter.opts[-1]
+    if isinstance(value, bool):
+        return [flag if value else parameter.secondary_opts[-1]]
+    values = value if parameter.multiple else [value]
+    words = []
+    for each in values:
+        if isinstance(parameter.type, options.Pair):
+            words += [flag, "=".join(each)]
+        else:
+            words += [flag, *map(_text, each if parameter.nargs > 1 else [each])]
+    return words
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

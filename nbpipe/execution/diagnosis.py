@@ -1,0 +1,270 @@
+"""From what a kernel says to a failure: its category, and a signature of its root cause.
+
+Pure functions on text. The rules were made from real notebooks in Python, R, bash and Julia; an
+exception's name is not reliable across kernels (bash gives none, R gives `ERROR`, xeus-python
+gives `<class '…'>`), so messages and tracebacks are read as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.model import Category, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbpipe.execution.provisioner import Exit
+    from nbpipe.execution.source import CodeCell
+
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_])"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+_NETWORK_NAMES = [
+    "ClientConnectorError",
+    "ClientConnectionError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectTimeoutError",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "HTTPError",
+    "MaxRetryError",
+    "NameResolutionError",
+    "NewConnectionError",
+    "ProxyError",
+    "ReadTimeout",
+    "ReadTimeoutError",
+    "RemoteDisconnected",
+    "SSLCertVerificationError",
+    "SSLError",
+    "ServerDisconnectedError",
+    "URLError",
+    "gaierror",
+    "herror",
+]
+_NETWORK = re.compile(
+    "Temporary failure in name resolution|Name or service not known|Could(?:n't| not) resolve host"
+    "|nodename nor servname|Network is unreachable|No route to host|Max retries exceeded"
+    "|Failed to establish a new connection|Connection refused|Connection timed out"
+    "|cannot open URL|urlopen error|unable to resolve host|Failed to connect to",
+    re.IGNORECASE,
+)
+_PACKAGE = re.compile(
+    r"No module named|Missing optional dependency|there (?:is|are) no packages? called"
+    r"|loadNamespace|Package \S+ not found|command not found",
+    re.IGNORECASE,
+)
+_FILE = re.compile(
+    r"No such file or directory|cannot open file|file .* does not exist", re.IGNORECASE
+)
+_MEMORY = re.compile(
+    "cannot allocate (?:vector|memory)|std::bad_alloc|out of memory|Unable to allocate .* array",
+    re.IGNORECASE,
+)
+_INPUT = re.compile(
+    "does not support input requests|EOF when reading a line|allow_stdin|stdin is not allowed",
+    re.IGNORECASE,
+)
+_CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
+_HOSTS = (
+    re.compile(r"https?://(?:[^/@\s]*@)?([\w.-]+)"),
+    re.compile(r"host=['\"]?([\w.-]+)"),
+    re.compile(r"resolve host(?: name)?:? ['\"]?([\w-]+(?:\.[\w-]+)*)"),
+    re.compile(r"Failed to connect to ([\w.-]+)"),
+)
+_BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
+_R_PREFIX = re.compile(r"^Error(?: in [^\n]*?)?\s*: ?")
+
+
+def plain(text: str) -> str:
+    """Return text without terminal codes and control characters."""
+    return _CONTROL.sub("", _ANSI.sub("", text).replace("\r\n", "\n"))
+
+
+def cell_error(error: Mapping[str, Any], cell: CodeCell, *, printed: str = "") -> Failure:
+    """Return the failure that an error output or an error reply is.
+
+    Args:
+        error: With `ename`, `evalue` and `traceback`, as in the Jupyter messaging protocol.
+        cell: The cell that was running.
+        printed: The end of what the cell printed, for kernels whose errors say nothing.
+    """
+    name = exception_name(str(error.get("ename") or ""))
+    message = plain(str(error.get("evalue") or "")).strip()
+    lines = error.get("traceback")
+    traceback = plain("\n".join(map(str, lines)) if isinstance(lines, list) else "")
+    if not name and message.isdigit():  # bash: nothing but the exit code
+        name, message = "ExitStatus", _bash_message(message, printed)
+    return failure(
+        classify(name, message, traceback),
+        name,
+        message,
+        traceback=traceback,
+        cell=cell,
+        line=_failing_line(traceback),
+    )
+
+
+def failure(  # noqa: PLR0913
+    category: Category,
+    name: str,
+    message: str,
+    *,
+    traceback: str = "",
+    cell: CodeCell | None = None,
+    line: str = "",
+) -> Failure:
+    """Return a failure with its signature.
+
+    Args:
+        category: Why it failed.
+        name: The exception's name, or ours.
+        message: Plain text.
+        traceback: Plain text.
+        cell: The cell that was running, if any.
+        line: The failing line of code, which stands in for a message that is empty.
+    """
+    return Failure(
+        category=category,
+        name=name,
+        message=message,
+        traceback=traceback,
+        signature=signature(category, name, message, code=line),
+        cell=cell.origin if cell else None,
+        cell_id=cell.cell_id if cell else None,
+        source=cell.node.source if cell else "",
+    )
+
+
+def exception_name(ename: str) -> str:
+    """Return an exception's bare name: `<class 'a.B'>` is B, R's `ERROR` is Error."""
+    if match := re.fullmatch(r"<class '(?:.*\.)?(\w+)'>", ename):
+        return match[1]
+    return {"ERROR": "Error"}.get(ename, plain(ename))
+
+
+def classify(name: str, message: str, traceback: str) -> Category:  # noqa: PLR0911  (a table)
+    """Return the category of an exception."""
+    bare = name.rpartition(".")[2]
+    if bare == "StdinNotImplementedError" or _INPUT.search(message):
+        return Category.ASKS_FOR_INPUT
+    if bare.endswith("MemoryError") or _MEMORY.search(message):
+        return Category.OUT_OF_MEMORY
+    if bare in {"ModuleNotFoundError", "PackageNotFoundError"}:
+        return Category.MISSING_PACKAGE
+    if bare in {"ImportError", "ExitStatus", "Error", "ArgumentError"} and _PACKAGE.search(message):
+        return Category.MISSING_PACKAGE
+    if bare in _NETWORK_NAMES or _NETWORK.search(message):
+        return Category.NETWORK
+    if bare == "FileNotFoundError":
+        return Category.MISSING_FILE
+    if bare in {"Error", "ExitStatus", "OSError", "SystemError"} and _FILE.search(message):
+        return Category.MISSING_FILE
+    return _chained(bare, message, traceback)
+
+
+def _chained(name: str, message: str, traceback: str) -> Category:
+    """Look at the exceptions that led to the last one."""
+    causes = set(_CHAINED.findall(traceback)) - {name}
+    if causes & {"gaierror", "URLError", "NewConnectionError", "NameResolutionError"}:
+        return Category.NETWORK
+    if (
+        name == "TimeoutError"
+        and "timed out" in message
+        and re.search(r"socket|http|ssl", traceback)
+    ):
+        return Category.NETWORK
+    if name == "ImportError" and "ModuleNotFoundError" in causes:
+        return Category.MISSING_PACKAGE
+    return Category.EXCEPTION
+
+
+def signature(category: Category, name: str, message: str, *, code: str = "") -> str:
+    """Return a text that is the same for the same root cause.
+
+    Without addresses, paths, times and numbers, so that it is the same in every notebook, run
+    and on every machine; a file keeps its bare name, a host and a package theirs. The failing
+    line of code stands in for a message that is empty, and for a host that is not in it.
+    """
+    bare = name.rpartition(".")[2] or str(category)
+    first = next((line.strip() for line in (message or code).splitlines() if line.strip()), "")
+    first = _R_PREFIX.sub("", first) or first
+    if category is Category.MISSING_PACKAGE:
+        return f"{bare}: {first}" if first else bare
+    if category is Category.NETWORK and (host := _host(message) or _host(code)):
+        return f"{bare} to {host}"
+    text = _without_accidents(first)[:200]
+    return f"{bare}: {text}" if text else bare
+
+
+def _host(message: str) -> str:
+    for pattern in _HOSTS:
+        if match := pattern.search(message):
+            return match[1].rstrip(".")
+    return ""
+
+
+_ACCIDENTS = (
+    (re.compile(r"\[(?:Errno|WinError) -?\d+\] "), ""),
+    (re.compile(r"\b\w+://(?:[^/@\s]*@)?([\w.-]+)\S*"), r"\1"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<address>"),
+    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
+    (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "<id>"),
+    (re.compile(r"(?:[A-Za-z]:)?(?:[\\/]|~/|\.{1,2}/)?(?:[^\s'\"()\[\],:;=\\/]+[\\/])+"), ""),
+    (re.compile(r"(?<![\w<])[\\/](?=\w)"), ""),
+    (
+        re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"),
+        "<time>",
+    ),
+    (re.compile(r"\b\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
+    (re.compile(r"(?<![A-Za-z])[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?"), "<n>"),
+    (re.compile(r"<n>(?:(?:, ?| )<n>)+"), "<n>…"),
+    (re.compile(r"\s+"), " "),
+)
+
+
+def _without_accidents(text: str) -> str:
+    for pattern, replacement in _ACCIDENTS:
+        text = pattern.sub(replacement, text)
+    return text.strip()
+
+
+def _failing_line(traceback: str) -> str:
+    """Return the code of the line that IPython's traceback points at in the notebook."""
+    match = re.search(r"^-+> *\d+ (.+)$", traceback, re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+def _bash_message(code: str, printed: str) -> str:
+    last = next((line for line in reversed(plain(printed).splitlines()) if line.strip()), "")
+    said = _BASH_ERROR.match(last.strip())
+    return f"{said[1]} (exit status {code})" if said else f"exit status {code}"
+
+
+def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:
+    """Return the failure that the end of a kernel is.
+
+    Args:
+        how: Its exit.
+        out_of_memory: Whether the operating system killed a process for memory meanwhile.
+        cell: The cell that was running, if any.
+        said: The end of what the process wrote to its own standard output and error.
+    """
+    killed = how.code in {-9, 137}
+    if killed and out_of_memory:
+        return failure(
+            Category.OUT_OF_MEMORY,
+            "OutOfMemory",
+            "the kernel was killed by the operating system, which had run out of memory",
+            traceback=said,
+            cell=cell,
+        )
+    message = f"the kernel died: {how}"
+    if killed:
+        message += " (not by nbpipe; often a container's or a scheduler's memory limit)"
+    return failure(Category.KERNEL_DIED, "KernelDied", message, traceback=said, cell=cell)

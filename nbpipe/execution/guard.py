@@ -1,0 +1,110 @@
+"""The process between the runner and one kernel: a small init that leaves nothing behind.
+
+Run as a script (`python -I -S guard.py STATUS_FD COMMAND…`), with the standard library only; it
+is never imported by the runner. It starts the kernel in a session of its own and then
+
+- is the kernel's parent, so that a notebook which kills its parent's group does not reach the
+  runner;
+- adopts every process that the notebook starts, also one that detaches itself
+  (PR_SET_CHILD_SUBREAPER), and kills them all when the kernel ends;
+- dies with the runner (PR_SET_PDEATHSIG), and the kernel with it: a killed runner leaves no kernel;
+- tells the runner on a pipe, without being asked, which process the kernel is and how it ended.
+
+Linux only; see prctl(2).
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+_HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command until it ends or the runner does; return the guard's exit code."""
+    status_fd, command = int(arguments[0]), arguments[1:]
+    runner = os.getppid()
+    prctl = ctypes.CDLL(None).prctl
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != runner:  # it died before it could be noticed
+        return 1
+    os.set_inheritable(status_fd, False)  # noqa: FBT003
+    kernel = os.fork()
+    if kernel == 0:
+        _become(command, prctl, status_fd)
+    _say(status_fd, f"started {kernel}")
+    _wait(kernel, status_fd)
+    _kill_descendants()
+    return 0
+
+
+def _become(command: list[str], prctl: "ctypes._FuncPointer", status_fd: int) -> None:
+    """Turn this child into the kernel; never return."""
+    try:
+        guard = os.getppid()
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        if "JPY_PARENT_PID" in os.environ:  # ipykernel looks whether this is still its parent
+            os.environ["JPY_PARENT_PID"] = str(guard)
+        os.execvp(command[0], command)  # noqa: S606  (no shell wanted)
+    except OSError as error:
+        _say(status_fd, f"failed {error.errno} {error.strerror}")
+    finally:
+        os._exit(127)
+
+
+def _wait(kernel: int, status_fd: int) -> None:
+    """Return when the kernel has ended, or when the guard is told to end."""
+    while True:
+        if signal.sigwait(_HANDLED) != signal.SIGCHLD:
+            return
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                process, status = os.waitpid(-1, os.WNOHANG)
+                if process == kernel:
+                    _say(status_fd, f"exited {os.waitstatus_to_exitcode(status)}")
+                    return
+                if process == 0:
+                    break
+
+
+def _kill_descendants() -> None:
+    """Kill children until there are none: the killed ones' children become ours."""
+    while True:
+        for process in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    """Return the process ids of this process's children (proc(5), `stat`: field 4)."""
+    own = os.getpid()
+    children = []
+    for name in os.listdir("/proc"):  # noqa: PTH208  (pathlib is slow to import)
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123
+            if int(stat.read().rpartition(b")")[2].split()[1]) == own:
+                children.append(int(name))
+    return children
+
+
+def _say(status_fd: int, line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        os.write(status_fd, f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

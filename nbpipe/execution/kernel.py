@@ -1,0 +1,174 @@
+"""One kernel, from its start to the end of everything that it started.
+
+Around jupyter_client's manager and client. Which cell runs, and what an output means, is not
+known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
+from jupyter_client.manager import AsyncKernelManager
+
+from nbpipe.execution.provisioner import Exit, GuardedProvisioner, supported
+from nbpipe.execution.waiting import first_of
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+_POLL_SECONDS = 0.5
+"""For kernels of foreign provisioners, which do not tell when they end."""
+
+
+class KernelStartError(Exception):
+    """The kernel did not get as far as answering; the message says why."""
+
+
+class Kernel:
+    """A running kernel with its client; made by `start`, ended by `stop`."""
+
+    def __init__(self, name: str, *, max_message_bytes: int) -> None:
+        self.manager = AsyncKernelManager(kernel_name=name, context=_context(max_message_bytes))
+        self.manager.kernel_id = str(uuid.uuid4())
+        self.exited: asyncio.Future[Exit]
+        self.killed = False
+        """Whether it was this process that killed it."""
+        self._guarded = False
+        self._watch: asyncio.Task[None] | None = None
+        self._sockets: str | None = None
+        self._client: AsyncKernelClient | None = None
+
+    @property
+    def client(self) -> AsyncKernelClient:
+        """The client, connected once the kernel was started."""
+        if self._client is None:
+            raise RuntimeError("the kernel has not been started")
+        return self._client
+
+    async def start(self, *, cwd: Path, log: BinaryIO, seconds: float) -> None:
+        """Start the kernel and wait until it answers.
+
+        Args:
+            cwd: The kernel's working directory.
+            log: Where the process's own standard output and error go.
+            seconds: How long to wait for the first answer.
+
+        Raises:
+            KernelStartError: It ended, or did not answer in time.
+        """
+        spec = self.manager.kernel_spec
+        if spec is None:
+            raise KernelStartError(f"kernel {self.manager.kernel_name!r} is not installed")
+        self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
+        if self._guarded:
+            self.manager.provisioner = GuardedProvisioner(
+                kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
+            )
+        if os.name == "posix" and "ipykernel_launcher" in spec.argv:
+            self._use_ipc()
+        try:
+            await self.manager.start_kernel(cwd=str(cwd), stdout=log, stderr=log)
+        except (OSError, RuntimeError) as error:
+            raise KernelStartError(f"the kernel could not be started: {error}") from error
+        self._watch_exit()
+        self._client = self.manager.client()
+        self._client.start_channels(hb=False)
+        self._client.allow_stdin = False
+        await self._until_ready(seconds)
+
+    def _use_ipc(self) -> None:
+        """Talk through sockets in a private folder: no port that another process may take."""
+        self._sockets = tempfile.mkdtemp(prefix="nbpipe-")
+        self.manager.transport = "ipc"
+        self.manager.ip = str(Path(self._sockets, "k"))
+
+    def _watch_exit(self) -> None:
+        provisioner = self.manager.provisioner
+        if isinstance(provisioner, GuardedProvisioner):
+            self.exited = provisioner.exited
+            return
+        self.exited = asyncio.get_running_loop().create_future()
+        self._watch = asyncio.ensure_future(self._poll_exit())
+
+    async def _poll_exit(self) -> None:
+        while await self.manager.is_alive():  # noqa: ASYNC110  (nobody would set an event)
+            await asyncio.sleep(_POLL_SECONDS)
+        self.exited.set_result(Exit(None))
+
+    async def _until_ready(self, seconds: float) -> None:
+        ready = asyncio.ensure_future(self.client.wait_for_ready(timeout=seconds))
+        try:
+            await first_of(ready, self.exited)
+            if self.exited.done():
+                raise KernelStartError(f"the kernel ended before it was ready: {await self.exited}")
+            await ready
+        except RuntimeError as error:
+            message = f"the kernel did not answer within {seconds:g} s ({error})"
+            raise KernelStartError(message) from error
+        finally:
+            ready.cancel()
+            await asyncio.wait({ready})
+
+    async def interrupt(self) -> None:
+        """Interrupt what the kernel is doing, the way its kernelspec asks for."""
+        if not self.exited.done():
+            await self.manager.interrupt_kernel()
+
+    async def kill(self) -> None:
+        """Kill the kernel and everything that it started, now."""
+        self.killed = True
+        if self.manager.provisioner is not None and self.manager.has_kernel:
+            await self.manager.provisioner.kill()
+
+    async def stop(self, *, grace: float) -> None:
+        """End the kernel, its processes, sockets and files; never raise for a dead one.
+
+        Args:
+            grace: Seconds that it may take to shut itself down; 0 kills it at once.
+        """
+        try:
+            if self.manager.has_kernel:
+                await self._shut_down(grace)
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+            if self._client is not None:
+                self._client.stop_channels()
+            with contextlib.suppress(OSError):
+                await self.manager._async_cleanup_resources()  # noqa: SLF001  (not public)
+            self.manager.context.destroy(linger=0)
+            if self._sockets:
+                shutil.rmtree(self._sockets, ignore_errors=True)
+
+    async def _shut_down(self, grace: float) -> None:
+        if grace > 0 and self._client is not None and not self.exited.done():
+            await self.manager.request_shutdown()
+            await asyncio.wait({self.exited}, timeout=grace)
+        if not self.exited.done():
+            await self.kill()
+        if self._guarded and self.manager.provisioner is not None:
+            await self.manager.provisioner.wait()
+        else:
+            await self.manager.shutdown_kernel(now=True)
+
+
+def _context(max_message_bytes: int) -> zmq.asyncio.Context:
+    """Return a context whose sockets drop messages that are too long before they are read.
+
+    A kernel that prints a gigabyte at once sends it as one message, which libzmq would hold
+    in memory; beyond ZMQ_MAXMSGSIZE it closes the connection instead (zmq_setsockopt(3)).
+    """
+    context = zmq.asyncio.Context()
+    context.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    return context

@@ -1,0 +1,386 @@
+"""Execute one notebook once, whatever it does, and say what became of it.
+
+The order of events, the clocks and the verdict on each cell are here; the protocol is in
+`session`, the process in `kernel`, the meaning of an error in `diagnosis`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.execution import diagnosis, memory, source
+from nbpipe.execution.kernel import Kernel, KernelStartError
+from nbpipe.execution.session import Session
+from nbpipe.execution.waiting import first_of
+from nbpipe.execution.workspace import Workspace
+from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+    from nbpipe.execution.source import CodeCell
+
+_SHUTDOWN_SECONDS = 1.0
+"""For atexit handlers and temporary folders; a kernel with stubborn children is killed then."""
+
+_DRAIN_SECONDS = 0.2
+_TICK_SECONDS = 1.0
+_STRAY_LOG_FACTOR = 2
+
+
+class Halt:
+    """Tells a running notebook to stop, once, and why; the first reason counts."""
+
+    def __init__(self) -> None:
+        self.reason: asyncio.Future[str | Failure] = asyncio.get_running_loop().create_future()
+        self.now = asyncio.Event()
+        """Do not wait for it to react to the interrupt."""
+
+    def __call__(self, reason: str | Failure) -> None:
+        """Ask to stop: for a failure, or with a text, which makes it skipped."""
+        if not self.reason.done():
+            self.reason.set_result(reason)
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What is known so far."""
+
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    executed: int = 0
+    total: int = 0
+    interrupted: str | None = None
+
+
+class _Ended(Exception):  # noqa: N818  (control flow inside this module)
+    """The notebook is over; what is wrong is in the verdict."""
+
+
+async def execute_once(
+    task: Task,
+    output_dir: Path,
+    *,
+    attempt: int,
+    halt: Halt,
+    moved: Callable[[Progress], None],
+) -> Result:
+    """Execute a notebook in a fresh kernel and write its executed copy and log.
+
+    Never raises for anything that a notebook, its file or its kernel does.
+
+    Args:
+        task: What to execute.
+        output_dir: Where copies and logs go.
+        attempt: From 1.
+        halt: Stops it.
+        moved: Called when it reaches a cell.
+    """
+    started = time.monotonic()
+    verdict = _Verdict(notes=list(task.notes))
+    workspace = Workspace(output_dir, task, attempt)
+    executed = None
+    try:
+        workspace.logger.info("%s, kernel %s, attempt %s", task.path, task.kernel, attempt)
+        notebook = await _prepare(task, verdict)
+        if notebook is not None:
+            execution = _Execution(task, notebook, workspace, verdict, halt, moved, attempt)
+            await execution.run()
+            executed = await _write(workspace, notebook, verdict)
+        _log_failures(workspace, verdict)
+    finally:
+        workspace.close()
+    return Result(
+        task=task,
+        outcome=_outcome(verdict),
+        reason=verdict.interrupted,
+        kernel=task.kernel,
+        seconds=time.monotonic() - started,
+        attempts=attempt,
+        cells_total=verdict.total,
+        cells_executed=verdict.executed,
+        failures=tuple(verdict.failures),
+        executed=executed,
+        log=workspace.log_relative,
+        notes=tuple(verdict.notes),
+    )
+
+
+def _outcome(verdict: _Verdict) -> Outcome:
+    if verdict.failures:
+        return Outcome.FAILED
+    return Outcome.PASSED if verdict.interrupted is None else Outcome.SKIPPED
+
+
+async def _prepare(task: Task, verdict: _Verdict) -> NotebookNode | None:
+    """Return the notebook to execute, None where it cannot be."""
+    try:
+        notebook = await asyncio.to_thread(source.read, task.file)
+        verdict.notes += source.remarks(notebook)
+        return source.prepare(notebook, task)
+    except source.UnreadableNotebookError as error:
+        name, message = "InvalidNotebook", f"{task.path} {error}"
+        signature = f"InvalidNotebook: {str(error).partition(':')[0]}"
+    except source.UntranslatableParametersError as error:
+        name, message = "NoTranslation", f"parameters for kernel {task.kernel!r}: {error}"
+        signature = f"NoTranslation: {task.kernel}"
+    broken = diagnosis.failure(Category.INVALID_NOTEBOOK, name, message)
+    verdict.failures.append(replace(broken, signature=signature))
+    return None
+
+
+async def _write(workspace: Workspace, notebook: NotebookNode, verdict: _Verdict) -> str | None:
+    problem = await asyncio.to_thread(workspace.write, notebook)
+    if problem is None:
+        return workspace.relative
+    verdict.notes.append(problem)
+    workspace.logger.error(problem)
+    return None
+
+
+def _log_failures(workspace: Workspace, verdict: _Verdict) -> None:
+    for failure in verdict.failures:
+        where = "" if failure.cell is None else f" in cells[{failure.cell}]"
+        workspace.logger.error("%s%s: %s", failure.category, where, failure.message)
+        if failure.traceback:
+            workspace.logger.error("%s", failure.traceback)
+    for note in verdict.notes:
+        workspace.logger.info("note: %s", note)
+    workspace.logger.info("end: %s", _outcome(verdict))
+
+
+class _Execution:
+    """One notebook on its kernel."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  (all that it needs, from one caller)
+        self,
+        task: Task,
+        notebook: NotebookNode,
+        workspace: Workspace,
+        verdict: _Verdict,
+        halt: Halt,
+        moved: Callable[[Progress], None],
+        attempt: int,
+    ) -> None:
+        self._task = task
+        self._limits = task.limits
+        self._verdict = verdict
+        self._halt = halt
+        self._workspace = workspace
+        self._progress = Progress(task=task, cell=0, cells=0, attempt=attempt)
+        self._moved = moved
+        self._cells = source.code_cells(notebook)
+        self._kernel = Kernel(task.kernel, max_message_bytes=task.limits.output_bytes)
+        self._notebook = notebook
+        self._session: Session
+        verdict.total = sum(cell.origin is not None for cell in self._cells)
+
+    async def run(self) -> None:
+        """Run all cells; whatever happens is in the verdict then, and the kernel is gone."""
+        self._kills_before = memory.kills()
+        clocks = [asyncio.ensure_future(self._watch_log())]
+        if self._limits.notebook_seconds is not None:
+            clocks.append(asyncio.ensure_future(self._watch_time(self._limits.notebook_seconds)))
+        try:
+            with contextlib.suppress(_Ended):
+                await self._start()
+                await self._run_cells()
+        finally:
+            for clock in clocks:
+                clock.cancel()
+            unwell = self._verdict.interrupted or self._halt.reason.done()
+            await self._kernel.stop(grace=0 if unwell else _SHUTDOWN_SECONDS)
+
+    async def _start(self) -> None:
+        """Start the kernel, or give up when told to, or when it does not come."""
+        log_start = self._workspace.log_bytes()
+        starting = asyncio.ensure_future(
+            self._kernel.start(
+                cwd=self._task.file.parent,
+                log=self._workspace.log,
+                seconds=self._limits.startup_seconds,
+            )
+        )
+        await first_of(starting, self._halt.reason)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            self._stopped(None)
+        try:
+            await starting
+        except KernelStartError as error:
+            said = self._workspace.said(log_start)
+            category = Category.TIMEOUT if "did not answer" in str(error) else Category.KERNEL_DIED
+            self._fail(
+                diagnosis.failure(category, "KernelStart", str(error), traceback=said, line="")
+            )
+        self._session = Session(
+            self._notebook,
+            self._kernel,
+            spool=self._workspace.spool,
+            output_bytes=self._limits.output_bytes,
+            on_flood=lambda why: self._halt(_limit_failure(why)),
+            on_input=lambda prompt: self._halt(_input_failure(prompt)),
+            log=self._workspace.logger,
+        )
+        await self._session.open()
+
+    async def _run_cells(self) -> None:
+        try:
+            for number, cell in enumerate(self._cells, start=1):
+                self._progress = replace(self._progress, cell=number, cells=len(self._cells))
+                self._moved(self._progress)
+                if not cell.skip:
+                    await self._run_cell(cell)
+        finally:
+            await self._session.close()
+
+    async def _run_cell(self, cell: CodeCell) -> None:
+        """Run one cell to its end, or to what ends it."""
+        started = time.monotonic()
+        self._verdict.executed += cell.origin is not None
+        log_start = self._workspace.log_bytes()
+        running = asyncio.ensure_future(self._session.run(cell.node, cell.index))
+        try:
+            await first_of(
+                running,
+                self._halt.reason,
+                self._kernel.exited,
+                seconds=self._limits.cell_seconds,
+            )
+            if self._halt.reason.done() or not (running.done() or self._kernel.exited.done()):
+                await self._interrupt(running)
+                self._stopped(cell)
+            elif not running.done() and not await self._finished_after_exit(running):
+                await self._died(cell, log_start)
+        finally:
+            running.cancel()
+            seconds = time.monotonic() - started
+            self._workspace.logger.info("cells[%s]: %.3f s", cell.origin, seconds)
+        self._judge(cell, running.result())
+
+    async def _finished_after_exit(self, running: asyncio.Future[Any]) -> bool:
+        """Return whether the cell was answered before the kernel ended, as `exit()` does."""
+        await self._session.drain(_DRAIN_SECONDS)
+        return running.done()
+
+    async def _interrupt(self, running: asyncio.Future[Any]) -> None:
+        """Interrupt the kernel; kill it when it does not react in time."""
+        await self._kernel.interrupt()
+        hurry = asyncio.ensure_future(self._halt.now.wait())
+        await first_of(running, self._kernel.exited, hurry, seconds=self._limits.grace_seconds)
+        hurry.cancel()
+        if not running.done():
+            await self._kernel.kill()
+            await self._session.drain(_DRAIN_SECONDS)
+
+    def _stopped(self, cell: CodeCell | None) -> None:
+        """Record why it was stopped by us: what the kernel said about it does not count."""
+        if not self._halt.reason.done():
+            seconds = self._limits.cell_seconds
+            assert seconds is not None  # noqa: S101  (only this clock leads here)
+            message = f"the cell ran for more than {seconds:g} s and was interrupted"
+            self._fail(diagnosis.failure(Category.TIMEOUT, "CellTimeout", message, cell=cell))
+            return
+        reason = self._halt.reason.result()
+        if isinstance(reason, str):
+            self._verdict.interrupted = reason
+            raise _Ended
+        self._fail(_at(reason, cell))
+
+    def _fail(self, failure: Failure) -> None:
+        """Record a failure after which nothing more is executed."""
+        self._verdict.failures.append(failure)
+        raise _Ended
+
+    async def _died(self, cell: CodeCell, log_start: int) -> None:
+        how = await self._kernel.exited
+        said = diagnosis.plain(self._workspace.said(log_start)).strip()
+        killed = memory.kills() > self._kills_before
+        self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
+
+    def _judge(self, cell: CodeCell, reply: dict[str, Any]) -> None:
+        """Decide what a finished cell means."""
+        errors = [output for output in cell.node.outputs if output["output_type"] == "error"]
+        if reply.get("status") not in {"ok", None} and not errors:
+            errors = [reply]
+        if self._ended_itself(cell, reply, errors):
+            raise _Ended
+        if cell.raises or self._task.allow_errors:
+            if cell.raises and not errors:
+                self._verdict.notes.append(
+                    f"cells[{cell.origin}] is tagged raises-exception and did not raise"
+                )
+            return
+        if not errors:
+            return
+        printed = self._printed(cell)
+        self._verdict.failures.append(diagnosis.cell_error(errors[0], cell, printed=printed))
+        if not self._task.all_errors:
+            raise _Ended
+
+    def _printed(self, cell: CodeCell) -> str:
+        streams = [output for output in cell.node.outputs if output["output_type"] == "stream"]
+        return self._session.tail(streams[-1]) if streams else ""
+
+    def _ended_itself(
+        self, cell: CodeCell, reply: dict[str, Any], errors: list[dict[str, Any]]
+    ) -> bool:
+        """Return whether the notebook asked to end here, and that well.
+
+        `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
+        is `exit()`, which asks the frontend to end the session (messaging protocol, payloads).
+        """
+        exits = [error for error in errors if error.get("ename") == "SystemExit"]
+        asked = any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
+        well = exits and all(str(e.get("evalue", "")) in {"", "0", "None"} for e in exits)
+        if not well and (errors or not asked):
+            return False
+        left = self._verdict.total - self._verdict.executed
+        if left > 0:
+            self._verdict.notes.append(
+                f"cells[{cell.origin}] ended the notebook; code cells not executed: {left}"
+            )
+        return True
+
+    async def _watch_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._halt(
+            diagnosis.failure(
+                Category.TIMEOUT,
+                "NotebookTimeout",
+                f"the notebook ran for more than {seconds:g} s and was interrupted",
+            )
+        )
+
+    async def _watch_log(self) -> None:
+        """Stop a kernel whose process itself writes for ever, past the protocol."""
+        limit = _STRAY_LOG_FACTOR * self._limits.output_bytes
+        while self._workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
+            await asyncio.sleep(_TICK_SECONDS)
+        self._halt(_limit_failure(f"more than {limit / 1e6:g} MB on the kernel's own output"))
+
+
+def _at(failure: Failure, cell: CodeCell | None) -> Failure:
+    """Return the failure, placed in a cell."""
+    if cell is None:
+        return failure
+    return replace(failure, cell=cell.origin, cell_id=cell.cell_id, source=str(cell.node.source))
+
+
+def _limit_failure(why: str) -> Failure:
+    return diagnosis.failure(
+        Category.OUTPUT_LIMIT, "OutputLimit", f"the notebook was stopped: {why}"
+    )
+
+
+def _input_failure(prompt: str) -> Failure:
+    message = f"asks for input: {prompt!r}" if prompt else "asks for input"
+    return diagnosis.failure(Category.ASKS_FOR_INPUT, "InputRequest", message)

@@ -1,0 +1,201 @@
+"""Many notebooks at once: who starts when, who is tried again, and how all of it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from nbpipe.execution import diagnosis
+from nbpipe.execution.notebook import Halt, execute_once
+from nbpipe.model import Category, Outcome, Progress, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from nbpipe.model import Task
+
+_HOPELESS = {Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK, Category.MISSING_PACKAGE}
+"""Nothing about these changes within a run."""
+
+
+class Listener(Protocol):
+    """Is told what happens, as it happens, in the event loop's thread."""
+
+    def started(self, progress: Progress) -> None:
+        """A notebook starts."""
+
+    def moved(self, progress: Progress) -> None:
+        """It reached another cell."""
+
+    def finished(self, result: Result) -> None:
+        """It has its result; nothing more comes of it."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A task with what became of it so far."""
+
+    task: Task
+    attempts: list[Result] = field(default_factory=list)
+
+
+class Scheduler:
+    """Runs tasks, `jobs` at a time, and hands out results as they come.
+
+    Args:
+        tasks: In the order in which to start them.
+        jobs: How many at once.
+        output_dir: Where copies and logs go.
+        listener: Is told what happens.
+        maxfail: Start nothing more after that many failures; 0: go on.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        *,
+        jobs: int,
+        output_dir: Path,
+        listener: Listener,
+        maxfail: int = 0,
+    ) -> None:
+        self._waiting = deque(_Job(task) for task in tasks)
+        self._jobs = jobs
+        self._output_dir = output_dir
+        self._listener = listener
+        self._maxfail = maxfail
+        self._failed = 0
+        self._halts: set[Halt] = set()
+        self._stopped: str | None = None
+        self.running: dict[str, Progress] = {}
+        self.results: list[Result] = []
+
+    async def run(self) -> list[Result]:
+        """Run everything; return all results, in the order in which they came."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._jobs):
+                group.create_task(self._work())
+        return self.results
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped is not None
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more and interrupt what runs; it becomes skipped with that reason."""
+        self._stopped = reason
+        for halt in self._halts:
+            halt(reason)
+
+    def kill(self) -> None:
+        """Kill what was interrupted and still runs."""
+        for halt in self._halts:
+            halt.now.set()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if (result := self._known(job)) is None:
+                result = await self._attempt(job)
+            if result is not None:
+                self._finish(result)
+
+    def _known(self, job: _Job) -> Result | None:
+        """Return the result of a task that is not to be executed."""
+        task = job.task
+        if task.failure is not None:
+            return replace(_empty(task, Outcome.FAILED), failures=(task.failure,))
+        reason = task.skip
+        if reason is None and self._stopped is not None:
+            if job.attempts:  # it failed; the retry does not come any more
+                return job.attempts[0]
+            reason = f"not started: {self._stopped}"
+        if reason is None and self._maxfail and self._failed >= self._maxfail:
+            if job.attempts:
+                return job.attempts[0]
+            reason = f"not started: {self._failed} failed (--maxfail {self._maxfail})"
+        return None if reason is None else replace(_empty(task, Outcome.SKIPPED), reason=reason)
+
+    async def _attempt(self, job: _Job) -> Result | None:
+        """Run a task once; return None when it is to be tried again."""
+        halt = Halt()
+        self._halts.add(halt)
+        attempt = len(job.attempts) + 1
+        self._moved(Progress(task=job.task, cell=0, cells=0, attempt=attempt))
+        self._listener.started(self.running[job.task.path])
+        try:
+            result = await execute_once(
+                job.task, self._output_dir, attempt=attempt, halt=halt, moved=self._moved
+            )
+        except Exception as error:  # noqa: BLE001  (one notebook never takes the run down)
+            result = _internal(job.task, error, attempt)
+        finally:
+            self._halts.discard(halt)
+            self.running.pop(job.task.path, None)
+        if result.outcome is Outcome.SKIPPED and job.attempts:
+            return job.attempts[0]  # the retry was interrupted: the failure stands
+        job.attempts.append(result)
+        if _worth_another(job, result):
+            self._waiting.append(job)
+            return None
+        return _sum_up(job)
+
+    def _moved(self, progress: Progress) -> None:
+        self.running[progress.task.path] = progress
+        self._listener.moved(progress)
+
+    def _finish(self, result: Result) -> None:
+        self._failed += result.outcome is Outcome.FAILED
+        self.results.append(result)
+        self._listener.finished(result)
+
+
+def _worth_another(job: _Job, result: Result) -> bool:
+    return (
+        result.outcome is Outcome.FAILED
+        and len(job.attempts) <= job.task.retries
+        and result.failures[0].category not in _HOPELESS
+    )
+
+
+def _sum_up(job: _Job) -> Result:
+    """Return one result for all attempts: the last one's, with the first one's failure."""
+    last = job.attempts[-1]
+    seconds = sum(attempt.seconds for attempt in job.attempts)
+    if len(job.attempts) == 1:
+        return last
+    if last.outcome is Outcome.PASSED:
+        failures = job.attempts[0].failures
+        return replace(last, outcome=Outcome.FLAKY, failures=failures, seconds=seconds)
+    return replace(last, seconds=seconds)
+
+
+def _empty(task: Task, outcome: Outcome) -> Result:
+    return Result(task=task, outcome=outcome, kernel=task.kernel, notes=task.notes)
+
+
+def _internal(task: Task, error: Exception, attempt: int) -> Result:
+    """Return the result of a notebook on which nbpipe itself stumbled."""
+    failure = diagnosis.failure(
+        Category.EXCEPTION,
+        f"nbpipe.{type(error).__name__}",
+        f"a mistake of nbpipe, please report it: {error}",
+        traceback="".join(traceback.format_exception(error)),
+    )
+    return replace(_empty(task, Outcome.FAILED), failures=(failure,), attempts=attempt)
+
+
+def execute(
+    task: Task, output_dir: Path, *, moved: Callable[[Progress], None] = lambda _: None
+) -> Result:
+    """Execute one notebook once, in a fresh kernel, from anywhere but a running event loop."""
+
+    async def once() -> Result:
+        return await execute_once(task, output_dir, attempt=1, halt=Halt(), moved=moved)
+
+    return asyncio.run(once())

@@ -1,0 +1,291 @@
+"""The conversation with one kernel: send a cell, collect its outputs, see how it ended.
+
+nbclient turns messages into outputs, display updates and widget state. Waiting is done here,
+because its own has one limit per cell, loses late output and waits for an idle status that some
+kernels have already sent (nbclient #312). Whether an outcome is good is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import zmq
+from jupyter_client.adapter import adapt
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionComplete
+
+from nbpipe.execution.waiting import first_of
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from jupyter_client.session import Session as Protocol
+    from nbformat import NotebookNode
+    from zmq.asyncio import Socket
+
+    from nbpipe.execution.kernel import Kernel
+    from nbpipe.execution.spool import Spool, StreamText
+
+_QUIET_SECONDS = 5.0
+"""A kernel that replied and then says nothing for so long has finished, idle status or not."""
+
+_COUNTED = {"stream", "display_data", "execute_result", "error", "update_display_data"}
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """One cell that was sent to the kernel."""
+
+    cell: NotebookNode
+    index: int
+    reply: asyncio.Future[dict[str, Any]] = field(default_factory=_future)
+    idle: asyncio.Future[None] = field(default_factory=_future)
+
+
+class Session(NotebookClient):
+    """Sends cells to a kernel and fills their outputs.
+
+    Args:
+        notebook: Its cells get their outputs in place.
+        kernel: Started and ready.
+        spool: Holds long stream texts.
+        output_bytes: How much output is taken; the rest is dropped and `on_flood` called once.
+        on_flood: What happens when there is too much, with a sentence that says so.
+        on_input: What happens when the kernel asks the user for something, with its question.
+        log: Where nbclient's own remarks go.
+    """
+
+    def __init__(  # noqa: PLR0913  (all keywords, one caller)
+        self,
+        notebook: NotebookNode,
+        kernel: Kernel,
+        *,
+        spool: Spool,
+        output_bytes: int,
+        on_flood: Callable[[str], None],
+        on_input: Callable[[str], None],
+        log: logging.Logger,
+    ) -> None:
+        super().__init__(notebook, km=kernel.manager, log=log, record_timing=False)
+        self.reset_execution_trackers()
+        self.kc = self._client = kernel.client
+        self.flooded = False
+        self._kernel = kernel
+        self._spool = spool
+        self._left = output_bytes
+        self._limit = output_bytes
+        self._on_flood = on_flood
+        self._on_input = on_input
+        self._requests: dict[str, Request] = {}
+        self._texts: dict[int, tuple[NotebookNode, StreamText]] = {}
+        self._heard = asyncio.Event()
+        self.clear_before_next_output = False
+        self._readers: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._readers = [
+            asyncio.ensure_future(reader)
+            for reader in (
+                self._read(self._client.iopub_channel, self._hear),
+                self._read(self._client.shell_channel, self._answer),
+                self._read(self._client.stdin_channel, self._ask),
+                self._watch_connection(),
+            )
+        ]
+
+    async def close(self) -> None:
+        """Stop listening, and put the texts in their places."""
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        for output, text in self._texts.values():
+            output["text"] = self._spool.value(text)
+        self.set_widgets_metadata()
+
+    async def run(self, cell: NotebookNode, index: int) -> dict[str, Any]:
+        """Execute a cell; return the content of the kernel's reply when all output is in.
+
+        It waits as long as the kernel takes; cancel it to give up.
+        """
+        cell.outputs = []
+        cell.execution_count = None
+        request = Request(cell, index)
+        # The runner decides what happens after an error, so the kernel must not drop requests.
+        message_id = self._client.execute(cell.source, store_history=True, stop_on_error=False)
+        self._requests[message_id] = request
+        reply = await request.reply
+        await self._until_idle(request)
+        return reply
+
+    async def _until_idle(self, request: Request) -> None:
+        """Wait for the status that follows the last output, or for silence."""
+        while not request.idle.done():
+            self._heard.clear()
+            heard = asyncio.ensure_future(self._heard.wait())
+            await first_of(heard, request.idle, seconds=_QUIET_SECONDS)
+            silent = not (heard.done() or request.idle.done())
+            heard.cancel()
+            if silent:
+                self.log.warning("cell %s: no idle status after the reply", request.index)
+                return
+
+    async def drain(self, seconds: float) -> None:
+        """Take in what is still on its way, until nothing came for that long."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._heard.clear()
+                await asyncio.wait_for(self._heard.wait(), seconds)
+
+    async def _read(self, channel: Any, handle: Callable[[dict[str, Any]], None]) -> None:  # noqa: ANN401
+        """Hand every message of a channel over, for ever."""
+        socket: Socket = channel.socket
+        while True:
+            frames = await socket.recv_multipart(copy=False)
+            size = sum(len(frame.buffer) for frame in frames)
+            if self.flooded and size > 1_000_000:  # noqa: PLR2004  (one megabyte: not a status)
+                continue
+            try:
+                message = _decode(self._client.session, frames)
+            except (ValueError, TypeError, msgspec.MsgspecError) as error:
+                self.log.warning("a message that cannot be read: %s", error)
+                continue
+            del frames
+            message["nbpipe_size"] = size
+            handle(message)
+            self._heard.set()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Take a message of the iopub channel."""
+        request = self._requests.get(message["parent_header"].get("msg_id"))
+        if request is None:
+            return
+        kind = message["msg_type"]
+        if kind == "status":
+            if message["content"].get("execution_state") == "idle" and not request.idle.done():
+                request.idle.set_result(None)
+            return
+        if kind in _COUNTED and not self._take(message):
+            return
+        with contextlib.suppress(CellExecutionComplete):
+            self.process_message(message, request.cell, request.index)
+
+    def _take(self, message: dict[str, Any]) -> bool:
+        """Count an output; return whether it is still wanted, cut to what is."""
+        size = message.pop("nbpipe_size")
+        if size > self._left and message["msg_type"] == "stream" and not self.flooded:
+            message["content"]["text"] = message["content"]["text"][: self._left]
+            self.flood(f"more than {self._limit / 1e6:g} MB of output")
+            return True
+        self._left -= size
+        if self._left < 0:
+            self.flood(f"more than {self._limit / 1e6:g} MB of output")
+        return not self.flooded
+
+    def flood(self, why: str) -> None:
+        """Take no more output, and say so, once."""
+        if not self.flooded:
+            self.flooded = True
+            self._on_flood(why)
+
+    def output(
+        self,
+        outs: list[NotebookNode],
+        msg: dict[str, Any],
+        display_id: str | None,
+        cell_index: int,
+    ) -> NotebookNode | None:
+        """Add an output; consecutive texts of one stream become one, as in a notebook."""
+        parent = msg["parent_header"].get("msg_id")
+        if msg["msg_type"] != "stream" or self.output_hook_stack[parent]:
+            return super().output(outs, msg, display_id, cell_index)
+        if self.clear_before_next_output:
+            outs[:] = []
+            self.clear_display_id_mapping(cell_index)
+            self.clear_before_next_output = False
+        name, more = msg["content"]["name"], msg["content"]["text"]
+        last = outs[-1] if outs else None
+        if last is None or last["output_type"] != "stream" or last["name"] != name:
+            msg["content"]["text"] = ""
+            last = super().output(outs, msg, display_id, cell_index)
+            if last is None:
+                return None
+            self._texts[id(last)] = (last, self._spool.new())
+        try:
+            self._spool.append(self._texts[id(last)][1], more)
+        except OSError as error:
+            self.flood(f"output that could not be kept: {error.strerror}")
+        return last
+
+    def tail(self, output: NotebookNode) -> str:
+        """Return the last characters of a stream output of this session."""
+        known = self._texts.get(id(output))
+        return known[1].tail if known else str(output.get("text", ""))
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        """Take a message of the shell channel."""
+        request = self._requests.get(message["parent_header"].get("msg_id"))
+        if request is None or request.reply.done() or message["msg_type"] != "execute_reply":
+            return
+        content = message["content"]
+        if content.get("execution_count"):
+            request.cell["execution_count"] = content["execution_count"]
+        request.reply.set_result(content)
+
+    def _ask(self, message: dict[str, Any]) -> None:
+        """Take a message of the stdin channel, which nobody should send: we allow no input."""
+        if message["msg_type"] == "input_request":
+            self._on_input(str(message["content"].get("prompt", "")))
+
+    async def _watch_connection(self) -> None:
+        """Notice that libzmq closed the connection on a message over the limit.
+
+        A kernel that ends closes it too, hence the look at its process.
+        """
+        monitor = self._client.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        try:
+            await monitor.recv_multipart()
+            ended, _ = await asyncio.wait({self._kernel.exited}, timeout=_QUIET_SECONDS)
+            if not ended:
+                self.flood(f"a single output of more than {self._limit / 1e6:g} MB")
+        finally:
+            self._client.iopub_channel.socket.disable_monitor()
+
+
+def _decode(protocol: Protocol, frames: list[zmq.Frame]) -> dict[str, Any]:
+    """Return a message, without a second copy of a long content."""
+    parts: list[Any] = protocol.feed_identities(frames, copy=False)[1]
+    content = parts.pop(4)
+    signed = [bytes(part.bytes) for part in parts[:4]]
+    check = protocol.sign([*signed[1:], content.buffer])
+    if not compare_digest(check, signed[0]):
+        raise ValueError("invalid signature")
+    header, parent, metadata = (protocol.unpack(part) for part in signed[1:4])
+    message = {
+        "header": header,
+        "msg_id": header["msg_id"],
+        "msg_type": header["msg_type"],
+        "parent_header": parent,
+        "metadata": metadata,
+        "content": _content(content),
+        "buffers": [memoryview(bytes(part.bytes)) for part in parts[4:]],
+    }
+    return adapt(message)  # from older versions of the protocol
+
+
+def _content(frame: zmq.Frame) -> Any:  # noqa: ANN401  (JSON)
+    try:
+        return msgspec.json.decode(frame.buffer)
+    except msgspec.DecodeError:  # NaN, lone surrogates: what Python's own parser accepts
+        return json.loads(frame.bytes)

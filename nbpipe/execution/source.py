@@ -1,0 +1,232 @@
+"""Read a notebook, whatever its age or form, and prepare the copy that is executed.
+
+The source file is read once and never written. Every cell of the copy remembers which cell of
+the source it is, because injected cells move the others.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+    from nbpipe.model import Task
+
+_ORIGIN = "nbpipe_origin"
+
+_SKIP_TAGS = {"skip-execution", "nbval-skip"}
+_RAISES_TAGS = {"raises-exception", "nbval-raises-exception"}
+_NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_[A-Z_]+)\s*$", re.MULTILINE)
+
+
+class UnreadableNotebookError(Exception):
+    """The file is gone, or is no notebook; the message says what is wrong with it."""
+
+
+class UntranslatableParametersError(Exception):
+    """The parameters cannot be written in the notebook's language."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeCell:
+    """One cell to execute."""
+
+    node: NotebookNode
+    index: int
+    """In the executed copy."""
+    origin: int | None
+    """In the source; None for injected code."""
+    cell_id: str | None
+    skip: bool
+    raises: bool
+    """It is expected to raise."""
+
+
+def read(path: Path) -> NotebookNode:
+    """Return a notebook in the current format.
+
+    Raises:
+        UnreadableNotebookError: It is gone, not readable, or nothing that can be executed.
+    """
+    import nbformat  # noqa: PLC0415
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableNotebookError(f"cannot be read: {error.strerror}") from error
+    try:
+        if path.suffix != ".ipynb":
+            return _from_text(path, data)
+        text = data.decode("utf-8-sig")
+        _check_top(json.loads(text))
+        with warnings.catch_warnings(), _quiet(logging.getLogger("traitlets")):
+            warnings.simplefilter("ignore")  # what is merely not valid is executed all the same
+            notebook = nbformat.reader.reads(text)
+            notebook = nbformat.convert(notebook, 4)
+        return _tidy(notebook)
+    except UnreadableNotebookError:
+        raise
+    except UnicodeDecodeError as error:
+        raise UnreadableNotebookError(f"is not UTF-8 text: {error.reason}") from error
+    except json.JSONDecodeError as error:
+        what = "is empty" if not data.strip() else f"is not JSON: {error}"
+        raise UnreadableNotebookError(what) from error
+    except Exception as error:  # whatever a file can make a converter raise
+        raise UnreadableNotebookError(f"is no notebook: {type(error).__name__}: {error}") from error
+
+
+def _check_top(document: object) -> None:
+    if not isinstance(document, dict):
+        raise UnreadableNotebookError("is JSON, but not a notebook: its top is not an object")
+
+
+def _from_text(path: Path, data: bytes) -> NotebookNode:
+    try:
+        import jupytext  # noqa: PLC0415
+    except ImportError as error:
+        raise UnreadableNotebookError(
+            "is a text notebook, which needs jupytext: pip install 'nbpipe[text]'"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _tidy(jupytext.reads(data.decode("utf-8-sig"), fmt=path.suffix))
+
+
+class _quiet:  # noqa: N801  (a context manager of the logging module's kind)
+    """Keep a logger silent: nbformat logs every validation error of a file."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def __enter__(self) -> None:
+        self._before = self._logger.disabled
+        self._logger.disabled = True
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.disabled = self._before
+
+
+def _tidy(notebook: NotebookNode) -> NotebookNode:
+    """Give every cell what execution relies on; real files leave much of it out.
+
+    Raises:
+        UnreadableNotebookError: There is no list of cells.
+    """
+    from nbformat import NotebookNode  # noqa: PLC0415
+
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        raise UnreadableNotebookError("is JSON, but not a notebook: it has no list of cells")
+    if not isinstance(notebook.get("metadata"), dict):
+        notebook["metadata"] = NotebookNode()
+    for index, cell in enumerate(cells):
+        if not isinstance(cell, dict):
+            raise UnreadableNotebookError(f"has cells[{index}], which is not an object")
+        if not isinstance(cell.get("metadata"), dict):
+            cell["metadata"] = NotebookNode()
+        source = cell.get("source", "")
+        cell["source"] = "".join(source) if isinstance(source, list) else str(source)
+        cell.setdefault("cell_type", "raw")
+        cell["metadata"][_ORIGIN] = index
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+            cell["execution_count"] = None
+    return notebook
+
+
+def prepare(notebook: NotebookNode, task: Task) -> NotebookNode:
+    """Return the notebook with the task's kernel, parameters and prerun code in it.
+
+    Raises:
+        UntranslatableParametersError: papermill has no translation for the kernel's language.
+    """
+    from nbformat import NotebookNode, v4  # noqa: PLC0415
+
+    spec = notebook.metadata.get("kernelspec")
+    spec = NotebookNode(spec) if isinstance(spec, dict) else NotebookNode()
+    spec.setdefault("display_name", task.kernel)
+    if task.language:
+        spec["language"] = task.language
+    spec["name"] = task.kernel
+    notebook.metadata["kernelspec"] = spec
+    if task.parameters:
+        notebook = _parameterize(notebook, task)
+    for prerun in reversed(task.prerun):
+        cell = v4.new_code_cell(prerun.source, metadata={"tags": ["injected-prerun"]})
+        if notebook.get("nbformat_minor", 0) < 5:  # noqa: PLR2004  (cell ids came with 4.5)
+            del cell["id"]
+        notebook.cells.insert(0, cell)
+    return notebook
+
+
+def _parameterize(notebook: NotebookNode, task: Task) -> NotebookNode:
+    from papermill.exceptions import PapermillException  # noqa: PLC0415
+    from papermill.parameterize import parameterize_notebook  # noqa: PLC0415
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # "does not contain a cell with tag"
+    notebook.metadata.setdefault("papermill", {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return parameterize_notebook(  # type: ignore[no-any-return]
+                notebook,
+                dict(task.parameters),
+                kernel_name=task.kernel,
+                language=task.language or None,
+            )
+        except PapermillException as error:
+            raise UntranslatableParametersError(str(error)) from error
+
+
+def code_cells(notebook: NotebookNode) -> list[CodeCell]:
+    """Return the cells to execute, and take the marks of their origin off."""
+    cells = []
+    for index, node in enumerate(notebook.cells):
+        origin = node.metadata.pop(_ORIGIN, None)
+        if node.cell_type != "code" or not node.source.strip():
+            continue
+        tags = _tags(node)
+        cells.append(
+            CodeCell(
+                node=node,
+                index=index,
+                origin=origin,
+                cell_id=node.get("id") if origin is not None else None,
+                skip=bool(tags & _SKIP_TAGS),
+                raises=bool(tags & _RAISES_TAGS),
+            )
+        )
+    return cells
+
+
+def _tags(node: NotebookNode) -> set[str]:
+    """Return a cell's tags, nbval's comments included.
+
+    nbval takes any line that is nothing but such a comment as a tag.
+    """
+    tags = node.metadata.get("tags", [])
+    found = {str(tag) for tag in tags} if isinstance(tags, list) else set()
+    comments = _NBVAL_COMMENT.findall(node.source) if "NBVAL_" in node.source else []
+    return found | {comment.lower().replace("_", "-") for comment in comments}
+
+
+def remarks(notebook: NotebookNode) -> list[str]:
+    """Return what a maintainer should know about requests that are not followed."""
+    notes = []
+    for index, cell in enumerate(notebook.cells):
+        peer = cell.metadata.get("nbmake")
+        if isinstance(peer, dict):
+            notes += [
+                f"cells[{index}]: nbmake's `{key}` is not supported; the cell runs as it stands"
+                for key in ("mock", "post_cell_execute")
+                if key in peer
+            ]
+    return notes

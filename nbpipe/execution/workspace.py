@@ -1,0 +1,122 @@
+"""The output directory: where the executed copy and the log of each notebook are written.
+
+Never beside the sources. A full disk loses a copy, not the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from nbpipe.execution.spool import Spool
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from nbformat import NotebookNode
+
+    from nbpipe.model import Task
+
+_NAME_BYTES = 240
+"""File systems allow 255; endings are added."""
+
+
+class Workspace:
+    """The files of one attempt at one notebook.
+
+    Args:
+        output_dir: An existing folder.
+        task: The notebook.
+        attempt: From 1; later attempts stand beside the first.
+    """
+
+    def __init__(self, output_dir: Path, task: Task, attempt: int) -> None:
+        relative = copy_path(task)
+        if attempt > 1:
+            relative = relative.with_name(f"{relative.stem}.attempt-{attempt}.ipynb")
+        self.relative = relative.as_posix()
+        self.log_relative = relative.with_suffix(".log").as_posix()
+        self.copy = output_dir / relative
+        self.log_path = output_dir / self.log_relative
+        self.log: BinaryIO = self._open_log()
+        self.spool = Spool(self.copy.parent, secrets.token_hex(8))
+        self.logger = _logger(self.log)
+
+    def _open_log(self) -> BinaryIO:
+        """Return the log, for appending: the kernel's process writes to it as well."""
+        with contextlib.suppress(OSError):
+            self.copy.parent.mkdir(parents=True, exist_ok=True)
+            self.log_path.write_bytes(b"")
+            return self.log_path.open("ab", buffering=0)
+        return Path(os.devnull).open("ab", buffering=0)  # the notebook runs all the same
+
+    def write(self, notebook: NotebookNode) -> str | None:
+        """Write the executed copy whole or not at all; return why it could not be, if so."""
+        from nbformat import v4  # noqa: PLC0415
+
+        partial = self.copy.with_name(f".{self.copy.name}.partial")
+        try:
+            with partial.open("wb") as stream:
+                stream.writelines(self.spool.expand(v4.writes(notebook) + "\n"))
+            partial.replace(self.copy)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            return f"the executed copy could not be written: {error.strerror}"
+        return None
+
+    def log_bytes(self) -> int:
+        """Return how long the log is by now."""
+        return os.fstat(self.log.fileno()).st_size
+
+    def said(self, start: int) -> str:
+        """Return the end of what was written to the log since a position, as text."""
+        with contextlib.suppress(OSError), self.log_path.open("rb") as stream:
+            stream.seek(max(start, self.log_bytes() - 8_000))
+            return stream.read().decode(errors="replace")
+        return ""
+
+    def close(self) -> None:
+        """Give the open files back."""
+        self.spool.close()
+        self.log.close()
+
+
+def copy_path(task: Task) -> PurePosixPath:
+    """Return where a task's executed copy goes, relative to the output directory."""
+    path = PurePosixPath(task.path)
+    if path.is_absolute() or ".." in path.parts:
+        digest = hashlib.sha256(os.fsencode(str(path.parent))).hexdigest()[:8]
+        path = PurePosixPath("outside", digest, path.name)
+    if path.suffix != ".ipynb":
+        path = path.with_name(f"{path.name}.ipynb")
+    if len(os.fsencode(path.name)) > _NAME_BYTES - len(".attempt-10.ipynb"):
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+        path = path.with_name(f"{path.name[:60]}-{digest}.ipynb")
+    return path
+
+
+def _logger(stream: BinaryIO) -> logging.Logger:
+    """Return a logger of nobody's tree that writes into this log."""
+    logger = logging.Logger("nbpipe", logging.INFO)  # noqa: LOG001  (not to be found by name)
+    handler = _Lines(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    return logger
+
+
+class _Lines(logging.Handler):
+    """Writes lines to an unbuffered file that a kernel writes to too; a full disk is no error."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))

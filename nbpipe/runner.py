@@ -1,0 +1,225 @@
+"""One `nbpipe test`: the output directory, the signals, the run, its environment.
+
+What the command line and the public API have in common. Which notebooks, how one is executed
+and how a run is told stand in the rooms below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbpipe._version import __version__
+from nbpipe.errors import UsageError
+from nbpipe.model import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nbpipe.execution.schedule import Listener, Scheduler
+    from nbpipe.model import Plan, Task
+
+_MARK = ".nbpipe-run.json"
+"""A folder that holds it was made by a run, and may be written again by another."""
+
+_KEPT_RUNS = 20
+
+
+def cores() -> int:
+    """Return how many processors this process may use, a container's quota included.
+
+    Sources: sched_setaffinity(2); cgroup-v2 (`cpu.max`) and CFS (`cpu.cfs_quota_us`).
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota()
+    return max(1, min(count or 1, round(quota) if quota else 1_000_000))
+
+
+def _quota() -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return None if limit == "max" else int(limit) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path("/sys/fs/cgroup/cpu")
+        limit = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
+        period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+        return None if int(limit) < 0 else int(limit) / int(period)
+    return None
+
+
+def new_run_id(now: datetime) -> str:
+    """Return an identifier that sorts by time and is not given twice."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def output_dir(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Path:
+    """Return the folder for executed copies and logs, made if need be.
+
+    Args:
+        wanted: What was asked for; None: a new one under the user's state directory, where the
+            newest runs are kept.
+        run_id: The run's.
+        tasks: Their sources must not be overwritten.
+
+    Raises:
+        UsageError: It cannot be made, or holds something else than an earlier run.
+    """
+    folder = wanted or _state_dir() / run_id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir()) and not (folder / _MARK).exists()
+        if occupied:
+            raise UsageError(
+                f"the output directory {folder} is not empty, and no run of nbpipe made it",
+                hint="Name a new folder with --output-dir, or empty that one.",
+            )
+        (folder / _MARK).write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the output directory {folder} cannot be written: {error.strerror}",
+            hint="Name another one with --output-dir.",
+        ) from error
+    _refuse_sources(folder.resolve(), tasks)
+    if wanted is None:
+        _forget_old_runs(folder.parent)
+    return folder.resolve()
+
+
+def _refuse_sources(folder: Path, tasks: tuple[Task, ...]) -> None:
+    from nbpipe.execution.workspace import copy_path  # noqa: PLC0415  (slow)
+
+    for task in tasks:
+        if folder / copy_path(task) == task.file:
+            raise UsageError(
+                f"the executed copy of {task.path} would overwrite its source in {folder}",
+                hint="Name a folder outside of the collection with --output-dir.",
+            )
+
+
+def _state_dir() -> Path:
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_state_path("nbpipe")) / "runs"
+
+
+def _forget_old_runs(folder: Path) -> None:
+    """Remove all but the newest runs of the default place."""
+    runs = sorted(path for path in folder.iterdir() if (path / _MARK).exists())
+    for path in runs[:-_KEPT_RUNS]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def head_commit(root: Path) -> str | None:
+    """Return the commit that is checked out in a folder, None outside of a repository."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        answer = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return answer.stdout.strip()
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What to run, and how."""
+
+    plan: Plan
+    run_id: str
+    jobs: int
+    output_dir: Path
+    maxfail: int = 0
+
+
+async def run(
+    order: Order,
+    listener: Listener,
+    *,
+    on_start: Callable[[Scheduler], contextlib.AbstractContextManager[None]] | None = None,
+) -> Run:
+    """Execute a plan, and return the run.
+
+    Args:
+        order: What to run.
+        listener: Is told what happens.
+        on_start: Gives a context in which it all happens, for instance with signals handled.
+    """
+    from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
+
+    started, clock = datetime.now(UTC), time.monotonic()
+    scheduler = Scheduler(
+        order.plan.tasks,
+        jobs=order.jobs,
+        output_dir=order.output_dir,
+        listener=listener,
+        maxfail=order.maxfail,
+    )
+    with on_start(scheduler) if on_start else contextlib.nullcontext():
+        results = await scheduler.run()
+    place = {task.path: number for number, task in enumerate(order.plan.tasks)}
+    return Run(
+        id=order.run_id,
+        started=started,
+        seconds=time.monotonic() - clock,
+        root=order.plan.root,
+        output_dir=order.output_dir,
+        commit=head_commit(order.plan.root),
+        host=socket.gethostname(),
+        version=__version__,
+        python=platform.python_version(),
+        jobs=order.jobs,
+        results=tuple(sorted(results, key=lambda result: place[result.path])),
+        excluded=order.plan.excluded,
+        interrupted=scheduler.interrupted,
+    )
+
+
+@contextlib.contextmanager
+def signals(
+    scheduler: Scheduler, *, say: Callable[[str], None], running: Callable[[], str]
+) -> Iterator[None]:
+    """Own the signals of the process while a run goes on; only in the main thread.
+
+    The first SIGINT, SIGTERM or SIGHUP starts nothing more and interrupts what runs, the second
+    one kills. SIGUSR1 prints what is running.
+
+    Args:
+        scheduler: The run.
+        say: Prints a line for a person.
+        running: Returns what is running now.
+    """
+    loop = asyncio.get_running_loop()
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(name: str) -> None:
+        if scheduler.interrupted:
+            say("Again: killing what still runs.")
+            scheduler.kill()
+            return
+        say(f"{name}: nothing more is started; interrupting what runs. Once more kills it.")
+        scheduler.stop(f"the run was interrupted ({name})")
+
+    for number in ends:
+        loop.add_signal_handler(number, end, signal.Signals(number).name)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: say(running()))
+    try:
+        yield
+    finally:
+        for number in (*ends, signal.SIGUSR1):
+            loop.remove_signal_handler(number)
