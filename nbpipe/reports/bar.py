@@ -5,9 +5,11 @@ Imports rich at its top: imported only where a bar is wanted.
 
 from __future__ import annotations
 
+import errno
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO, cast
 
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,12 +19,13 @@ from nbpipe.model import Outcome
 from nbpipe.reports.matrix import COLORS
 from nbpipe.reports.plaintext import duration, plain_name
 from nbpipe.reports.progress import REDRAW, Display, Running, finished_line
+from nbpipe.reports.terminal import Color, Encodable, is_colored, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from nbpipe.model import Result
 
@@ -68,7 +71,7 @@ class BarDisplay(Display):
         """Give the lines back: nothing of the bar stays."""
         super().__exit__(kind, error, traceback)
         with self._lock:
-            self._live.stop()
+            self._try(self._live.stop)
 
     def tick(self) -> None:
         """Draw again."""
@@ -118,6 +121,41 @@ class BarDisplay(Display):
         )
         line.add_row(bar, counts)
         return line
+
+
+class _Console(Console):
+    """A rich console that leaves the decision about a broken pipe to its user."""
+
+    def on_broken_pipe(self) -> None:
+        """Do not end the process, as rich does.
+
+        Raises:
+            BrokenPipeError: Always.
+        """
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the progress any more")
+
+
+def open_console(
+    stream: TextIO,
+    *,
+    color: Color = "auto",
+    environ: Mapping[str, str],
+    width: int | None = None,
+    force: bool = False,
+) -> Console:
+    """Return a rich console for what moves; `force` takes the stream for a terminal."""
+    known = {name: environ[name] for name in ("COLUMNS", "LINES", "TERM") if name in environ}
+    return _Console(
+        file=cast("TextIO", Encodable(stream)),
+        color_system="standard" if is_colored(stream, color, environ) else None,
+        force_terminal=force or is_terminal(stream),
+        width=width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
+        _environ=known,
+    )
 
 
 def _columns(running: Running, now: float) -> tuple[Text, Text, Text]:

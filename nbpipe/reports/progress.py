@@ -2,7 +2,8 @@
 
 A display is told when a notebook starts, moves to its next cell and finishes; a small thread of
 its own redraws, so that nobody has to call it while nothing happens. Its methods may be called
-from any thread; none of them blocks on anything but the stream.
+from any thread. A reader that went away (`| head`, a closed terminal) ends the showing and never
+the run.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Display:
         self.counts = dict.fromkeys(Outcome, 0)
         self._redraw = redraw
         self._running: dict[str, Running] = {}
+        self._unread = False
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,7 +100,7 @@ class Display:
         with self._lock:
             self._running.pop(result.path, None)
             self.counts[result.outcome] += 1
-            self._show(result)
+            self._try(lambda: self._show(result))
 
     def running(self) -> str:
         """Return what is running, the oldest first: path, cell, for how long. For SIGUSR1."""
@@ -126,12 +128,20 @@ class Display:
     def _show(self, result: Result) -> None:
         """Show a notebook that has finished."""
 
+    def _try(self, show: Callable[[], None]) -> None:
+        """Write to the stream, until nobody reads it any more."""
+        if not self._unread:
+            try:
+                show()
+            except OSError:
+                self._unread = True
+
     def _shows_time(self) -> bool:
         return False
 
     def _tick_on(self) -> None:
         while not self._ended.wait(self._redraw):
-            self.tick()
+            self._try(self.tick)
 
 
 class PlainDisplay(Display):
@@ -220,8 +230,7 @@ def open_progress(  # noqa: PLR0913  (each is a decision of the command line)
     if mode == "plain":
         page = Page(stream, colored=is_colored(stream, color, environ))
         return PlainDisplay(total, page, clock=clock, redraw=redraw)
-    from nbpipe.reports.bar import BarDisplay  # noqa: PLC0415  (rich is slow to import)
-    from nbpipe.reports.terminal import open_console  # noqa: PLC0415
+    from nbpipe.reports.bar import BarDisplay, open_console  # noqa: PLC0415  (rich is slow)
 
     console = open_console(stream, color=color, environ=environ, force=True)
     return BarDisplay(total, console, clock=clock, redraw=redraw)

@@ -7,12 +7,10 @@ report, and nothing about notebooks, enter here; text comes in harmless (see pla
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rich.console import Console
 
 Color = Literal["auto", "always", "never"]
 Piece = str | tuple[str, str]
@@ -107,28 +105,3 @@ def styled(text: str, style: str) -> str:
     from rich.style import Style  # noqa: PLC0415
 
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
-
-
-def open_console(
-    stream: TextIO,
-    *,
-    color: Color = "auto",
-    environ: Mapping[str, str],
-    width: int | None = None,
-    force: bool = False,
-) -> Console:
-    """Return a rich console for what moves; `force` takes the stream for a terminal."""
-    from rich.console import Console  # noqa: PLC0415
-
-    known = {name: environ[name] for name in ("COLUMNS", "LINES", "TERM") if name in environ}
-    return Console(
-        file=cast("TextIO", Encodable(stream)),
-        color_system="standard" if is_colored(stream, color, environ) else None,
-        force_terminal=force or is_terminal(stream),
-        width=width,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        legacy_windows=False,
-        _environ=known,
-    )

@@ -189,7 +189,7 @@ def test_another_reader_counts_the_same() -> None:
     assert passed == ["a.ipynb", "d.ipynb"]
     counted = junitparser.TestSuite("counted")
     counted.add_testcases(list(written))
-    counted.update_statistics()
+    counted.update_statistics()  # type: ignore[no-untyped-call]
     for suite in (written, counted):
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (5, 1, 1, 1)
 
