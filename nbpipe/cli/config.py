@@ -1,0 +1,189 @@
+"""`nbpipe config`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from nbpipe.cli import keys, options
+from nbpipe.errors import ExitCode
+from nbpipe.reports.terminal import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nbpipe.config import Config, Table
+
+FORMAT = 1
+_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+
+
+@click.command(
+    name="config",
+    epilog="""\b
+Examples:
+  nbpipe config                        what holds for a command started here
+  nbpipe config --json                 the same, for programs
+  nbpipe config --keys                 every key of the file: type, meaning, default
+  nbpipe config --config other.toml    whether that file is right""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.option(
+    "--keys", "about_keys", is_flag=True, help="Describe every key that the file may hold."
+)
+@options.shared
+def command(*, config_file: Path | None, as_json: bool, about_keys: bool) -> int:
+    """Show the effective settings and where they come from.
+
+    The file is nbpipe.toml, or the table [tool.nbpipe] of pyproject.toml, in the nearest folder
+    upwards; that folder is the collection's root. --keys describes every key. Options of a
+    command, such as `nbpipe test --timeout`, come on top and are not shown here.
+    """
+    if about_keys:
+        described = list(keys.keys())
+        text = _json_keys(described) if as_json else _describe(described)
+    else:
+        config = options.load_config(config_file)
+        text = _json_settings(config) if as_json else _show(config)
+    Page(sys.stdout, colored=False).line(text)
+    return ExitCode.OK
+
+
+def _describe(described: list[keys.Key]) -> str:
+    """Return the documentation of the file."""
+    lines = ["The keys of nbpipe.toml; in pyproject.toml they stand below [tool.nbpipe]."]
+    for table, group in groupby(described, key=lambda key: key.table):
+        lines += ["", table]
+        for key in group:
+            held = "required" if key.required else f"default: {toml(key.default)}"
+            lines.append(f"  {key.name}  ({key.type}; {held})")
+            lines += textwrap.wrap(
+                key.meaning, 90, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+    return "\n".join(lines)
+
+
+def _json_keys(described: list[keys.Key]) -> str:
+    entries = [
+        {
+            "table": key.table.strip("[]"),
+            "key": key.name,
+            "type": key.type,
+            "required": key.required,
+            "default": key.default,
+            "meaning": key.meaning,
+        }
+        for key in described
+    ]
+    return _dump({"format": FORMAT, "keys": entries})
+
+
+def _show(config: Config) -> str:
+    """Return the settings as TOML, each with its origin in a comment."""
+    lines = [f"# root: {config.root}", f"# file: {config.file or 'none; everything is a default'}"]
+    origin = config.file.name if config.file else ""
+    for header, entries in _tables(config.settings, config):
+        lines += ["", header]
+        texts = [_assignment(name, value) for name, value, _ in entries]
+        width = min(max(map(len, texts)), 50)
+        for text, (_, _, given) in zip(texts, entries, strict=True):
+            lines.append(f"{text:{width}}  # {origin if given else 'default'}")
+    return "\n".join(lines)
+
+
+def _assignment(name: str, value: object) -> str:
+    return f"# {name} is not set" if value is None else f"{name} = {toml(value)}"
+
+
+def _json_settings(config: Config) -> str:
+    settings = [
+        {
+            "key": f"{header.strip('[]')}.{name}",
+            "value": value,
+            "origin": str(config.file) if given else "default",
+        }
+        for header, entries in _tables(config.settings, config)
+        if not header.startswith("[[")
+        for name, value, given in entries
+    ]
+    overrides = [
+        {name: value for name, value, _ in entries}
+        for header, entries in _tables(config.settings, config)
+        if header.startswith("[[")
+    ]
+    return _dump(
+        {
+            "format": FORMAT,
+            "root": str(config.root),
+            "file": str(config.file) if config.file else None,
+            "settings": settings,
+            "overrides": overrides,
+        }
+    )
+
+
+_Entries = list[tuple[str, Any, bool]]
+"""Key, value, and whether the file sets it."""
+
+
+def _tables(table: Table, config: Config, where: str = "") -> Iterator[tuple[str, _Entries]]:
+    """Yield each table's header with its entries; of a list's element only what it sets."""
+    entries: _Entries = []
+    inner: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        dotted = f"{where}.{field.encode_name}" if where else field.encode_name
+        if keys.table_in(field.type):
+            inner.append((dotted, value))
+        else:
+            entries.append((field.encode_name, value, dotted in config.given))
+    if entries:
+        yield f"[{where}]", entries
+    for dotted, value in inner:
+        if isinstance(value, tuple):
+            for each in value:
+                yield f"[[{dotted}]]", _set_in(each)
+        else:
+            yield from _tables(value, config, dotted)
+
+
+def _set_in(element: Table) -> _Entries:
+    return [
+        (field.encode_name, getattr(element, field.name), True)
+        for field in msgspec.structs.fields(element)
+        if field.required or getattr(element, field.name) != keys.default(field)
+    ]
+
+
+def toml(value: Any) -> str:  # noqa: ANN401  (whatever TOML holds)
+    """Return a value as TOML writes it; what is not set has no form there and is `none`."""
+    match value:
+        case None:
+            text = "none"
+        case bool():
+            text = str(value).lower()
+        case str():
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            text = f"[{', '.join(map(toml, value))}]"
+        case dict():
+            pairs = (f"{_key(name)} = {toml(each)}" for name, each in value.items())
+            text = f"{{{', '.join(pairs)}}}"
+        case _:
+            text = str(value)  # numbers, dates and times
+    return text
+
+
+def _key(name: str) -> str:
+    return name if name and set(name) <= _BARE else json.dumps(name, ensure_ascii=False)
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, default=str)
