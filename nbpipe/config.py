@@ -52,13 +52,21 @@ class Override(Table, frozen=True):
     skip: Name | None = None
     """Do not execute; the text is the reason."""
     kernel: Name | None = None
+    """Run them on this kernel."""
     missing_kernel: Literal["fail", "skip"] | None = None
+    """As `test.missing-kernel`."""
     timeout: Seconds | None = None
+    """Seconds for one cell."""
     notebook_timeout: Seconds | None = None
+    """Seconds for a whole notebook."""
     output_limit: Megabytes | None = None
+    """Megabytes (10^6 bytes) of output that one notebook may produce."""
     retries: Count | None = None
+    """Try a failing notebook so many times more."""
     all_errors: bool | None = None
+    """Go on after a failing cell and report every error."""
     parameters: dict[str, Any] = {}
+    """Added to `test.parameters`, or in place of those of the same name."""
 
 
 class TestSettings(Table, frozen=True):
@@ -67,6 +75,7 @@ class TestSettings(Table, frozen=True):
     include: tuple[str, ...] = ()
     """Patterns as in .gitignore, relative to the root; none: every notebook."""
     exclude: tuple[str, ...] = ()
+    """Patterns as in .gitignore, relative to the root: leave these out."""
     default_exclude: bool = True
     """False: the exclusions by default do not apply."""
     kernel: Name | None = None
@@ -74,6 +83,7 @@ class TestSettings(Table, frozen=True):
     kernel_map: dict[str, Name] = {}
     """Name in the notebook -> installed kernel."""
     missing_kernel: Literal["fail", "skip"] = "fail"
+    """What becomes of a notebook whose kernel is not installed."""
     timeout: Seconds = 600.0
     """Seconds for one cell."""
     notebook_timeout: Seconds | None = None
@@ -85,22 +95,33 @@ class TestSettings(Table, frozen=True):
     output_limit: Megabytes = 100.0
     """Megabytes (10^6 bytes) of output that one notebook may produce."""
     prerun: tuple[str, ...] = ()
-    """Files relative to the root; the ending tells the language."""
+    """Files with code that runs first in every notebook of their language.
+
+    Relative to the root; the ending tells the language.
+    """
     parameters: dict[str, Any] = {}
+    """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
+    """So many notebooks at once; auto: one for each processor."""
     retries: Count = 0
+    """Try a failing notebook so many times more."""
     flaky: Literal["pass", "fail"] = "pass"
+    """What a notebook counts as that failed and passed on a retry."""
     all_errors: bool = False
+    """Go on after a failing cell and report every error."""
     reports: tuple[str, ...] = ()
     """`KIND` or `KIND=PATH`, as for `--report`."""
     output_dir: Name | None = None
+    """For executed copies and logs, relative to the root; none: the user's state directory."""
     overrides: tuple[Override, ...] = ()
+    """Other settings for some notebooks."""
 
 
 class Settings(Table, frozen=True):
     """The whole file."""
 
     test: TestSettings = TestSettings()
+    """What `nbpipe test` runs, and how."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +161,7 @@ def load(start: Path, *, file: Path | None = None) -> Config:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(
             f"{file}: {count} in the configuration\n{lines}",
-            hint="Nothing was run. `nbpipe config --help` shows where the keys are described.",
+            hint="Nothing was run. `nbpipe config --keys` describes every key.",
         )
     return Config(
         root=file.parent.resolve(), file=file, settings=settings, given=frozenset(_dotted(table))
