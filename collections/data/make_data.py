@@ -208,12 +208,12 @@ def galaxy_spectrum(path: Path) -> None:
 
 
 def supernovae(path: Path) -> None:
-    """Write distance moduli of 80 type Ia supernovae in a flat universe, Omega_m = 0.3."""
+    """Write distance moduli of 200 type Ia supernovae in a flat universe, Omega_m = 0.3."""
     random = generator(9)
-    z = np.sort(np.concatenate([random.uniform(0.01, 0.1, 30), random.uniform(0.1, 1.1, 50)]))
-    error = 0.09 + 0.06 * random.uniform(size=80)
-    modulus = FlatLambdaCDM(H0=70, Om0=0.3).distmod(z).value + random.normal(0, 1, 80) * error
-    text(path, "name,z,mu,mu_error", ([f"SN{n:03d}" for n in range(1, 81)], z, modulus, error),
+    z = np.sort(np.concatenate([random.uniform(0.01, 0.1, 60), random.uniform(0.1, 1.1, 140)]))
+    error = 0.07 + 0.05 * random.uniform(size=200)
+    modulus = FlatLambdaCDM(H0=70, Om0=0.3).distmod(z).value + random.normal(0, 1, 200) * error
+    text(path, "name,z,mu,mu_error", ([f"SN{n:03d}" for n in range(1, 201)], z, modulus, error),
          "{},{:.5f},{:.3f},{:.3f}")  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def observing_log(path: Path) -> None:
 
 def standard_stars(path: Path) -> None:
     """Write instrumental magnitudes of standard stars: zero point, extinction and colour term."""
-    random = generator(13)
+    random = generator(34)
     airmass, colour = random.uniform(1.0, 2.2, 140), random.uniform(0.1, 1.3, 140)
     night = np.arange(140) % 2 + 1
     catalogue = random.uniform(11, 15, 140)
