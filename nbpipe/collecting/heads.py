@@ -67,6 +67,8 @@ def parse_notebook(content: bytes) -> Head:
     content = content.removeprefix(_BOM)
     try:
         notebook = _decode(content)
+        if not content.isascii():
+            content.decode()  # what is skipped is not checked for being UTF-8
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _parse_leniently(content)
     if not (_is_list(notebook.cells) or _is_list(notebook.worksheets)):
@@ -94,7 +96,7 @@ def _parse_leniently(content: bytes) -> Head:
     except UnicodeDecodeError as error:
         return _failed("UnicodeDecodeError", f"the file is not UTF-8 text: {error}", "not UTF-8")
     except ValueError as error:
-        return _failed("JSONDecodeError", f"the file is not JSON: {_cause(content, error)}", "")
+        return _not_json(content, error)
     except RecursionError:
         return _failed("RecursionError", "the file's JSON is nested too deeply", "")
     return _checked(document)
@@ -109,13 +111,14 @@ def _checked(document: object) -> Head:
     return Head(_only_known(metadata if isinstance(metadata, dict) else {}))
 
 
-def _cause(content: bytes, error: ValueError) -> str:
-    """Return what is wrong with a file that is not JSON, naming the usual accidents."""
+def _not_json(content: bytes, error: ValueError) -> Head:
+    """Return the head of a file that is not JSON, naming the usual accidents."""
+    message, cause = str(error), ""
     if content.startswith(_LFS):
-        return "it is a Git LFS pointer; run `git lfs pull`"
-    if b"\n<<<<<<< " in content or content.startswith(b"<<<<<<< "):
-        return f"it holds the marks of a merge conflict ({error})"
-    return str(error)
+        message, cause = "it is a Git LFS pointer; run `git lfs pull`", "Git LFS pointer"
+    elif b"\n<<<<<<< " in content or content.startswith(b"<<<<<<< "):
+        message, cause = f"it holds the marks of a merge conflict ({error})", "merge conflict"
+    return _failed("JSONDecodeError", f"the file is not JSON: {message}", cause)
 
 
 def _no_notebook(reason: str) -> Head:
