@@ -42,8 +42,7 @@ class Kernel:
         self.manager = AsyncKernelManager(kernel_name=name, context=_context(max_message_bytes))
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
-        self.killed = False
-        """Whether it was this process that killed it."""
+        self.max_message_bytes = max_message_bytes
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._sockets: str | None = None
@@ -82,7 +81,7 @@ class Kernel:
         except (OSError, RuntimeError) as error:
             raise KernelStartError(f"the kernel could not be started: {error}") from error
         self._watch_exit()
-        self._client = self.manager.client()
+        self._client = self.manager.client(context=self.manager.context)
         self._client.start_channels(hb=False)
         self._client.allow_stdin = False
         await self._until_ready(seconds)
@@ -127,7 +126,6 @@ class Kernel:
 
     async def kill(self) -> None:
         """Kill the kernel and everything that it started, now."""
-        self.killed = True
         if self.manager.provisioner is not None and self.manager.has_kernel:
             await self.manager.provisioner.kill()
 

@@ -17,7 +17,7 @@ from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import Session
 from nbpipe.execution.waiting import first_of
 from nbpipe.execution.workspace import Workspace
-from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
+from nbpipe.model import Category, Failure, Limits, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,7 @@ class _Execution:
         self._progress = Progress(task=task, cell=0, cells=0, attempt=attempt)
         self._moved = moved
         self._cells = source.code_cells(notebook)
-        self._kernel = Kernel(task.kernel, max_message_bytes=task.limits.output_bytes)
+        self._kernel = Kernel(task.kernel, max_message_bytes=_message_bytes(task.limits))
         self._notebook = notebook
         self._session: Session
         verdict.total = sum(cell.origin is not None for cell in self._cells)
@@ -366,6 +366,11 @@ class _Execution:
         while self._workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
             await asyncio.sleep(_TICK_SECONDS)
         self._halt(_limit_failure(f"more than {limit / 1e6:g} MB on the kernel's own output"))
+
+
+def _message_bytes(limits: Limits) -> int:
+    """Return how long one message may be: the limit, and some for what is no output."""
+    return limits.output_bytes + 10_000_000
 
 
 def _at(failure: Failure, cell: CodeCell | None) -> Failure:

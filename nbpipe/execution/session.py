@@ -20,6 +20,7 @@ from jupyter_client.adapter import adapt
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
+from nbpipe.execution.spool import Escaped
 from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 5.0
 """A kernel that replied and then says nothing for so long has finished, idle status or not."""
+
+_LONG = 1_000_000
+"""Bytes from which a text is better not decoded."""
 
 _COUNTED = {"stream", "display_data", "execute_result", "error", "update_display_data"}
 
@@ -154,7 +158,7 @@ class Session(NotebookClient):
         while True:
             frames = await socket.recv_multipart(copy=False)
             size = sum(len(frame.buffer) for frame in frames)
-            if self.flooded and size > 1_000_000:  # noqa: PLR2004  (one megabyte: not a status)
+            if self.flooded and size > _LONG:  # no status, and nobody wants it any more
                 continue
             try:
                 message = _decode(self._client.session, frames)
@@ -185,7 +189,11 @@ class Session(NotebookClient):
         """Count an output; return whether it is still wanted, cut to what is."""
         size = message.pop("nbpipe_size")
         if size > self._left and message["msg_type"] == "stream" and not self.flooded:
-            message["content"]["text"] = message["content"]["text"][: self._left]
+            text = message["content"]["text"]
+            left = self._left
+            message["content"]["text"] = (
+                text.head(left) if isinstance(text, Escaped) else text[:left]
+            )
             self.flood(f"more than {self._limit / 1e6:g} MB of output")
             return True
         self._left -= size
@@ -208,7 +216,10 @@ class Session(NotebookClient):
     ) -> NotebookNode | None:
         """Add an output; consecutive texts of one stream become one, as in a notebook."""
         parent = msg["parent_header"].get("msg_id")
-        if msg["msg_type"] != "stream" or self.output_hook_stack[parent]:
+        if msg["msg_type"] != "stream":
+            return super().output(outs, msg, display_id, cell_index)
+        if self.output_hook_stack[parent]:  # it goes into an Output widget
+            msg["content"]["text"] = str(msg["content"]["text"])
             return super().output(outs, msg, display_id, cell_index)
         if self.clear_before_next_output:
             outs[:] = []
@@ -258,7 +269,9 @@ class Session(NotebookClient):
             await monitor.recv_multipart()
             ended, _ = await asyncio.wait({self._kernel.exited}, timeout=_QUIET_SECONDS)
             if not ended:
-                self.flood(f"a single output of more than {self._limit / 1e6:g} MB")
+                self.flood(
+                    f"a single output of more than {self._kernel.max_message_bytes / 1e6:g} MB"
+                )
         finally:
             self._client.iopub_channel.socket.disable_monitor()
 
@@ -278,14 +291,25 @@ def _decode(protocol: Protocol, frames: list[zmq.Frame]) -> dict[str, Any]:
         "msg_type": header["msg_type"],
         "parent_header": parent,
         "metadata": metadata,
-        "content": _content(content),
+        "content": _content(content, header["msg_type"]),
         "buffers": [memoryview(bytes(part.bytes)) for part in parts[4:]],
     }
     return adapt(message)  # from older versions of the protocol
 
 
-def _content(frame: zmq.Frame) -> Any:  # noqa: ANN401  (JSON)
+class _Stream(msgspec.Struct):
+    """The content of a stream message whose text is not decoded."""
+
+    name: str
+    text: msgspec.Raw
+
+
+def _content(frame: zmq.Frame, kind: str) -> Any:  # noqa: ANN401  (JSON)
     try:
+        if kind == "stream" and len(frame.buffer) > _LONG:
+            stream = msgspec.json.decode(frame.buffer, type=_Stream)
+            text = memoryview(stream.text)[1:-1]
+            return {"name": stream.name, "text": Escaped(text)}
         return msgspec.json.decode(frame.buffer)
     except msgspec.DecodeError:  # NaN, lone surrogates: what Python's own parser accepts
         return json.loads(frame.bytes)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nbpipe.execution.spool import Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from nbformat import NotebookNode
@@ -57,12 +58,10 @@ class Workspace:
 
     def write(self, notebook: NotebookNode) -> str | None:
         """Write the executed copy whole or not at all; return why it could not be, if so."""
-        from nbformat import v4  # noqa: PLC0415
-
         partial = self.copy.with_name(f".{self.copy.name}.partial")
         try:
             with partial.open("wb") as stream:
-                stream.writelines(self.spool.expand(v4.writes(notebook) + "\n"))
+                stream.writelines(self.spool.expand(_document(notebook)))
             partial.replace(self.copy)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -85,6 +84,16 @@ class Workspace:
         """Give the open files back."""
         self.spool.close()
         self.log.close()
+
+
+def _document(notebook: NotebookNode) -> Iterator[str]:
+    """Yield a notebook in the form that Jupyter writes, without holding the whole text."""
+    from nbformat.v4.nbjson import BytesEncoder  # noqa: PLC0415
+    from nbformat.v4.rwbase import split_lines, strip_transient  # noqa: PLC0415
+
+    encoder = BytesEncoder(ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": "))
+    yield from encoder.iterencode(split_lines(strip_transient(notebook)))
+    yield "\n"
 
 
 def copy_path(task: Task) -> PurePosixPath:
