@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from nbpipe.model import Category, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jupyter_client.kernelspec import KernelSpec
 
 _log = logging.getLogger(__name__)
 
@@ -84,20 +87,27 @@ def installed_kernels() -> dict[str, InstalledKernel]:
 
     manager = KernelSpecManager()
     kernels = {}
-    for name in sorted(manager.find_kernel_specs()):
-        try:
-            spec = manager.get_kernel_spec(name)
-            kernels[name] = InstalledKernel(
-                name=name,
-                display_name=spec.display_name or name,
-                language=spec.language.lower(),
-                argv=tuple(spec.argv),
-                interpreter=_interpreter(tuple(spec.argv)),
-                resource_dir=spec.resource_dir,
-            )
-        except Exception as error:  # noqa: BLE001  (one bad kernel.json, whatever is wrong in it)
-            _log.warning("kernel %s cannot be used: %s: %s", name, type(error).__name__, error)
+    with warnings.catch_warnings():
+        # traitlets warns about keys it does not know, and bash_kernel's kernel.json has one
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name in sorted(manager.find_kernel_specs()):
+            try:
+                kernels[name] = _kernel(name, manager.get_kernel_spec(name))
+            except Exception as error:  # noqa: BLE001  (whatever is wrong in one kernel.json)
+                _log.warning("kernel %s cannot be used: %s: %s", name, type(error).__name__, error)
     return kernels
+
+
+def _kernel(name: str, spec: KernelSpec) -> InstalledKernel:
+    argv = tuple(spec.argv)
+    return InstalledKernel(
+        name=name,
+        display_name=spec.display_name or name,
+        language=spec.language.lower(),
+        argv=argv,
+        interpreter=_interpreter(argv),
+        resource_dir=spec.resource_dir,
+    )
 
 
 def named(metadata: Mapping[str, Any]) -> tuple[Named, tuple[str, ...]]:
