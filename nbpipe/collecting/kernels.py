@@ -26,7 +26,10 @@ _log = logging.getLogger(__name__)
 DEFAULT = "python3"
 """The kernel of a notebook that names none."""
 
-_OWN_PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
+_OWN_PYTHON = frozenset(
+    f"python{version}"
+    for version in ("", sys.version_info.major, "{}.{}".format(*sys.version_info[:2]))
+)
 _WELL_KNOWN = (
     (re.compile(r"(x?python\d?|.*-py|pysparkkernel|sagemath)"), "python"),
     (re.compile(r"(x?r|ir\d*|ir[-_.].*|.*-r)"), "r"),
@@ -237,10 +240,10 @@ def _derived(name: str) -> str:
 
 
 def _interpreter(argv: tuple[str, ...]) -> str | None:
-    """Return what argv[0] means; jupyter_client takes a bare `python` for its own."""
+    """Return what argv[0] means; jupyter_client takes `python`, `python3` for its own."""
     if not argv:
         return None
-    return sys.executable if _OWN_PYTHON.fullmatch(argv[0]) else shutil.which(argv[0])
+    return sys.executable if argv[0] in _OWN_PYTHON else shutil.which(argv[0])
 
 
 def _mapping(metadata: Mapping[str, Any], key: str, notes: list[str]) -> Mapping[str, Any]:

@@ -44,15 +44,9 @@ class Keyword:
             UsageError: It is no expression; the message shows the place.
         """
         self.text = text
-        try:
-            self._tree = _Algebra().parse(text)
-        except boolean.ParseError as error:
-            position = error.position if error.position >= 0 else len(text)
-            raise _broken(text, position, _reason(error)) from error
-        except (TypeError, IndexError, AttributeError, ValueError) as error:
-            raise _broken(text, len(text), "an operand is missing") from error
-        if self._tree is None:
-            raise _broken(text, 0, "it is empty")
+        algebra = _Algebra()
+        _check(text, algebra.tokenize(text))
+        self._tree = algebra.parse(text)
 
     def holds(self, texts: Iterable[str]) -> bool:
         """Return whether the expression holds for a notebook with these texts."""
@@ -73,9 +67,29 @@ def _folded(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
-def _reason(error: boolean.ParseError) -> str:
-    text = boolean.PARSE_ERRORS.get(error.error_code, "it cannot be read")
-    return str(text)[:1].lower() + str(text)[1:]
+def _check(text: str, tokens: Iterable[tuple[Any, str, int]]) -> None:
+    """Raise for the first token that cannot stand where it does.
+
+    boolean.py takes `a and b and` for an expression, and asserts that others are none.
+    """
+    opened: list[int] = []
+    wants_word = True
+    for kind, word, position in tokens:
+        if kind in {boolean.TOKEN_AND, boolean.TOKEN_OR, boolean.TOKEN_RPAR} and wants_word:
+            raise _broken(text, position, f"a word is missing before {word!r}")
+        if kind in {boolean.TOKEN_SYMBOL, boolean.TOKEN_NOT, boolean.TOKEN_LPAR} and not wants_word:
+            raise _broken(text, position, f"`and` or `or` is missing before {word!r}")
+        if kind == boolean.TOKEN_LPAR:
+            opened.append(position)
+        elif kind == boolean.TOKEN_RPAR:
+            if not opened:
+                raise _broken(text, position, "this parenthesis was never opened")
+            opened.pop()
+        wants_word = kind not in {boolean.TOKEN_SYMBOL, boolean.TOKEN_RPAR}
+    if wants_word:
+        raise _broken(text, len(text), "it ends where a word is missing")
+    if opened:
+        raise _broken(text, opened[-1], "this parenthesis is never closed")
 
 
 def _broken(text: str, position: int, reason: str) -> UsageError:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from nbpipe.config import Config, TestSettings
 
 
+_MOST_LINES = 10
+"""Of a message, about what a shell's glob may have named by the thousand."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """What a person asked for on the command line."""
@@ -143,10 +147,14 @@ def _nothing(
 ) -> NothingCollected:
     """Return the error that says what the patterns matched, and what took everything out."""
     lines = []
-    for label in dict.fromkeys([*files, *(scope.label for scope in scopes)]):
+    asked = {path: places.shown(path) for path in files}
+    asked |= {scope.label: scope.label for scope in scopes}
+    for label, shown in list(asked.items())[:_MOST_LINES]:
         count = choosing.matched[label]
         matched = {0: "no notebook", 1: "1 notebook"}.get(count, f"{count} notebooks")
-        lines.append(f"  {label} matched {matched}")
+        lines.append(f"  {shown} matched {matched}")
+    if len(asked) > _MOST_LINES:
+        lines.append(f"  ... and {len(asked) - _MOST_LINES} more")
     for reason, count in Counter(choosing.excluded.values()).most_common():
         lines.append(f"  {count} {reason}")
     return NothingCollected(

@@ -8,6 +8,7 @@ jupytext's work and happens where notebooks are executed.
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ SKIP_WITHOUT_JUPYTEXT = "needs jupytext: pip install 'nbpipe[text]'"
 _HEAD_BYTES = 4096
 _LONG_HEAD_BYTES = 65536
 _FENCE = "---"
+# `ipynb,py:percent`: a pair in one folder; jupytext itself need not be asked
+_SAME_STEM = re.compile(r"\.?[A-Za-z]+(:\w+)?")
 
 _MARKDOWN = frozenset({".md", ".markdown", ".Rmd", ".qmd", ".myst", ".mystnb", ".mnb"})
 # ending: (mark of a comment, the language's name)
@@ -118,7 +121,13 @@ def texts_of(file: str, metadata: Mapping[str, Any]) -> list[str]:
 def _paired(file: str, metadata: Mapping[str, Any]) -> list[str]:
     settings = metadata.get("jupytext")
     formats = settings.get("formats") if isinstance(settings, dict) else None
-    if not isinstance(formats, str) or not is_jupytext_installed():
+    if not isinstance(formats, str):
+        return []
+    parts = formats.split(",")
+    if all(_SAME_STEM.fullmatch(part) for part in parts):
+        stem = os.path.splitext(file)[0]  # noqa: PTH122
+        return [f"{stem}.{part.partition(':')[0].lstrip('.')}" for part in parts]
+    if not is_jupytext_installed():
         return []
     from jupytext.formats import (  # noqa: PLC0415  (slow, and seldom needed)
         JupytextFormatError,

@@ -44,14 +44,17 @@ def test_an_expression_is_read_as_pytest_does(expression: str, *, holds: bool) -
 @pytest.mark.parametrize(
     ("expression", "reason", "character"),
     [
-        ("a b", "invalid symbols sequence", 3),
-        ("a and", "invalid expression", 6),
-        ("or a", "invalid operator sequence", 1),
-        ("(a", "invalid expression", 3),
-        ("a)", "unbalanced parenthesis", 2),
-        ("()", "an operand is missing", 3),
-        ("not", "invalid expression", 4),
-        ("a not b", "invalid expression", 8),
+        ("a b", "`and` or `or` is missing before 'b'", 3),
+        ("a not b", "`and` or `or` is missing before 'not'", 3),
+        ("a (b)", "`and` or `or` is missing before '('", 3),
+        ("a and", "it ends where a word is missing", 6),
+        ("a or b or", "it ends where a word is missing", 10),
+        ("not", "it ends where a word is missing", 4),
+        ("or a", "a word is missing before 'or'", 1),
+        ("a or or b", "a word is missing before 'or'", 6),
+        ("()", "a word is missing before ')'", 2),
+        ("a)", "this parenthesis was never opened", 2),
+        ("b and (a", "this parenthesis is never closed", 7),
     ],
 )
 def test_a_broken_expression_is_refused_with_its_place(
@@ -59,9 +62,12 @@ def test_a_broken_expression_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(UsageError) as refused:
         Keyword(expression)
-    message = str(refused.value)
-    assert message.startswith(f"-k {expression!r}: {reason}")
-    assert f", at character {character}\n" in message
+    assert str(refused.value) == (
+        f"-k {expression!r}: {reason}, at character {character}\n"
+        f"  {expression}\n"
+        f"  {' ' * (character - 1)}^\n"
+        "  Join words with `and`, `or`, `not` and parentheses: -k 'fits and not (slow or R)'."
+    )
 
 
 def test_the_deselected_are_excluded_with_the_expression(tree: Tree) -> None:
