@@ -1,0 +1,205 @@
+"""Which modules the code of a Python notebook imports, read without running it.
+
+Text in, values out. Magics and shell lines are taken apart by IPython itself; everything else
+is Python's own grammar. What cannot be known without running the code is left out: a missing
+package is named only where the notebook would stop for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from nbpipe.checkup.magics import effect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Need(Enum):
+    """How sure it is that a run needs a module."""
+
+    CERTAIN = auto()
+    POSSIBLE = auto()
+    """In a branch that may not be taken."""
+    OPTIONAL = auto()
+    """The code goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A top-level module that a cell imports."""
+
+    module: str
+    need: Need = Need.CERTAIN
+    unless: tuple[str, ...] = ()
+    """Needed only where one of these is missing: what an `except ImportError` falls back to."""
+
+
+@dataclass(slots=True)
+class Imports:
+    """What the cells of a notebook import, and what they do about it themselves."""
+
+    found: list[Import] = field(default_factory=list)
+    installs: list[str] = field(default_factory=list)
+    """Names that the notebook gives to pip or conda."""
+    folders: list[str] = field(default_factory=list)
+    """Folders that it adds to its path, relative to its own."""
+    writes: list[str] = field(default_factory=list)
+    """Modules that it writes itself."""
+    has_unknown_folders: bool = False
+    """It adds folders to its path that only a run would know."""
+    unread: list[int] = field(default_factory=list)
+    """Positions of cells that are no Python 3."""
+
+
+def read_imports(cells: Iterable[tuple[int, str]]) -> Imports:
+    """Return what code cells import; each comes with its position in the notebook."""
+    imports = Imports()
+    for position, source in cells:
+        tree = _parse(source)
+        if tree is None:
+            imports.unread.append(position)
+        else:
+            _Reader(imports).read(tree.body)
+    return imports
+
+
+def _parse(source: str) -> ast.Module | None:
+    from IPython.core.inputtransformer2 import TransformerManager  # noqa: PLC0415  (slow)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the notebook's code, such as a `\d` in it
+        try:
+            manager = TransformerManager()  # type: ignore[no-untyped-call]
+            return ast.parse(manager.transform_cell(source))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads statements under the conditions in which they stand."""
+
+    imports: Imports
+    need: Need = Need.CERTAIN
+    unless: tuple[str, ...] = ()
+
+    def read(self, nodes: Iterable[ast.AST]) -> None:
+        for node in nodes:
+            match node:
+                case ast.Import():
+                    self._take(alias.name for alias in node.names)
+                case ast.ImportFrom(level=0, module=str(name)):
+                    self._take([name])
+                case ast.Try() | ast.TryStar():
+                    self._read_try(node)
+                case ast.With() | ast.AsyncWith():
+                    self._read_with(node)
+                case ast.If():
+                    self._read_if(node)
+                case ast.match_case():
+                    self._possible().read(node.body)
+                case _:
+                    if isinstance(node, ast.Call):
+                        self._read_call(node)
+                    self.read(ast.iter_child_nodes(node))
+
+    def _take(self, names: Iterable[str]) -> None:
+        for name in names:
+            found = Import(name.partition(".")[0], self.need, self.unless)
+            if found.module and found not in self.imports.found:
+                self.imports.found.append(found)
+
+    def _possible(self) -> _Reader:
+        return replace(self, need=Need.POSSIBLE) if self.need is Need.CERTAIN else self
+
+    def _read_try(self, node: ast.Try | ast.TryStar) -> None:
+        catching = [handler for handler in node.handlers if _catches_import_error(handler.type)]
+        if not catching or all(isinstance(each.body[-1], ast.Raise) for each in catching):
+            self.read([*node.body, *node.orelse, *node.finalbody])
+            for handler in node.handlers:
+                self._possible().read(handler.body)
+            return
+        replace(self, need=Need.OPTIONAL).read(node.body)
+        tried = tuple(_modules_in(node.body))
+        for handler in node.handlers:
+            replace(self, unless=(*self.unless, *tried)).read(handler.body)
+        self._possible().read(node.orelse)
+        self.read(node.finalbody)
+
+    def _read_with(self, node: ast.With | ast.AsyncWith) -> None:
+        suppressed = any(
+            isinstance(item.context_expr, ast.Call)
+            and _last_name(item.context_expr.func) == "suppress"
+            and any(_catches_import_error(each) for each in item.context_expr.args)
+            for item in node.items
+        )
+        self.read(item.context_expr for item in node.items)
+        (replace(self, need=Need.OPTIONAL) if suppressed else self).read(node.body)
+
+    def _read_if(self, node: ast.If) -> None:
+        self.read([node.test])
+        test = ast.unparse(node.test)
+        if "TYPE_CHECKING" not in test:
+            (self if "__main__" in test else self._possible()).read(node.body)
+        self._possible().read(node.orelse)
+
+    def _read_call(self, call: ast.Call) -> None:
+        name = ast.unparse(call.func)
+        words = [each.value for each in call.args if _is_text(each)]  # type: ignore[attr-defined]
+        if name in {"__import__", "import_module", "importlib.import_module"} and words:
+            self._take(words[:1])
+        elif name in {"sys.path.append", "sys.path.insert", "sys.path.extend", "os.chdir"}:
+            self._add_folder(call.args[-1] if call.args else None)
+        elif name.startswith("get_ipython()."):
+            self._read_magic(name.partition(".")[2], words)
+
+    def _add_folder(self, argument: ast.expr | None) -> None:
+        if argument is None:
+            return
+        parts = [node.value for node in ast.walk(argument) if _is_text(node)]  # type: ignore[attr-defined]
+        if parts:
+            self.imports.folders.append(os.path.join(*parts))  # noqa: PTH118  (a guess, no path yet)
+        names = {_last_name(node) for node in ast.walk(argument) if isinstance(node, ast.Name)}
+        if not parts or names - {"os", "Path", "pathlib", "str"}:
+            self.imports.has_unknown_folders = True
+
+    def _read_magic(self, way: str, words: Sequence[str]) -> None:
+        effect = effect_of(way, words)
+        self._take(effect.imports)
+        self.imports.installs += effect.installs
+        self.imports.folders += effect.folders
+        self.imports.writes += effect.writes
+        tree = _parse(effect.code) if effect.code else None
+        if tree is not None:
+            self.read(tree.body)
+
+
+def _catches_import_error(kind: ast.expr | None) -> bool:
+    if kind is None:
+        return True
+    names = [_last_name(each) for each in (kind.elts if isinstance(kind, ast.Tuple) else [kind])]
+    return not {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}.isdisjoint(
+        names
+    )
+
+
+def _last_name(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _modules_in(nodes: Iterable[ast.stmt]) -> list[str]:
+    inside = Imports()
+    _Reader(inside).read(nodes)
+    return [found.module for found in inside.found]

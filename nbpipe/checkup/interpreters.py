@@ -1,0 +1,185 @@
+"""Asking a kernel's own interpreter which modules it has: one process each, nothing imported.
+
+The one place of this room that starts processes. The interpreter gets the environment that the
+kernel would get, and no folder of notebooks on its path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import string
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nbpipe.collecting import InstalledKernel
+
+PATIENCE = 60.0
+"""Seconds for an interpreter to answer; on a network's file system the first start is slow."""
+
+_MARK = "nbpipe-answer:"
+_PYTHON = re.compile(r"(pypy|python)[\d.]*(\.exe)?")
+
+_QUESTION = f"""
+import json, sys
+sys.path[:] = [folder for folder in sys.path if folder]
+from importlib.util import find_spec
+def has(name):
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return name in sys.modules
+asked = json.loads(sys.stdin.read())
+answer = {{"version": "%d.%d.%d" % sys.version_info[:3], "problem": ""}}
+answer["missing"] = [name for name in asked["modules"] if not has(name)]
+launcher = asked["launcher"]
+if launcher and not has(launcher):
+    answer["problem"] = "it has no module " + launcher
+elif launcher.startswith("ipykernel"):
+    try:
+        import ipykernel
+    except Exception as error:
+        answer["problem"] = "import ipykernel: %s: %s" % (type(error).__name__, error)
+print("\\n{_MARK}" + json.dumps(answer))
+"""
+
+_R_QUESTION = f"""
+has <- function(name) nzchar(system.file(package = name))
+asked <- commandArgs(TRUE)
+cat("\\n{_MARK}", as.character(getRversion()), Filter(Negate(has), c("IRkernel", asked)))
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What an interpreter said."""
+
+    works: bool | None
+    """None: it was not asked."""
+    version: str = ""
+    problem: str = ""
+    """Why it does not work, or why it was not asked."""
+    missing: frozenset[str] = field(default=frozenset())
+    """Of the modules or packages that it was asked about."""
+    installer: str = ""
+    """The command that installs a package there, up to its name."""
+
+
+def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str]) -> Answer:
+    """Return what the kernel's interpreter says about modules (Python) or packages (R)."""
+    if kernel.interpreter is None:
+        program = kernel.argv[0] if kernel.argv else "none"
+        return Answer(works=False, problem=f"there is no such program: {program}")
+    environ = {**environ, **_own_environment(kernel, environ)}
+    if kernel.language == "r":
+        return _ask_r(kernel.interpreter, sorted(names), environ)
+    command = _python_command(kernel)
+    if command is None:
+        return Answer(works=None, problem="its program is no Python interpreter")
+    return _ask_python(command, _launcher(kernel), sorted(names), environ)
+
+
+def _ask_python(
+    command: list[str], launcher: str, names: list[str], environ: Mapping[str, str]
+) -> Answer:
+    asked = json.dumps({"modules": names, "launcher": launcher})
+    said = _run([*command, "-c", _QUESTION], asked, environ)
+    if isinstance(said, Answer):
+        return said
+    answer = json.loads(said)
+    return Answer(
+        works=not answer["problem"],
+        version=answer["version"],
+        problem=answer["problem"],
+        missing=frozenset(answer["missing"]),
+        installer=f"{shlex.join(command)} -m pip install",
+    )
+
+
+def _ask_r(program: str, names: list[str], environ: Mapping[str, str]) -> Answer:
+    script = Path(program).with_name("Rscript")
+    if not script.exists():
+        return Answer(works=None, problem=f"there is no Rscript beside {program}")
+    said = _run([str(script), "-e", _R_QUESTION, *names], "", environ)
+    if isinstance(said, Answer):
+        return said
+    version, *missing = said.split()
+    problem = "" if "IRkernel" not in missing else "it has no package IRkernel"
+    return Answer(
+        works=not problem, version=version, problem=problem, missing=frozenset(missing) & {*names}
+    )
+
+
+def _run(command: Sequence[str], given: str, environ: Mapping[str, str]) -> str | Answer:
+    """Return what a process says behind the mark, or the answer that it gave none."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=os.sep,
+            env=dict(environ),
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Answer(works=False, problem=f"{command[0]} cannot be started: {error.strerror}")
+    with process:
+        try:
+            said, complained = process.communicate(given, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return Answer(works=False, problem=f"it did not answer within {PATIENCE:.0f} s")
+    _, mark, answer = said.rpartition(_MARK)
+    if mark:
+        return answer.strip()
+    last = (complained.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+    return Answer(works=False, problem=f"it does not answer: {last.strip()}")
+
+
+def _python_command(kernel: InstalledKernel) -> list[str] | None:
+    """Return how the kernel's Python is started, wrappers included; None where it has none.
+
+    What stands before `-m` in the kernelspec starts it: `env A=b python -m ipykernel_launcher`.
+    """
+    program = str(kernel.interpreter)
+    if "-m" in kernel.argv:
+        return [program, *kernel.argv[1 : kernel.argv.index("-m")]]
+    if _PYTHON.fullmatch(Path(program).name):
+        return [program]
+    beside = Path(program).with_name("python")
+    if Path(program).name == "xpython" and beside.exists():
+        return [str(beside)]
+    return None
+
+
+def _launcher(kernel: InstalledKernel) -> str:
+    """Return the module that the kernel is, empty where it is none."""
+    after = kernel.argv[kernel.argv.index("-m") + 1 :] if "-m" in kernel.argv else ()
+    return after[0].partition(".")[0] if after else ""
+
+
+def _own_environment(kernel: InstalledKernel, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the kernelspec sets, `${NAME}` in them replaced.
+
+    Source: https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs
+    """
+    try:
+        spec = json.loads((Path(kernel.resource_dir) / "kernel.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    own = spec.get("env") if isinstance(spec, dict) else None
+    items = own.items() if isinstance(own, dict) else ()
+    return {name: string.Template(str(text)).safe_substitute(environ) for name, text in items}

@@ -1,0 +1,154 @@
+"""`nbpipe doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbpipe._version import __version__
+from nbpipe.cli import options
+from nbpipe.errors import ExitCode
+from nbpipe.reports.plaintext import count, plain, plain_name
+from nbpipe.reports.terminal import Page, is_colored
+
+if TYPE_CHECKING:
+    from nbpipe.checkup import Checkup, Finding, KernelState
+    from nbpipe.reports.terminal import Color
+
+FORMAT = 1
+_SHOWN = 5
+"""So many notebooks are named for one finding; JSON has them all."""
+
+
+@click.command(
+    name="doctor",
+    epilog="""\b
+Examples:
+  nbpipe doctor                          what the notebooks below this folder would miss
+  nbpipe doctor 03_ScienceExamples       those of one folder
+  nbpipe doctor --json > doctor.json     the same, for programs
+
+Exit code 0: everything is there; 1: something is missing.""",
+)
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@options.color_option
+@options.shared
+def command(
+    *, patterns: tuple[str, ...], config_file: Path | None, as_json: bool, color: Color
+) -> int:
+    """Check kernels and packages; say what is missing, where, and how to get it.
+
+    The notebooks are chosen as by `nbpipe test`. Their imports are read, and each kernel's own
+    interpreter is asked for them; no notebook is executed and nothing is imported.
+    """
+    from nbpipe import checkup, collecting  # noqa: PLC0415  (slow)
+
+    config = options.load_config(config_file)
+    selection = collecting.Selection(cwd=Path.cwd(), patterns=patterns)
+    result = checkup.examine(selection, config, environ=os.environ)
+    page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ) and not as_json)
+    if as_json:
+        page.line(json.dumps(_document(result), indent=2))
+    else:
+        _show(result, page)
+    page.flush()
+    return ExitCode.OK if result.is_ready else ExitCode.FAILED
+
+
+def _show(result: Checkup, page: Page) -> None:
+    """Write the examination for a person."""
+    libraries = ", ".join(f"{name} {held or '-'}" for name, held in result.libraries.items())
+    for label, text in (
+        ("nbpipe", f"{__version__}, Python {platform.python_version()} ({sys.executable})"),
+        ("libraries", libraries),
+        ("git", result.git or "not there"),
+        ("root", plain_name(str(result.root))),
+        ("configuration", plain_name(str(result.config or "none: defaults"))),
+        ("output", plain_name(str(result.output))),
+    ):
+        page.line(f"{label:14}", text)
+    page.title(f"{count(len(result.kernels), 'kernel')} found:")
+    width = max((len(kernel.name) for kernel in result.kernels), default=0)
+    for kernel in result.kernels:
+        _show_kernel(kernel, page, width)
+    missing = [each for each in result.findings if each.severity == "missing"]
+    notes = [each for each in result.findings if each.severity == "note"]
+    _show_findings("Missing:", missing, page, "red")
+    _show_findings("Worth knowing:", notes, page, "yellow")
+    page.line()
+    if missing:
+        page.line((f"{count(len(missing), 'thing')} missing.", "bold red"))
+    elif result.notebooks:
+        needed = count(result.notebooks, "notebook")
+        page.line((f"Everything is there for {needed} to run.", "bold green"))
+    else:
+        page.line(f"No notebook would run below {plain_name(str(Path.cwd()))}.")
+
+
+def _show_kernel(kernel: KernelState, page: Page, width: int) -> None:
+    marks = {True: ("works", "green"), False: ("does not work", "red"), None: ("not asked", "dim")}
+    spoken = f"{kernel.language} {kernel.version}".strip()
+    page.line(
+        f"  {kernel.name:{width}}  {spoken:14}  ",
+        marks[kernel.answers],
+        f"  {plain_name(kernel.interpreter or '')}",
+        f"  {plain(kernel.problem)}" if kernel.problem else "",
+    )
+
+
+def _show_findings(title: str, findings: list[Finding], page: Page, style: str) -> None:
+    if findings:
+        page.title(title)
+    for each in findings:
+        page.line("  ", (plain(each.what).replace("\n", " "), style))
+        for path in each.where[:_SHOWN]:
+            page.line(f"      {plain_name(path)}")
+        if len(each.where) > _SHOWN:
+            page.line(f"      and {len(each.where) - _SHOWN} more")
+        if each.how:
+            page.line("    ", (f"-> {plain(each.how)}", "dim"))
+
+
+def _document(result: Checkup) -> dict[str, Any]:
+    """Return the examination for a program."""
+    return {
+        "format": FORMAT,
+        "ready": result.is_ready,
+        "nbpipe": __version__,
+        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "libraries": {name: held or None for name, held in result.libraries.items()},
+        "git": result.git or None,
+        "root": str(result.root),
+        "config": str(result.config) if result.config else None,
+        "output": str(result.output),
+        "notebooks": result.notebooks,
+        "kernels": [
+            {
+                "name": kernel.name,
+                "display_name": kernel.display_name,
+                "language": kernel.language,
+                "interpreter": kernel.interpreter,
+                "answers": kernel.answers,
+                "version": kernel.version or None,
+                "problem": kernel.problem or None,
+            }
+            for kernel in result.kernels
+        ],
+        "findings": [
+            {
+                "severity": str(each.severity),
+                "kind": each.kind,
+                "what": each.what,
+                "where": list(each.where),
+                "how": each.how or None,
+            }
+            for each in result.findings
+        ],
+    }
