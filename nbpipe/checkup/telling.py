@@ -44,7 +44,7 @@ def about_settings(
             severity=Severity.MISSING,
             kind="setting",
             what=f"{config.file}: test.{key}: no kernel {name!r} is installed",
-            how=how_to_install(name, "") or f"name one of {', '.join(kernels) or 'none'}",
+            how=_advice(name, "") or f"name one of {', '.join(kernels) or 'none'}",
         )
         for key, name in absent.items()
     ]
@@ -81,7 +81,7 @@ def about_tasks(tasks: Iterable[Task], kernels: Mapping[str, InstalledKernel]) -
                 what=f"kernel {name!r} is not installed"
                 + ("; its notebooks are skipped" if severity is Severity.NOTE else ""),
                 where=tuple(paths),
-                how=how_to_install(name, language),
+                how=_advice(name, language),
             )
 
 
@@ -174,8 +174,12 @@ def _how_to_get(module: str, answer: Answer) -> str:
     if not answer.installer:
         return f'in R: install.packages("{module}")'
     distribution = distribution_of(module)
-    doubt = "" if distribution != module else ", if that is its name there"
-    return f"{answer.installer} {distribution}{doubt}"
+    doubt = "perhaps: " if distribution == module else ""
+    return f"{doubt}{answer.installer} {distribution}"
+
+
+def _advice(kernel: str, language: str) -> str:
+    return how_to_install(kernel, language).removeprefix("to install it: ")
 
 
 def _is_installed(name: str, kernels: Mapping[str, InstalledKernel]) -> bool:
