@@ -175,11 +175,11 @@ def missing_failure(choice: Choice, kernels: Mapping[str, InstalledKernel]) -> F
     """Return the failure of a notebook whose kernel is not installed."""
     of = f" for {choice.language}" if choice.language else ""
     advice = how_to_install(choice.kernel, choice.language)
-    lines = [f"no kernel {choice.kernel!r}{of}; installed: {_list(kernels)}", advice]
+    parts = [f"no kernel {choice.kernel!r}{of}", f"installed: {_list(kernels)}", advice]
     return Failure(
         category=Category.KERNEL_MISSING,
         name="NoSuchKernel",
-        message="\n".join(filter(None, lines)),
+        message="; ".join(filter(None, parts)),
         signature=f"NoSuchKernel: {choice.kernel}",
     )
 

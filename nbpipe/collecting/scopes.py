@@ -208,5 +208,5 @@ def _missing(pattern: str, path: str, cwd: str) -> UsageError:
         folder, name = os.path.split(folder)
     near = get_close_matches(name, _names(folder), n=3, cutoff=0.6)
     shown = [printable(os.path.relpath(f"{folder}/{other}", cwd)) for other in near]
-    hint = f"Did you mean {' or '.join(shown)}?" if shown else f"It was looked for in {cwd}."
+    hint = f"Did you mean {' or '.join(shown)}?" if shown else f"It was looked for in {folder}."
     return UsageError(f"{printable(pattern)}: no such file or folder", hint=printable(hint))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.collecting.scopes import is_below
@@ -58,8 +59,8 @@ def walk(
         exempt: Folders that are never taken for virtual environments.
     """
     seen = Walk()
-    visited: dict[tuple[int, int], str] = {}
     real, linked = _tops(starts)
+    visited = _above([*real, *linked])
     environments = {top: _environment_around(top, exempt) for top in (*real, *linked)}
     queue = deque((top, environments[top]) for top in real)
     later = deque((top, environments[top]) for top in linked)
@@ -87,13 +88,35 @@ def _tops(starts: Iterable[str]) -> tuple[list[str], list[str]]:
     return real, [top for top in sorted(tops) if top not in real]
 
 
+def _above(tops: list[str]) -> dict[tuple[int, int], str]:
+    """Return the folders above the starts: a link to one of them leads in a circle.
+
+    Without this a link to `/` would bring the whole machine in.
+    """
+    above: dict[tuple[int, int], str] = {}
+    for top in tops:
+        for folder in Path(os.path.realpath(top)).parents:
+            above[_identity(folder)] = os.fspath(folder)
+    for top in tops:
+        above.pop(_identity(top), None)
+    return above
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    """Return device and inode; of something that is gone, what nothing has."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116  (a Path for each of 10,000 folders costs)
+    except FileNotFoundError:
+        return (-1, -1)
+    return (status.st_dev, status.st_ino)
+
+
 def _enter(
     folder: str, environment: str, visited: dict[tuple[int, int], str], seen: Walk
 ) -> list[os.DirEntry[str]]:
     """Return what is in a folder; nothing where it has been visited or has vanished."""
     try:
-        status = os.stat(folder)  # noqa: PTH116  (a Path for each of 10,000 folders costs)
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(folder)
         if identity in visited:
             seen.aliases.append((folder, visited[identity]))
             return []

@@ -80,7 +80,7 @@ def test_a_missing_kernel_is_a_failure_that_lists_the_installed(tree: Tree) -> N
     assert (failure.category, failure.name) == ("kernel-missing", "NoSuchKernel")
     assert failure.signature == "NoSuchKernel: julia-1.9"
     assert failure.message == (
-        "no kernel 'julia-1.9' for julia; installed: bash, ir, python3\n"
+        "no kernel 'julia-1.9' for julia; installed: bash, ir, python3; "
         'to install it: in Julia: using Pkg; Pkg.add("IJulia")'
     )
 

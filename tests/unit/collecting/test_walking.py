@@ -28,6 +28,21 @@ def test_a_symlink_loop_is_followed_once(tree: Tree) -> None:
     assert tree.paths() == ["a/b/one.ipynb"]
 
 
+def test_a_link_to_a_folder_above_is_a_loop_too(tree: Tree) -> None:
+    tree.notebook("root/one.ipynb", "next-door/two.ipynb")
+    tree.write("root/nbpipe.toml")
+    (tree.root / "root/above").symlink_to("..")
+    (tree.root / "root/everything").symlink_to("/")
+    assert tree.paths(cwd="root") == ["one.ipynb"]
+
+
+def test_a_link_to_a_folder_above_may_be_named(tree: Tree) -> None:
+    tree.notebook("root/one.ipynb")
+    (tree.root / "root/above").symlink_to("..")
+    assert tree.paths("root/above/root/*.ipynb") == ["root/above/root/one.ipynb"]
+    assert tree.paths("root/above") == ["root/above/root/one.ipynb"]
+
+
 def test_a_folder_is_listed_under_its_real_path(tree: Tree) -> None:
     tree.notebook("real/one.ipynb")
     (tree.root / "a-link").symlink_to("real")
