@@ -133,7 +133,7 @@ def require(name: str, kernels: Mapping[str, InstalledKernel], *, asked: str) ->
     if found := _installed(name, kernels):
         return found
     raise UsageError(
-        f"{asked}: no kernel {name!r} is installed",
+        f"no kernel {name!r} is installed, which {asked} asks for",
         hint=f"Installed: {_list(kernels)}. {how_to_install(name, '')}".rstrip(),
     )
 

@@ -108,9 +108,9 @@ def _check_shard(shard: tuple[int, int] | None) -> None:
 
 def _check_kernels(settings: TestSettings, kernels: Mapping[str, InstalledKernel]) -> None:
     if settings.kernel:
-        require(settings.kernel, kernels, asked="kernel")
+        require(settings.kernel, kernels, asked="`--kernel` or `test.kernel`")
     for name, target in settings.kernel_map.items():
-        require(target, kernels, asked=f"kernel map {name}={target}")
+        require(target, kernels, asked=f"the kernel map ({name}={target})")
 
 
 def _deselect(choosing: Choosing, tasks: Tasks, keyword: Keyword) -> None:

@@ -137,13 +137,14 @@ def test_an_unknown_forced_kernel_is_refused(tree: Tree) -> None:
     with pytest.raises(UsageError) as refused:
         tree.plan(toml='test.kernel = "xyz"')
     assert str(refused.value) == (
-        "kernel: no kernel 'xyz' is installed\n  Installed: bash, ir, python3."
+        "no kernel 'xyz' is installed, which `--kernel` or `test.kernel` asks for\n"
+        "  Installed: bash, ir, python3."
     )
 
 
 def test_a_kernel_map_to_an_unknown_kernel_is_refused(tree: Tree) -> None:
     tree.notebook("a.ipynb")
-    with pytest.raises(UsageError, match="kernel map lsst=xyz: no kernel 'xyz' is installed"):
+    with pytest.raises(UsageError, match=r"which the kernel map \(lsst=xyz\) asks for"):
         tree.plan(toml='test.kernel-map = {lsst = "xyz"}')
 
 
