@@ -141,7 +141,7 @@ def _run(command: Sequence[str], given: str, environ: Mapping[str, str]) -> str 
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            return Answer(works=False, problem=f"it did not answer within {PATIENCE:.0f} s")
+            return Answer(works=False, problem=f"it did not answer within {PATIENCE:g} s")
     _, mark, answer = said.rpartition(_MARK)
     if mark:
         return answer.strip()
