@@ -8,6 +8,7 @@ gives `<class '…'>`), so messages and tracebacks are read as well.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.model import Category, Failure
@@ -51,7 +52,8 @@ _NETWORK = re.compile(
     "Temporary failure in name resolution|Name or service not known|Could(?:n't| not) resolve host"
     "|nodename nor servname|Network is unreachable|No route to host|Max retries exceeded"
     "|Failed to establish a new connection|Connection refused|Connection timed out"
-    "|cannot open URL|urlopen error|unable to resolve host|Failed to connect to",
+    "|cannot open URL|URL '.*': status was|connection to '(?:https?|ftp):|urlopen error"
+    "|unable to resolve host|Failed to connect to",
     re.IGNORECASE,
 )
 _PACKAGE = re.compile(
@@ -74,11 +76,13 @@ _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
 _HOSTS = (
     re.compile(r"https?://(?:[^/@\s]*@)?([\w.-]+)"),
     re.compile(r"host=['\"]?([\w.-]+)"),
-    re.compile(r"resolve host(?: name)?:? ['\"]?([\w-]+(?:\.[\w-]+)*)"),
+    re.compile(r"resolve host(?: ?name)?:? ['\"]?([\w-]+(?:\.[\w-]+)*)"),
     re.compile(r"Failed to connect to ([\w.-]+)"),
 )
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
-_R_PREFIX = re.compile(r"^Error(?: in [^\n]*?)?\s*: ?")
+_R_PREFIX = re.compile(r"^Error(?: in .*?\)| in [^:(]*)?\s*: ")
+_R_WARNING = re.compile(r"[“\"](cannot open[^”]*|URL '[^”]*)[”\"]")
+_EXIT_STATUS = re.compile(r" \(exit status \d+\)$")
 
 
 def plain(text: str) -> str:
@@ -100,13 +104,15 @@ def cell_error(error: Mapping[str, Any], cell: CodeCell, *, printed: str = "") -
     traceback = plain("\n".join(map(str, lines)) if isinstance(lines, list) else "")
     if not name and message.isdigit():  # bash: nothing but the exit code
         name, message = "ExitStatus", _bash_message(message, printed)
+    if message.endswith("cannot open the connection"):  # R: a warning says what and why
+        message += _r_warning(printed)
     return failure(
         classify(name, message, traceback),
         name,
         message,
         traceback=traceback,
         cell=cell,
-        line=_failing_line(traceback),
+        code=_failing_code(traceback),
     )
 
 
@@ -117,7 +123,7 @@ def failure(  # noqa: PLR0913
     *,
     traceback: str = "",
     cell: CodeCell | None = None,
-    line: str = "",
+    code: str = "",
 ) -> Failure:
     """Return a failure with its signature.
 
@@ -127,14 +133,14 @@ def failure(  # noqa: PLR0913
         message: Plain text.
         traceback: Plain text.
         cell: The cell that was running, if any.
-        line: The failing line of code, which stands in for a message that is empty.
+        code: The failing line of the notebook, which stands in for a message that is empty.
     """
     return Failure(
         category=category,
         name=name,
         message=message,
         traceback=traceback,
-        signature=signature(category, name, message, code=line),
+        signature=signature(category, name, message, code=code),
         cell=cell.origin if cell else None,
         cell_id=cell.cell_id if cell else None,
         source=cell.node.source if cell else "",
@@ -193,7 +199,7 @@ def signature(category: Category, name: str, message: str, *, code: str = "") ->
     """
     bare = name.rpartition(".")[2] or str(category)
     first = next((line.strip() for line in (message or code).splitlines() if line.strip()), "")
-    first = _R_PREFIX.sub("", first) or first
+    first = _EXIT_STATUS.sub("", _R_PREFIX.sub("", first) or first)
     if category is Category.MISSING_PACKAGE:
         return f"{bare}: {first}" if first else bare
     if category is Category.NETWORK and (host := _host(message) or _host(code)):
@@ -211,7 +217,7 @@ def _host(message: str) -> str:
 
 _ACCIDENTS = (
     (re.compile(r"\[(?:Errno|WinError) -?\d+\] "), ""),
-    (re.compile(r"\b\w+://(?:[^/@\s]*@)?([\w.-]+)\S*"), r"\1"),
+    (re.compile(r"\b\w+://(?:[^/@\s]*@)?([\w.-]+)[^\s'\"<>)]*"), r"\1"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "<id>"),
@@ -234,16 +240,29 @@ def _without_accidents(text: str) -> str:
     return text.strip()
 
 
-def _failing_line(traceback: str) -> str:
-    """Return the code of the line that IPython's traceback points at in the notebook."""
-    match = re.search(r"^-+> *\d+ (.+)$", traceback, re.MULTILINE)
-    return match[1].strip() if match else ""
+_FRAME = re.compile(r"^(?:Cell |Input )?In ?\[\d+\].*$|^(?:File )?\S+.*in .*\(.*$", re.MULTILINE)
+_ARROW = re.compile(r"^-+> *\d+ (.+)$", re.MULTILINE)
+
+
+def _failing_code(traceback: str) -> str:
+    """Return the lines of the notebook that IPython's traceback points at, the deepest first."""
+    starts = [frame.start() for frame in _FRAME.finditer(traceback)]
+    lines = []
+    for start, end in pairwise([*starts, len(traceback)]):
+        if traceback.startswith(("Cell In", "Input In", "In "), start):
+            lines += [arrow[1].strip() for arrow in _ARROW.finditer(traceback, start, end)]
+    return "\n".join(reversed(lines))
 
 
 def _bash_message(code: str, printed: str) -> str:
     last = next((line for line in reversed(plain(printed).splitlines()) if line.strip()), "")
     said = _BASH_ERROR.match(last.strip())
     return f"{said[1]} (exit status {code})" if said else f"exit status {code}"
+
+
+def _r_warning(printed: str) -> str:
+    warnings = _R_WARNING.findall(plain(printed))
+    return f": {warnings[-1]}" if warnings else ""
 
 
 def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:

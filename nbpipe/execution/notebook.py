@@ -218,9 +218,7 @@ class _Execution:
         except KernelStartError as error:
             said = self._workspace.said(log_start)
             category = Category.TIMEOUT if "did not answer" in str(error) else Category.KERNEL_DIED
-            self._fail(
-                diagnosis.failure(category, "KernelStart", str(error), traceback=said, line="")
-            )
+            self._fail(diagnosis.failure(category, "KernelStart", str(error), traceback=said))
         self._session = Session(
             self._notebook,
             self._kernel,
@@ -369,8 +367,8 @@ class _Execution:
 
 
 def _message_bytes(limits: Limits) -> int:
-    """Return how long one message may be: the limit, and some for what is no output."""
-    return limits.output_bytes + 10_000_000
+    """Return how long one message may be: a kernel sends what a loop prints in 0.2 s as one."""
+    return max(limits.output_bytes, 64_000_000) + 10_000_000
 
 
 def _at(failure: Failure, cell: CodeCell | None) -> Failure:

@@ -1,0 +1,39 @@
+"""What tests of every room share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ondisk import REPOSITORY, Collection, lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def need() -> Callable[[bool, str], None]:
+    """Return a function: `need(condition, part)` skips the test where the part is missing."""
+
+    def check(condition: bool, part: str) -> None:  # noqa: FBT001
+        if not condition:
+            lacking(part)
+
+    return check
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    """Return an empty collection."""
+    root = tmp_path / "collection"
+    root.mkdir()
+    return Collection(root, tmp_path / "output")
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict[str, Any]:
+    """Return the published schema of the JSON report."""
+    text = (REPOSITORY / "nbpipe/reports/report.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
