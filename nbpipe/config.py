@@ -6,6 +6,7 @@ type is what is accepted. Nothing here knows what a setting does.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -153,7 +154,7 @@ def load(start: Path, *, file: Path | None = None) -> Config:
         return Config(root=start, file=None, settings=Settings(), given=frozenset())
     table = _read(file)
     if file.name == "pyproject.toml":
-        table = table.get("tool", {}).get("nbpipe", {})
+        table = _tools(table).get("nbpipe", {})
     problems: list[str] = []
     settings = _convert(table, Settings, "", problems)
     if problems or settings is None:
@@ -174,9 +175,15 @@ def find(start: Path) -> Path | None:
         if (candidate := folder / FILE_NAME).is_file():
             return candidate
         project = folder / "pyproject.toml"
-        if project.is_file() and "nbpipe" in _read(project).get("tool", {}):
+        if project.is_file() and "nbpipe" in _tools(_read(project)):
             return project
     return None
+
+
+def _tools(project: dict[str, Any]) -> dict[str, Any]:
+    """Return the table `[tool]` of a pyproject.toml; what else may stand there is not ours."""
+    tools = project.get("tool")
+    return tools if isinstance(tools, dict) else {}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -187,7 +194,9 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file}: cannot be read: {error.strerror}", hint="Name another one with --config."
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: is not UTF-8 text: {error}") from error
+        raise ConfigError(
+            f"{file}: is not UTF-8 text: {error}", hint="Save it as UTF-8."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: is not TOML: {error}", hint="Mend that line first.") from error
 
@@ -195,7 +204,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _convert(table: object, kind: type[T], where: str, problems: list[str]) -> T | None:
     """Return the table as `kind`, adding everything that is wrong to `problems`."""
     if not isinstance(table, dict):
-        problems.append(f"{where}: expected a table, got {table!r}")
+        problems.append(f"{where or 'tool.nbpipe'}: expected a table, got {table!r}")
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
@@ -232,13 +241,15 @@ def _value(value: object, kind: Any, dotted: str, problems: list[str]) -> Any:  
 
 def _plain(message: str, kind: Any) -> str:  # noqa: ANN401
     """Return msgspec's message in TOML's words, with the choices where there are few."""
-    choices = _choices(kind)
-    if message.startswith("Invalid enum value") and choices:
-        return f"{message.removeprefix('Invalid enum value ')} is none of {', '.join(choices)}"
+    accepted = " or ".join(_accepted(kind))
+    if message.startswith("Invalid enum value"):
+        return f"expected {accepted}, got {message.removeprefix('Invalid enum value ')}"
+    message = re.sub(r"`\w+(?: \| \w+)+`", lambda _: accepted, message)
     for word, plain in _TOML_WORDS.items():
         message = message.replace(f"`{word}`", plain)
     message = message.replace(" - at `$[...]`", " for a value in it")
-    return message[:1].lower() + message[1:] + (f" (or {', '.join(choices)})" if choices else "")
+    message = re.sub(r" - at `\$(\[\d+\])`", r" at \1", message)
+    return message[:1].lower() + message[1:]
 
 
 _TOML_WORDS = {
@@ -252,12 +263,17 @@ _TOML_WORDS = {
 }
 
 
-def _choices(kind: Any) -> list[str]:  # noqa: ANN401
-    if get_origin(kind) is Literal:
-        return [f'"{choice}"' for choice in get_args(kind)]
-    if get_origin(kind) in {Union, UnionType}:
-        return [choice for option in get_args(kind) for choice in _choices(option)]
-    return []
+def _accepted(kind: Any) -> list[str]:  # noqa: ANN401
+    """Return what a type accepts, in TOML's words; it has no word for nothing."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return [f'"{choice}"' for choice in arguments]
+    if origin is Annotated:
+        return _accepted(arguments[0])
+    if origin in {Union, UnionType}:
+        options = [option for option in arguments if option is not type(None)]
+        return [words for option in options for words in _accepted(option)]
+    return [_TOML_WORDS.get(getattr(kind, "__name__", ""), "a value")]
 
 
 def _unknown(dotted: str, key: str, known: list[str]) -> str:
