@@ -1,0 +1,251 @@
+"""Wrong input: what happened, where, what to do next, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbpipe import cli
+from nbpipe.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., tuple[int, str, str]]
+
+NOTEBOOK = json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a collection with one notebook, in which the commands run."""
+    folder = tmp_path / "collection"
+    folder.mkdir()
+    (folder / "first.ipynb").write_text(NOTEBOOK)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def run(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command and returns its code, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run([*arguments])
+        captured = capsys.readouterr()
+        return int(code), captured.out, captured.err
+
+    return call
+
+
+def test_a_pattern_without_a_match_says_where_was_looked(run: Run, root: Path) -> None:
+    code, out, err = run("test", "notebooks/*.ipynb")
+    assert (code, out) == (5, "")
+    assert err == (
+        "nbpipe: no notebook was chosen\n"
+        "  notebooks/*.ipynb matched no notebook\n"
+        f"  It was looked for from {root}.\n"
+    )
+
+
+def test_a_folder_without_notebooks_is_nothing_to_run(run: Run, root: Path) -> None:
+    (root / "first.ipynb").unlink()
+    code, _, err = run("test")
+    assert code == 5
+    assert "no notebook was chosen" in err
+
+
+def test_exclusions_that_leave_nothing_are_named(run: Run) -> None:
+    code, _, err = run("test", "--exclude", "first*")
+    assert code == 5
+    assert "first*" in err
+    assert "A notebook that is named on its own runs even if it is excluded." in err
+
+
+def test_a_missing_file_is_named_with_the_nearest_one(run: Run) -> None:
+    code, _, err = run("test", "frist.ipynb")
+    assert code == 4
+    assert err == "nbpipe: frist.ipynb: no such file or folder\n  Did you mean first.ipynb?\n"
+
+
+def test_a_file_that_is_no_notebook_is_refused(run: Run, root: Path) -> None:
+    (root / "data.csv").touch()
+    code, _, err = run("test", "data.csv")
+    assert code == 4
+    assert "data.csv: is no notebook" in err
+    assert "Notebooks end in .ipynb" in err
+
+
+@pytest.mark.parametrize("arguments", [["--kernel", "nosuch"], ["--kernel-map", "python3=nosuch"]])
+def test_an_unknown_kernel_is_told_with_the_installed_ones(run: Run, arguments: list[str]) -> None:
+    code, out, err = run("test", *arguments)
+    assert (code, out) == (4, "")
+    assert "no kernel 'nosuch' is installed" in err
+    assert re.search(r"\n  Installed: .*python3", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nosuch"], "No such option '--nosuch'"),
+        (["--jbos", "2"], "Did you mean '--jobs'?"),
+        (["--jobs", "zero"], "'zero' is neither a number of at least 1 nor auto"),
+        (["--jobs", "0"], "'0' is neither a number of at least 1 nor auto"),
+        (["--timeout", "0"], "Invalid value for '--timeout': 0.0 is not in the range x>0"),
+        (["--timeout", "long"], "Invalid value for '--timeout': 'long' is not a valid float range"),
+        (["--notebook-timeout", "-1"], "Invalid value for '--notebook-timeout'"),
+        (["--output-limit", "0"], "Invalid value for '--output-limit'"),
+        (["--retries", "-1"], "Invalid value for '--retries'"),
+        (["--maxfail", "0"], "Invalid value for '--maxfail'"),
+        (["--shard", "3/2"], "'3/2' is not I/N with I from 1 to N, such as 2/4"),
+        (["--kernel-map", "a"], "'a' is not FROM=TO, such as desi-22.2=python3"),
+        (["--missing-kernel", "x"], "'x' is not one of 'fail', 'skip'"),
+        (["--flaky", "x"], "'x' is not one of 'pass', 'fail'"),
+        (["--progress", "x"], "'x' is not one of 'auto', 'bar', 'plain', 'none'"),
+        (["--color", "x"], "'x' is not one of 'auto', 'always', 'never'"),
+    ],
+)
+def test_a_wrong_option_is_told_with_the_way_to_help(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    code, out, err = run("test", *arguments)
+    assert (code, out) == (4, "")
+    assert said in err
+    assert "Try 'nbpipe test --help' for help." in err
+
+
+def test_an_unknown_command_is_told_with_the_way_to_help(run: Run) -> None:
+    code, out, err = run("tset")
+    assert (code, out) == (4, "")
+    assert "No such command 'tset'" in err
+    assert "Try 'nbpipe --help' for help." in err
+
+
+def test_no_command_at_all_shows_the_commands(run: Run) -> None:
+    code, _, err = run()
+    assert code == 4
+    assert all(f"\n  {name} " in err for name in COMMANDS)
+
+
+@pytest.mark.parametrize("expression", ["a and", "(a", "a b", "not"])
+def test_an_expression_that_is_none_is_told(run: Run, expression: str) -> None:
+    code, _, err = run("test", "-k", expression)
+    assert code == 4
+    assert f"-k {expression!r}: " in err
+    assert "-k 'fits and not (slow or R)'" in err
+
+
+def test_an_unknown_report_is_told_with_the_known_ones(run: Run) -> None:
+    code, _, err = run("test", "--report", "pdf=a.pdf")
+    assert code == 4
+    assert "--report pdf=a.pdf: there is no report `pdf`" in err
+    assert "Choose one of: console, junit, json" in err
+
+
+def test_a_report_in_a_place_that_is_a_file_is_refused_before_the_run(run: Run, root: Path) -> None:
+    (root / "file").touch()
+    code, out, err = run("test", "--report", "json=file/report.json")
+    assert (code, out) == (4, "")
+    assert f"{root}/file/report.json: the report cannot be written" in err
+
+
+@pytest.mark.parametrize("option", ["--prerun", "--parameters-file", "--config"])
+def test_a_file_that_an_option_names_and_that_is_gone_is_told(run: Run, option: str) -> None:
+    code, out, err = run("test", option, "gone.py")
+    assert (code, out) == (4, "")
+    assert "gone.py: cannot be read: No such file or directory" in err
+
+
+@pytest.mark.parametrize(("text", "said"), [("a: [", "is not YAML"), ("[1]", "is not a mapping")])
+def test_a_parameters_file_that_is_none_is_told(run: Run, root: Path, text: str, said: str) -> None:
+    (root / "p.yaml").write_text(text)
+    code, _, err = run("test", "--parameters-file", "p.yaml")
+    assert code == 4
+    assert f"--parameters-file p.yaml: {said}" in err
+
+
+def test_an_output_directory_with_other_files_is_refused(run: Run, root: Path) -> None:
+    (root / "out").mkdir()
+    (root / "out/thesis.tex").touch()
+    code, out, err = run("test", "--output-dir", "out")
+    assert (code, out) == (4, "")
+    assert f"the output directory {root}/out is not empty, and no run of nbpipe made it" in err
+    assert [each.name for each in (root / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_an_output_directory_that_holds_the_sources_is_refused(run: Run, root: Path) -> None:
+    code, out, err = run("test", "--output-dir", ".")
+    assert (code, out) == (4, "")
+    assert f"the output directory {root} is not empty" in err
+    assert (root / "first.ipynb").read_text() == NOTEBOOK
+
+
+def test_an_output_directory_that_is_a_file_is_refused(run: Run) -> None:
+    code, _, err = run("test", "--output-dir", "first.ipynb/out")
+    assert code == 4
+    assert "first.ipynb/out cannot be written: Not a directory" in err
+
+
+@pytest.mark.parametrize("command", ["test", "doctor", "config"])
+def test_all_problems_of_the_configuration_are_told_by_every_command(
+    run: Run, root: Path, command: str
+) -> None:
+    (root / "nbpipe.toml").write_text("[test]\ntimeot = 1\nretries = 'x'")
+    code, out, err = run(command)
+    assert (code, out) == (4, "")
+    assert err == (
+        f"nbpipe: {root}/nbpipe.toml: 2 problems in the configuration\n"
+        "  test.timeot: unknown key; did you mean `timeout`?\n"
+        "  test.retries: expected a whole number, got text\n"
+        "  Nothing was run. `nbpipe config --keys` describes every key.\n"
+    )
+
+
+def test_broken_toml_is_told_with_its_line(run: Run, root: Path) -> None:
+    (root / "nbpipe.toml").write_text("[test]\ntimeout = \n")
+    code, _, err = run("test")
+    assert code == 4
+    assert f"{root}/nbpipe.toml: is not TOML" in err
+    assert "line 2" in err
+
+
+def test_a_traceback_is_shown_only_with_debug(run: Run) -> None:
+    assert "Traceback" not in run("test", "gone.ipynb")[2]
+    code, _, err = run("test", "--debug", "gone.ipynb")
+    assert code == 4
+    assert err.startswith("Traceback (most recent call last):")
+    last = "nbpipe: gone.ipynb: no such file or folder\n"
+    assert last in err[err.index("nbpipe.errors.UsageError: ") :]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--parameter", "n"], "Option '--parameter' requires 2 arguments"),
+        (["--timeout"], "Option '--timeout' requires an argument"),
+    ],
+)
+def test_an_option_without_its_value_is_told(run: Run, arguments: list[str], said: str) -> None:
+    code, out, err = run("test", *arguments)
+    assert (code, out) == (4, "")
+    assert said in err
+
+
+def test_our_own_mistake_is_told_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("nbpipe.collecting.plan", broken)
+    code, _, err = run("test")
+    assert code == 3
+    assert (
+        err
+        == "nbpipe: internal error: ZeroDivisionError: oh\n  Report it, with --debug's output.\n"
+    )
