@@ -87,10 +87,12 @@ class Needs:
 def read_needs(task: Task, root: Path) -> Needs:
     """Return what a notebook needs; a language other than Python and R needs nothing known.
 
+    Nor does a notebook that expects errors in every cell: it would not fail for want of a package.
+
     Raises:
         UnreadableNotebookError: The file is gone, or is no notebook (`nbpipe.execution.source`).
     """
-    if task.language not in {"python", "r"}:
+    if task.allow_errors or task.language not in {"python", "r"}:
         return Needs(task, root)
     from nbpipe.execution.source import code_cells, read  # noqa: PLC0415  (slow)
 

@@ -97,6 +97,10 @@ def test_cells_that_are_skipped_or_may_raise_need_nothing(root: Path) -> None:
     assert found.names == {"c"}
 
 
+def test_a_notebook_that_expects_errors_needs_nothing(root: Path) -> None:
+    assert needs(root, "import a", allow_errors=True).names == set()
+
+
 def test_code_that_runs_first_counts(root: Path) -> None:
     prerun = Prerun(name="prerun.py", language="python", source="import first")
     assert needs(root, "import a", prerun=(prerun,)).names == {"first", "a"}
