@@ -119,11 +119,11 @@ def about_packages(needs: Iterable[Needs], answers: Mapping[str, Answer]) -> Ite
             why = "; the notebook installs it itself" if lack.installs else why
             lacking[severity, task.kernel, lack.module, why].append(task.path)
         if each.python.unread:
-            cells = ", ".join(map(str, each.python.unread))
+            cells = ", ".join(f"cells[{position}]" for position in each.python.unread)
             yield Finding(
                 severity=Severity.NOTE,
                 kind="notebook",
-                what=f"cells {cells} are no Python 3: what they import is unknown",
+                what=f"not Python 3, so its imports are unknown: {cells}",
                 where=(task.path,),
             )
     for (severity, kernel, module, why), paths in sorted(lacking.items()):

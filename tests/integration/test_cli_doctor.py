@@ -170,6 +170,15 @@ def test_a_file_that_is_no_notebook_is_told(root: Path, doctor: Doctor) -> None:
     assert document["findings"][0]["where"] == ["a.ipynb"]
 
 
+def test_a_cell_that_is_no_python_3_is_noted(root: Path, doctor: Doctor) -> None:
+    notebook(root / "a.ipynb", "import json", "print 'two'")
+    code, document = doctor()
+    assert (code, missing(document)) == (0, [])
+    assert [(each["what"], each["where"]) for each in document["findings"]] == [
+        ("not Python 3, so its imports are unknown: cells[1]", ["a.ipynb"])
+    ]
+
+
 def test_an_output_directory_that_cannot_be_made_is_told(root: Path, doctor: Doctor) -> None:
     (root / "nbpipe.toml").write_text('[test]\noutput-dir = "file/out"')
     (root / "file").touch()
