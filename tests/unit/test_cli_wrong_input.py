@@ -187,6 +187,14 @@ def test_an_output_directory_that_holds_the_sources_is_refused(run: Run, root: P
     assert (root / "first.ipynb").read_text() == NOTEBOOK
 
 
+def test_sources_are_not_overwritten_even_in_a_folder_that_a_run_made(run: Run, root: Path) -> None:
+    (root / ".nbpipe-run.json").write_text("{}")
+    code, out, err = run("test", "--output-dir", ".")
+    assert (code, out) == (4, "")
+    assert f"the executed copy of first.ipynb would overwrite its source in {root}" in err
+    assert (root / "first.ipynb").read_text() == NOTEBOOK
+
+
 def test_an_output_directory_that_is_a_file_is_refused(run: Run) -> None:
     code, _, err = run("test", "--output-dir", "first.ipynb/out")
     assert code == 4
