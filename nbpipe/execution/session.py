@@ -129,6 +129,7 @@ class Session(NotebookClient):
         # The runner decides what happens after an error, so the kernel must not drop requests.
         message_id = self._client.execute(cell.source, store_history=True, stop_on_error=False)
         self._requests[message_id] = request
+        self._look_again()
         reply = await request.reply
         await self._until_idle(request)
         return reply
@@ -167,8 +168,22 @@ class Session(NotebookClient):
                 continue
             del frames
             message["nbpipe_size"] = size
-            handle(message)
+            try:
+                handle(message)
+            except Exception:  # a strange message must not end the conversation
+                self.log.exception("a %s message could not be handled", message["msg_type"])
+            self._look_again()
             self._heard.set()
+
+    def _look_again(self) -> None:
+        """Make asyncio see a reply that came while something was being sent.
+
+        jupyter_client sends past asyncio's view of the socket (`Session.send` uses a shadow
+        socket), which takes the one notice libzmq gives of what has arrived (zmq_getsockopt(3),
+        ZMQ_FD is edge-triggered). An Output widget sends at any time; nbclient then waits for
+        its whole timeout (nbclient #312). Reading the events schedules what is there.
+        """
+        self._client.shell_channel.socket.get(zmq.EVENTS)
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Take a message of the iopub channel."""

@@ -11,7 +11,7 @@ import logging
 import re
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,9 @@ _ORIGIN = "nbpipe_origin"
 _SKIP_TAGS = {"skip-execution", "nbval-skip"}
 _RAISES_TAGS = {"raises-exception", "nbval-raises-exception"}
 _NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_[A-Z_]+)\s*$", re.MULTILINE)
+
+
+_KERNEL_NAME = re.compile(r"^(\W*)name: *(\S+)$", re.MULTILINE)
 
 
 class UnreadableNotebookError(Exception):
@@ -66,12 +69,12 @@ def read(path: Path) -> NotebookNode:
         if path.suffix != ".ipynb":
             return _from_text(path, data)
         text = data.decode("utf-8-sig")
-        _check_top(json.loads(text))
-        with warnings.catch_warnings(), _quiet(logging.getLogger("traitlets")):
-            warnings.simplefilter("ignore")  # what is merely not valid is executed all the same
-            notebook = nbformat.reader.reads(text)
-            notebook = nbformat.convert(notebook, 4)
-        return _tidy(notebook)
+        document = _checked(json.loads(text))
+        if document.get("nbformat") in {1, 2, 3}:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return _tidy(nbformat.convert(nbformat.reader.reads(text), 4))
+        return _tidy(nbformat.from_dict(document))  # what is merely not valid is executed as well
     except UnreadableNotebookError:
         raise
     except UnicodeDecodeError as error:
@@ -83,9 +86,10 @@ def read(path: Path) -> NotebookNode:
         raise UnreadableNotebookError(f"is no notebook: {type(error).__name__}: {error}") from error
 
 
-def _check_top(document: object) -> None:
+def _checked(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UnreadableNotebookError("is JSON, but not a notebook: its top is not an object")
+    return document
 
 
 def _from_text(path: Path, data: bytes) -> NotebookNode:
@@ -97,21 +101,15 @@ def _from_text(path: Path, data: bytes) -> NotebookNode:
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _tidy(jupytext.reads(data.decode("utf-8-sig"), fmt=path.suffix))
+        return _tidy(jupytext.reads(_named_kernel(data.decode("utf-8-sig")), fmt=path.suffix))
 
 
-class _quiet:  # noqa: N801  (a context manager of the logging module's kind)
-    """Keep a logger silent: nbformat logs every validation error of a file."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def __enter__(self) -> None:
-        self._before = self._logger.disabled
-        self._logger.disabled = True
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.disabled = self._before
+def _named_kernel(text: str) -> str:
+    """Give the kernelspec in a header the display name that jupytext insists on."""
+    head, dashes, rest = text.partition("\n---")
+    if "kernelspec:" in head and "display_name:" not in head:
+        head = _KERNEL_NAME.sub(r"\g<0>\n\1display_name: \2", head, count=1)
+    return head + dashes + rest
 
 
 def _tidy(notebook: NotebookNode) -> NotebookNode:
@@ -173,6 +171,8 @@ def _parameterize(notebook: NotebookNode, task: Task) -> NotebookNode:
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # "does not contain a cell with tag"
     notebook.metadata.setdefault("papermill", {})
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # papermill relies on it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -180,7 +180,7 @@ def _parameterize(notebook: NotebookNode, task: Task) -> NotebookNode:
                 notebook,
                 dict(task.parameters),
                 kernel_name=task.kernel,
-                language=task.language or None,
+                language={"r": "R"}.get(task.language, task.language) or None,
             )
         except PapermillException as error:
             raise UntranslatableParametersError(str(error)) from error
