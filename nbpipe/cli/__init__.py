@@ -5,6 +5,9 @@ Commands are imported when they are used, so that `nbpipe --help` is quick.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from importlib import import_module
 
@@ -52,6 +55,9 @@ def nbpipe() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with pytest's codes (see `nbpipe.errors`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -64,6 +70,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
         code = nbpipe.main(args=arguments, prog_name="nbpipe", standalone_mode=False)
     except click.UsageError as error:
         error.show()
+        if error.ctx is None:  # click gives no advice then
+            _say("see --help")
         return ExitCode.USAGE_ERROR
     except click.Abort:
         return ExitCode.INTERRUPTED
@@ -77,9 +85,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
     except KeyboardInterrupt:
         _say("interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has left
-        sys.stderr.close()
-        return ExitCode.OK
+    except OSError as error:
+        return _unwritable(error, arguments)
     except Exception as error:  # noqa: BLE001  (the outermost boundary)
         _raise_for_debug(arguments)
         _say(
@@ -87,6 +94,18 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
         )
         return ExitCode.INTERNAL_ERROR
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _unwritable(error: OSError, arguments: list[str]) -> int:
+    """Return the code where our own output could not be written."""
+    _raise_for_debug(arguments)
+    if error.errno in {errno.EPIPE, errno.ENOSPC, errno.EBADF}:
+        with contextlib.suppress(OSError):
+            _say(f"the output could not be written: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python's last flush fails again
+        return ExitCode.USAGE_ERROR
+    _say(f"internal error: {error}\n  Report it, with --debug's output.")
+    return ExitCode.INTERNAL_ERROR
 
 
 def _raise_for_debug(arguments: list[str]) -> None:

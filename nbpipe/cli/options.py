@@ -47,7 +47,21 @@ def load_config(file: Path | None) -> Config:
     Raises:
         ConfigError: It has problems.
     """
-    return config.load(Path.cwd(), file=file.absolute() if file else None)
+    return config.load(here(), file=file.absolute() if file else None)
+
+
+def here() -> Path:
+    """Return the working directory.
+
+    Raises:
+        UsageError: Somebody removed it.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the working directory does not exist any more", hint="Change to another folder."
+        ) from error
 
 
 class Auto(click.ParamType[Any]):
@@ -125,9 +139,15 @@ def parameters_file(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--parameters-file {path}: cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"--parameters-file {path}: cannot be read: {error.strerror}",
+            hint="Name a file with one `name: value` a line.",
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"--parameters-file {path}: is not YAML: {error}") from error
+        raise UsageError(
+            f"--parameters-file {path}: is not YAML: {error}",
+            hint="Write one `name: value` a line.",
+        ) from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UsageError(
             f"--parameters-file {path}: is not a mapping of names to values",

@@ -18,7 +18,7 @@ import msgspec
 
 from nbpipe import collecting, reports, runner
 from nbpipe.cli import options
-from nbpipe.errors import ExitCode
+from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
@@ -183,6 +183,9 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
     if given["list_only"]:
         reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
         return ExitCode.OK
+    if not plan.tasks:
+        click.echo(f"nothing to run in this shard; {len(plan.excluded)} notebooks are elsewhere")
+        return ExitCode.OK
     return _execute(ctx, config, plan, given)
 
 
@@ -232,14 +235,24 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         durations=given["durations"],
         rerun=partial(_rerun, ctx),
     )
-    taken = any(request.path is None and request.kind != "console" for request in requests)
-    people = sys.stderr if taken else sys.stdout
-    for request in requests:
-        reporter = reports.reporter(request.kind, console=console)
-        if request.kind != "console" or request.path is not None:
-            reports.write(reporter, run, request.path, stdout=sys.stdout)
-    reports.write(console, run, None, stdout=people)
+    _report(run, requests, console)
     return _exit_code(run, flaky=test.flaky)
+
+
+def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleReporter) -> None:
+    """Write every report, the one for people first: a full disk must not hide it."""
+    others = [each for each in requests if each.kind != "console" or each.path is not None]
+    taken = any(request.path is None for request in others)
+    reports.write(console, run, None, stdout=sys.stderr if taken else sys.stdout)
+    problems = []
+    for request in others:
+        try:
+            reporter = reports.reporter(request.kind, console=console)
+            reports.write(reporter, run, request.path, stdout=sys.stdout)
+        except UsageError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _with_progress(order: runner.Order, given: dict[str, Any]) -> Run:
