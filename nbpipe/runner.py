@@ -209,15 +209,19 @@ def signals(
 
     def end(name: str) -> None:
         if scheduler.interrupted:
-            say("Again: killing what still runs.")
             scheduler.kill()
+            tell("Again: killing what still runs.")
             return
-        say(f"{name}: nothing more is started; interrupting what runs. Once more kills it.")
         scheduler.stop(f"the run was interrupted ({name})")
+        tell(f"{name}: nothing more is started; interrupting what runs. Once more kills it.")
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal that hung up
+            say(text)
 
     for number in ends:
         loop.add_signal_handler(number, end, signal.Signals(number).name)
-    loop.add_signal_handler(signal.SIGUSR1, lambda: say(running()))
+    loop.add_signal_handler(signal.SIGUSR1, lambda: tell(running()))
     try:
         yield
     finally:

@@ -70,17 +70,20 @@ class Kernel:
         if spec is None:
             raise KernelStartError(f"kernel {self.manager.kernel_name!r} is not installed")
         self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
+        self.exited = asyncio.get_running_loop().create_future()
         if self._guarded:
-            self.manager.provisioner = GuardedProvisioner(
+            provisioner = GuardedProvisioner(
                 kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
             )
+            self.manager.provisioner, self.exited = provisioner, provisioner.exited
         if os.name == "posix" and "ipykernel_launcher" in spec.argv:
             self._use_ipc()
         try:
             await self.manager.start_kernel(cwd=str(cwd), stdout=log, stderr=log)
         except (OSError, RuntimeError) as error:
             raise KernelStartError(f"the kernel could not be started: {error}") from error
-        self._watch_exit()
+        if not self._guarded:
+            self._watch = asyncio.ensure_future(self._poll_exit())
         self._client = self.manager.client(context=self.manager.context)
         self._client.start_channels(hb=False)
         self._client.allow_stdin = False
@@ -91,14 +94,6 @@ class Kernel:
         self._sockets = tempfile.mkdtemp(prefix="nbpipe-")
         self.manager.transport = "ipc"
         self.manager.ip = str(Path(self._sockets, "k"))
-
-    def _watch_exit(self) -> None:
-        provisioner = self.manager.provisioner
-        if isinstance(provisioner, GuardedProvisioner):
-            self.exited = provisioner.exited
-            return
-        self.exited = asyncio.get_running_loop().create_future()
-        self._watch = asyncio.ensure_future(self._poll_exit())
 
     async def _poll_exit(self) -> None:
         while await self.manager.is_alive():  # noqa: ASYNC110  (nobody would set an event)

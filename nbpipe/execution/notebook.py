@@ -235,6 +235,8 @@ class _Execution:
             for number, cell in enumerate(self._cells, start=1):
                 self._progress = replace(self._progress, cell=number, cells=len(self._cells))
                 self._moved(self._progress)
+                if self._halt.reason.done():  # an idle kernel would miss the interrupt
+                    self._stopped(cell)
                 if not cell.skip:
                     await self._run_cell(cell)
         finally:

@@ -8,6 +8,7 @@ goes into the copy: a message of 100 MB is copied, never decoded.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
@@ -165,7 +166,8 @@ class Spool:
     def close(self) -> None:
         """Give the temporary file back."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk refuses what is still buffered
+                self._file.close()
 
 
 def _escaped(text: str) -> Iterator[bytes]:
