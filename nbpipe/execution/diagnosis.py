@@ -61,6 +61,9 @@ _PACKAGE = re.compile(
     r"|loadNamespace|Package \S+ not found|command not found",
     re.IGNORECASE,
 )
+_INSTALL = re.compile(
+    r"\b(?:pip3?|conda|mamba) install |install\.packages\(|is not a recogni[sz]ed GUI loop"
+)
 _FILE = re.compile(
     r"No such file or directory|cannot open file|file .* does not exist", re.IGNORECASE
 )
@@ -112,7 +115,7 @@ def cell_error(error: Mapping[str, Any], cell: CodeCell, *, printed: str = "") -
         message,
         traceback=traceback,
         cell=cell,
-        code=_failing_code(traceback),
+        code=_failing_code(traceback) + "\n" + _causes(traceback),
     )
 
 
@@ -165,6 +168,8 @@ def classify(name: str, message: str, traceback: str) -> Category:  # noqa: PLR0
         return Category.MISSING_PACKAGE
     if bare in {"ImportError", "ExitStatus", "Error", "ArgumentError"} and _PACKAGE.search(message):
         return Category.MISSING_PACKAGE
+    if _INSTALL.search(message):
+        return Category.MISSING_PACKAGE
     if bare in _NETWORK_NAMES or _NETWORK.search(message):
         return Category.NETWORK
     if bare == "FileNotFoundError":
@@ -216,19 +221,25 @@ def _host(message: str) -> str:
 
 
 _ACCIDENTS = (
+    (re.compile(r" \((?:<\S+>|\d+\.py), line \d+\)$"), ""),
     (re.compile(r"\[(?:Errno|WinError) -?\d+\] "), ""),
     (re.compile(r"\b\w+://(?:[^/@\s]*@)?([\w.-]+)[^\s'\"<>)]*"), r"\1"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "<id>"),
-    (re.compile(r"(?:[A-Za-z]:)?(?:[\\/]|~/|\.{1,2}/)?(?:[^\s'\"()\[\],:;=\\/]+[\\/])+"), ""),
-    (re.compile(r"(?<![\w<])[\\/](?=\w)"), ""),
+    # absolute and dotted paths, then relative ones that end in a file's name, then Windows'
+    (re.compile(r"(?<![\w.~/])(?:/|~/|\.{1,2}/)(?:[^\s'\"()\[\],:;=/]+/)*(?=[^\s/])"), ""),
+    (re.compile(r"(?<![\w/])(?:[^\s'\"()\[\],:;=\\/]+/)+(?=[^\s'\"/]*\.[A-Za-z]\w{0,4}\b)"), ""),
+    (re.compile(r"\b[A-Za-z]:\\(?:[^\s'\"()\[\],:;=\\/]+\\)*"), ""),
     (
         re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"),
         "<time>",
     ),
     (re.compile(r"\b\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
-    (re.compile(r"(?<![A-Za-z])[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?"), "<n>"),
+    (
+        re.compile(r"(?<![A-Za-z\d])(?>[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?)(?!x\d|\d)"),
+        "<n>",
+    ),
     (re.compile(r"<n>(?:(?:, ?| )<n>)+"), "<n>…"),
     (re.compile(r"\s+"), " "),
 )
@@ -241,6 +252,7 @@ def _without_accidents(text: str) -> str:
 
 
 _FRAME = re.compile(r"^(?:Cell |Input )?In ?\[\d+\].*$|^(?:File )?\S+.*in .*\(.*$", re.MULTILINE)
+_CAUSE = re.compile(r"^[\w.]+(?:Error|Exception|Retry)\w*: (.+)$", re.MULTILINE)
 _ARROW = re.compile(r"^-+> *\d+ (.+)$", re.MULTILINE)
 
 
@@ -252,6 +264,11 @@ def _failing_code(traceback: str) -> str:
         if traceback.startswith(("Cell In", "Input In", "In "), start):
             lines += [arrow[1].strip() for arrow in _ARROW.finditer(traceback, start, end)]
     return "\n".join(reversed(lines))
+
+
+def _causes(traceback: str) -> str:
+    """Return the messages of the exceptions that led to the last one."""
+    return "\n".join(match[1] for match in _CAUSE.finditer(traceback))
 
 
 def _bash_message(code: str, printed: str) -> str:

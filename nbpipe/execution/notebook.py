@@ -126,13 +126,13 @@ async def _prepare(task: Task, verdict: _Verdict) -> NotebookNode | None:
         verdict.notes += source.remarks(notebook)
         return source.prepare(notebook, task)
     except source.UnreadableNotebookError as error:
-        name, message = "InvalidNotebook", f"{task.path} {error}"
-        signature = f"InvalidNotebook: {str(error).partition(':')[0]}"
+        name, message = "InvalidNotebook", f"the file {error}"
+        signature = ""
     except source.UntranslatableParametersError as error:
         name, message = "NoTranslation", f"parameters for kernel {task.kernel!r}: {error}"
         signature = f"NoTranslation: {task.kernel}"
     broken = diagnosis.failure(Category.INVALID_NOTEBOOK, name, message)
-    verdict.failures.append(replace(broken, signature=signature))
+    verdict.failures.append(replace(broken, signature=signature or broken.signature))
     return None
 
 

@@ -1,0 +1,78 @@
+"""`nbpipe.test`, as a notebook or a script uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import nbpipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ondisk import Collection
+
+
+@pytest.fixture
+def inside(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> Collection:
+    """Return the collection, which is the working directory."""
+    monkeypatch.chdir(collection.root)
+    return collection
+
+
+def test_a_run_yields_every_result_and_shows_itself(inside: Collection, tmp_path: Path) -> None:
+    inside.notebook("good.ipynb", "1")
+    inside.notebook("bad <b>.ipynb", "1 / 0")
+    inside.notebook("x_tested.ipynb", "1")
+    run = nbpipe.test(output_dir=tmp_path / "copies")
+    results = {result.path: result.outcome for result in run}
+    assert results == {"good.ipynb": nbpipe.Outcome.PASSED, "bad <b>.ipynb": nbpipe.Outcome.FAILED}
+    assert [result.path for result in run.passed] == ["good.ipynb"]
+    assert [result.path for result in run.failed] == ["bad <b>.ipynb"]
+    assert str(run.failed[0]).startswith("FAILED   bad <b>.ipynb")
+    page = run._repr_html_()
+    assert "bad &lt;b&gt;.ipynb" in page
+    assert "x_tested.ipynb" in page
+    assert "ZeroDivisionError" in run.failures()._repr_html_()
+    assert "ZeroDivisionError" in repr(run.failures())
+    assert list(run) == []
+    assert (tmp_path / "copies/good.ipynb").exists()
+
+
+def test_options_are_those_of_the_command_line(inside: Collection, tmp_path: Path) -> None:
+    (inside.root / "pre.py").write_text("ready = 1\n", encoding="utf-8")
+    inside.notebook("a.ipynb", ("n = 1", {"tags": ["parameters"]}), "assert (ready, n) == (1, 5)")
+    inside.notebook("b.ipynb", "1 / 0")
+    run = nbpipe.test(
+        ["a.ipynb", "b.ipynb"],
+        exclude="b*",
+        prerun="pre.py",
+        parameters={"n": 5},
+        jobs=1,
+        output_dir=tmp_path / "copies",
+    ).wait()
+    assert [str(result.outcome) for result in run.results] == ["passed"]
+    assert [each.path for each in run.plan.excluded] == ["b.ipynb"]
+
+
+def test_a_run_can_be_stopped(inside: Collection, tmp_path: Path) -> None:
+    inside.notebook(
+        "long.ipynb", "import pathlib, time\npathlib.Path('runs').touch()\ntime.sleep(600)"
+    )
+    inside.notebook("next.ipynb", "1")
+    run = nbpipe.test(jobs=1, output_dir=tmp_path / "copies")
+    while not (inside.root / "runs").exists():
+        assert not run.results
+    run.stop()
+    assert [result.reason for result in run.skipped] == [
+        "the run was stopped",
+        "not started: the run was stopped",
+    ]
+
+
+def test_wrong_use_raises_at_once(inside: Collection) -> None:
+    with pytest.raises(nbpipe.UsageError, match="nosuch"):
+        nbpipe.test("nosuch.ipynb")
+    with pytest.raises(nbpipe.NothingCollected):
+        nbpipe.test()
