@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "nbpipe.toml"
+SERVICE_FILE = "/etc/nbpipe/nbpipe.toml"
+"""Read by a service that is given no other."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
@@ -97,10 +99,110 @@ class TestSettings(Table, frozen=True):
     overrides: tuple[Override, ...] = ()
 
 
+class Keep(Table, frozen=True):
+    """`keep` of a collection: a release is removed only when *both* allow it."""
+
+    releases: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """The newest so many are kept, however old."""
+    days: Annotated[float, msgspec.Meta(ge=0)] = 7.0
+    """One that was current within so many days is kept, however many there are."""
+
+
+class ReleaseLimits(Table, frozen=True):
+    """`limits` of a collection: a tree beyond one of them is refused."""
+
+    depth: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """Folders within folders."""
+    files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
+    """Files, links and folders together."""
+    file_size: Megabytes = 4_000.0
+    total_size: Megabytes = 50_000.0
+
+
+class CollectionSettings(Table, frozen=True):
+    """`[[collection]]`: a branch at an origin, and the mirror that follows it."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    origin: Name
+    """What git fetches from; never with a password in it."""
+    root: Name
+    """Absolute; the mirror is root/name, its state root/.nbpipe/name."""
+    branch: Name = "main"
+    repository: Name | None = None
+    """`ORG/REPO` as beacons name it; by default the end of the origin."""
+    poll: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """Seconds between two looks at the origin; 0: only at the start and for beacons."""
+    keep: Keep = Keep()
+    secrets: tuple[Name, ...] = ()
+    """Of beacons: `env:NAME` or `file:PATH`; several while one is being replaced."""
+    protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")
+    """What git may speak, to any host and for any reason."""
+    token: Name | None = None
+    """The origin's password for https: `env:NAME` or `file:PATH`."""
+    username: Name = "x-access-token"
+    askpass: Name | None = None
+    """A program that answers git's questions for a user name and a password."""
+    ssh_key: Name | None = None
+    """The file of a deploy key."""
+    known_hosts: Name | None = None
+    """The file with the origin's host key, where it is not in ssh's own."""
+    fetch_timeout: Seconds = 600.0
+    """Seconds for one fetch, whatever it is doing."""
+    low_speed_limit: Count = 1_000
+    """Bytes per second below which a fetch by https counts as hanging."""
+    low_speed_time: Annotated[int, msgspec.Meta(ge=1)] = 30
+    """Seconds below the limit until it is given up."""
+    stale_after: Seconds = 300.0
+    """Seconds without reaching the origin until health says `stale`."""
+    fsck: bool = False
+    """Have git check every object that it fetches; nbpipe checks the trees in any case."""
+    symlinks: Literal["drop", "refuse"] = "drop"
+    """What a link that leaves the tree leads to: it is left out, or the release is refused."""
+    backslashes: Literal["refuse", "publish"] = "refuse"
+    lfs: Literal["pointers", "fetch"] = "pointers"
+    """Git LFS: publish the pointers with a warning, or what they point to (needs git-lfs)."""
+    gate: tuple[Name, ...] = ()
+    """A command run with the candidate's folder as its last argument; not 0: not published."""
+    gate_timeout: Seconds = 3_600.0
+    limits: ReleaseLimits = ReleaseLimits()
+    max_links: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    """Hard links to one file, where the file system allows fewer than it says."""
+
+
+class SpacesSettings(Table, frozen=True):
+    """`[spaces]`: where the mirror appears."""
+
+    homes: tuple[Name, ...] = ("/home/*",)
+    """Patterns of the folders in which it appears."""
+    name: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]{1,255}$")] = "notebooks-latest"
+    method: Literal["symlink", "bind"] = "symlink"
+    collection: Name | None = None
+    """Which one; by default the only one, or the one with the name above."""
+    exclude: tuple[Name, ...] = ()
+    """Patterns of homes to leave alone."""
+
+
+class WebhookSettings(Table, frozen=True):
+    """`[webhook]`: the receiver."""
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8080
+    prefix: str = ""
+    """The path below which it answers, behind a proxy."""
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 8
+    body_limit: Megabytes = 25.0
+    """GitHub's own limit for a payload."""
+    deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Ids of deliveries that are remembered, so that a replay is recognised."""
+
+
 class Settings(Table, frozen=True):
     """The whole file."""
 
     test: TestSettings = TestSettings()
+    collection: tuple[CollectionSettings, ...] = ()
+    spaces: SpacesSettings = SpacesSettings()
+    webhook: WebhookSettings = WebhookSettings()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
