@@ -20,7 +20,7 @@ from webhook.refusal import Forged, Refused, TooLarge, WrongType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LONGEST = 25_000_000
+LIMIT = 25_000_000
 """Bytes. GitHub caps a payload at 25 MB and does not send what is over it."""
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -51,16 +51,16 @@ class Head:
     """The value of X-Hub-Signature-256."""
 
 
-def check_head(head: Head) -> int:
-    """Return the body's length in bytes, judged by the headers alone.
+def check_head(head: Head, *, limit: int = LIMIT) -> int:
+    """Return the body's length, judged by the headers alone; `limit` in bytes too.
 
     Raises:
-        TooLarge: The length is over 25 MB, missing or not a number, or the body is chunked:
+        TooLarge: The length is over the limit, missing or not a number, or the body is chunked:
             GitHub always declares it, and what is not declared would have to be buffered.
         WrongType: Neither JSON nor a form, or compressed.
         Forged: There is nothing that could be a sha256 signature.
     """
-    problem = _size_problem(head) or _type_problem(head)
+    problem = _size_problem(head, limit) or _type_problem(head)
     if problem:
         raise problem
     if not SIGNATURE.fullmatch(head.signature):
@@ -68,11 +68,11 @@ def check_head(head: Head) -> int:
     return int(head.length)
 
 
-def _size_problem(head: Head) -> Refused | None:
+def _size_problem(head: Head, limit: int) -> Refused | None:
     if head.transfer_encoding or not re.fullmatch(r"[0-9]{1,18}", head.length):
         return TooLarge("the request must declare its length in Content-Length")
-    if int(head.length) > LONGEST:
-        return TooLarge(f"the body is larger than {LONGEST} bytes")
+    if int(head.length) > limit:
+        return TooLarge(f"the body is larger than {limit} bytes")
     return None
 
 
