@@ -83,7 +83,7 @@ def judge(
         state = State.FAILING
     elif silent is None or (record.unreachable and silent > settings.stale_after):
         state = State.STALE
-    elif settings.poll and silent is not None and silent > patience:
+    elif settings.poll and silent > patience:
         state, since = State.STALE, record.fetched
     return Health(
         collection=settings.name,
@@ -105,3 +105,11 @@ def read(mirror: Mirror) -> Record:
         return msgspec.json.decode((mirror.state / "health.json").read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):
         return Record()
+
+
+def write(mirror: Mirror, record: Record) -> None:
+    """Keep what the worker knows, for other processes."""
+    file = mirror.state / "health.json"
+    fresh = file.with_name("health.json.new")
+    fresh.write_bytes(msgspec.json.encode(record))
+    fresh.replace(file)

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime  # noqa: TC003  (msgspec reads the annotation)
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.journal import Journal
@@ -23,6 +26,15 @@ if TYPE_CHECKING:
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 STATE = ".nbpipe"
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollback's hold on `current`."""
+
+    commit: str
+    since: datetime
+    """Aware, UTC."""
+    reason: str = ""
 
 
 class Mirror:
@@ -72,6 +84,26 @@ class Mirror:
             return []
         return [name for name in names if COMMIT.fullmatch(name)]
 
+    def pinned(self) -> Pin | None:
+        """Return what a rollback holds, None where the branch is followed."""
+        try:
+            return msgspec.json.decode((self.state / "pin.json").read_bytes(), type=Pin)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise MirrorError(
+                f"{self.state / 'pin.json'}: cannot be read: {error}",
+                hint=f"`nbpipe release unpin {self.name}` removes it.",
+            ) from error
+
+    def pin(self, pin: Pin | None) -> None:
+        """Hold that release whatever the branch does, or (None) follow the branch again."""
+        if pin is None:
+            (self.state / "pin.json").unlink(missing_ok=True)
+        else:
+            replace(self.state / "pin.json", msgspec.json.encode(pin))
+        fsync_folder(self.state)
+
     def prepare(self) -> None:
         """Make the folders, with modes that do not depend on the umask."""
         for folder, mode in (
@@ -95,9 +127,24 @@ class Mirror:
         fsync_folder(self.path)
 
 
+def replace(file: Path, data: bytes) -> None:
+    """Write a small file of the service's own: the old content or the new, never between."""
+    fresh = file.with_name(f"{file.name}.new")
+    with fresh.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+
+
+def open_folder(folder: Path) -> int:
+    """Return a descriptor of the folder, to be closed."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
 def fsync_folder(folder: Path) -> None:
     """Have the folder's entries on the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_folder(folder)
     try:
         os.fsync(fd)
     finally:

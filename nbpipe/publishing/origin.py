@@ -1,0 +1,469 @@
+"""The bare cache of an origin: the only place that runs git, through GitPython.
+
+Nothing of the machine's, the user's or the repository's own configuration takes part: no hook,
+filter, attribute, credential helper or prompt. What the network does is bounded in time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.publishing import address, lfs
+from nbpipe.publishing.errors import BranchGone, MirrorError, OriginError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from nbpipe.config import CollectionSettings
+    from nbpipe.publishing.manifest import File
+
+WANTED = "refs/nbpipe/wanted"
+HELD = "refs/nbpipe/releases/"
+_CHUNK = 1 << 20
+_GRACE = 5.0
+"""Seconds for git to clean up behind itself before it is killed."""
+
+_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|Read-only file system", re.IGNORECASE
+)
+_BAD_OBJECT = re.compile(
+    r"fsck error|error in (?:tree|commit|blob|tag) |empty filename in tree|"
+    r"malformed mode in tree|too-short tree|unresolved deltas|non-tree|not a tree|not a blob",
+    re.IGNORECASE,
+)
+
+# Answers git only about the origin's own host: a redirect elsewhere learns nothing.
+_ASKPASS = """\
+#!/bin/sh
+case "$1" in
+  *"://$NBPIPE_ORIGIN_HOST'"* | *"@$NBPIPE_ORIGIN_HOST'"*) ;;
+  *) exit 1 ;;
+esac
+case "$1" in
+  Username*) printf '%s\\n' "$NBPIPE_ORIGIN_USER" ;;
+  *) printf '%s\\n' "$NBPIPE_ORIGIN_TOKEN" ;;
+esac
+"""
+
+
+class DamagedCacheError(Exception):
+    """An object that must be there is missing or wrong; a new cache heals it."""
+
+
+class Cache:
+    """One bare repository; not for two threads at once."""
+
+    def __init__(
+        self, settings: CollectionSettings, state: Path, *, environ: Mapping[str, str]
+    ) -> None:
+        self.settings = settings
+        self.state = state
+        self.folder = state / "cache.git"
+        self._environ = environ
+        self._git: Any = None
+
+    def open(self) -> None:
+        """Make what is missing."""
+        self._write("gitconfig", _configuration(self.settings), 0o600)
+        self._write("askpass", _ASKPASS, 0o700)
+        if not (self.folder / "HEAD").is_file():
+            self.discard()
+            fresh = self.state / "cache.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            self._run("init", "--quiet", "--bare", "--template=", os.fspath(fresh), inside=False)
+            fresh.rename(self.folder)
+
+    def recover(self) -> None:
+        """Clear away what a killed git left behind; for the holder of the lock only."""
+        end_orphan(self.state / "fetch.pid")
+        for stale in self._leftovers():
+            stale.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End git's long-running helpers."""
+        if self._git is not None:
+            self._git.clear_cache()
+            self._git = None
+
+    def discard(self) -> None:
+        """Throw the cache away; the next fetch fills a new one."""
+        self.close()
+        trash = self.state / "cache.old"
+        shutil.rmtree(trash, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def fetch(self) -> str:
+        """Fetch the branch's exact ref and return its head.
+
+        Raises:
+            BranchGone: The origin has no such branch.
+            OriginError: It cannot be reached, says no, or takes too long.
+            Refused: git itself will not take what the origin sends.
+            MirrorError: There is no room for it.
+        """
+        branch = f"refs/heads/{self.settings.branch}"
+        self._run(
+            *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
+            *("--no-recurse-submodules", "--no-auto-maintenance"),
+            *("--", self.settings.origin, f"+{branch}:{WANTED}"),
+            network=True,
+        )
+        oid, kind, _ = self._header(WANTED)
+        if kind != "commit":
+            raise Refused(f"{self.settings.name}: the branch's head {oid} is a {kind}, no commit")
+        return oid
+
+    def read(self, oid: str, kind: str, *, limit: int) -> bytes:
+        """Return a small object whole.
+
+        Raises:
+            DamagedCacheError: It is missing.
+            Refused: It is of another kind, or larger than `limit` bytes.
+        """
+        found, size, stream = self._object(oid)
+        if found == kind and size <= limit:
+            return bytes(stream.read())
+        _drain(stream)
+        what = f"a {found}, not a {kind}" if found != kind else f"{size:,} bytes long"
+        raise Refused(f"{self.settings.name}: the object {oid} is {what}")
+
+    def size(self, oid: str) -> int:
+        """Return a blob's size in bytes.
+
+        Raises:
+            DamagedCacheError: It is missing.
+            Refused: It is no blob.
+        """
+        _, kind, size = self._header(oid)
+        if kind != "blob":
+            raise Refused(f"{self.settings.name}: the object {oid} is a {kind}, not a blob")
+        return size
+
+    def chunks(self, oid: str) -> Iterator[bytes]:
+        """Yield a blob's bytes in pieces.
+
+        Raises:
+            DamagedCacheError: It is missing.
+        """
+        _, _, stream = self._object(oid)
+        try:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+        finally:
+            # The next answer of the same git comes after this one.
+            _drain(stream)
+
+    def large(self, file: File) -> Iterator[bytes]:
+        """Yield what a Git LFS pointer stands for, in pieces; git-lfs fetches it.
+
+        Raises:
+            OriginError: It is not to be had.
+        """
+        text = self.read(file.blob, "blob", limit=lfs.LONGEST)
+        running = self._start(("lfs", "smudge", "--", file.path), self._secrets())
+        process = running.proc
+        note_orphan(self.state / "fetch.pid", process.pid)
+        timer = threading.Timer(self.settings.fetch_timeout, _end, (process,))
+        timer.start()
+        try:
+            process.stdin.write(text)
+            process.stdin.close()
+            while chunk := process.stdout.read(_CHUNK):
+                yield chunk
+            said = process.stderr.read(4_096).decode("utf-8", "replace").strip()
+            code = process.wait()
+        finally:
+            timer.cancel()
+            _end(process)
+            (self.state / "fetch.pid").unlink(missing_ok=True)
+        if code:
+            masked = address.mask(said, self._secrets().values())
+            raise OriginError(f"{self.settings.name}: {file.path}: git lfs failed: {masked}")
+
+    def tree_of(self, commit: str) -> str:
+        """Return the id of a commit's tree."""
+        head = self.read(commit, "commit", limit=1 << 20).split(b"\n", 1)[0]
+        return head.removeprefix(b"tree ").decode("ascii")
+
+    def has(self, commit: str) -> bool:
+        """Return whether the commit is in the cache."""
+        try:
+            return self._header(commit)[1] == "commit"
+        except DamagedCacheError:
+            return False
+
+    def resolve(self, prefix: str) -> str | None:
+        """Return the one commit whose id begins like that, None where it is none or several."""
+        try:
+            return self._run("rev-parse", "--verify", "--quiet", f"{prefix}^{{commit}}").strip()
+        except MirrorError:
+            return None
+
+    def descends(self, commit: str, ancestor: str) -> bool:
+        """Return whether `ancestor` is in the commit's history."""
+        try:
+            self._run("merge-base", "--is-ancestor", ancestor, commit)
+        except MirrorError:
+            return False
+        return True
+
+    def describe(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+        """Return author, date (ISO 8601) and subject of those commits that are in the cache."""
+        form = "--format=%H%x00%an%x00%aI%x00%s"
+        known = [commit for commit in commits if self.has(commit)]
+        if not known:
+            return {}
+        lines = self._run("log", "--no-walk=unsorted", form, *known, "--").splitlines()
+        fields = [line.split("\0") for line in lines]
+        return {commit: (who, when, what) for commit, who, when, what in fields}
+
+    def tidy(self, releases: Iterable[str]) -> None:
+        """Keep what these releases need, whatever happens to the branch; pack when it pays."""
+        folder = self.folder / HELD
+        present = {ref.name for ref in folder.iterdir()} if folder.is_dir() else set()
+        wanted = set(releases)
+        lines = [f"update {HELD}{commit} {commit}\n" for commit in wanted - present]
+        lines += [f"delete {HELD}{commit}\n" for commit in present - wanted]
+        if lines:
+            self._run("update-ref", "--stdin", stdin="".join(lines))
+        self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
+
+    def _header(self, ref: str) -> tuple[str, str, int]:
+        """Return id, kind and size."""
+        try:
+            oid, kind, size = self._persistent().get_object_header(ref)
+        except (ValueError, OSError) as error:
+            raise self._damaged(ref) from error
+        return _text(oid), _text(kind), size
+
+    def _object(self, oid: str) -> tuple[str, int, Any]:
+        """Return kind, size and stream; the stream must be read to its end before the next."""
+        try:
+            _, kind, size, stream = self._persistent().stream_object_data(oid)
+        except (ValueError, OSError) as error:
+            raise self._damaged(oid) from error
+        return _text(kind), size, stream
+
+    def _damaged(self, ref: str) -> DamagedCacheError:
+        self.close()
+        return DamagedCacheError(f"{self.folder}: {ref} is not there")
+
+    def _persistent(self) -> Any:  # noqa: ANN401  (GitPython is imported where it is used)
+        if self._git is None:
+            from git.cmd import Git  # noqa: PLC0415  (slow)
+
+            self._git = Git(os.fspath(self.state))
+            self._git.update_environment(**_environment(self.settings, self.state, self.folder))
+        return self._git
+
+    def _run(
+        self, *arguments: str, network: bool = False, inside: bool = True, stdin: str = ""
+    ) -> str:
+        """Run git to its end within the time it has, and return what it says."""
+        secrets = self._secrets() if network else {}
+        extra = secrets
+        if not inside:
+            extra = {"GIT_DIR": arguments[-1], "GIT_OBJECT_DIRECTORY": f"{arguments[-1]}/objects"}
+        running = self._start(arguments, extra)
+        process = running.proc
+        if network:
+            note_orphan(self.state / "fetch.pid", process.pid)
+        try:
+            out, err = process.communicate(
+                stdin.encode(), timeout=self.settings.fetch_timeout if network else None
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OriginError(
+                f"{self.settings.name}: {address.mask(self.settings.origin)} took longer than "
+                f"{self.settings.fetch_timeout:g} s",
+                hint="It is tried again; `fetch-timeout` says how long it may take.",
+            ) from error
+        finally:
+            _end(process)
+            if network:
+                (self.state / "fetch.pid").unlink(missing_ok=True)
+        text = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
+        if process.returncode:
+            raise self._failure(text, arguments[0], network=network)
+        return str(out.decode("utf-8", "replace"))
+
+    def _start(self, arguments: tuple[str, ...], extra: dict[str, str]) -> Any:  # noqa: ANN401
+        """Start git in a group of its own, so that all of it can be ended."""
+        return self._persistent().execute(
+            ["git", *arguments],
+            istream=subprocess.PIPE,
+            as_process=True,
+            start_new_session=True,
+            env=extra,
+        )
+
+    def _failure(self, text: str, verb: str, *, network: bool) -> Exception:
+        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
+        if _FULL.search(text):
+            return MirrorError(f"{self.folder}: {text}", hint="Make room; it is tried again.")
+        if not network:
+            return MirrorError(f"{self.folder}: git {verb} failed: {text}")
+        if "couldn't find remote ref" in text:
+            return BranchGone(
+                f"{where}: there is no branch {self.settings.branch}",
+                hint="The last release stays. Set `branch` if it was renamed.",
+            )
+        if _BAD_OBJECT.search(text):
+            return Refused(f"{where}: git refuses what it sends: {text}")
+        return OriginError(f"{where}: git fetch failed: {text}", hint="It is tried again.")
+
+    def _secrets(self) -> dict[str, str]:
+        if not self.settings.token:
+            return {}
+        where = f"collection {self.settings.name}, token"
+        token = address.secret(self.settings.token, self._environ, where=where)
+        return {"NBPIPE_ORIGIN_TOKEN": token}
+
+    def _write(self, name: str, text: str, mode: int) -> None:
+        file = self.state / name
+        if not file.is_file() or file.read_text("utf-8") != text:
+            fresh = file.with_name(f"{name}.new")
+            fresh.write_text(text, "utf-8")
+            fresh.chmod(mode)
+            fresh.replace(file)
+
+    def _leftovers(self) -> Iterator[Path]:
+        """Yield the locks and half-written objects of a killed git; the lock is ours alone."""
+        yield from self.folder.glob("*.lock")
+        yield from (self.folder / "refs").rglob("*.lock")
+        yield from (self.folder / "objects" / "pack").glob("tmp_*")
+        yield from (self.folder / "objects").glob("??/tmp_obj_*")
+        yield self.folder / "gc.pid"
+
+
+def _configuration(settings: CollectionSettings) -> str:
+    """Return the only configuration that git reads, beside the cache's own format."""
+    allowed = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in settings.protocols)
+    check = "true" if settings.fsck else "false"
+    trusted = (
+        f"[safe]\n\tdirectory = {_quoted(settings.origin.removeprefix('file://'))}\n"
+        if address.protocol_of(settings.origin) == "file"
+        else ""
+    )
+    return (
+        "[core]\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
+        "[credential]\n\thelper =\n"
+        "[protocol]\n\tallow = never\n"
+        f"{allowed}"
+        f"[transfer]\n\tfsckObjects = {check}\n[fetch]\n\tfsckObjects = {check}\n"
+        "\trecurseSubmodules = false\n\twriteCommitGraph = false\n"
+        "[gc]\n\tauto = 0\n\tautoDetach = false\n[maintenance]\n\tauto = false\n"
+        f"[http]\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
+        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}"
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _environment(settings: CollectionSettings, state: Path, folder: Path) -> dict[str, str]:
+    """Return what git's environment has over the process's own."""
+    trusted = {
+        name.removeprefix("env:"): ""
+        for name in (*settings.secrets, settings.token or "")
+        if name.startswith("env:")
+    }
+    return {
+        **trusted,
+        "HOME": os.fspath(state),
+        "XDG_CONFIG_HOME": os.fspath(state),
+        "GIT_DIR": os.fspath(folder),
+        "GIT_OBJECT_DIRECTORY": os.fspath(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_CONFIG_GLOBAL": os.fspath(state / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": "0",
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": settings.askpass or (os.fspath(state / "askpass") if settings.token else ""),
+        "SSH_ASKPASS": "",
+        "GIT_SSH_COMMAND": _ssh(settings),
+        "GIT_TRACE": "0",
+        "GIT_TRACE_CURL": "0",
+        "GIT_TRACE_PACKET": "0",
+        "GIT_CURL_VERBOSE": "0",
+        "NBPIPE_ORIGIN_HOST": address.host_of(settings.origin),
+        "NBPIPE_ORIGIN_USER": settings.username,
+    }
+
+
+def _ssh(settings: CollectionSettings) -> str:
+    from shlex import quote  # noqa: PLC0415  (here only)
+
+    options = ["BatchMode=yes", f"ConnectTimeout={settings.low_speed_time}"]
+    options += [f"ServerAliveInterval={max(settings.low_speed_time // 3, 1)}"]
+    options += ["ServerAliveCountMax=3"]
+    if settings.ssh_key:
+        options += [f"IdentityFile={settings.ssh_key}", "IdentitiesOnly=yes"]
+    if settings.known_hosts:
+        options += [f"UserKnownHostsFile={settings.known_hosts}", "StrictHostKeyChecking=yes"]
+    return "ssh " + " ".join(f"-o {quote(option)}" for option in options)
+
+
+def _text(token: str | bytes) -> str:
+    """Return what GitPython gives as one or the other."""
+    return token.decode("ascii") if isinstance(token, bytes) else token
+
+
+def _drain(stream: Any) -> None:  # noqa: ANN401  (GitPython's)
+    while stream.read(_CHUNK):
+        pass
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a git that is still there, with everything that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        try:
+            os.killpg(process.pid, number)
+            process.communicate(timeout=_GRACE)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def note_orphan(file: Path, pid: int) -> None:
+    """Remember a child that would survive a kill of this process."""
+    import psutil  # noqa: PLC0415  (slow)
+
+    try:
+        file.write_text(f"{pid} {psutil.Process(pid).create_time()}", "ascii")
+    except psutil.NoSuchProcess:
+        return
+
+
+def end_orphan(file: Path) -> None:
+    """End the fetch of a process that was killed; the lock says that its owner is dead."""
+    try:
+        pid, created = file.read_text("ascii").split()
+    except (FileNotFoundError, ValueError):
+        return
+    import psutil  # noqa: PLC0415  (slow)
+
+    try:
+        process = psutil.Process(int(pid))
+        # The same number may be another process by now.
+        if process.create_time() == float(created):
+            os.killpg(int(pid), signal.SIGKILL)
+            process.wait(_GRACE)
+    except (psutil.Error, ProcessLookupError, PermissionError, ValueError):
+        pass
+    file.unlink(missing_ok=True)
