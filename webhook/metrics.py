@@ -90,12 +90,12 @@ class _Collections(Collector):
         fetched = _gauge("fetched_timestamp_seconds", "When the origin last answered.")
         behind = _gauge("behind", "1 where the branch's head is not what readers see.")
         for name, served in self._served.items():
-            health = served.worker.health()
+            health = served.health()
             for one in State:
                 state.add_metric([name, one], float(health.state is one))
             if health.current:
                 current.add_metric([name, health.current], 1)
-            releases.add_metric([name], len(served.worker.mirror.releases()))
+            releases.add_metric([name], len(served.releases()))
             failures.add_metric([name], health.failures)
             fetched.add_metric([name], health.fetched or 0)
             behind.add_metric([name], float(health.wanted != health.current))

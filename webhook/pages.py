@@ -83,7 +83,7 @@ class Pages:
         return routes
 
     def _health(self) -> tuple[Response, int]:
-        healths = {name: served.worker.health() for name, served in self._served.items()}
+        healths = {name: served.health() for name, served in self._served.items()}
         body: dict[str, Any] = {
             "status": _worst(healths.values()),
             "collections": {name: msgspec.to_builtins(one) for name, one in healths.items()},
@@ -101,10 +101,9 @@ class Pages:
         )
 
     def _row(self, served: Served) -> Row:
-        health = served.worker.health()
-        mirror = served.worker.mirror
-        entries = mirror.journal.entries()
-        on_disk = mirror.releases()
+        health = served.health()
+        entries = served.journal()
+        on_disk = served.releases()
         known = {entry.commit: entry for entry in entries if entry.event in _TO_RELEASE}
         releases = [
             Release(commit=commit, current=commit == health.current, entry=known.get(commit))

@@ -15,7 +15,7 @@ from webhook.body import FORM
 from webhook.refusal import Malformed
 
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
-Commit = Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
+Commit = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
 
 
 class Repository(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ A secret leaves this module only as bytes for an HMAC. No message, log or repr h
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class Secrets:
     """
 
     sources: tuple[str, ...]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
 
     def check(self, collection: str) -> None:
         """Make sure that every source holds a secret before the first request arrives.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from nbpipe.errors import NbpipeError
+from nbpipe.publishing.health import Health, State
+
 if TYPE_CHECKING:
-    from nbpipe.publishing.health import Health
-    from nbpipe.publishing.journal import Trigger
+    from nbpipe.publishing.journal import Entry, Trigger
     from nbpipe.publishing.mirror import Mirror
     from webhook.decision import Followed
     from webhook.secret import Secrets
@@ -24,7 +26,11 @@ class Worker(Protocol):
         """Ask for a look at the origin and return at once."""
 
     def health(self) -> Health:
-        """Return how the collection is now."""
+        """Return how the collection is now.
+
+        Raises:
+            NbpipeError: Something in the mirror is not as it should be.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,3 +45,41 @@ class Served:
     def name(self) -> str:
         """The collection's name, as in the URL."""
         return self.followed.name
+
+    def releases(self) -> list[str]:
+        """Return the commits of the releases on disk; none where they cannot be read."""
+        try:
+            return self.worker.mirror.releases()
+        except OSError:
+            return []
+
+    def journal(self) -> list[Entry]:
+        """Return what happened to the mirror; nothing where it cannot be read."""
+        try:
+            return self.worker.mirror.journal.entries()
+        except OSError:
+            return []
+
+    def health(self) -> Health:
+        """Return how the collection is now; a mirror that cannot be read is failing."""
+        try:
+            return self.worker.health()
+        except NbpipeError as error:
+            return _unreadable(self.name, str(error))
+        except OSError as error:
+            return _unreadable(self.name, f"the mirror cannot be read: {error.strerror}")
+
+
+def _unreadable(name: str, error: str) -> Health:
+    return Health(
+        collection=name,
+        state=State.FAILING,
+        current=None,
+        wanted=None,
+        pinned=None,
+        since=None,
+        error=error,
+        fetched=None,
+        attempt=None,
+        failures=0,
+    )

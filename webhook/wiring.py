@@ -41,8 +41,11 @@ class Elsewhere:
         self.mirror: Mirror = reconciler.mirror
 
     def wake(self, trigger: Trigger, *, delivery: str | None = None) -> None:  # noqa: ARG002  (a signal is a beacon's)
-        """Touch what the other process watches."""
-        self.mirror.prepare()
+        """Touch what the other process watches.
+
+        Raises:
+            OSError: The mirror's state cannot be written.
+        """
         signal(self.mirror, delivery or "")
 
     def health(self) -> Health:
