@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing import address, lfs
+from nbpipe.publishing import address, children, isolation, lfs
 from nbpipe.publishing.errors import BranchGone, MirrorError, OriginError, Refused
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 WANTED = "refs/nbpipe/wanted"
 HELD = "refs/nbpipe/releases/"
 _CHUNK = 1 << 20
-_GRACE = 5.0
-"""Seconds for git to clean up behind itself before it is killed."""
-
 _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|Read-only file system", re.IGNORECASE
 )
@@ -38,19 +34,6 @@ _BAD_OBJECT = re.compile(
     r"malformed mode in tree|too-short tree|unresolved deltas|non-tree|not a tree|not a blob",
     re.IGNORECASE,
 )
-
-# Answers git only about the origin's own host: a redirect elsewhere learns nothing.
-_ASKPASS = """\
-#!/bin/sh
-case "$1" in
-  *"://$NBPIPE_ORIGIN_HOST'"* | *"@$NBPIPE_ORIGIN_HOST'"*) ;;
-  *) exit 1 ;;
-esac
-case "$1" in
-  Username*) printf '%s\\n' "$NBPIPE_ORIGIN_USER" ;;
-  *) printf '%s\\n' "$NBPIPE_ORIGIN_TOKEN" ;;
-esac
-"""
 
 
 class DamagedCacheError(Exception):
@@ -71,8 +54,8 @@ class Cache:
 
     def open(self) -> None:
         """Make what is missing."""
-        self._write("gitconfig", _configuration(self.settings), 0o600)
-        self._write("askpass", _ASKPASS, 0o700)
+        self._write("gitconfig", isolation.configuration(self.settings), 0o600)
+        self._write("askpass", isolation.ASKPASS, 0o700)
         if not (self.folder / "HEAD").is_file():
             self.discard()
             fresh = self.state / "cache.new"
@@ -82,7 +65,7 @@ class Cache:
 
     def recover(self) -> None:
         """Clear away what a killed git left behind; for the holder of the lock only."""
-        end_orphan(self.state / "fetch.pid")
+        children.end_orphan(self.state / "fetch.pid")
         for stale in self._leftovers():
             stale.unlink(missing_ok=True)
 
@@ -171,8 +154,8 @@ class Cache:
         text = self.read(file.blob, "blob", limit=lfs.LONGEST)
         running = self._start(("lfs", "smudge", "--", file.path), self._secrets())
         process = running.proc
-        note_orphan(self.state / "fetch.pid", process.pid)
-        timer = threading.Timer(self.settings.fetch_timeout, _end, (process,))
+        children.note(self.state / "fetch.pid", process.pid)
+        timer = threading.Timer(self.settings.fetch_timeout, children.end, (process,))
         timer.start()
         try:
             process.stdin.write(text)
@@ -183,7 +166,7 @@ class Cache:
             code = process.wait()
         finally:
             timer.cancel()
-            _end(process)
+            children.end(process)
             (self.state / "fetch.pid").unlink(missing_ok=True)
         if code:
             masked = address.mask(said, self._secrets().values())
@@ -262,7 +245,9 @@ class Cache:
             from git.cmd import Git  # noqa: PLC0415  (slow)
 
             self._git = Git(os.fspath(self.state))
-            self._git.update_environment(**_environment(self.settings, self.state, self.folder))
+            self._git.update_environment(
+                **isolation.environment(self.settings, self.state, self.folder)
+            )
         return self._git
 
     def _run(
@@ -276,7 +261,7 @@ class Cache:
         running = self._start(arguments, extra)
         process = running.proc
         if network:
-            note_orphan(self.state / "fetch.pid", process.pid)
+            children.note(self.state / "fetch.pid", process.pid)
         try:
             out, err = process.communicate(
                 stdin.encode(), timeout=self.settings.fetch_timeout if network else None
@@ -288,7 +273,7 @@ class Cache:
                 hint="It is tried again; `fetch-timeout` says how long it may take.",
             ) from error
         finally:
-            _end(process)
+            children.end(process)
             if network:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
         text = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
@@ -345,79 +330,6 @@ class Cache:
         yield self.folder / "gc.pid"
 
 
-def _configuration(settings: CollectionSettings) -> str:
-    """Return the only configuration that git reads, beside the cache's own format."""
-    allowed = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in settings.protocols)
-    check = "true" if settings.fsck else "false"
-    trusted = (
-        f"[safe]\n\tdirectory = {_quoted(settings.origin.removeprefix('file://'))}\n"
-        if address.protocol_of(settings.origin) == "file"
-        else ""
-    )
-    return (
-        "[core]\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
-        "[credential]\n\thelper =\n"
-        "[protocol]\n\tallow = never\n"
-        f"{allowed}"
-        f"[transfer]\n\tfsckObjects = {check}\n[fetch]\n\tfsckObjects = {check}\n"
-        "\trecurseSubmodules = false\n\twriteCommitGraph = false\n"
-        "[gc]\n\tauto = 0\n\tautoDetach = false\n[maintenance]\n\tauto = false\n"
-        f"[http]\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
-        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}"
-    )
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _environment(settings: CollectionSettings, state: Path, folder: Path) -> dict[str, str]:
-    """Return what git's environment has over the process's own."""
-    trusted = {
-        name.removeprefix("env:"): ""
-        for name in (*settings.secrets, settings.token or "")
-        if name.startswith("env:")
-    }
-    return {
-        **trusted,
-        "HOME": os.fspath(state),
-        "XDG_CONFIG_HOME": os.fspath(state),
-        "GIT_DIR": os.fspath(folder),
-        "GIT_OBJECT_DIRECTORY": os.fspath(folder / "objects"),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
-        "GIT_CONFIG_GLOBAL": os.fspath(state / "gitconfig"),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_COUNT": "0",
-        "GIT_CONFIG_PARAMETERS": "",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": settings.askpass or (os.fspath(state / "askpass") if settings.token else ""),
-        "SSH_ASKPASS": "",
-        "GIT_SSH_COMMAND": _ssh(settings),
-        "GIT_TRACE": "0",
-        "GIT_TRACE_CURL": "0",
-        "GIT_TRACE_PACKET": "0",
-        "GIT_CURL_VERBOSE": "0",
-        "NBPIPE_ORIGIN_HOST": address.host_of(settings.origin),
-        "NBPIPE_ORIGIN_USER": settings.username,
-    }
-
-
-def _ssh(settings: CollectionSettings) -> str:
-    from shlex import quote  # noqa: PLC0415  (here only)
-
-    options = ["BatchMode=yes", f"ConnectTimeout={settings.low_speed_time}"]
-    options += [f"ServerAliveInterval={max(settings.low_speed_time // 3, 1)}"]
-    options += ["ServerAliveCountMax=3"]
-    if settings.ssh_key:
-        options += [f"IdentityFile={settings.ssh_key}", "IdentitiesOnly=yes"]
-    if settings.known_hosts:
-        options += [f"UserKnownHostsFile={settings.known_hosts}", "StrictHostKeyChecking=yes"]
-    return "ssh " + " ".join(f"-o {quote(option)}" for option in options)
-
-
 def _text(token: str | bytes) -> str:
     """Return what GitPython gives as one or the other."""
     return token.decode("ascii") if isinstance(token, bytes) else token
@@ -426,44 +338,3 @@ def _text(token: str | bytes) -> str:
 def _drain(stream: Any) -> None:  # noqa: ANN401  (GitPython's)
     while stream.read(_CHUNK):
         pass
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a git that is still there, with everything that it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
-        try:
-            os.killpg(process.pid, number)
-            process.communicate(timeout=_GRACE)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-
-
-def note_orphan(file: Path, pid: int) -> None:
-    """Remember a child that would survive a kill of this process."""
-    import psutil  # noqa: PLC0415  (slow)
-
-    try:
-        file.write_text(f"{pid} {psutil.Process(pid).create_time()}", "ascii")
-    except psutil.NoSuchProcess:
-        return
-
-
-def end_orphan(file: Path) -> None:
-    """End the fetch of a process that was killed; the lock says that its owner is dead."""
-    try:
-        pid, created = file.read_text("ascii").split()
-    except (FileNotFoundError, ValueError):
-        return
-    import psutil  # noqa: PLC0415  (slow)
-
-    try:
-        process = psutil.Process(int(pid))
-        # The same number may be another process by now.
-        if process.create_time() == float(created):
-            os.killpg(int(pid), signal.SIGKILL)
-            process.wait(_GRACE)
-    except (psutil.Error, ProcessLookupError, PermissionError, ValueError):
-        pass
-    file.unlink(missing_ok=True)
