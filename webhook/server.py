@@ -184,29 +184,22 @@ class Server:
     def __init__(self, app: WSGIApplication, listen: Listen) -> None:
         self._map: dict[int, wasyncore.dispatcher] = {}
         self._stopping = False
-        try:
-            self._server = create_server(
-                app,
-                map=self._map,
-                host=listen.host,
-                port=listen.port,
-                threads=listen.threads,
-                ident="nbpipe",
-                max_request_body_size=listen.body_limit + 1,
-                max_request_header_size=HEADER_BYTES,
-                channel_timeout=IDLE_SECONDS,
-                cleanup_interval=5,
-                connection_limit=CONNECTIONS,
-                recv_bytes=CHUNK,
-                clear_untrusted_proxy_headers=not listen.behind_proxies,
-                log_socket_errors=False,
-                asyncore_use_poll=True,
-            )
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{listen.host}:{listen.port}: cannot listen there: {error}",
-                hint="Another service may have that port; choose with --host and --port.",
-            ) from error
+        self._server = create_server(
+            app,
+            map=self._map,
+            sockets=_bound(listen.host, listen.port),
+            threads=listen.threads,
+            ident="nbpipe",
+            max_request_body_size=listen.body_limit + 1,
+            max_request_header_size=HEADER_BYTES,
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=5,
+            connection_limit=CONNECTIONS,
+            recv_bytes=CHUNK,
+            clear_untrusted_proxy_headers=not listen.behind_proxies,
+            log_socket_errors=False,
+            asyncore_use_poll=True,
+        )
         for listener in self._listeners():
             listener.channel_class = Channel
 
@@ -267,3 +260,25 @@ class Server:
 
     def _channels(self) -> list[Channel]:
         return [one for one in self._map.values() if isinstance(one, Channel)]
+
+
+def _bound(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for every address of that host.
+
+    Raises:
+        UsageError: The host is unknown, or one of the addresses is taken or not ours.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, *_, address in found:
+                one = socket.create_server((str(address[0]), int(address[1])), family=family)
+                sockets.append(stack.enter_context(one))
+        except OSError as error:
+            raise UsageError(
+                f"{host}:{port}: cannot listen there: {error.strerror}",
+                hint="Another service may have that port; choose with --host and --port.",
+            ) from error
+        stack.pop_all()
+        return sockets
