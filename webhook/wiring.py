@@ -59,13 +59,13 @@ class Service:
     def __init__(self, app: Flask, deliveries: Deliveries, workers: Sequence[Reconciler]) -> None:
         self.app = app
         self._deliveries = deliveries
-        self._workers = workers
+        self.workers = workers
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start one thread for every worker in this process."""
-        for worker in self._workers:
+        for worker in self.workers:
             thread = threading.Thread(
                 target=worker.run_forever,
                 args=(self._stop,),

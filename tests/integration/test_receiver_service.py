@@ -328,7 +328,7 @@ def test_a_thousand_beacons_are_all_accepted_and_cost_at_most_three_fetches(
         poll=0,
     )
     service = wire([settings], WebhookSettings(), {"HOOK": SECRET})
-    fetches = counted(monkeypatch, service._workers)
+    fetches = counted(monkeypatch, service.workers)
     server = Server(service.app, Listen(host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run)
     thread.start()
