@@ -162,7 +162,7 @@ class Deliveries:
 
 def _open(file: Path) -> sqlite3.Connection:
     """Open the file; a damaged one is put aside, for a wrong memory only costs a look."""
-    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         return _connect(file)
     except sqlite3.DatabaseError as error:

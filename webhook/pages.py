@@ -1,7 +1,7 @@
 """`GET /health` for machines and `GET /` for people: how every collection is, and why.
 
-Everything is read when it is asked for. No JavaScript, and nothing on a page that is not meant
-for everybody who can reach it: no secret, no path of the machine.
+Everything is read when it is asked for. No JavaScript, and no secret: everybody who can reach the
+port can read the pages.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     from nbpipe.publishing.health import Health
     from nbpipe.publishing.journal import Trigger
 
+logger = logging.getLogger(__name__)
+
 JOIN_SECONDS = 30.0
 """How long a worker may take to come to the end of what it is doing."""
+RESTART_SECONDS = 5.0
 MEGABYTE = 1_000_000
 
 
@@ -66,14 +71,19 @@ class Service:
     def start(self) -> None:
         """Start one thread for every worker in this process."""
         for worker in self.workers:
-            thread = threading.Thread(
-                target=worker.run_forever,
-                args=(self._stop,),
-                name=f"worker {worker.settings.name}",
-                daemon=True,
-            )
+            name = f"worker {worker.settings.name}"
+            thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _work(self, worker: Reconciler) -> None:
+        """Run a worker; one that ends by a mistake of ours begins again."""
+        while not self._stop.is_set():
+            try:
+                worker.run_forever(self._stop)
+            except Exception:
+                logger.exception("collection %s: the worker starts again", worker.settings.name)
+                self._stop.wait(RESTART_SECONDS)
 
     def stop(self) -> None:
         """Let the workers come to their end; one that does not is safe to leave by design."""
@@ -95,14 +105,16 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     """Return the service for these collections; nothing is started yet.
 
     Raises:
-        ConfigError: There is no collection, or one of them has no usable secret or repository.
+        ConfigError: There is no collection, two have one name, or one has no usable secret or
+            repository.
     """
     if not collections:
         raise ConfigError(
             "the configuration has no [[collection]] to serve",
             hint="Name the file with --config, or add a collection to it.",
         )
-    workers = [Reconciler(one) for one in collections]
+    _check_names(collections)
+    workers = [Reconciler(one, environ=environ) for one in collections]
     served = [
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers
@@ -123,6 +135,16 @@ def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, 
     secrets.check(settings.name)
     followed = Followed(name=settings.name, repository=repository(settings), branch=settings.branch)
     return Served(followed=followed, secrets=secrets, worker=worker)
+
+
+def _check_names(collections: Sequence[CollectionSettings]) -> None:
+    counts = Counter(one.name for one in collections)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise ConfigError(
+            f"collection {', '.join(twice)}: the name is given more than once",
+            hint="Every [[collection]] needs a name of its own.",
+        )
 
 
 def repository(settings: CollectionSettings) -> str:

@@ -300,6 +300,47 @@ def test_a_hundred_clients_that_say_nothing_keep_nobody_out(server: Server) -> N
         one.close()
 
 
+def test_a_request_that_takes_too_long_to_arrive_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.server.REQUEST_SECONDS", 0.1)
+    with connect(server) as connection:
+        connection.sendall(b"POST /webhook/n HTTP/1.1\r\nHost:")
+        assert everything(connection) == b""
+
+
+def test_a_refused_client_that_never_closes_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.server.LINGER_SECONDS", 0.1)
+    with connect(server) as connection:
+        connection.sendall(head(*identity(), "Content-Length: 1000"))
+        assert statuses(everything(connection)) == [403]
+        wait_until(lambda: not server._channels())
+
+
+def test_a_name_of_several_addresses_is_answered_on_all(app: Flask) -> None:
+    server = Server(app, Listen(host="localhost", port=0))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    for address in server.addresses:
+        with socket.create_connection(address, LIMIT) as connection:
+            connection.sendall(request)
+            assert statuses(everything(connection)) == [503]
+    server.stop()
+    thread.join(LIMIT)
+
+
+def test_the_access_log_also_has_what_is_no_http(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "webhook.access")
+    assert statuses(talk(server, b"nonsense\r\n\r\n")) == [400]
+    lines = [json.loads(one.message) for one in caplog.records if one.name == "webhook.access"]
+    assert [line["status"] for line in lines] == [400]
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + LIMIT
     while not condition():

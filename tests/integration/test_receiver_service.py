@@ -247,6 +247,56 @@ def test_without_a_worker_the_beacon_reaches_one_in_another_process(
     assert worker.beacon(origin.beacon(), "one") == (202, {"status": "duplicate"})
 
 
+def test_of_two_receivers_with_the_same_delivery_at_once_one_accepts_it(
+    start: Callable[..., Service], origin: Origin
+) -> None:
+    receivers = [start("--no-worker"), start("--no-worker")]
+    body = origin.beacon()
+    for number in range(20):
+        answers: list[str] = []
+        barrier = threading.Barrier(8)
+
+        def deliver(
+            receiver: Service,
+            delivery: str = f"race-{number}",
+            answers: list[str] = answers,
+            barrier: threading.Barrier = barrier,
+        ) -> None:
+            barrier.wait()
+            answers.append(receiver.beacon(body, delivery)[1]["status"])
+
+        threads = [threading.Thread(target=deliver, args=(one,)) for one in receivers * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == ["accepted"] + ["duplicate"] * 7
+
+
+def test_a_rotated_secret_file_holds_without_a_restart(
+    start: Callable[..., Service], origin: Origin, config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("another")
+    text = config.read_text()
+    config.write_text(text.replace("env:NBPIPE_WEBHOOK_SECRET", f"file:{file}"))
+    service = start("--no-worker")
+    assert service.beacon(origin.beacon(), "one")[0] == 403
+    file.write_text(SECRET)
+    assert service.beacon(origin.beacon(), "one") == (202, {"status": "accepted"})
+
+
+def test_as_a_service_of_jupyterhub_it_answers_below_the_prefix(
+    start: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/services/notebooks/")
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:0")
+    service = start("--no-worker")
+    status, page = service.request("GET", "/services/notebooks/")
+    assert status == 200
+    assert 'href="/services/notebooks/static/status.css"' in page
+
+
 def unsigned(kind: str, port: int) -> list[int]:
     """Send 300 MB that nobody signed in several ways, and return the statuses."""
     piece = b"x" * 1_000_000
