@@ -36,7 +36,7 @@ def host_of(origin: str) -> str:
     """Return the host, with the port where one is given; empty for a folder."""
     if "://" in origin:
         return urlsplit(origin).netloc.rpartition("@")[2]
-    scp = _SCP.fullmatch(origin)
+    scp = _SCP.fullmatch(origin) if protocol_of(origin) == "ssh" else None
     return scp["host"] if scp else ""
 
 

@@ -159,6 +159,22 @@ class Publisher:
             self.store.sweep()
         return gone
 
+    def settle(self) -> None:
+        """Look whether the current release is whole, and mend it where it is not.
+
+        After a power failure some file systems have the flip and not all that came before it.
+        """
+        commit = self.mirror.current()
+        if commit is None or not self.mirror.release(commit).is_dir():
+            return
+        build.seal(self.mirror.release(commit))
+        held = self.manifest(commit)
+        damages = verify.examine(self.mirror.release(commit), held, content=False)
+        if damages:
+            self.repair(commit, damages)
+            what = f"{len(damages)} damages, the first: {damages[0]}"
+            self.record(Event.REPAIRED, commit, Trigger.STARTUP, reason=what)
+
     def tidy(self) -> None:
         """Have the cache keep what the releases need, and nothing for ever."""
         self.cache.tidy(commit for commit in self.mirror.releases() if self.cache.has(commit))
@@ -177,7 +193,6 @@ class Publisher:
         target = self.mirror.release(commit)
         candidate.rename(target)
         build.seal(target)
-        fsync_folder(self.mirror.releases_folder)
         return made
 
     def _build(self, made: Manifest) -> None:

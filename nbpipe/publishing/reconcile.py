@@ -203,6 +203,8 @@ class Reconciler:
     ) -> tuple[Record, Outcome]:
         started = self._now()
         publisher, mirror = self.publisher, self.mirror
+        if trigger is Trigger.STARTUP:
+            publisher.settle()
         previous = mirror.current()
         wanted = publisher.fetch()
         record = msgspec.structs.replace(record, fetched=self._now(), wanted=wanted)

@@ -126,7 +126,9 @@ class Reader:
             self._folders[oid] = folder
             found.problems += [f"{names.shown(prefix.encode())}{text}" for text in folder.problems]
             found.warnings += [f"{prefix}{text}" for text in folder.collisions]
-            found.warnings += [f"{prefix}{name}: a submodule" for name in folder.submodules]
+            found.warnings += [
+                f"{prefix}{name}: a submodule is left out" for name in folder.submodules
+            ]
             # Counted before it is expanded: a few small trees can stand for billions of files.
             count += folder.count
             if count > limits.files:

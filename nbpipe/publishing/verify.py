@@ -27,20 +27,23 @@ class Damage:
         return f"{self.path}: {self.what}"
 
 
-def examine(folder: Path, manifest: Manifest, *, top: int = FOLDER) -> list[Damage]:
+def examine(
+    folder: Path, manifest: Manifest, *, top: int = FOLDER, content: bool = True
+) -> list[Damage]:
     """Return everything in the release's folder that is not as published.
 
     Args:
         folder: The release.
         manifest: What it should be.
         top: The mode of the folder itself.
+        content: Read the files; otherwise their sizes and modes have to do.
     """
     found = dict(_entries(folder))
     damages = [] if (mode := _mode(folder)) == top else [Damage(".", f"its mode is {mode:04o}")]
     for path in manifest.folders:
         damages += _folder(path, found.pop(path, None))
     for file in manifest.files:
-        damages += _file(folder, file, found.pop(file.path, None))
+        damages += _file(folder, file, found.pop(file.path, None), content=content)
     for link in manifest.links:
         status = found.pop(link.path, None)
         if status is None or not stat.S_ISLNK(status.st_mode):
@@ -77,20 +80,29 @@ def intact(path: Path, file: File) -> bool:
         status = path.lstat()
     except FileNotFoundError:
         return False
-    return not _wrong(path, file, status)
+    return not _wrong(path, file, status, content=True)
 
 
-def _file(folder: Path, file: File, status: os.stat_result | None) -> list[Damage]:
+def _file(
+    folder: Path, file: File, status: os.stat_result | None, *, content: bool
+) -> list[Damage]:
     if status is None:
         return [Damage(file.path, "the file is missing")]
-    return [Damage(file.path, what) for what in _wrong(folder / file.path, file, status)]
+    return [
+        Damage(file.path, what)
+        for what in _wrong(folder / file.path, file, status, content=content)
+    ]
 
 
-def _wrong(path: Path, file: File, status: os.stat_result) -> list[str]:
+def _wrong(path: Path, file: File, status: os.stat_result, *, content: bool) -> list[str]:
     if not stat.S_ISREG(status.st_mode):
         return ["it is no regular file"]
     mode = stat.S_IMODE(status.st_mode)
     wrong = [] if mode == (EXECUTABLE if file.executable else FILE) else [f"its mode is {mode:04o}"]
+    if status.st_size != file.size:
+        return [*wrong, f"it is {status.st_size:,} bytes long, not {file.size:,}"]
+    if not content:
+        return wrong
     digest = digest_of(file)
     try:
         with path.open("rb") as source:
