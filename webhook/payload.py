@@ -80,7 +80,7 @@ def to_push(payload: dict[str, Any]) -> Push:
     """
     try:
         return msgspec.convert(payload, Push)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise Malformed(f"the payload is no push: {error}") from error
 
 

@@ -24,7 +24,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from nbpipe.errors import UsageError
 from webhook import access
@@ -72,7 +72,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         super().parse_header(header_plus)
         if self.chunked:
             self.headers["TRANSFER_ENCODING"] = "chunked"
-        if self.body_rcv is None or self._wanted():
+        if self._wanted():
             return
         self.close()
         self.body_rcv = None
@@ -84,6 +84,9 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self._leave_unread()
 
     def _wanted(self) -> bool:
+        if self.body_rcv is None:
+            # A POST without a length has no body in HTTP; what follows it may be one all the same.
+            return self.command != "POST" or "CONTENT_LENGTH" in self.headers
         return (
             self.command == "POST"
             and not self.chunked
@@ -92,11 +95,24 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         )
 
 
+class Answer(WSGITask):  # type: ignore[misc]
+    """The application's answer."""
+
+    def build_response_header(self) -> bytes:
+        """Return the head; an error ends the connection, for what follows may be no request."""
+        if self.status >= "400":
+            self.set_close_on_finish()
+            self.channel.leave_unread()
+        head: bytes = super().build_response_header()
+        return head
+
+
 class ErrorAnswer(ErrorTask):  # type: ignore[misc]
     """waitress' own answer to what is no HTTP; only the access log is ours."""
 
     def execute(self) -> None:
         """Answer, and log it like every other request."""
+        self.channel.leave_unread()
         super().execute()
         access.log(
             method=getattr(self.request, "command", ""),
@@ -110,6 +126,7 @@ class ErrorAnswer(ErrorTask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that lets the client read a refusal before it is closed."""
 
+    task_class = Answer
     error_task_class = ErrorAnswer
     _unread = False
     _lingering_until: float | None = None
@@ -118,9 +135,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def parser_class(self, adj: Adjustments) -> Parser:
         """Return a parser that tells this connection when it leaves a body unread."""
-        return Parser(adj, self._leave_unread)
+        return Parser(adj, self.leave_unread)
 
-    def _leave_unread(self) -> None:
+    def leave_unread(self) -> None:
+        """Take nothing more from this connection than its answer needs."""
         self._unread = True
 
     def received(self, data: bytes) -> bool:

@@ -129,6 +129,8 @@ def test_a_push_is_typed() -> None:
         {"pusher": "ada"},
         {"head_commit": []},
         {"commits": {}},
+        {"deleted": "\ud800"},
+        {"ref": ["\ud800"]},
     ],
     ids=str,
 )
