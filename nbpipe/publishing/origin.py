@@ -35,6 +35,17 @@ _BAD_OBJECT = re.compile(
     re.IGNORECASE,
 )
 
+# Of the cache itself; what the other side says begins with "remote:".
+_BROKEN = re.compile(
+    r"^(?!remote:)(?:fatal|error): (?:not a git repository|bad config|bad numeric config|"
+    r"(?:cannot|unable to) (?:lock|resolve|read) ref|bad object refs/|bad object [0-9a-f]{40}|"
+    r"(?:loose )?object [0-9a-f]{40} .*(?:corrupt|missing)|object file .* is empty|"
+    r"unable to (?:unpack|parse|read) [0-9a-f]{40}|packfile |.* did not send all necessary objects|"
+    r"refs/nbpipe/.* does not point|could not parse (?:commit|object)|missing blob object|"
+    r"index file )",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 
 class DamagedCacheError(Exception):
     """An object that must be there is missing or wrong; a new cache heals it."""
@@ -295,6 +306,9 @@ class Cache:
         where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
         if _FULL.search(text):
             return MirrorError(f"{self.folder}: {text}", hint="Make room; it is tried again.")
+        if _BROKEN.search(text):
+            self.close()
+            return DamagedCacheError(f"{self.folder}: {text}")
         if not network:
             return MirrorError(f"{self.folder}: git {verb} failed: {text}")
         if "couldn't find remote ref" in text:

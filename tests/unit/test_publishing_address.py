@@ -28,13 +28,17 @@ def settings(origin: str, **others: object) -> CollectionSettings:
         ("ssh://git@github.com/ORG/REPO", "ssh", "github.com", "ORG/REPO"),
         ("/srv/git/ORG/REPO.git", "file", "", "ORG/REPO"),
         ("file:///srv/git/ORG/REPO.git", "file", "", "ORG/REPO"),
-        ("ext::sh -c id", "ext", "", "ext::sh -c id"),
     ],
 )
 def test_an_origin_is_taken_apart(origin: str, protocol: str, host: str, repository: str) -> None:
     assert protocol_of(origin) == protocol
     assert host_of(origin) == host
     assert repository_of(settings(origin)) == repository
+
+
+def test_a_remote_helper_is_a_protocol_of_its_own() -> None:
+    assert protocol_of("ext::sh -c id") == "ext"
+    assert host_of("ext::sh -c id") == ""
 
 
 @pytest.mark.parametrize("origin", ["/srv/git/x", "ext::sh -c id", "http://example.org/x"])
