@@ -6,16 +6,20 @@ import fcntl
 import json
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError, ReleaseGone
 from nbpipe.publishing.copies.releases import MirrorFolder
-from nbpipe.publishing.copies.report import Report
 from nbpipe.publishing.copies.taking import Wanted, take
-
 from tests.mirrors import HandMadeMirror, tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.publishing.copies.report import Report
 
 FIRST = {"a/one.ipynb": "1", "two.ipynb": "2", ".dot": "3"}
 
@@ -176,9 +180,10 @@ def test_in_a_foreign_folder_no_file_is_touched(copy: Copy) -> None:
     report = copy.take()
     assert (report.same, report.added) == (["a/one.ipynb"], [".dot"])
     assert report.beside == [("two.ipynb", "two__aaa0000.ipynb")]
-    assert before.items() <= {
-        p: (p.stat().st_ino, p.stat().st_mode) for p in copy.path.rglob("*.ipynb")
-    }.items()
+    assert (
+        before.items()
+        <= {p: (p.stat().st_ino, p.stat().st_mode) for p in copy.path.rglob("*.ipynb")}.items()
+    )
 
 
 def test_only_a_folder(copy: Copy) -> None:
@@ -475,3 +480,49 @@ def test_a_save_caught_by_a_crash_in_the_swap_is_kept(copy: Copy) -> None:
     assert report.notes == [".nbpipe/kept-1 is a file of yours, saved in the instant of a crash"]
     assert (copy.path / ".nbpipe/kept-1").read_text() == "saved just then"
     assert list((copy.path / ".nbpipe/incoming").iterdir()) == []
+
+
+def test_a_file_made_in_the_instant_of_the_move_is_not_replaced(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.take()
+    copy.mirror.publish("bbb", {**FIRST, "new.ipynb": "n"})
+    from nbpipe.publishing.copies import folder  # noqa: PLC0415  (the place of the instant)
+
+    original = folder.move_to_free
+
+    def make_then_move(*names: str, **folders: int) -> None:
+        monkeypatch.setattr(folder, "move_to_free", original)
+        (copy.path / "new.ipynb").write_text("made just now")
+        original(*names, **folders)
+
+    monkeypatch.setattr(folder, "move_to_free", make_then_move)
+    assert copy.take().beside == [("new.ipynb", "new__bbb0000.ipynb")]
+    assert (copy.path / "new.ipynb").read_text() == "made just now"
+    assert (copy.path / "new__bbb0000.ipynb").read_text() == "n"
+
+
+def test_a_file_system_without_exchange_still_gets_its_updates(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbpipe.publishing import renaming  # noqa: PLC0415  (its C library is taken away)
+
+    monkeypatch.setattr(renaming, "_function", lambda: None)
+    copy.take()
+    (copy.path / "two.ipynb").write_text("mine")
+    copy.mirror.publish("bbb", {"a/one.ipynb": "11", "two.ipynb": "22", "n": "n"})
+    report = copy.take()
+    assert (report.updated, report.added) == (["a/one.ipynb"], ["n"])
+    assert report.beside == [("two.ipynb", "two__bbb0000.ipynb")]
+
+
+def test_names_that_differ_in_case_only_are_told_where_case_does_not_count(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbpipe.publishing.copies.folder import CopyFolder  # noqa: PLC0415  (likewise)
+
+    monkeypatch.setattr(CopyFolder, "ignores_case", lambda _: True)
+    copy.mirror.publish("bbb", {"README.md": "1", "readme.md": "2", "x": "3"})
+    report = copy.take()
+    assert report.problems == [("readme.md", "the same name as README.md on this file system")]
+    assert tree(copy.path) == {"README.md": "1", "x": "3"}

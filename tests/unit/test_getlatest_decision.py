@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from nbpipe.publishing.copies.decision import (
     ABSENT,
     Action,
@@ -59,9 +60,7 @@ FOLDER, FIFO, BEHIND_A_LINK = Mine(Kind.FOLDER), Mine(Kind.OTHER), Mine(Kind.BLO
         (None, OLD, BEHIND_A_LINK, Action.GONE),
     ],
 )
-def test_the_table(
-    new: Content | None, base: Content | None, mine: Mine, becomes: Action
-) -> None:
+def test_the_table(new: Content | None, base: Content | None, mine: Mine, becomes: Action) -> None:
     taken = Taken(base) if base else None
     assert decide(taken=taken, mine=mine, new=new) is becomes
 
