@@ -187,11 +187,16 @@ def test_a_service_without_root_rights_does_all_of_it(origin: Origin, tmp_path: 
     os.chown(root, 65534, 65534)
     first = origin.publish({"a": b"1", "sub/b": b"2"})
     second = origin.commit(origin.files({"a": b"3", "sub/b": b"2"}), parent=first)
+    # All that is needed is imported first: the interpreter may lie where only root can read.
     code = f"""
-import os, sys
+import ctypes, encodings.ascii, os, sys
+import git.cmd, psutil
 from nbpipe.config import CollectionSettings, Keep
 from nbpipe.publishing import releases
 from nbpipe.publishing.reconcile import Reconciler
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
 worker = Reconciler(CollectionSettings(
     name="nb", origin=sys.argv[1], root=sys.argv[2], protocols=("file",),
     keep=Keep(releases=1, days=0)))
@@ -209,9 +214,6 @@ worker.publisher.close()
     def run() -> list[str]:
         done = subprocess.run(
             [sys.executable, "-c", code, str(origin.path), str(root)],
-            user=65534,
-            group=65534,
-            extra_groups=[],
             env=environ,
             cwd="/",
             capture_output=True,
