@@ -6,14 +6,13 @@ Neither the machine's nor the service user's nor the repository's settings take 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing import address
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nbpipe.config import CollectionSettings
 
 # Answers git only about the origin's own host: a redirect elsewhere learns nothing.
@@ -48,8 +47,21 @@ def configuration(settings: CollectionSettings) -> str:
         "\trecurseSubmodules = false\n\twriteCommitGraph = false\n"
         "[gc]\n\tauto = 0\n\tautoDetach = false\n[maintenance]\n\tauto = false\n"
         f"[http]\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
-        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}"
+        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}{_large(settings)}"
     )
+
+
+def _large(settings: CollectionSettings) -> str:
+    """Return where Git LFS finds its files: at the origin, whatever a `.lfsconfig` says."""
+    if settings.lfs != "fetch":
+        return ""
+    url, protocol = settings.origin, address.protocol_of(settings.origin)
+    if protocol in {"http", "https"}:
+        end = "/info/lfs" if url.endswith(".git") else ".git/info/lfs"
+        return f"[lfs]\n\turl = {_quoted(url.rstrip('/') + end)}\n"
+    if protocol == "file":
+        url = Path(url.removeprefix("file://")).as_uri()
+    return f'[remote "origin"]\n\turl = {_quoted(url)}\n[lfs]\n\turl = {_quoted(url)}\n'
 
 
 def _quoted(text: str) -> str:

@@ -229,6 +229,8 @@ class Cache:
         lines += [f"delete {HELD}{commit}\n" for commit in present - wanted]
         if lines:
             self._run("update-ref", "--stdin", stdin="".join(lines))
+        # The store holds them by now, and the origin in any case.
+        shutil.rmtree(self.folder / "lfs", ignore_errors=True)
         self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
 
     def _header(self, ref: str) -> tuple[str, str, int]:
