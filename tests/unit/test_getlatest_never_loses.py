@@ -89,7 +89,7 @@ class AUserAtWork(RuleBasedStateMachine):
                 for name in ("drop", "write_manifest"):
                     method = killed_method(name, writes)
                     stack.enter_context(patch.object(copy_folder.CopyFolder, name, method))
-                stack.enter_context(patch("shutil.rmtree", lambda *_, **__: None))
+                stack.enter_context(patch("shutil.rmtree", killed_removal(writes)))
             take(release, self.copy, Wanted())
 
     @rule(name=names)
@@ -136,6 +136,9 @@ class AUserAtWork(RuleBasedStateMachine):
         missing = {name for name, text in self.released.items() if text not in texts}
         untouched = {name for name in missing if not (self.copy / name).exists()}
         assert missing == untouched | {name for name in missing if name in self.mine}
+        for name in self.released.keys() - self.mine.keys():
+            if (self.copy / name).is_file():
+                assert (self.copy / name).read_text() == self.released[name], name
 
 
 def killed_in(name: str, writes: Writes):  # noqa: ANN201  (a stand-in of the same shape)
@@ -146,6 +149,16 @@ def killed_in(name: str, writes: Writes):  # noqa: ANN201  (a stand-in of the sa
         result = original(*arguments, **named)
         writes()
         return result
+
+    return function
+
+
+def killed_removal(writes: Writes):  # noqa: ANN201  (likewise)
+    original = shutil.rmtree
+
+    def function(*arguments: object, **named: object) -> None:
+        writes()
+        original(*arguments, **named)
 
     return function
 

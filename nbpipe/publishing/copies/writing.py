@@ -47,6 +47,9 @@ class Writer:
             OSError: The disk is full, or the folder cannot be written at all.
         """
         steps = self.plan.steps
+        for step in steps:
+            if step.action is Action.UPDATE:  # what is there may come from a run that was killed
+                self.files[step.path] = Taken(step.mine.content)
         if any(step.action in WRITES | {Action.BESIDE, Action.GIVE_WAY} for step in steps):
             self._remember("", {s.path: s.new for s in steps if s.new and s.action in WRITES})
         release = ""
