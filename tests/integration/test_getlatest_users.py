@@ -277,3 +277,43 @@ def test_a_file_system_that_ignores_case_and_has_no_links(
     assert (table["updated"], table["problems"]) == (["README.md"], [])
     assert table["beside"] == [{"path": "x.ipynb", "as": "x__ccc0000.ipynb"}]
     assert (copy / "x.ipynb").read_text() == "mine"
+
+
+@pytest.fixture
+def cloning_disk(site: Site) -> Iterator[Path]:
+    """A folder on a file system that can share blocks between files."""
+    mkfs = shutil.which("mkfs.xfs") or "/sbin/mkfs.xfs"
+    require("needs xfsprogs", met=Path(mkfs).exists())
+    image, folder = site.top / "xfs.img", site.top / "xfs"
+    with image.open("wb") as file:
+        file.truncate(400_000_000)
+    folder.mkdir()
+    words = [[mkfs, "-q", "-m", "reflink=1", image], ["mount", "-o", "loop", image, folder]]
+    done = [subprocess.run(word, check=False, capture_output=True) for word in words]
+    if any(one.returncode for one in done):
+        image.unlink()
+        require(f"this kernel mounts no xfs image: {done[-1].stderr!r}", met=False)
+    folder.chmod(0o755)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+    image.unlink()
+    folder.rmdir()
+
+
+def test_on_a_file_system_that_can_a_copy_shares_the_mirrors_blocks(
+    site: Site, user_python: Path, cloning_disk: Path
+) -> None:
+    user = site.users[0]
+    mirror = HandMadeMirror(cloning_disk / "srv")
+    mirror.publish("aaa", {"big.ipynb": "x" * 3_000_000})
+    (cloning_disk / "home").mkdir()
+    os.chown(cloning_disk / "home", user.uid, user.gid)
+    place = cloning_disk / "home/notebooks"
+    done = getlatest(user_python, user, "--from", mirror.path, place)
+    assert (done.returncode, done.stderr) == (0, "")
+    extents = subprocess.run(
+        ["filefrag", "-v", place / "big.ipynb"], check=True, capture_output=True, text=True
+    )
+    assert "shared" in extents.stdout
+    user.run("sh", "-c", f"echo mine > {place}/big.ipynb")
+    assert (mirror.path / "current/big.ipynb").stat().st_size == 3_000_000

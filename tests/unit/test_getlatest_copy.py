@@ -14,9 +14,11 @@ from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError, ReleaseGone
 from nbpipe.publishing.copies.releases import MirrorFolder
 from nbpipe.publishing.copies.taking import Wanted, take
+from nbpipe.publishing.copies.writing import Writer
 from tests.mirrors import HandMadeMirror, tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nbpipe.publishing.copies.report import Report
@@ -526,3 +528,46 @@ def test_names_that_differ_in_case_only_are_told_where_case_does_not_count(
     report = copy.take()
     assert report.problems == [("readme.md", "the same name as README.md on this file system")]
     assert tree(copy.path) == {"README.md": "1", "x": "3"}
+
+
+class KilledError(BaseException):
+    """Stands for kill -9."""
+
+
+def killed(*_: object) -> None:
+    raise KilledError
+
+
+def killed_the_second_time(method: Callable[..., None]) -> Callable[..., None]:
+    """Return the method as it is for the first call; the second ends the process."""
+    called: list[bool] = []
+
+    def remember(writer: object, *arguments: object) -> None:
+        if called:
+            raise KilledError
+        called.append(True)
+        method(writer, *arguments)
+
+    return remember
+
+
+def test_what_a_killed_run_wrote_is_known_after_a_second_one_was_killed(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.take()
+    remember = Writer._remember
+    with monkeypatch.context() as patch:  # everything written, nothing of it remembered
+        patch.setattr(Writer, "_remember", killed_the_second_time(remember))
+        copy.mirror.publish("bbb", {**FIRST, "two.ipynb": "22"})
+        with pytest.raises(KilledError):
+            copy.take()
+    with monkeypatch.context() as patch:  # announced, and not yet written
+        patch.setattr(Writer, "_remember", killed_the_second_time(remember))
+        patch.setattr(Writer, "_bring", killed)
+        copy.mirror.publish("ccc", {**FIRST, "two.ipynb": "222"})
+        with pytest.raises(KilledError):
+            copy.take()
+    assert (copy.path / "two.ipynb").read_text() == "22"
+    copy.mirror.publish("ddd", {**FIRST, "two.ipynb": "2222"})
+    report = copy.take()
+    assert (report.updated, report.beside) == (["two.ipynb"], [])
