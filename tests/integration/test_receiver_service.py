@@ -17,25 +17,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
-
-from nbpipe.cli.serve import serve
-from nbpipe.config import CollectionSettings, WebhookSettings
-from nbpipe.errors import ConfigError, UsageError
-from webhook.server import Listen, Server
-from webhook.wiring import repository, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from nbpipe.publishing.reconcile import Reconciler
 
 LIMIT = 120.0
 """Seconds; generous, nothing depends on it."""
 SECRET = "s3cr3t-of-the-hook"  # noqa: S105  (of these tests)
 START = "from nbpipe.cli.serve import serve; serve()"
-BEACONS = 1_000
 MEMORY = 150_000
 """kB."""
 
@@ -361,125 +351,3 @@ def test_many_large_forgeries_at_once_do_not_fill_the_memory(
         thread.join()
     assert answers == [403] * 12
     assert service.of_process("status", "VmHWM:") < MEMORY
-
-
-def test_a_thousand_beacons_are_all_accepted_and_cost_at_most_three_fetches(
-    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = CollectionSettings(
-        name="notebooks",
-        origin=f"file://{origin.bare}",
-        protocols=("file",),
-        root=str(tmp_path / "mirror"),
-        secrets=("env:HOOK",),
-        poll=0,
-    )
-    service = wire([settings], WebhookSettings(), {"HOOK": SECRET})
-    fetches = counted(monkeypatch, service.workers)
-    server = Server(service.app, Listen(host="127.0.0.1", port=0))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    service.start()
-    wait_until(lambda: current(tmp_path, "a.ipynb") == "first")
-    origin.push("a.ipynb", "second")
-    at_start = len(fetches)
-    answers = burst(server.addresses[0][1], origin.beacon())
-    wait_until(lambda: current(tmp_path, "a.ipynb") == "second")
-    server.stop()
-    thread.join(LIMIT)
-    service.stop()
-    assert answers == [(202, b'{"status":"accepted"}\n')] * BEACONS
-    assert 1 <= len(fetches) - at_start <= 3
-
-
-def counted(monkeypatch: pytest.MonkeyPatch, workers: Sequence[Reconciler]) -> list[float]:
-    """Note every fetch of the workers, which do fetch."""
-    fetches: list[float] = []
-    for worker in workers:
-        fetch = worker.publisher.fetch
-
-        def counting(fetch: Callable[[], str] = fetch) -> str:
-            fetches.append(time.monotonic())
-            return fetch()
-
-        monkeypatch.setattr(worker.publisher, "fetch", counting)
-    return fetches
-
-
-def burst(port: int, body: bytes) -> list[tuple[int, bytes]]:
-    """Send a thousand beacons over eight connections at once."""
-    code = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    answers: list[tuple[int, bytes]] = []
-
-    def send(first: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
-        for number in range(first, BEACONS, 8):
-            headers = {
-                "Content-Type": "application/json",
-                "X-GitHub-Event": "push",
-                "X-GitHub-Delivery": f"burst-{number}",
-                "X-Hub-Signature-256": f"sha256={code}",
-            }
-            connection.request("POST", "/webhook", body, headers)
-            response = connection.getresponse()
-            answers.append((response.status, response.read()))
-        connection.close()
-
-    threads = [threading.Thread(target=send, args=(first,)) for first in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
-
-
-def test_an_empty_secret_keeps_it_from_starting(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "")
-    ended = CliRunner().invoke(serve, ["--config", str(config)])
-    assert isinstance(ended.exception, ConfigError)
-    assert "env:NBPIPE_WEBHOOK_SECRET is empty or missing" in str(ended.exception)
-
-
-def test_a_configuration_without_a_collection_keeps_it_from_starting(tmp_path: Path) -> None:
-    (tmp_path / "nbpipe.toml").write_text("")
-    ended = CliRunner().invoke(serve, ["--config", str(tmp_path / "nbpipe.toml")])
-    assert isinstance(ended.exception, ConfigError)
-    assert "no [[collection]]" in str(ended.exception)
-
-
-def test_an_unknown_collection_is_named(config: Path) -> None:
-    ended = CliRunner().invoke(serve, ["--config", str(config), "--collection", "none"])
-    assert isinstance(ended.exception, UsageError)
-    assert "none: no such collection" in str(ended.exception)
-    assert "There are: notebooks." in str(ended.exception)
-
-
-def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", SECRET)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ended = CliRunner().invoke(serve, ["--config", str(config), "--port", str(port)])
-    assert isinstance(ended.exception, UsageError)
-    assert f"127.0.0.1:{port}: cannot listen there" in str(ended.exception)
-
-
-@pytest.mark.parametrize(
-    "origin_url",
-    [
-        "https://github.com/ORG/REPO.git",
-        "https://github.com/ORG/REPO",
-        "https://github.com/ORG/REPO/",
-        "ssh://git@github.com/ORG/REPO.git",
-        "git@github.com:ORG/REPO.git",
-        "file:///srv/git/ORG/REPO.git",
-    ],
-)
-def test_the_repository_is_by_default_the_end_of_the_origin(origin_url: str) -> None:
-    assert repository(CollectionSettings(name="n", origin=origin_url, root="/x")) == "ORG/REPO"
-
-
-def test_an_origin_that_does_not_end_like_that_asks_for_the_repository() -> None:
-    with pytest.raises(ConfigError, match="does not end with ORG/REPO"):
-        repository(CollectionSettings(name="n", origin="https://example.org", root="/x"))

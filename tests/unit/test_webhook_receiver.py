@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from nbpipe.publishing.health import Health, State
-from nbpipe.publishing.journal import Entry, Event, Trigger, at
+from nbpipe.publishing.journal import Trigger
 from nbpipe.publishing.mirror import Mirror
 from webhook.app import create_app
 from webhook.decision import Followed
@@ -313,18 +313,6 @@ def test_several_collections_each_have_their_own_place(tmp_path: Path) -> None:
     site.deliveries.close()
 
 
-def test_health_is_200_only_while_every_collection_is_ok(tmp_path: Path) -> None:
-    site = Site(tmp_path, "notebooks", "cuadernos")
-    response = site.client.get("/health")
-    assert (response.status_code, response.get_json()["status"]) == (200, "ok")
-    site.workers["cuadernos"].state = State.STALE
-    response = site.client.get("/health")
-    assert (response.status_code, response.get_json()["status"]) == (503, "stale")
-    assert response.get_json()["collections"]["notebooks"]["state"] == "ok"
-    assert response.get_json()["collections"]["cuadernos"]["state"] == "stale"
-    site.deliveries.close()
-
-
 def test_metrics_count_every_answer_by_what_it_was(site: Site) -> None:
     site.post(push())
     site.post(push())
@@ -349,91 +337,10 @@ def test_two_applications_count_apart(tmp_path: Path) -> None:
     second.deliveries.close()
 
 
-def publish(mirror: Mirror, commit: str, **changes: Any) -> None:  # noqa: ANN401
-    mirror.prepare()
-    mirror.release(commit).mkdir()
-    mirror.flip(commit)
-    entry: dict[str, Any] = {
-        "time": at(NOW - 7_200),
-        "event": Event.PUBLISHED,
-        "commit": commit,
-        "trigger": Trigger.BEACON,
-    }
-    mirror.journal.append(Entry(**{**entry, **changes}))
-
-
-def test_the_status_page_shows_releases_and_deliveries(site: Site) -> None:
-    publish(site.worker.mirror, OTHER)
-    publish(site.worker.mirror, COMMIT, forced=True, time=at(NOW - 60))
-    site.post(push())
-    site.post(push(ref="refs/tags/main"), X_GitHub_Delivery="another")
-    site.post(push(), X_Hub_Signature_256=None)
-    text = site.client.get("/").get_data(as_text=True)
-    for piece in (
-        "6113728f27ae</code> <strong>current</strong>",
-        "1 minute ago",
-        "0123456789ab",
-        "2 hours ago",
-        "forced push",
-        "Releases on disk: 2",
-        "ada",
-        "ref refs/tags/main: only refs/heads/main is followed",
-        "1 forged",
-    ):
-        assert piece in text
-
-
-def test_everything_on_the_page_is_escaped(site: Site) -> None:
-    site.worker.error = "<script>alert(1)</script>"
-    site.post(push(pusher={"name": '"><img src=x onerror=alert(1)>'}))
-    site.post(push(ref="<svg onload=alert(1)>"), X_GitHub_Delivery="b")
-    text = site.client.get("/").get_data(as_text=True)
-    for tag in ("<script", "<img", "<svg", "<b>"):
-        assert tag not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-
-
 def test_a_name_that_is_no_unicode_breaks_neither_answer_nor_page(site: Site) -> None:
     body = push(pusher={"name": "\ud800"}, ref="refs/heads/\udfff")
     assert site.post(body).get_json()["status"] == "ignored"
     assert site.client.get("/").status_code == 200
-
-
-def test_a_page_before_the_first_release_says_so(site: Site) -> None:
-    text = site.client.get("/").get_data(as_text=True)
-    assert "nothing yet" in text
-    assert "No signed delivery has arrived yet." in text
-
-
-@pytest.mark.parametrize("path", ["/", "/health", "/metrics", "/webhook/notebooks", "/none"])
-def test_every_answer_carries_the_security_headers(site: Site, path: str) -> None:
-    headers = site.client.get(path).headers
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
-    assert headers["Cache-Control"] == "no-store"
-
-
-def test_below_a_prefix_links_carry_it_whether_a_proxy_strips_it_or_not(tmp_path: Path) -> None:
-    site = Site(tmp_path, "notebooks", prefix="/services/nb/")
-    for path in ("/services/nb/", "/", "/services/nb"):
-        text = site.client.get(path).get_data(as_text=True)
-        assert 'href="/services/nb/health"' in text
-        assert 'href="/services/nb/static/status.css"' in text
-    with site.client.get("/services/nb/static/status.css") as style:
-        assert style.status_code == 200
-    assert result(site.post(push(), "/services/nb/webhook")) == (202, {"status": "accepted"})
-    assert site.client.get("/services/nbx/health").status_code == 404
-    site.deliveries.close()
-
-
-def test_a_forwarded_prefix_is_believed_only_where_a_proxy_is_configured(tmp_path: Path) -> None:
-    headers = {"X-Forwarded-Prefix": "/notebooks"}
-    for proxies, link in ((0, 'href="/health"'), (1, 'href="/notebooks/health"')):
-        site = Site(tmp_path / str(proxies), "notebooks", proxies=proxies)
-        assert link in site.client.get("/", headers=headers).get_data(as_text=True)
-        site.deliveries.close()
 
 
 def test_the_access_log_has_one_line_for_each_request_and_no_secret(
@@ -462,13 +369,3 @@ def test_a_fault_of_ours_is_500_without_a_word_about_the_inside(
         {"status": "failed", "reason": "an error of the service; its log says more"},
     )
     assert "No space left on device" in caplog.text
-
-
-def test_a_mirror_that_is_not_ours_is_failing_and_every_page_still_answers(site: Site) -> None:
-    site.worker.mirror.prepare()
-    site.worker.mirror.link.mkdir()
-    response = site.client.get("/health")
-    assert (response.status_code, response.get_json()["status"]) == (503, "failing")
-    assert "is not the mirror&#39;s link" in site.client.get("/").get_data(as_text=True)
-    assert 'state="failing"} 1.0' in site.client.get("/metrics").get_data(as_text=True)
-    assert result(site.post(push())) == (202, {"status": "accepted"})

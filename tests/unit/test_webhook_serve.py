@@ -1,13 +1,20 @@
-"""Where `nbpipe serve` listens, and for which collections."""
+"""Where `nbpipe serve` listens, for which collections, and what keeps it from starting."""
 
 from __future__ import annotations
 
-import pytest
+import socket
+from typing import TYPE_CHECKING
 
-from nbpipe.cli.serve import address, chosen
+import pytest
+from click.testing import CliRunner
+
+from nbpipe.cli.serve import address, chosen, serve
 from nbpipe.config import CollectionSettings, Settings, WebhookSettings
 from nbpipe.errors import ConfigError, UsageError
-from webhook.wiring import wire
+from webhook.wiring import repository, wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HUB = {"JUPYTERHUB_SERVICE_URL": "http://10.0.0.7:9001/services/notebooks/"}
 
@@ -53,3 +60,70 @@ def test_an_unknown_collection_is_refused_with_those_there_are() -> None:
 def test_two_collections_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="collection english: the name is given more than once"):
         wire([collection("english")] * 2, WebhookSettings(), {"HOOK": "x"})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "nbpipe.toml"
+    file.write_text(
+        f"""
+        [[collection]]
+        name = "english"
+        origin = "https://github.com/ORG/REPO.git"
+        root = "{tmp_path}"
+        secrets = ["env:NBPIPE_WEBHOOK_SECRET"]
+        """
+    )
+    return file
+
+
+def test_an_empty_secret_keeps_it_from_starting(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "")
+    ended = CliRunner().invoke(serve, ["--config", str(config)])
+    assert isinstance(ended.exception, ConfigError)
+    assert "env:NBPIPE_WEBHOOK_SECRET is empty or missing" in str(ended.exception)
+
+
+def test_a_configuration_without_a_collection_keeps_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "nbpipe.toml").write_text("")
+    ended = CliRunner().invoke(serve, ["--config", str(tmp_path / "nbpipe.toml")])
+    assert isinstance(ended.exception, ConfigError)
+    assert "no [[collection]]" in str(ended.exception)
+
+
+def test_an_unknown_collection_is_named(config: Path) -> None:
+    ended = CliRunner().invoke(serve, ["--config", str(config), "--collection", "none"])
+    assert isinstance(ended.exception, UsageError)
+    assert "none: no such collection" in str(ended.exception)
+    assert "There are: english." in str(ended.exception)
+
+
+def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "x")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = CliRunner().invoke(serve, ["--config", str(config), "--port", str(port)])
+    assert isinstance(ended.exception, UsageError)
+    assert f"127.0.0.1:{port}: cannot listen there" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    "origin_url",
+    [
+        "https://github.com/ORG/REPO.git",
+        "https://github.com/ORG/REPO",
+        "https://github.com/ORG/REPO/",
+        "ssh://git@github.com/ORG/REPO.git",
+        "git@github.com:ORG/REPO.git",
+        "file:///srv/git/ORG/REPO.git",
+    ],
+)
+def test_the_repository_is_by_default_the_end_of_the_origin(origin_url: str) -> None:
+    assert repository(CollectionSettings(name="n", origin=origin_url, root="/x")) == "ORG/REPO"
+
+
+def test_an_origin_that_does_not_end_like_that_asks_for_the_repository() -> None:
+    with pytest.raises(ConfigError, match="does not end with ORG/REPO"):
+        repository(CollectionSettings(name="n", origin="https://example.org", root="/x"))
