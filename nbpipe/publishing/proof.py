@@ -16,6 +16,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _child(
 def _examine(space: str, release: os.stat_result, expected: Mapping[str, str]) -> dict[str, Any]:
     try:
         here = os.path.realpath(space, strict=True)
-        if not os.path.samestat(os.stat(here), release):
+        if not os.path.samestat(Path(here).stat(), release):
             return {"attempts": [], "problems": [f"{space}: leads to {here}, another folder"]}
     except OSError as error:
         return {"attempts": [], "problems": [f"{space}: {error.strerror}"]}

@@ -189,6 +189,34 @@ def test_killed_at_any_point_nothing_is_lost_and_the_next_run_goes_on(
     assert list((copy / ".nbpipe/incoming").iterdir()) == []
 
 
+def test_several_at_once_make_one_whole_copy(
+    site: Site, mirror: HandMadeMirror, user_python: Path
+) -> None:
+    user = site.users[0]
+    mirror.publish("bbb", {f"n{i}.ipynb": "x" * 100_000 for i in range(100)})
+    running = [
+        subprocess.Popen(
+            [str(user_python), "-m", "nbpipe.cli.getlatest"],
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+            cwd=user.home,
+            env={"HOME": str(user.home), "PATH": "/usr/bin:/bin"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    said = [one.communicate()[1] for one in running]
+    codes = [one.returncode for one in running]
+    assert 0 in codes
+    for code, text in zip(codes, said, strict=True):
+        assert (code, text) == (0, "") or (code == 1 and "another getlatest" in text)
+    assert len(tree(user.home / "notebooks")) == 100
+    assert sorted(p.name for p in user.home.iterdir()) == ["notebooks", "notebooks-latest"]
+
+
 @pytest.fixture
 def small_disk(site: Site) -> Iterator[Path]:
     """A folder of the first user's on a file system of 4 MB."""

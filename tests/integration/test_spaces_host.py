@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from nbpipe.cli.space import command
+from nbpipe.config import load
+from nbpipe.publishing.space_check import check, draw
+from nbpipe.publishing.space_sync import Spaces
 from tests.integration.linux_users import Site, require
 from tests.mirrors import HandMadeMirror
 
@@ -102,6 +106,19 @@ def test_the_check_proves_every_write_refused(
         "README.md",
         "run.sh",
     ]
+
+
+def test_a_release_published_while_spaces_are_checked_is_no_false_alarm(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site.configuration()
+    space(capsys, "sync", "--config", config)
+    places = Spaces.of(load(config.parent, file=config).settings, config)
+    chance = random.Random(1)  # noqa: S311  (no secret)
+    sample = draw(places, random=chance)
+    mirror.publish("bbb", {"other.ipynb": "second"})
+    results = list(check(places, sample, count=2, random=chance))
+    assert [result.right for result in results] == [True, True]
 
 
 def test_the_users_own_tools_cannot_write_either(

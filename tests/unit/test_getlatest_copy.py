@@ -441,18 +441,6 @@ def test_an_update_that_lost_its_release_goes_on_with_the_next(copy: Copy) -> No
     assert tree(copy.path) == {**FIRST, "two.ipynb": "222"}
 
 
-def test_a_read_only_subfolder_is_told_and_the_rest_goes_on(copy: Copy) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    copy.take()
-    (copy.path / "a").chmod(0o555)
-    copy.mirror.publish("bbb", {"a/one.ipynb": "11", "two.ipynb": "22"})
-    report = copy.take()
-    assert report.updated == ["two.ipynb"]
-    reason = "permission denied; `chmod -R u+w` on its folder helps"
-    assert report.problems == [("a/one.ipynb", reason)]
-
-
 def test_a_save_in_the_instant_of_the_swap_is_not_lost(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,17 @@ def test_the_beginning_of_a_commit_cannot_be_asked_of_a_server(place: Place) -> 
         fetch("file:///nowhere", "abc1234", place.home)
 
 
+def test_a_git_killed_in_the_cache_does_not_stop_the_next_run(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    get(place, url)
+    (cache,) = (place.home / "cache").glob("*.git")
+    for name in ("shallow.lock", "config.lock", "refs/getlatest/taken.lock"):
+        (cache / name).touch()
+    (cache / "HEAD").unlink()
+    commit_files(place.top / "origin", {"x": "2"})
+    assert get(place, url).updated == ["x"]
+
+
 def test_a_repository_that_is_not_there(place: Place) -> None:
     with pytest.raises(CopyError, match=r"file:///nowhere/r\.git: git fetch failed: .*nowhere"):
         fetch("file:///nowhere/r.git", None, place.home / "cache")

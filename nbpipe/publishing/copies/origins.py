@@ -7,12 +7,13 @@ configuration does: it knows the proxy and the way to log in. git never asks any
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
 import re
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from nbpipe.errors import UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROTOCOLS = "https:ssh:file"
+REF = "refs/getlatest/taken"
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -38,8 +40,8 @@ _MODES = {
     "160000": (Kind.OTHER, False),
 }
 _SETTINGS = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
-    *("-c", "maintenance.auto=false", "-c", "fetch.recurseSubmodules=false"),
+    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"),
+    *("-c", "gc.autoDetach=false", "-c", "fetch.recurseSubmodules=false"),
 )
 
 
@@ -153,16 +155,28 @@ def fetch(url: str, wanted: str | None, cache: Path) -> GitRelease:
             hint="A git server finds commits by all their 40 digits only.",
         )
     repository = cache / (hashlib.sha256(url.encode()).hexdigest()[:16] + ".git")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CopyError(f"{cache}: cannot be made: {error.strerror}") from error
-    if not (repository / "HEAD").exists():
+    with _alone(repository):
         _git(None, "init", "--quiet", "--bare", "--template=", str(repository))
-    arguments = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--force")
-    _git(repository, "fetch", *arguments, "--", url, f"{wanted or 'HEAD'}:refs/getlatest/taken")
-    commit = _git(repository, "rev-parse", "refs/getlatest/taken^{commit}").decode().strip()
+        arguments = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--force")
+        _git(repository, "fetch", *arguments, "--", url, f"{wanted or 'HEAD'}:{REF}")
+        commit = _git(repository, "rev-parse", f"{REF}^{{commit}}").decode().strip()
     return GitRelease(repository, url, commit)
+
+
+@contextmanager
+def _alone(repository: Path) -> Iterator[None]:
+    """Keep others out of a cache; remove the lock files of a git that was killed there."""
+    try:
+        repository.parent.mkdir(parents=True, exist_ok=True)
+        lock = repository.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise CopyError(f"{repository}: cannot be made: {error.strerror}") from error
+    with lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in [*repository.glob("*.lock"), *repository.glob("refs/**/*.lock")]:
+            stale.unlink(missing_ok=True)
+        yield
 
 
 def _git(repository: Path | None, *arguments: str) -> bytes:
