@@ -36,7 +36,8 @@ def report_lines(report: Report) -> list[str]:
     for title, names in parts:
         if names:
             lines.append(f"  {len(names)} {title}")
-            lines += [f"    {line}" for line in _folded(names)]
+            whole = names in (report.added, report.updated, report.restored, report.gone)
+            lines += [f"    {line}" for line in _folded(_by_folder(names) if whole else names)]
     return lines + [f"  {note}" for note in report.notes]
 
 
@@ -109,10 +110,24 @@ def _summary(report: Report) -> str:
 
 
 def _folded(names: Sequence[str]) -> list[str]:
-    some = [name if name.isprintable() else shown(name) for name in names]
+    some = [shown(name) for name in names]
     if len(some) <= FOLD:
         return some
     return [*some[: FOLD - 1], f"... and {len(some) - FOLD + 1} more (--json names them all)"]
+
+
+def _by_folder(names: Sequence[str]) -> Sequence[str]:
+    """Return a long list as its top folders, each with how many files it has there."""
+    if len(names) <= FOLD:
+        return names
+    counts: dict[str, int] = {}
+    for name in names:
+        top, slash, _ = name.partition("/")
+        counts[top + slash] = counts.get(top + slash, 0) + 1
+    return [
+        f"{top}  ({_count(number, 'file')})" if top.endswith("/") else top
+        for top, number in counts.items()
+    ]
 
 
 def _folders(release: Release) -> dict[str, tuple[int, int]]:

@@ -84,7 +84,7 @@ class Spaces:
         """
         _as_root("space sync")
         if not self.bind:
-            yield from self._each(lambda home: spaces.link(home, self.name, self.target, today))
+            yield from self._each(lambda home: self._link(home, today))
             return
         with self._prepared() as place:
             status = self.mirror.stat()
@@ -113,6 +113,12 @@ class Spaces:
             return result
 
         return self._each(undo)
+
+    def _link(self, home: int, today: date) -> tuple[State, str]:
+        result = spaces.link(home, self.name, self.target, today)
+        if result[0] is State.REPLACED:  # by method = "bind" before: its mount is of no use now
+            binds.unmount(home, self.name)
+        return result
 
     def _each(self, work: Callable[[int], tuple[State, str]]) -> Iterator[Space]:
         found = find(self.homes, exclude=self.exclude, accounts=Accounts())

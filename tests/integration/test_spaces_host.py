@@ -340,6 +340,20 @@ def test_a_mirror_made_anew_is_mounted_anew(
         assert user.run("ls", user.home / "notebooks-latest").stdout == "new.ipynb\n"
 
 
+def test_a_change_of_the_method_leaves_no_mount_behind(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_mounts("bind")
+    space(capsys, "sync", "--config", site.configuration("bind"))
+    code, states = space(capsys, "sync", "--config", site.configuration("symlink"))
+    assert code == 0
+    assert set(states.values()) == {
+        "replaced: was a link to '.nbpipe-space/notebooks-latest/current'"
+    }
+    assert str(site.homes) not in Path("/proc/self/mountinfo").read_text()
+    assert [p.name for p in site.users[0].home.iterdir()] == ["notebooks-latest"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_remove_leaves_homes_as_they_were(
     site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str], method: str

@@ -68,6 +68,16 @@ def test_long_lists_are_folded() -> None:
     ]
 
 
+def test_a_long_list_in_folders_is_told_by_folder() -> None:
+    names = ["README.md", *(f"01_Intro/n{i:02}.ipynb" for i in range(12))]
+    report = Report("c", "s", "f" * 40, made=True, added=names)
+    assert report_lines(report)[1:] == [
+        "  13 added",
+        "    README.md",
+        "    01_Intro/  (12 files)",
+    ]
+
+
 def test_names_that_a_terminal_would_act_on_are_escaped() -> None:
     report = Report("c", "s", "f" * 40, added=["\x1b[2Jx"])
     assert report_lines(report)[2] == "    \\x1b[2Jx"
