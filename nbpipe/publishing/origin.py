@@ -47,7 +47,7 @@ _BROKEN = re.compile(
 )
 
 
-class DamagedCacheError(Exception):
+class DamagedCacheError(MirrorError):
     """An object that must be there is missing or wrong; a new cache heals it."""
 
 
@@ -213,6 +213,8 @@ class Cache:
     def describe(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         """Return author, date (ISO 8601) and subject of those commits that are in the cache."""
         form = "--format=%H%x00%an%x00%aI%x00%s"
+        if not (self.folder / "HEAD").is_file():
+            return {}
         known = [commit for commit in commits if self.has(commit)]
         if not known:
             return {}
@@ -255,8 +257,13 @@ class Cache:
 
     def _persistent(self) -> Any:  # noqa: ANN401  (GitPython is imported where it is used)
         if self._git is None:
-            from git.cmd import Git  # noqa: PLC0415  (slow)
-
+            try:
+                from git.cmd import Git  # noqa: PLC0415  (slow)
+            except ImportError as error:
+                raise MirrorError(
+                    f"{self.settings.name}: git or GitPython is missing: {error}",
+                    hint="Install git, and `pip install nbpipe[publish]`.",
+                ) from error
             self._git = Git(os.fspath(self.state))
             self._git.update_environment(
                 **isolation.environment(self.settings, self.state, self.folder)
@@ -276,13 +283,12 @@ class Cache:
         if network:
             children.note(self.state / "fetch.pid", process.pid)
         try:
-            out, err = process.communicate(
-                stdin.encode(), timeout=self.settings.fetch_timeout if network else None
-            )
+            out, err = process.communicate(stdin.encode(), timeout=self.settings.fetch_timeout)
         except subprocess.TimeoutExpired as error:
-            raise OriginError(
-                f"{self.settings.name}: {address.mask(self.settings.origin)} took longer than "
-                f"{self.settings.fetch_timeout:g} s",
+            what = address.mask(self.settings.origin) if network else f"git {arguments[0]}"
+            kind = OriginError if network else MirrorError
+            raise kind(
+                f"{self.settings.name}: {what} took longer than {self.settings.fetch_timeout:g} s",
                 hint="It is tried again; `fetch-timeout` says how long it may take.",
             ) from error
         finally:

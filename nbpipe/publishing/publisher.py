@@ -273,13 +273,13 @@ class Publisher:
             return step()
         except DamagedCacheError:
             self.cache.discard()
+        try:
             self.cache.open()
             self.cache.fetch()
-        try:
             return step()
         except DamagedCacheError as error:
             raise MirrorError(
-                f"{self.settings.name}: the origin does not have what is needed: {error}"
+                f"{self.settings.name}: a new cache does not have what is needed either: {error}"
             ) from error
 
     @contextmanager

@@ -67,13 +67,12 @@ class Verdict:
 
 
 def releases(publisher: Publisher) -> list[Release]:
-    """Return the releases on disk, the one that was current last first.
+    """Return the releases on disk, the current one first; waits for nobody.
 
     Raises:
-        PublishError: Another process is at work for too long, or the disk says no.
+        PublishError: The disk says no.
     """
-    with publisher.at_work(patience=_PATIENCE):
-        return _releases(publisher)
+    return _releases(publisher)
 
 
 def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
@@ -82,15 +81,14 @@ def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
     Raises:
         UsageError: No release, or several, are called that.
     """
-    with publisher.at_work(patience=_PATIENCE):
-        commit = _find(publisher, name)
-        every = {release.commit: release for release in _releases(publisher)}
-        if commit not in every:
-            raise UsageError(
-                f"{publisher.settings.name}: {name} is not on disk",
-                hint="`nbpipe release list` shows those that are.",
-            )
-        return every[commit], _changes(publisher, commit)
+    commit = _find(publisher, name)
+    every = {release.commit: release for release in _releases(publisher)}
+    if commit not in every:
+        raise UsageError(
+            f"{publisher.settings.name}: {name} is not on disk",
+            hint="`nbpipe release list` shows those that are.",
+        )
+    return every[commit], _changes(publisher, commit)
 
 
 def rollback(publisher: Publisher, name: str | None = None, *, reason: str = "") -> str:
@@ -171,6 +169,8 @@ def _releases(publisher: Publisher) -> list[Release]:
     described = publisher.cache.describe(on_disk)
     found = []
     for commit in on_disk:
+        if not mirror.release(commit).is_dir():
+            continue  # removed by the worker at this moment
         held, first = publisher.manifest(commit), published.get(commit)
         author, date, subject = described.get(commit, ("", "", ""))
         found.append(

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+import nbpipe
 from nbpipe.cli.publish import command as publish
 from nbpipe.cli.release import command as release
 from nbpipe.config import Keep
 from nbpipe.errors import UsageError
 from nbpipe.publishing import releases
+from nbpipe.publishing.errors import Busy
 from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result as Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Origin
 
@@ -233,3 +238,45 @@ def test_a_listing_does_nothing_to_a_terminal(
 
     assert "\x1b" not in run("release", "list").output
     assert os.linesep in run("release", "list").output
+
+
+def test_looking_waits_for_nobody(follow: Follow, heads: list[str]) -> None:
+    with follow().publisher.at_work(patience=1):
+        assert len(releases.releases(follow().publisher)) == 3
+        assert releases.show(follow().publisher, "current")[0].commit == heads[2]
+
+
+def test_looking_at_nothing_shows_nothing(follow: Follow) -> None:
+    assert releases.releases(follow().publisher) == []
+
+
+def test_steering_waits_for_its_turn_and_says_who_has_it(
+    follow: Follow, heads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "_PATIENCE", 0.1)
+    with (
+        follow().publisher.at_work(patience=1),
+        pytest.raises(Busy, match=f"process {os.getpid()} is at work"),
+    ):
+        releases.rollback(follow().publisher)
+
+
+def test_watch_publishes_until_it_is_told_to_end(
+    origin: Origin, tmp_path: Path, run: Callable[..., Result], follow: Follow
+) -> None:
+    head = origin.publish({"a": b"watched"})
+    code = "import sys; from nbpipe.cli.publish import command; command(sys.argv[1:])"
+    arguments = ["--watch", "--config", str(tmp_path / "nbpipe.toml")]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(nbpipe.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, env=environ, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if f"published {head}" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+    assert process.returncode == 0
+    assert follow().mirror.current() == head
