@@ -60,21 +60,26 @@ def _watch(workers: list[Reconciler]) -> None:
     import logging  # noqa: PLC0415  (only here)
     import signal  # noqa: PLC0415  (only here)
     import threading  # noqa: PLC0415  (only here)
+    import time  # noqa: PLC0415  (only here)
 
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     stop = threading.Event()
+    told: list[int] = []
 
-    def end(*_: object) -> None:
-        stop.set()
+    def end(number: int, _: object) -> None:
+        # No lock here: a handler runs in the middle of whatever the main thread is doing.
+        told.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     threads = [threading.Thread(target=worker.run_forever, args=(stop,)) for worker in workers]
     for thread in threads:
         thread.start()
-    stop.wait()
+    while not told:
+        time.sleep(0.2)
+    stop.set()
     for thread in threads:
         thread.join()
 
