@@ -1,7 +1,6 @@
 """nbpipe.toml or [tool.nbpipe] -> validated, frozen settings; every problem listed at once.
 
-The shapes below are the documentation of the file: a field's name with dashes is the key, its
-type is what is accepted. Nothing here knows what a setting does.
+What the keys are stands in `nbpipe.settings`. Nothing here knows what a setting does.
 """
 
 from __future__ import annotations
@@ -26,103 +25,16 @@ from typing import (
 import msgspec
 
 from nbpipe.errors import ConfigError
+from nbpipe.settings import Settings, Table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "nbpipe.toml"
-
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Megabytes = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """One table of the file: frozen, keys written with dashes."""
-
+SERVICE_FILE = "/etc/nbpipe/nbpipe.toml"
+"""Read by a service that is given no other."""
 
 T = TypeVar("T", bound=Table)
-
-
-class Override(Table, frozen=True):
-    """`[[test.overrides]]`: other settings for some notebooks; the last one that matches wins."""
-
-    paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    """Patterns as in .gitignore, relative to the root."""
-    skip: Name | None = None
-    """Do not execute; the text is the reason."""
-    kernel: Name | None = None
-    """Run them on this kernel."""
-    missing_kernel: Literal["fail", "skip"] | None = None
-    """As `test.missing-kernel`."""
-    timeout: Seconds | None = None
-    """Seconds for one cell."""
-    notebook_timeout: Seconds | None = None
-    """Seconds for a whole notebook."""
-    output_limit: Megabytes | None = None
-    """Megabytes (10^6 bytes) of output that one notebook may produce."""
-    retries: Count | None = None
-    """Try a failing notebook so many times more."""
-    all_errors: bool | None = None
-    """Go on after a failing cell and report every error."""
-    parameters: dict[str, Any] = {}
-    """Added to `test.parameters`, or in place of those of the same name."""
-
-
-class TestSettings(Table, frozen=True):
-    """`[test]`: what `nbpipe test` runs, and how."""
-
-    include: tuple[str, ...] = ()
-    """Patterns as in .gitignore, relative to the root; none: every notebook."""
-    exclude: tuple[str, ...] = ()
-    """Patterns as in .gitignore, relative to the root: leave these out."""
-    default_exclude: bool = True
-    """False: the exclusions by default do not apply."""
-    kernel: Name | None = None
-    """Force this kernel on every notebook."""
-    kernel_map: dict[str, Name] = {}
-    """Name in the notebook -> installed kernel."""
-    missing_kernel: Literal["fail", "skip"] = "fail"
-    """What becomes of a notebook whose kernel is not installed."""
-    timeout: Seconds = 600.0
-    """Seconds for one cell."""
-    notebook_timeout: Seconds | None = None
-    """Seconds for a whole notebook."""
-    startup_timeout: Seconds = 180.0
-    """Seconds for a kernel to answer for the first time."""
-    grace: Seconds = 10.0
-    """Seconds between interrupting a notebook and killing it."""
-    output_limit: Megabytes = 100.0
-    """Megabytes (10^6 bytes) of output that one notebook may produce."""
-    prerun: tuple[str, ...] = ()
-    """Files with code that runs first in every notebook of their language.
-
-    Relative to the root; the ending tells the language.
-    """
-    parameters: dict[str, Any] = {}
-    """Name -> value, put into every notebook as papermill does it."""
-    jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
-    """So many notebooks at once; auto: one for each processor."""
-    retries: Count = 0
-    """Try a failing notebook so many times more."""
-    flaky: Literal["pass", "fail"] = "pass"
-    """What a notebook counts as that failed and passed on a retry."""
-    all_errors: bool = False
-    """Go on after a failing cell and report every error."""
-    reports: tuple[str, ...] = ()
-    """`KIND` or `KIND=PATH`, as for `--report`."""
-    output_dir: Name | None = None
-    """For executed copies and logs, relative to the root; none: the user's state directory."""
-    overrides: tuple[Override, ...] = ()
-    """Other settings for some notebooks."""
-
-
-class Settings(Table, frozen=True):
-    """The whole file."""
-
-    test: TestSettings = TestSettings()
-    """What `nbpipe test` runs, and how."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,10 @@ from nbpipe.errors import ExitCode, NbpipeError
 
 COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
+    "publish": ("nbpipe.cli.publish", "Bring the mirror to where its origin is, now or for ever."),
+    "release": ("nbpipe.cli.release", "Look at and steer what is published."),
+    "space": ("nbpipe.cli.space", "Make the mirror appear in every home; prove it read-only."),
+    "serve": ("nbpipe.cli.serve", "Receive beacons; publish; show how it stands."),
     "doctor": ("nbpipe.cli.doctor", "Check kernels and packages; say what is missing."),
     "config": ("nbpipe.cli.config", "Show the effective settings and where they come from."),
 }

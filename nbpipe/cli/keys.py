@@ -1,6 +1,6 @@
 """The keys of the configuration file: their types and meanings, read from the settings' source.
 
-What `nbpipe.config` says about a field *is* the documentation, so it cannot get stale. Nothing
+What `nbpipe.settings` says about a field *is* the documentation, so it cannot get stale. Nothing
 here knows a key by name.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import msgspec
 
-from nbpipe.config import Settings, Table
+from nbpipe.settings import Settings, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

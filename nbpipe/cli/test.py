@@ -22,8 +22,9 @@ from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
-    from nbpipe.config import Config, TestSettings
+    from nbpipe.config import Config
     from nbpipe.model import Plan, Result, Run
+    from nbpipe.settings import TestSettings
 
 _SETTINGS = (
     "kernel",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbpipe.collecting.doubles import Choosing, Chosen
-    from nbpipe.config import Config, TestSettings
+    from nbpipe.config import Config
+    from nbpipe.settings import TestSettings
 
 
 _MOST_LINES = 10

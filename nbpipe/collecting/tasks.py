@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbpipe.collecting.doubles import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
-    from nbpipe.config import TestSettings
+    from nbpipe.settings import TestSettings
 
 _MEGABYTE = 10**6
 _OVERRIDDEN = (

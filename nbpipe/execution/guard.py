@@ -1,13 +1,14 @@
 """The process between the runner and one kernel: a small init that leaves nothing behind.
 
-Run as a script (`python -I -S guard.py STATUS_FD COMMAND…`), with the standard library only; it
-is never imported by the runner. It starts the kernel in a session of its own and then
+Run as a script (`python -I -S guard.py STATUS_FD FOLDER COMMAND…`), with the standard library
+only; it is never imported by the runner. It starts the kernel in a session of its own and then
 
 - is the kernel's parent, so that a notebook which kills its parent's group does not reach the
   runner;
 - adopts every process that the notebook starts, also one that detaches itself
   (PR_SET_CHILD_SUBREAPER), and kills them all when the kernel ends;
 - dies with the runner (PR_SET_PDEATHSIG), and the kernel with it: a killed runner leaves no kernel;
+- removes FOLDER, which holds the kernel's sockets and keys;
 - tells the runner on a pipe, without being asked, which process the kernel is and how it ended.
 
 Linux only; see prctl(2).
@@ -27,7 +28,7 @@ _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or the runner does; return the guard's exit code."""
-    status_fd, command = int(arguments[0]), arguments[1:]
+    status_fd, folder, command = int(arguments[0]), arguments[1], arguments[2:]
     runner = os.getppid()
     prctl = ctypes.CDLL(None).prctl
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
     _say(status_fd, f"started {kernel}")
     _wait(kernel, status_fd)
     _kill_descendants()
+    _remove(folder)
+    _say(status_fd, "ended")
     return 0
 
 
@@ -79,13 +82,23 @@ def _wait(kernel: int, status_fd: int) -> None:
 def _kill_descendants() -> None:
     """Kill children until there are none: the killed ones' children become ours."""
     while True:
+        killed = 0
         for process in _children():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
+                killed += 1
+        if not killed:  # what is left belongs to another user (sudo)
             return
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder of files, as far as it goes."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108
+        os.rmdir(folder)  # noqa: PTH106
 
 
 def _children() -> list[int]:

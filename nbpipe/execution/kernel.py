@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5
 """For kernels of foreign provisioners, which do not tell when they end."""
 
+_NO_HISTORY = ["--HistoryManager.hist_file=:memory:"]
+"""The user's own IPython history is neither read nor written, as in nbclient."""
+
+_SOCKET_BYTES = 100
+"""The path of a socket has 107 at most (unix(7)); a number is added."""
+
 
 class KernelStartError(Exception):
     """The kernel did not get as far as answering; the message says why."""
@@ -45,7 +51,7 @@ class Kernel:
         self.max_message_bytes = max_message_bytes
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
-        self._sockets: str | None = None
+        self._folder: str | None = None
         self._client: AsyncKernelClient | None = None
 
     @property
@@ -76,10 +82,14 @@ class Kernel:
                 kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
             )
             self.manager.provisioner, self.exited = provisioner, provisioner.exited
-        if os.name == "posix" and "ipykernel_launcher" in spec.argv:
-            self._use_ipc()
+            provisioner.folder = self._make_folder(ipc="ipykernel_launcher" in spec.argv)
         try:
-            await self.manager.start_kernel(cwd=str(cwd), stdout=log, stderr=log)
+            await self.manager.start_kernel(
+                extra_arguments=_NO_HISTORY if "ipykernel_launcher" in spec.argv else [],
+                cwd=str(cwd),
+                stdout=log,
+                stderr=log,
+            )
         except (OSError, RuntimeError) as error:
             raise KernelStartError(f"the kernel could not be started: {error}") from error
         if not self._guarded:
@@ -89,11 +99,17 @@ class Kernel:
         self._client.allow_stdin = False
         await self._until_ready(seconds)
 
-    def _use_ipc(self) -> None:
-        """Talk through sockets in a private folder: no port that another process may take."""
-        self._sockets = tempfile.mkdtemp(prefix="nbpipe-")
-        self.manager.transport = "ipc"
-        self.manager.ip = str(Path(self._sockets, "k"))
+    def _make_folder(self, *, ipc: bool) -> str:
+        """Make a private folder for the connection file, and for sockets where those are wanted.
+
+        Sockets in a folder need no port that another process may take.
+        """
+        self._folder = tempfile.mkdtemp(prefix="nbpipe-")
+        self.manager.connection_file = str(Path(self._folder, "kernel.json"))
+        sockets = str(Path(self._folder, "k"))
+        if ipc and len(os.fsencode(sockets)) <= _SOCKET_BYTES:
+            self.manager.transport, self.manager.ip = "ipc", sockets
+        return self._folder
 
     async def _poll_exit(self) -> None:
         while await self.manager.is_alive():  # noqa: ASYNC110  (nobody would set an event)
@@ -141,8 +157,8 @@ class Kernel:
             with contextlib.suppress(OSError):
                 await self.manager._async_cleanup_resources()  # noqa: SLF001  (not public)
             self.manager.context.destroy(linger=0)
-            if self._sockets:
-                shutil.rmtree(self._sockets, ignore_errors=True)
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
         if grace > 0 and self._client is not None and not self.exited.done():

@@ -62,6 +62,8 @@ class GuardedProvisioner(LocalProvisioner):
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.folder = ""
+        """What the guard removes at the end."""
         self._status = -1
         self._buffer = b""
 
@@ -72,7 +74,7 @@ class GuardedProvisioner(LocalProvisioner):
         env[MARK] = self.kernel_id
         try:
             self.process = launch_kernel(
-                [sys.executable, "-I", "-S", str(_GUARD), str(remote), *cmd],
+                [sys.executable, "-I", "-S", str(_GUARD), str(remote), self.folder, *cmd],
                 **LocalProvisioner._scrub_kwargs(kwargs),  # noqa: SLF001  (the base class's own)
                 env=env,
                 pass_fds=(remote,),
@@ -98,6 +100,8 @@ class GuardedProvisioner(LocalProvisioner):
                 self._end(Exit(int(rest)))
             elif word == "failed":
                 self._end(Exit(127, error=rest.partition(" ")[2]))
+            elif word == "ended":  # it was told to, and has killed the kernel
+                self._end(Exit(None))
         if not data:
             asyncio.get_running_loop().remove_reader(self._status)
             os.close(self._status)
@@ -134,6 +138,7 @@ class GuardedProvisioner(LocalProvisioner):
         """Kill the kernel and everything that it started."""
         if self.process:
             self.process.terminate()  # the guard kills the rest
+            self.process.send_signal(signal.SIGCONT)  # should the notebook have stopped it
 
     async def terminate(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002
         """Kill as well: whoever calls this has waited already."""

@@ -11,7 +11,7 @@ import pytest
 
 from nbpipe.cli.config import toml
 from nbpipe.cli.keys import Key, keys, type_in_words
-from nbpipe.config import Count, Megabytes, Name, Override, Seconds, Table, TestSettings
+from nbpipe.settings import Count, Megabytes, Name, Override, Seconds, Table, TestSettings
 
 
 def test_every_key_says_what_it_means() -> None:

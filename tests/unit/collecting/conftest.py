@@ -10,6 +10,7 @@ import pytest
 
 from nbpipe import config
 from nbpipe.collecting import InstalledKernel, Selection, plan
+from nbpipe.settings import Settings
 
 if TYPE_CHECKING:
     from nbpipe.model import Plan, Task
@@ -58,7 +59,7 @@ class Tree:
         settings = config.load(start)
         if settings.file is None:
             settings = config.Config(
-                root=self.root, file=None, settings=config.Settings(), given=frozenset()
+                root=self.root, file=None, settings=Settings(), given=frozenset()
             )
         return plan(Selection(cwd=start, patterns=patterns, **selection), settings, kernels=KERNELS)
 

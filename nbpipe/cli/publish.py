@@ -1,0 +1,87 @@
+"""`nbpipe publish`: have the mirror hold what the origin's branch holds, now or for ever."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe.cli import service
+from nbpipe.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.publishing.reconcile import Outcome, Reconciler
+
+
+@click.command(
+    name="publish",
+    epilog="Example: nbpipe publish notebooks-latest --config /etc/nbpipe/nbpipe.toml",
+)
+@click.argument("name", required=False)
+@click.option("--watch", is_flag=True, help="Go on for ever: poll, and follow left beacons.")
+@click.option("--again", is_flag=True, help="Try a commit that was refused before.")
+@service.config_option
+def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) -> None:
+    """Reconcile the mirror of collection NAME (of all of them) with its origin.
+
+    Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
+    one could not be published; its last release stays.
+    """
+    from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
+
+    workers = [Reconciler(settings) for settings in service.collections(file, name)]
+    if watch:
+        _watch(workers)
+        return
+    outcomes = []
+    for worker in workers:
+        outcomes.append(worker.reconcile_once(again=again))
+        worker.publisher.close()
+        _tell(worker.settings.name, outcomes[-1])
+    if not all(outcome.result.good for outcome in outcomes):
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _tell(name: str, outcome: Outcome) -> None:
+    for warning in outcome.warnings:
+        click.echo(f"warning: {name}: {warning}", err=True)
+    if outcome.error:
+        click.echo(f"error: {outcome.error}", err=True)
+    commit = (outcome.current or "nothing")[:12]
+    how = " (the branch was rewritten)" if outcome.forced else ""
+    click.echo(f"{name}: {outcome.result.value}, current is {commit}{how}")
+
+
+def _watch(workers: list[Reconciler]) -> None:
+    """Run every worker in a thread until a signal ends the process."""
+    import logging  # noqa: PLC0415  (only here)
+    import signal  # noqa: PLC0415  (only here)
+    import threading  # noqa: PLC0415  (only here)
+    import time  # noqa: PLC0415  (only here)
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    stop = threading.Event()
+    told: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        # No lock here: a handler runs in the middle of whatever the main thread is doing.
+        told.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    threads = [threading.Thread(target=worker.run_forever, args=(stop,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    while not told:
+        time.sleep(0.2)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+command = publish

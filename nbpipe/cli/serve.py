@@ -1,0 +1,158 @@
+"""`nbpipe serve`: the webhook receiver, the reconcile workers and the pages, until a signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+from nbpipe.config import SERVICE_FILE, load
+from nbpipe.errors import NbpipeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nbpipe.settings import CollectionSettings, Settings
+
+EXAMPLE = """\b
+Example:
+  nbpipe serve --config /etc/nbpipe/nbpipe.toml
+  curl http://127.0.0.1:8080/health
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"The configuration, by default {SERVICE_FILE}.",
+)
+@click.option("--host", help="Listen on this address, instead of the one in [webhook].")
+@click.option("--port", type=click.IntRange(0, 65_535), help="0: the system chooses one.")
+@click.option(
+    "--collection",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Serve only this collection; may be repeated.",
+)
+@click.option(
+    "--no-worker",
+    is_flag=True,
+    help="Only receive; `nbpipe publish --watch` does the work, here or on another host.",
+)
+@click.option(
+    "--proxies",
+    type=click.IntRange(0, 10),
+    default=0,
+    show_default=True,
+    help="How many reverse proxies in front are believed (X-Forwarded-For, -Proto, -Prefix).",
+)
+def serve(  # noqa: PLR0913  (one per option)
+    *,
+    file: Path | None,
+    host: str | None,
+    port: int | None,
+    names: tuple[str, ...],
+    no_worker: bool,
+    proxies: int,
+) -> None:
+    """Receive webhooks and keep the mirrors up to date.
+
+    Answers POST /webhook/NAME, GET /health, GET /metrics and a status page at /. Runs until
+    SIGTERM or SIGINT, then finishes the requests under way and ends with 0.
+    """
+    settings = load(Path.cwd(), file=file or Path(SERVICE_FILE)).settings
+    _run(
+        settings,
+        chosen(settings, names),
+        address(settings, host, port, os.environ),
+        embedded=not no_worker,
+        proxies=proxies,
+    )
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[CollectionSettings]:
+    """Return the collections of those names; all of them where none is named.
+
+    Raises:
+        UsageError: One of the names is unknown.
+    """
+    known = {one.name: one for one in settings.collection}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{', '.join(unknown)}: no such collection in the configuration",
+            hint=f"There are: {', '.join(known) or 'none'}.",
+        )
+    return [one for one in settings.collection if not names or one.name in names]
+
+
+def address(
+    settings: Settings, host: str | None, port: int | None, environ: Mapping[str, str]
+) -> tuple[str, int]:
+    """Return where to listen: the options, else what JupyterHub asks a service for, else the file.
+
+    Source: https://jupyterhub.readthedocs.io/en/stable/reference/services.html
+    """
+    asked = urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
+    return (
+        host or asked.hostname or settings.webhook.host,
+        next(one for one in (port, asked.port, settings.webhook.port) if one is not None),
+    )
+
+
+def _run(
+    settings: Settings,
+    collections: Sequence[CollectionSettings],
+    where: tuple[str, int],
+    *,
+    embedded: bool,
+    proxies: int,
+) -> None:
+    try:
+        from webhook.server import Listen, Server  # noqa: PLC0415  (slow, and an extra)
+        from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (likewise)
+    except ModuleNotFoundError as error:
+        raise NbpipeError(
+            f"nbpipe serve needs the package {error.name}",
+            hint="Install it with: pip install 'nbpipe[serve]'",
+        ) from error
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst is no news
+    service = wire(
+        collections,
+        settings.webhook,
+        os.environ,
+        embedded=embedded,
+        prefix=os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
+        proxies=proxies,
+    )
+    host, port = where
+    listen = Listen(
+        host=host,
+        port=port,
+        threads=settings.webhook.threads,
+        body_limit=int(settings.webhook.body_limit * MEGABYTE),
+        behind_proxies=bool(proxies),
+    )
+    server = Server(service.app, listen)
+    with server.stopped_by(signal.SIGTERM, signal.SIGINT):
+        service.start()
+        for one, number in server.addresses:
+            click.echo(f"Listening on http://{one}:{number}", err=True)
+        try:
+            server.run()
+        finally:
+            service.stop()
+
+
+command = serve

@@ -1,0 +1,66 @@
+"""What the commands about published collections share: their configuration, and which one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe.config import SERVICE_FILE, load
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbpipe.settings import CollectionSettings
+
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help=f"Read this configuration file instead of {SERVICE_FILE}.",
+)
+collection_option = click.option(
+    "--collection",
+    "collection",
+    metavar="NAME",
+    help="Which collection, where the configuration has several.",
+)
+
+
+def collections(file: Path | None, name: str | None = None) -> tuple[CollectionSettings, ...]:
+    """Return the configured collections, or the one of that name.
+
+    Raises:
+        ConfigError: The file has problems.
+        UsageError: There is no such collection, or none at all.
+    """
+    source = file or Path(SERVICE_FILE)
+    every = load(source.parent, file=source).settings.collection
+    if not every:
+        raise UsageError(
+            f"{source}: there is no [[collection]]", hint="Add one: name, origin and root."
+        )
+    if name is None:
+        return every
+    chosen = tuple(each for each in every if each.name == name)
+    if not chosen:
+        known = ", ".join(each.name for each in every)
+        raise UsageError(f"{source}: there is no collection {name}", hint=f"There are: {known}")
+    return chosen
+
+
+def collection(file: Path | None, name: str | None) -> CollectionSettings:
+    """Return the one collection that is meant.
+
+    Raises:
+        ConfigError: The file has problems.
+        UsageError: There is none, or several and no name.
+    """
+    chosen = collections(file, name)
+    if len(chosen) > 1:
+        known = ", ".join(each.name for each in chosen)
+        raise UsageError(
+            f"{file or SERVICE_FILE}: there are several collections: {known}",
+            hint="Say which with --collection NAME.",
+        )
+    return chosen[0]

@@ -1,0 +1,192 @@
+"""`nbpipe space sync|list|check`: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import random as randomness
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbpipe.cli.copy_report import shown
+from nbpipe.config import SERVICE_FILE, load
+from nbpipe.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nbpipe.publishing.space_check import Checked, Sample
+    from nbpipe.publishing.space_sync import Spaces
+    from nbpipe.publishing.spaces import Space
+
+QUIET = frozenset({"present"})
+"""States that are counted but not listed one by one by `space sync`."""
+
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Read this configuration instead of {SERVICE_FILE}.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group(name="space")
+def command() -> None:
+    """Make the mirror appear in every user's home, and prove it read-only.
+
+    \b
+    Example:
+      nbpipe space sync --dry-run
+      nbpipe space sync
+      nbpipe space check --all
+    """  # noqa: D301  (\b is click's own)
+
+
+@command.command(epilog="Example: nbpipe space sync --dry-run")
+@config_option
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@click.option("--remove", is_flag=True, help="Take it out of every home again.")
+@json_option
+def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> int:
+    """Make the mirror appear in every home that [spaces] names; what was there is kept.
+
+    Run it as root, as often as you like: what is right is left alone. Exit code 1 where a home
+    could not be done.
+    """
+    if dry_run and remove:
+        raise click.UsageError("--dry-run and --remove: choose one of them")
+    places, today = _places(file), date.today()  # noqa: DTZ011  (a name for people here)
+    if remove:
+        found = list(places.remove(today))
+    else:
+        found = list(places.preview(today) if dry_run else places.sync(today))
+    _print(found, as_json=as_json, every=False)
+    return _failed(space.state == "failed" for space in found)
+
+
+@command.command(name="list", epilog="Example: nbpipe space list --json")
+@config_option
+@json_option
+def list_(*, file: Path | None, as_json: bool) -> int:
+    """Say how every home stands; nothing is changed."""
+    _print(list(_places(file).survey()), as_json=as_json, every=True)
+    return ExitCode.OK
+
+
+@command.command(epilog="Example: nbpipe space check --sample 20")
+@config_option
+@click.option("--all", "every", is_flag=True, help="Check every home.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Check so many homes, drawn at random.",
+)
+@click.option("--seed", type=int, help="Draw the same homes and files again.")
+@json_option
+def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_json: bool) -> int:
+    """Prove it as the users themselves: the link, the content, and that every write fails.
+
+    Exit code 1 where a link is wrong, content differs, or a write succeeds.
+    """
+    from nbpipe.publishing import space_check  # noqa: PLC0415  (only this command needs it)
+
+    places = _places(file)
+    random = randomness.Random(seed)  # noqa: S311  (a sample, no secret)
+    drawn = space_check.draw(places, random=random)
+    count = None if every else sample
+    results = list(space_check.check(places, drawn, count=count, random=random))
+    if as_json:
+        click.echo(json.dumps(_check_table(drawn, results), indent=1))
+    else:
+        for line in _check_lines(drawn, results):
+            click.echo(line)
+    return _failed([bool(drawn.problems), *(not result.right for result in results)])
+
+
+def _places(file: Path | None) -> Spaces:
+    from nbpipe.publishing.space_sync import Spaces  # noqa: PLC0415  (help needs none of it)
+
+    source = file or Path(SERVICE_FILE)
+    return Spaces.of(load(source.parent, file=source).settings, source)
+
+
+def _failed(wrong: Iterable[bool]) -> int:
+    return ExitCode.FAILED if any(wrong) else ExitCode.OK
+
+
+def _print(found: list[Space], *, as_json: bool, every: bool) -> None:
+    """Print homes line by line, then how many there are of each state."""
+    if as_json:
+        homes = [_space_table(space) for space in found]
+        click.echo(json.dumps({"format": 1, "homes": homes}, indent=1))
+        return
+    for space in found:
+        if every or space.state not in QUIET:
+            click.echo(_line(space))
+    counts = Counter(str(space.state) for space in found)
+    said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    click.echo(said or "no home matches the patterns in spaces.homes")
+
+
+def _line(space: Space) -> str:
+    detail = f"  ({space.detail})" if space.detail else ""
+    return f"{space.state:8}  {shown(space.home)}{shown(detail)}"
+
+
+def _space_table(space: Space) -> dict[str, str]:
+    return {
+        "home": space.home,
+        "user": space.user,
+        "state": str(space.state),
+        "detail": space.detail,
+    }
+
+
+def _check_lines(sample: Sample, results: list[Checked]) -> list[str]:
+    """Return every attempt of every user: the proof is in them."""
+    lines = [f"release {sample.commit}, {len(sample.files)} files read by every user"]
+    if not sample.known:
+        lines.append("  no manifest of this release: its files are only compared with themselves")
+    lines += [f"  WRONG {shown(problem)}" for problem in sample.problems]
+    for result in results:
+        space = result.space
+        lines.append(f"{'ok' if result.right else 'WRONG'}  {shown(space.home)}  {space.user}")
+        if result.proof is None:
+            lines.append(f"    the link: {space.state} {shown(space.detail)}".rstrip())
+            continue
+        lines += [f"    WRONG {shown(problem)}" for problem in result.proof.problems]
+        for attempt in result.proof.attempts:
+            outcome = f"refused ({attempt.error})" if attempt.refused else "WRONG: "
+            if not attempt.refused:
+                outcome += f"ended with {attempt.error}" if attempt.error else "IT SUCCEEDED"
+            lines.append(f"    {attempt.what}: {shown(attempt.path)}: {outcome}")
+    wrong = sum(not result.right for result in results)
+    lines.append(f"{len(results)} spaces checked, {wrong} wrong")
+    return lines
+
+
+def _check_table(sample: Sample, results: list[Checked]) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "release": sample.commit,
+        "manifest": sample.known,
+        "problems": list(sample.problems),
+        "spaces": [
+            {
+                **_space_table(result.space),
+                "right": result.right,
+                "problems": list(result.proof.problems) if result.proof else [],
+                "attempts": [
+                    {"what": a.what, "path": a.path, "error": a.error, "refused": a.refused}
+                    for a in (result.proof.attempts if result.proof else ())
+                ],
+            }
+            for result in results
+        ],
+    }

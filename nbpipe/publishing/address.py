@@ -1,0 +1,115 @@
+"""What an origin's address says: the protocol, the repository, and whether it may be used.
+
+Values in, values out. An address with a password in it is refused, and never repeated in full.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from nbpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nbpipe.settings import CollectionSettings
+
+_SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>(?!//).+)")
+_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+# The rules of git-check-ref-format(1).
+_BAD_REF = re.compile(r"^[-/]|\.\.|//|/\.|^\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock(/|$)|[/.]$")
+
+
+def protocol_of(origin: str) -> str:
+    """Return the protocol that git would speak: a URL's scheme, `ssh` or `file`."""
+    if "://" in origin:
+        return origin.split("://", 1)[0].lower()
+    if "::" in origin.split("/", 1)[0]:
+        return origin.split("::", 1)[0]
+    return "ssh" if _SCP.fullmatch(origin) else "file"
+
+
+def host_of(origin: str) -> str:
+    """Return the host, with the port where one is given; empty for a folder."""
+    if "://" in origin:
+        return urlsplit(origin).netloc.rpartition("@")[2]
+    scp = _SCP.fullmatch(origin) if protocol_of(origin) == "ssh" else None
+    return scp["host"] if scp else ""
+
+
+def repository_of(settings: CollectionSettings) -> str:
+    """Return `ORG/REPO`, as beacons name it: the setting, else the end of the origin."""
+    if settings.repository:
+        return settings.repository
+    path = urlsplit(settings.origin).path if "://" in settings.origin else settings.origin
+    scp = _SCP.fullmatch(settings.origin)
+    if scp and "://" not in settings.origin:
+        path = scp["path"]
+    return "/".join(path.rstrip("/").removesuffix(".git").split("/")[-2:])
+
+
+def check(settings: CollectionSettings) -> None:
+    """Refuse settings that could not work, or would be dangerous.
+
+    Raises:
+        ConfigError: What is wrong with which collection.
+    """
+    where = f"collection {settings.name}"
+    protocol = protocol_of(settings.origin)
+    if protocol not in settings.protocols:
+        raise ConfigError(
+            f"{where}: the origin needs the protocol {protocol}, "
+            f"which is none of {', '.join(settings.protocols)}",
+            hint=f'Add "{protocol}" to `protocols` if that is meant.',
+        )
+    if _has_password(settings.origin, protocol):
+        raise ConfigError(
+            f"{where}: the origin {mask(settings.origin)} has credentials in it",
+            hint='Take them out and set `token = "file:PATH"`, `askpass` or `ssh-key`.',
+        )
+    if _BAD_REF.search(settings.branch) or settings.branch == "@":
+        raise ConfigError(f"{where}: {settings.branch!r} is no name of a branch")
+    if not Path(settings.root).is_absolute():
+        raise ConfigError(f"{where}: the root {settings.root} is not an absolute path")
+
+
+def _has_password(origin: str, protocol: str) -> bool:
+    if "://" not in origin:
+        return False
+    user, at, _ = urlsplit(origin).netloc.rpartition("@")
+    return bool(at) and (protocol != "ssh" or ":" in user)
+
+
+def secret(source: str, environ: Mapping[str, str], *, where: str) -> str:
+    """Return the secret that `env:NAME` or `file:PATH` stands for.
+
+    Raises:
+        ConfigError: It is neither, not there, or empty. The value is in no message.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "env":
+        value = environ.get(name, "")
+    elif kind == "file":
+        try:
+            value = Path(name).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: the secret's file {name} cannot be read") from error
+    else:
+        raise ConfigError(
+            f"{where}: a secret is written as env:NAME or file:PATH",
+            hint="The value itself never stands in the configuration.",
+        )
+    if not value:
+        raise ConfigError(f"{where}: the secret {kind}:{name} is empty")
+    return value
+
+
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text without user names and passwords in addresses, and without the secrets."""
+    for value in secrets:
+        for form in {value, quote(value, safe="")}:
+            text = text.replace(form, "***")
+    return _USERINFO.sub("***@", text)

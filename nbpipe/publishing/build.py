@@ -1,0 +1,265 @@
+"""A release's folder, made of hard links to content that is already held.
+
+The store holds every file of every release once, named by its blob and mode. What a release
+shares with another costs one link, keeps its inode, its time and its place in the page cache;
+only new content is read from git. Bytes are the blobs': no checkout, filter or attribute.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from nbpipe.publishing.mirror import fsync_folder, open_folder
+from nbpipe.publishing.origin import DamagedCacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from nbpipe.publishing.manifest import File, Link, Manifest
+
+    Content = Callable[[File], Iterable[bytes]]
+
+_Entry = TypeVar("_Entry", "File", "Link")
+
+FILE, EXECUTABLE, FOLDER = 0o444, 0o555, 0o555
+_NEW = "new"
+"""Where the store keeps what is being written."""
+_MANY = 16
+"""New files from which on one sync of the file system is cheaper than one of each."""
+_CHUNK = 1 << 20
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Store:
+    """Content by key; an entry is whole and on the disk, or not there."""
+
+    def __init__(self, folder: Path, *, max_links: int | None = None) -> None:
+        self.folder = folder
+        self._max_links = max_links
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / _NEW).mkdir(exist_ok=True)
+        for number in range(256):
+            (self.folder / f"{number:02x}").mkdir(exist_ok=True)
+
+    def entry(self, key: str) -> Path:
+        """Return where the content of that key is or would be."""
+        return self.folder / key[:2] / key[2:]
+
+    def sweep(self) -> int:
+        """Remove what no release uses any more; return how many bytes that were."""
+        freed = 0
+        for path in self.folder.glob("*/*"):
+            status = path.lstat()
+            if status.st_nlink == 1:
+                path.unlink()
+                freed += status.st_size
+        return freed
+
+    @contextmanager
+    def filling(self, content: Content) -> Iterator[Filling]:
+        """Link content into a release; what is new becomes part of the store at the end."""
+        remove(self.folder / _NEW)
+        (self.folder / _NEW).mkdir()
+        fd = open_folder(self.folder)
+        try:
+            filling = Filling(fd, content, max_links=self._max_links)
+            yield filling
+            filling.keep()
+        finally:
+            os.close(fd)
+
+
+class Filling:
+    """The links of one release: to the store, and to what the store does not hold yet."""
+
+    def __init__(self, store: int, content: Content, *, max_links: int | None) -> None:
+        self._store = store
+        self._content = content
+        self._max_links = max_links
+        self._new: dict[str, str] = {}
+
+    def link(self, file: File, name: str, folder: int) -> None:
+        """Make `name` in the open folder that content, reading it only where it is new.
+
+        Raises:
+            DamagedCacheError: The content is not what its name says.
+            OSError: No room, for one.
+        """
+        key = file.key
+        source = self._new.get(key) or f"{key[:2]}/{key[2:]}"
+        try:
+            if self._max_links and self._links(source) >= self._max_links:
+                source = self._second(key, source)
+            os.link(source, name, src_dir_fd=self._store, dst_dir_fd=folder)
+        except FileNotFoundError:
+            os.link(self._fill(file), name, src_dir_fd=self._store, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            source = self._second(key, source)
+            os.link(source, name, src_dir_fd=self._store, dst_dir_fd=folder)
+
+    def keep(self) -> None:
+        """Have what is new on the disk, and only then under its name."""
+        if len(self._new) <= _MANY or not sync_file_system(self._store):
+            for source in self._new.values():
+                self._sync(source)
+        for key, source in self._new.items():
+            entry = f"{key[:2]}/{key[2:]}"
+            os.replace(source, entry, src_dir_fd=self._store, dst_dir_fd=self._store)
+
+    def _sync(self, source: str) -> None:
+        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._store)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _links(self, source: str) -> int:
+        return os.stat(source, dir_fd=self._store).st_nlink
+
+    def _fill(self, file: File) -> str:
+        digest, size = digest_of(file), 0
+        with self._fresh(file.key, EXECUTABLE if file.executable else FILE) as fd:
+            for chunk in self._content(file):
+                digest.update(chunk)
+                size += len(chunk)
+                _write(fd, chunk)
+        if digest.hexdigest() != (file.large or file.blob) or size != file.size:
+            del self._new[file.key]
+            raise DamagedCacheError(f"{file.path}: the blob {file.blob} has other content")
+        return self._new[file.key]
+
+    def _second(self, key: str, source: str) -> str:
+        """Take a copy from now on: the first has all the links that it can have."""
+        status = os.stat(source, dir_fd=self._store)
+        old = os.open(source, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._store)
+        with os.fdopen(old, "rb") as stream, self._fresh(key, stat.S_IMODE(status.st_mode)) as fd:
+            while chunk := stream.read(_CHUNK):
+                _write(fd, chunk)
+        return self._new[key]
+
+    @contextmanager
+    def _fresh(self, key: str, mode: int) -> Iterator[int]:
+        """Open a new file for that key."""
+        name = f"{_NEW}/{key}"
+        if key in self._new:
+            # Full already: what was copied in this release has its links, and needs no name.
+            os.unlink(name, dir_fd=self._store)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=self._store)
+        try:
+            yield fd
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+        self._new[key] = name
+
+
+def digest_of(file: File) -> hashlib._Hash:
+    """Return a hash to feed with the content: git's of a blob, or Git LFS's."""
+    if file.large:
+        return hashlib.sha256()
+    return hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+
+
+def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> None:
+    """Make the release in `folder`, which must not exist, and have it on the disk.
+
+    The folder itself stays writable for its owner, so that it can be moved; `seal` ends that.
+
+    Raises:
+        DamagedCacheError: Content is missing, or not what its name says.
+        OSError: No room, for one.
+    """
+    folder.mkdir(mode=0o755)
+    files, links = _by_folder(manifest.files), _by_folder(manifest.links)
+    with store.filling(content) as filling:
+        top = open_folder(folder)
+        try:
+            for path in ("", *manifest.folders):
+                if path:
+                    os.mkdir(path, 0o755, dir_fd=top)
+                _fill(path, files.get(path, []), links.get(path, []), filling, top)
+            # Bottom-up: a sealed folder takes no further entries.
+            for path in reversed(manifest.folders):
+                os.chmod(path, FOLDER, dir_fd=top)
+        finally:
+            os.close(top)
+    # All that came before is in the file system's journal, in this order; one look at the
+    # structure after a restart (`Publisher.settle`) covers those that promise less.
+    fsync_folder(folder)
+
+
+def _fill(
+    path: str,
+    files: list[tuple[str, File]],
+    links: list[tuple[str, Link]],
+    filling: Filling,
+    top: int,
+) -> None:
+    """Make the entries of one folder of the release."""
+    fd = os.open(path or ".", _OPEN, dir_fd=top)
+    try:
+        for name, file in files:
+            filling.link(file, name, fd)
+        for name, link in links:
+            os.symlink(link.target, name, dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def seal(folder: Path) -> None:
+    """Make a release's top folder read-only, as everything below it is."""
+    folder.chmod(FOLDER)
+
+
+def remove(folder: Path) -> None:
+    """Remove a tree, also one of read-only folders; a missing one is removed already."""
+    if not folder.is_symlink() and not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    folder.chmod(0o700)
+    for here, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(here, name)  # noqa: PTH118  (a release has thousands)
+            if not os.path.islink(path):  # noqa: PTH114  (likewise)
+                os.chmod(path, 0o700)  # noqa: PTH101  (likewise)
+    shutil.rmtree(folder)
+
+
+def _by_folder(entries: Iterable[_Entry]) -> dict[str, list[tuple[str, _Entry]]]:
+    """Return what is in each folder, by its name there."""
+    folders: dict[str, list[tuple[str, _Entry]]] = {}
+    for entry in entries:
+        parent, _, name = entry.path.rpartition("/")
+        folders.setdefault(parent, []).append((name, entry))
+    return folders
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_file_system(fd: int) -> bool:
+    """Have all of that file system on the disk, syncfs(2); False where there is no such call."""
+    import ctypes  # noqa: PLC0415  (for many new files only)
+
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if function is None:
+        return False
+    if function(fd):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return True

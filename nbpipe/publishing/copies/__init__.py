@@ -1,0 +1,13 @@
+"""`getlatest`: a writable copy of a release, and updates of it that lose nothing.
+
+    finding   where the release comes from: an argument, the environment, the site, the home
+    releases  a release in a mirror on this machine: listing, bytes
+    origins   the same from a git URL, read from blobs
+    decision  what becomes of one file: pure, a table
+    manifest  what was taken, kept in the copy itself
+    folder    the user's folder, through descriptors, never through a link
+    taking    all of it together: plan, write, remember
+
+It starts in a blink and runs as the user, on laptops too: nothing slow is imported at the top
+of a module here, and no setting is needed.
+"""

@@ -1,0 +1,364 @@
+"""The user's folder: looked at and written through descriptors, never through a link.
+
+Every step opens one folder with O_NOFOLLOW, so a link that the user put in place of a subfolder
+leads nowhere: what lies behind it is "blocked". A file is written in `.nbpipe/incoming` and moved
+into place in one rename. It never takes the place of bytes that were not looked at: a new name
+must be free, and a replaced file is swapped out, compared with what was seen, and swapped back
+where the user was quicker. What is decided is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from nbpipe.publishing.copies.decision import Kind, Mine
+from nbpipe.publishing.copies.errors import CopyBusy, CopyError
+from nbpipe.publishing.copies.manifest import FOLDER, NAME
+from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
+from nbpipe.publishing.renaming import exchange, exists, move_to_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FICLONE = 0x40049409
+"""ioctl: share the blocks of another file, copied on write (linux/fs.h)."""
+READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
+INCOMING = "incoming"
+PART, SWAP = ".part", ".swap"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+
+Seen = tuple[int, int, int]
+"""A file's inode, size in bytes and time of change in ns: what a look at it saw."""
+
+
+class BlockedError(OSError):
+    """A part of the path is no folder of the copy; `filename` is that part."""
+
+
+class CopyFolder:
+    """An open folder that holds a copy, with its own `.nbpipe` folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._own: int | None = None
+        self._incoming: int | None = None
+        self._lock: int | None = None
+        self._number = 0
+        self._clones = True
+
+    def close(self) -> None:
+        """Give back every descriptor; the lock goes with its own."""
+        for descriptor in (self._incoming, self._own, self._lock, self.descriptor):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    # ------------------------------------------------------------------ looking
+
+    def look(self, path: str, commit: str) -> tuple[Mine, Seen | None]:
+        """Return what is at a path now; reads all of a file. `commit` chooses git's hash."""
+        try:
+            with self._parent(path) as (folder, name):
+                return _look(folder, name, commit)
+        except BlockedError:
+            return Mine(Kind.BLOCKED), None
+        except FileNotFoundError:
+            return Mine(Kind.ABSENT), None
+
+    def blocked_by(self, path: str) -> str | None:
+        """Return the part of a path that is no folder of the copy, None where all are."""
+        try:
+            with self._parent(path):
+                return None
+        except BlockedError as error:
+            return str(error.filename)
+        except FileNotFoundError:
+            return None
+
+    def ignores_case(self) -> bool:
+        """Return whether names that differ in case mean the same file here."""
+        return exists(FOLDER.upper(), folder=self.descriptor)
+
+    # ------------------------------------------------------------------ its own folder
+
+    def read_manifest(self) -> bytes | None:
+        """Return the manifest's bytes, None where there is none.
+
+        Raises:
+            CopyError: `.nbpipe` or the manifest is something else than ours.
+        """
+        try:
+            own = os.open(FOLDER, OPEN_FOLDER, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._not_ours(FOLDER, error) from error
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with open(os.open(NAME, flags, dir_fd=own), "rb") as file:  # noqa: PTH123
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._not_ours(f"{FOLDER}/{NAME}", error) from error
+        finally:
+            os.close(own)
+
+    def write_manifest(self, data: bytes) -> None:
+        """Replace the manifest in one step, on the disk before it is in place."""
+        own, incoming = self._folders()
+        part = self._fresh() + PART
+        with _created(part, 0o666, incoming) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, NAME, src_dir_fd=incoming, dst_dir_fd=own)
+
+    def lock(self) -> None:
+        """Keep every other getlatest out until this process ends or closes the folder.
+
+        Raises:
+            CopyBusy: Another one is at work.
+            CopyError: The folder is not the user's to write in.
+        """
+        own, _ = self._folders()
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._lock = os.open("lock", flags, 0o666, dir_fd=own)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CopyBusy(
+                f"{self.path}: another getlatest is at work in this folder",
+                hint="Run it again when that one has ended.",
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:  # a file system without locks: renames still protect
+                raise
+
+    def clear(self, known: set[str], commit: str) -> list[str]:
+        """Remove what a crash left in the incoming folder; return what was kept instead.
+
+        A swapped-out file whose bytes no release holds (`known` blobs) is the user's: it was
+        saved in the instant of the crash. It is kept as `.nbpipe/kept-N`.
+        """
+        own, incoming = self._folders()
+        kept = []
+        for name in os.listdir(incoming):  # noqa: PTH208  (a descriptor)
+            mine, _ = _look(incoming, name, commit)
+            if name.endswith(SWAP) and not (mine.content and mine.content.blob in known):
+                number = 1
+                while exists(f"kept-{number}", folder=own):
+                    number += 1
+                move_to_free(name, f"kept-{number}", folder=incoming, other_folder=own)
+                kept.append(f"{FOLDER}/kept-{number}")
+            else:
+                os.unlink(name, dir_fd=incoming)
+        return kept
+
+    # ------------------------------------------------------------------ writing
+
+    def bring(self, source: BinaryIO, *, executable: bool, durable: bool) -> str:
+        """Write a file's bytes into the incoming folder; return its name there.
+
+        Always writable for its user, whatever the umask and the source say. `durable`: on the
+        disk before it returns, for what will replace another file.
+        """
+        _, incoming = self._folders()
+        name = self._fresh() + PART
+        try:
+            with _created(name, 0o777 if executable else 0o666, incoming) as file:
+                self._fill(file, source)
+                file.flush()
+                _make_writable(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
+        except BaseException:
+            self.drop(name)
+            raise
+        return name
+
+    def bring_link(self, target: str) -> str:
+        """Make a symbolic link in the incoming folder; return its name there."""
+        _, incoming = self._folders()
+        name = self._fresh() + PART
+        os.symlink(target, name, dir_fd=incoming)
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a file from the incoming folder."""
+        _, incoming = self._folders()
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=incoming)
+
+    def place(self, name: str, path: str) -> None:
+        """Move an incoming file to a path that must be free; makes the folders above it.
+
+        Raises:
+            FileExistsError: The user was quicker; nothing was changed.
+            BlockedError: A part of the path is no folder.
+        """
+        _, incoming = self._folders()
+        with self._parent(path, make=True) as (folder, last):
+            move_to_free(name, last, folder=incoming, other_folder=folder)
+
+    def replace(self, name: str, path: str, seen: Seen) -> bool:
+        """Put an incoming file in the place of the one that was seen there.
+
+        Returns:
+            False where the user changed it meanwhile: then it stands as the user left it, and
+            the incoming file is still there under its name.
+        """
+        _, incoming = self._folders()
+        swap = name.removesuffix(PART) + SWAP
+        with self._parent(path) as (folder, last):
+            if _seen(os.lstat(last, dir_fd=folder)) != seen:
+                return False
+            os.rename(name, swap, src_dir_fd=incoming, dst_dir_fd=incoming)
+            if not exchange(swap, last, folder=incoming, other_folder=folder):
+                os.replace(swap, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                return True
+            if _seen(os.lstat(swap, dir_fd=incoming)) == seen:
+                os.unlink(swap, dir_fd=incoming)
+                return True
+            exchange(swap, last, folder=incoming, other_folder=folder)
+        os.rename(swap, name, src_dir_fd=incoming, dst_dir_fd=incoming)
+        return False
+
+    def give_way(self, path: str, seen: Seen) -> bool:
+        """Take a file away that a folder of the release replaces; False where it has changed."""
+        _, incoming = self._folders()
+        swap = self._fresh() + SWAP
+        with self._parent(path) as (folder, last):
+            os.rename(last, swap, src_dir_fd=folder, dst_dir_fd=incoming)
+            if _seen(os.lstat(swap, dir_fd=incoming)) != seen:
+                move_to_free(swap, last, folder=incoming, other_folder=folder)
+                return False
+        os.unlink(swap, dir_fd=incoming)
+        return True
+
+    def set_executable(self, path: str, *, executable: bool) -> None:
+        """Set or clear the x bits of a file, as far as it may be read."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with self._parent(path) as (folder, name):
+            descriptor = os.open(name, flags, dir_fd=folder)
+            try:
+                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+                wanted = mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+                os.fchmod(descriptor, wanted)
+            finally:
+                os.close(descriptor)
+
+    # ------------------------------------------------------------------ inside
+
+    @contextmanager
+    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """Open the folder that holds a path, part by part; yield it with the last part."""
+        *parts, last = path.split("/")
+        folder = os.dup(self.descriptor)
+        try:
+            for number, part in enumerate(parts):
+                below = _enter(folder, part, "/".join(parts[: number + 1]), make=make)
+                os.close(folder)
+                folder = below
+            yield folder, last
+        finally:
+            os.close(folder)
+
+    def _folders(self) -> tuple[int, int]:
+        """Return `.nbpipe` and its incoming folder, opened; made where they are missing."""
+        if self._own is None or self._incoming is None:
+            try:
+                self._own = _enter(self.descriptor, FOLDER, FOLDER, make=True)
+                self._incoming = _enter(self._own, INCOMING, f"{FOLDER}/{INCOMING}", make=True)
+            except OSError as error:
+                raise self._not_ours(str(error.filename or FOLDER), error) from error
+        return self._own, self._incoming
+
+    def _fresh(self) -> str:
+        self._number += 1
+        return f"{os.getpid()}-{self._number}"
+
+    def _fill(self, file: BinaryIO, source: BinaryIO) -> None:
+        """Share the source's blocks where the file system can, else copy its bytes."""
+        if self._clones:
+            try:
+                fcntl.ioctl(file.fileno(), FICLONE, source.fileno())
+            except OSError:  # another file system, or one without clones; or no file at all
+                self._clones = False
+            else:
+                return
+        while chunk := source.read(CHUNK):
+            file.write(chunk)
+
+    def _not_ours(self, name: str, error: OSError) -> CopyError:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise error
+        return CopyError(
+            f"{self.path}/{name}: cannot be used: {error.strerror}",
+            hint="getlatest keeps its notes there. Move it away, or take the copy elsewhere.",
+        )
+
+
+def _enter(folder: int, part: str, path: str, *, make: bool) -> int:
+    """Open one folder below another, never through a link."""
+    for _ in range(2):
+        try:
+            return os.open(part, OPEN_FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            if not make:
+                raise
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o777, dir_fd=folder)
+                _make_folder_writable(part, folder)
+        except OSError as error:
+            if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+                raise BlockedError(error.errno, error.strerror, path) from error
+            raise
+    raise BlockedError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+
+
+def _make_folder_writable(part: str, folder: int) -> None:
+    """Give a new folder to its user whatever the umask says."""
+    mode = stat.S_IMODE(os.lstat(part, dir_fd=folder).st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(part, mode | stat.S_IRWXU, dir_fd=folder)
+
+
+def _make_writable(descriptor: int) -> None:
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if mode & READ_WRITE != READ_WRITE:
+        os.fchmod(descriptor, mode | READ_WRITE)
+
+
+def _look(folder: int, name: str, commit: str) -> tuple[Mine, Seen | None]:
+    status = os.lstat(name, dir_fd=folder)
+    if stat.S_ISLNK(status.st_mode):
+        content = text_content(os.readlink(name, dir_fd=folder), commit)
+        return Mine(Kind.LINK, content), _seen(status)
+    if stat.S_ISDIR(status.st_mode):
+        return Mine(Kind.FOLDER), None
+    if not stat.S_ISREG(status.st_mode):
+        return Mine(Kind.OTHER), None
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:  # noqa: PTH123
+            seen = _seen(os.fstat(file.fileno()))
+            return Mine(Kind.FILE, file_content(file, commit)), seen
+    except PermissionError:
+        return Mine(Kind.OTHER), None
+
+
+def _seen(status: os.stat_result) -> Seen:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _created(name: str, mode: int, folder: int) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(name, flags, mode, dir_fd=folder), "wb")  # noqa: PTH123

@@ -1,0 +1,93 @@
+"""What was taken into a copy: `DIR/.nbpipe/getlatest.json`.
+
+    {"format": 1, "release": "<commit>", "source": "...",
+     "files": {"a/b.ipynb": {"blob": "<id>", "mode": "100644", "writing": {...}}}}
+
+`blob` and `mode` are git's. `writing` stands only while a run is at work: what it is about to
+write there, so that after a crash those bytes are known not to be the user's. Values in, values
+out: `folder` reads and writes the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.publishing.copies.decision import Content, Kind, Taken
+from nbpipe.publishing.copies.errors import CopyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER = ".nbpipe"
+NAME = "getlatest.json"
+FORMAT = 1
+
+_MODES = {"100644": (Kind.FILE, False), "100755": (Kind.FILE, True), "120000": (Kind.LINK, False)}
+_NAMES = {kind: mode for mode, kind in _MODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of a copy, as they were taken."""
+
+    release: str = ""
+    """The commit of the last run that came to its end; empty where none did."""
+    source: str = ""
+    files: Mapping[str, Taken] = field(default_factory=dict)
+
+
+def dump(manifest: Manifest) -> bytes:
+    """Return the file's bytes; names that are no UTF-8 survive (JSON escapes)."""
+    table = {
+        "format": FORMAT,
+        "release": manifest.release,
+        "source": manifest.source,
+        "files": {path: _entry(taken) for path, taken in sorted(manifest.files.items())},
+    }
+    return (json.dumps(table, indent=0) + "\n").encode()
+
+
+def load(data: bytes, where: str) -> Manifest:
+    """Return the manifest in these bytes.
+
+    Raises:
+        CopyError: They are none, or of a newer getlatest; `where` names the file.
+    """
+    try:
+        table = json.loads(data)
+        if table["format"] != FORMAT:
+            raise CopyError(
+                f"{where}: was written by another version of getlatest (format {table['format']})",
+                hint="Update nbpipe, or take a new copy into another folder.",
+            )
+        files = {path: _taken(entry) for path, entry in table["files"].items()}
+        return Manifest(table["release"], table["source"], files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CopyError(
+            f"{where}: is damaged: {error!r}",
+            hint="Remove that file: every file of yours is then left alone, and what is new "
+            "in the release lands beside.",
+        ) from error
+
+
+def _entry(taken: Taken) -> dict[str, Any]:
+    entry: dict[str, Any] = _content(taken.base) if taken.base else {}
+    if taken.writing:
+        entry["writing"] = _content(taken.writing)
+    return entry
+
+
+def _content(content: Content) -> dict[str, str]:
+    return {"blob": content.blob, "mode": _NAMES[content.kind, content.executable]}
+
+
+def _taken(entry: dict[str, Any]) -> Taken:
+    base = _parse(entry) if "blob" in entry else None
+    return Taken(base, _parse(entry["writing"]) if "writing" in entry else None)
+
+
+def _parse(entry: dict[str, str]) -> Content:
+    kind, executable = _MODES[entry["mode"]]
+    return Content(str(entry["blob"]), kind, executable)

@@ -1,0 +1,170 @@
+"""Take a release into a folder, or bring an earlier copy up to date.
+
+A new folder is built beside (`.NAME.getlatest`) and renamed; an old one is updated file by file.
+Either way under the lock in its `.nbpipe`, which travels with the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nbpipe.publishing.copies import manifest
+from nbpipe.publishing.copies.decision import Action
+from nbpipe.publishing.copies.errors import CopyBusy, CopyError
+from nbpipe.publishing.copies.folder import CopyFolder
+from nbpipe.publishing.copies.planning import EmptyPlace, Request, Wanted, plan, tell, tell_blocked
+from nbpipe.publishing.copies.report import Report
+from nbpipe.publishing.copies.writing import Writer, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from nbpipe.publishing.copies.decision import Taken
+    from nbpipe.publishing.copies.planning import Place
+    from nbpipe.publishing.copies.releases import Release
+
+__all__ = ["Wanted", "take"]
+
+
+def silent(_done: int, _total: int) -> None:
+    """Show no progress."""
+
+
+def take(
+    release: Release,
+    folder: Path,
+    wanted: Wanted,
+    progress: Callable[[int, int], None] = silent,
+) -> Report:
+    """Make `folder` a copy of the release, or bring it up to date.
+
+    Args:
+        release: What to take.
+        folder: The copy; it need not exist, its parent must.
+        wanted: Which part of it, and how.
+        progress: Called with the steps done and the steps in all.
+
+    Raises:
+        UsageError: `wanted` names what the release does not hold.
+        CopyBusy: Another getlatest is at work in the folder.
+        ReleaseGone: The release was cleaned up meanwhile.
+        NoSpace: The disk is full; nothing is half written.
+        CopyError: The folder cannot be used.
+    """
+    request = Request(release, wanted, progress)
+    if wanted.dry_run:
+        return _look(request, folder)
+    if not folder.exists():
+        report = _make(request, folder)
+        if report:
+            return report
+    with _opened(folder) as copy:
+        copy.lock()
+        report = Report(str(folder), release.source, release.commit)
+        _run(request, copy, report)
+        return report
+
+
+def _look(request: Request, folder: Path) -> Report:
+    """Return what a run would do; nothing is written, not even a lock."""
+    made = not folder.exists()
+    release = request.release
+    report = Report(str(folder), release.source, release.commit, dry_run=True, made=made)
+    if made:
+        _preview(request, EmptyPlace(), None, report)
+        return report
+    with _opened(folder) as copy:
+        _preview(request, copy, copy.read_manifest(), report)
+    return report
+
+
+def _preview(request: Request, place: Place, data: bytes | None, report: Report) -> None:
+    planned = plan(request, place, _files(data, report.folder), report)
+    for step in planned.steps:
+        tell(report, step, planned.beside(step)[0] if step.action is Action.BESIDE else None)
+    tell_blocked(report, planned)
+
+
+def _run(request: Request, copy: CopyFolder, report: Report) -> None:
+    """Update an open, locked copy."""
+    files = _files(copy.read_manifest(), report.folder)
+    with explained(copy.path):
+        known = {c.blob for taken in files.values() for c in (taken.base, taken.writing) if c}
+        for kept in copy.clear(known, report.release):
+            report.notes.append(f"{kept} is a file of yours, saved in the instant of a crash")
+        planned = plan(request, copy, files, report)
+        Writer(planned, copy, files).run(report, request.progress)
+
+
+def _files(data: bytes | None, folder: str) -> Mapping[str, Taken]:
+    """Return what the manifest knows; nothing where there is none."""
+    where = f"{folder}/{manifest.FOLDER}/{manifest.NAME}"
+    return manifest.load(data, where).files if data is not None else {}
+
+
+def _make(request: Request, folder: Path) -> Report | None:
+    """Build a new folder beside its place and rename it there; None where it appeared meanwhile."""
+    building = folder.with_name(f".{folder.name}.getlatest")
+    with _opened(building, make=True) as copy:
+        if set(os.listdir(copy.descriptor)) - {manifest.FOLDER} and not _ours(building):  # noqa: PTH208  (a descriptor)
+            raise CopyError(
+                f"{building}: is in the way", hint="Move it away; getlatest builds there."
+            )
+        copy.lock()
+        same = _same(copy, building)
+        if folder.exists():
+            if same:
+                shutil.rmtree(building, ignore_errors=True)
+            return None
+        if not same:
+            raise CopyBusy(f"{building}: another getlatest ended just now", hint="Run it again.")
+        release = request.release
+        report = Report(str(folder), release.source, release.commit, made=True)
+        try:
+            _empty(copy)
+            _run(request, copy, report)
+            with explained(folder):
+                os.rename(building, folder)  # noqa: PTH104  (never replaces a folder with content)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+    return report
+
+
+def _ours(building: Path) -> bool:
+    return (building / manifest.FOLDER / "lock").is_file()
+
+
+def _same(copy: CopyFolder, path: Path) -> bool:
+    """Return whether the path still is the folder that is open."""
+    try:
+        return os.path.samestat(os.fstat(copy.descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _empty(copy: CopyFolder) -> None:
+    """Remove what a crashed run left in the folder that it was building."""
+    for name in os.listdir(copy.descriptor):  # noqa: PTH208  (likewise)
+        path = copy.path / name
+        if path.is_dir() and not path.is_symlink() and name != manifest.FOLDER:
+            shutil.rmtree(path)
+        elif name != manifest.FOLDER:
+            path.unlink()
+    (copy.path / manifest.FOLDER / manifest.NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(folder: Path, *, make: bool = False) -> Iterator[CopyFolder]:
+    with explained(folder):
+        if make:
+            folder.mkdir(exist_ok=True)
+        copy = CopyFolder(folder)
+    try:
+        yield copy
+    finally:
+        copy.close()

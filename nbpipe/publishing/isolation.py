@@ -1,0 +1,113 @@
+"""What git is told about its surroundings: a configuration and an environment of its own.
+
+Neither the machine's nor the service user's nor the repository's settings take part. Values only.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from nbpipe.publishing import address
+
+if TYPE_CHECKING:
+    from nbpipe.settings import CollectionSettings
+
+# Answers git only about the origin's own host: a redirect elsewhere learns nothing.
+ASKPASS = """\
+#!/bin/sh
+case "$1" in
+  *"://$NBPIPE_ORIGIN_HOST'"* | *"@$NBPIPE_ORIGIN_HOST'"*) ;;
+  *) exit 1 ;;
+esac
+case "$1" in
+  Username*) printf '%s\\n' "$NBPIPE_ORIGIN_USER" ;;
+  *) printf '%s\\n' "$NBPIPE_ORIGIN_TOKEN" ;;
+esac
+"""
+
+
+def configuration(settings: CollectionSettings) -> str:
+    """Return the only configuration that git reads, beside the cache's own format."""
+    allowed = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in settings.protocols)
+    check = "true" if settings.fsck else "false"
+    trusted = (
+        f"[safe]\n\tdirectory = {_quoted(settings.origin.removeprefix('file://'))}\n"
+        if address.protocol_of(settings.origin) == "file"
+        else ""
+    )
+    return (
+        "[core]\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
+        "[credential]\n\thelper =\n"
+        "[protocol]\n\tallow = never\n"
+        f"{allowed}"
+        f"[transfer]\n\tfsckObjects = {check}\n[fetch]\n\tfsckObjects = {check}\n"
+        "\trecurseSubmodules = false\n\twriteCommitGraph = false\n"
+        "[gc]\n\tauto = 0\n\tautoDetach = false\n[maintenance]\n\tauto = false\n"
+        f"[http]\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
+        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}{_large(settings)}"
+    )
+
+
+def _large(settings: CollectionSettings) -> str:
+    """Return where Git LFS finds its files: at the origin, whatever a `.lfsconfig` says."""
+    if settings.lfs != "fetch":
+        return ""
+    url, protocol = settings.origin, address.protocol_of(settings.origin)
+    if protocol in {"http", "https"}:
+        end = "/info/lfs" if url.endswith(".git") else ".git/info/lfs"
+        return f"[lfs]\n\turl = {_quoted(url.rstrip('/') + end)}\n"
+    if protocol == "file":
+        url = Path(url.removeprefix("file://")).as_uri()
+    return f'[remote "origin"]\n\turl = {_quoted(url)}\n[lfs]\n\turl = {_quoted(url)}\n'
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def environment(settings: CollectionSettings, state: Path, folder: Path) -> dict[str, str]:
+    """Return what git's environment has over the process's own."""
+    trusted = {
+        name.removeprefix("env:"): ""
+        for name in (*settings.secrets, settings.token or "")
+        if name.startswith("env:")
+    }
+    return {
+        **trusted,
+        "HOME": os.fspath(state),
+        "XDG_CONFIG_HOME": os.fspath(state),
+        "GIT_DIR": os.fspath(folder),
+        "GIT_OBJECT_DIRECTORY": os.fspath(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_CONFIG_GLOBAL": os.fspath(state / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": "0",
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": settings.askpass or (os.fspath(state / "askpass") if settings.token else ""),
+        "SSH_ASKPASS": "",
+        "GIT_SSH_COMMAND": _ssh(settings),
+        "GIT_TRACE": "0",
+        "GIT_TRACE_CURL": "0",
+        "GIT_TRACE_PACKET": "0",
+        "GIT_CURL_VERBOSE": "0",
+        "NBPIPE_ORIGIN_HOST": address.host_of(settings.origin),
+        "NBPIPE_ORIGIN_USER": settings.username,
+    }
+
+
+def _ssh(settings: CollectionSettings) -> str:
+    options = ["BatchMode=yes", f"ConnectTimeout={settings.low_speed_time}"]
+    options += [f"ServerAliveInterval={max(settings.low_speed_time // 3, 1)}"]
+    options += ["ServerAliveCountMax=3"]
+    if settings.ssh_key:
+        options += [f"IdentityFile={settings.ssh_key}", "IdentitiesOnly=yes"]
+    if settings.known_hosts:
+        options += [f"UserKnownHostsFile={settings.known_hosts}", "StrictHostKeyChecking=yes"]
+    return "ssh " + " ".join(f"-o {quote(option)}" for option in options)

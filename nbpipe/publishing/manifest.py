@@ -1,0 +1,79 @@
+"""What a release holds, to the byte: kept beside the mirror for as long as the release is.
+
+Verification, repair and what people are shown go by it, so that a later change of the settings
+does not make an old release look wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+
+
+class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A regular file."""
+
+    path: str
+    """Relative to the release, with `/`."""
+    blob: str
+    """The blob's id in git."""
+    executable: bool
+    size: int
+    """Bytes, as published."""
+    large: str = ""
+    """SHA-256 of what a Git LFS pointer was replaced by; empty where the blob is the content."""
+
+    @property
+    def key(self) -> str:
+        """Name the content and mode, the same for every file that can be one inode."""
+        return f"{self.large or self.blob}{'x' if self.executable else ''}"
+
+
+class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A symbolic link that stays inside."""
+
+    path: str
+    target: str
+    blob: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a release."""
+
+    format: int = FORMAT
+    commit: str
+    folders: tuple[str, ...]
+    """Every one after the one it is in."""
+    files: tuple[File, ...]
+    links: tuple[Link, ...]
+    warnings: tuple[str, ...] = ()
+    """What was left out or published with doubts."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Keep a manifest in the folder, whole or not at all."""
+    folder.mkdir(exist_ok=True)
+    fresh = folder / f"{manifest.commit}.new"
+    fresh.write_bytes(msgspec.json.encode(manifest))
+    fresh.replace(folder / f"{manifest.commit}.json")
+
+
+def read(folder: Path, commit: str) -> Manifest | None:
+    """Return the manifest of that release, None where there is no readable one."""
+    try:
+        data = (folder / f"{commit}.json").read_bytes()
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return manifest if manifest.format == FORMAT and manifest.commit == commit else None

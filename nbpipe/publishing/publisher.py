@@ -1,0 +1,294 @@
+"""What is done to a mirror, one step at a time and under the lock; when, others decide.
+
+Every step can be repeated and can be cut short anywhere: a release is in `releases` only when it
+is whole, and what lies in `building` and `trash` belongs to nobody once the lock is free.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
+from nbpipe.publishing.errors import MirrorError, Refused
+from nbpipe.publishing.journal import Entry, Event, Trigger, at
+from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder
+from nbpipe.publishing.origin import Cache, DamagedCacheError
+from nbpipe.publishing.renaming import exchange
+from nbpipe.publishing.tree import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from nbpipe.publishing.manifest import File, Manifest
+    from nbpipe.publishing.verify import Damage
+    from nbpipe.settings import CollectionSettings
+
+T = TypeVar("T")
+
+
+class Publisher:
+    """The steps for one collection."""
+
+    def __init__(
+        self, settings: CollectionSettings, *, environ: Mapping[str, str], now: Callable[[], float]
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            settings: The collection's.
+            environ: Where `env:NAME` secrets are.
+            now: Seconds since the epoch.
+
+        Raises:
+            ConfigError: They cannot work.
+        """
+        address.check(settings)
+        self.settings = settings
+        self.mirror = Mirror.of(settings)
+        self.environ = environ
+        self.now = now
+        self.cache = Cache(settings, self.mirror.state, environ=environ)
+        self.store = build.Store(self.mirror.state / "store", max_links=settings.max_links)
+        self._reader = Reader(settings, self.cache)
+        self._building = self.mirror.state / "building"
+        self._trash = self.mirror.state / "trash"
+        self._manifests = self.mirror.state / "manifests"
+
+    @contextmanager
+    def at_work(self, *, patience: float) -> Iterator[None]:
+        """Hold the collection's lock, with everything in place and cleared up.
+
+        Raises:
+            Busy: Another process had it for `patience` seconds.
+            MirrorError: The disk says no.
+        """
+        with self._disk():
+            self.mirror.prepare()
+            with lock.held(self.mirror.state / "lock", patience=patience) as crashed:
+                if crashed:
+                    self._recover()
+                self._building.mkdir(exist_ok=True)
+                self._trash.mkdir(exist_ok=True)
+                if not (self.store.folder / "ff").is_dir():
+                    self.store.prepare()
+                self.cache.open()
+                try:
+                    yield
+                except BaseException:
+                    self.cache.close()
+                    raise
+
+    def fetch(self) -> str:
+        """Return the branch's head, with everything that it needs in the cache.
+
+        Raises:
+            PublishError: As the cache says; a damaged one is made anew, once.
+        """
+        return self._healed(self.cache.fetch)
+
+    def make(self, commit: str) -> Manifest:
+        """Have that commit's release on disk, whole, and return what it holds.
+
+        Raises:
+            Refused: The tree or the gate says no.
+            MirrorError: No room, or the cache does not have it.
+        """
+        folder = self.mirror.release(commit)
+        if folder.is_dir():
+            build.seal(folder)
+            return self.manifest(commit)
+        return self._healed(lambda: self._make(commit))
+
+    def manifest(self, commit: str) -> Manifest:
+        """Return what that release holds; read again from git where the record was lost."""
+        known = manifest.read(self._manifests, commit)
+        if known is None:
+            known = self._healed(lambda: self._reader.manifest(commit))
+            manifest.write(self._manifests, known)
+        return known
+
+    def show(self, commit: str) -> None:
+        """Make the release, which must be on disk, the current one."""
+        self.mirror.flip(commit)
+
+    def record(self, event: Event, commit: str, trigger: Trigger, **fields: Any) -> None:  # noqa: ANN401  (the fields of Entry)
+        """Write a line of the journal, at the present time."""
+        self.mirror.journal.append(
+            Entry(time=at(self.now()), event=event, commit=commit, trigger=trigger, **fields)
+        )
+
+    def damages(self, commit: str) -> list[Damage]:
+        """Return what in that release is not as it was published."""
+        return verify.examine(self.mirror.release(commit), self.manifest(commit))
+
+    def repair(self, commit: str, damages: Iterable[Damage]) -> None:
+        """Build the release anew, and swap it for the damaged one in one step."""
+        held = self.manifest(commit)
+        self._forget(held, damages)
+        fresh, old = self._building / commit, self.mirror.release(commit)
+        self._healed(lambda: self._build(held))
+        if not old.is_dir() or not self._swap(fresh, old):
+            if old.is_dir():
+                self._retire(commit)
+                manifest.write(self._manifests, held)
+            fresh.rename(old)
+        build.seal(old)
+        fsync_folder(self.mirror.releases_folder)
+        build.remove(fresh)
+
+    def collect_garbage(self, *, dry_run: bool = False) -> list[str]:
+        """Remove the releases that are neither young nor among the newest; return which."""
+        last = retention.last_current(self.mirror.journal.entries())
+        on_disk = {
+            commit: last.get(commit) or at(self.mirror.release(commit).lstat().st_ctime)
+            for commit in self.mirror.releases()
+        }
+        pin = self.mirror.pinned()
+        gone = retention.expired(
+            on_disk,
+            keep=self.settings.keep,
+            spared={self.mirror.current() or "", pin.commit if pin else ""},
+            now=at(self.now()),
+        )
+        if gone and not dry_run:
+            for commit in gone:
+                self._retire(commit)
+            self.store.sweep()
+        return gone
+
+    def settle(self) -> None:
+        """Look whether the current release is whole, and mend it where it is not.
+
+        After a power failure some file systems have the flip and not all that came before it.
+        """
+        commit = self.mirror.current()
+        if commit is None or not self.mirror.release(commit).is_dir():
+            return
+        build.seal(self.mirror.release(commit))
+        held = self.manifest(commit)
+        damages = verify.examine(self.mirror.release(commit), held, content=False)
+        if damages:
+            self.repair(commit, damages)
+            what = f"{len(damages)} damages, the first: {damages[0]}"
+            self.record(Event.REPAIRED, commit, Trigger.STARTUP, reason=what)
+
+    def tidy(self) -> None:
+        """Have the cache keep what the releases need, and nothing for ever."""
+        self.cache.tidy(commit for commit in self.mirror.releases() if self.cache.has(commit))
+
+    def close(self) -> None:
+        """End the helpers."""
+        self.cache.close()
+
+    def _make(self, commit: str) -> Manifest:
+        made = self._reader.manifest(commit)
+        candidate = self._building / commit
+        self._build(made)
+        if self.settings.gate:
+            self._pass_gate(made)
+        manifest.write(self._manifests, made)
+        target = self.mirror.release(commit)
+        candidate.rename(target)
+        build.seal(target)
+        return made
+
+    def _build(self, made: Manifest) -> None:
+        candidate = self._building / made.commit
+        build.remove(candidate)
+        try:
+            build.build(made, candidate, self.store, self._content)
+        except BaseException:
+            # What a full disk holds of it would be missing elsewhere.
+            build.remove(candidate)
+            raise
+
+    def _content(self, file: File) -> Iterable[bytes]:
+        return self.cache.large(file) if file.large else self.cache.chunks(file.blob)
+
+    def _pass_gate(self, made: Manifest) -> None:
+        candidate = self._building / made.commit
+        try:
+            gate.ask(
+                self.settings,
+                candidate,
+                commit=made.commit,
+                previous=self.mirror.current(),
+                environ=self.environ,
+            )
+            self._untouched(made, candidate)
+        except BaseException:
+            build.remove(candidate)
+            raise
+
+    def _untouched(self, made: Manifest, candidate: Path) -> None:
+        damages = verify.examine(candidate, made, top=0o755)
+        if damages:
+            self._forget(made, damages)
+            what = f"the gate changed the candidate {made.commit}: {damages[0]}"
+            raise Refused(
+                f"{self.settings.name}: {what}",
+                hint="A gate may only read it; have it work on a copy.",
+            )
+
+    def _forget(self, made: Manifest, damages: Iterable[Damage]) -> None:
+        # The store's file is the same inode: what is wrong in the release is wrong there.
+        spoiled = {damage.path for damage in damages}
+        for file in made.files:
+            entry = self.store.entry(file.key)
+            if file.path in spoiled and not verify.intact(entry, file):
+                entry.unlink(missing_ok=True)
+
+    def _retire(self, commit: str) -> None:
+        """Take a release away from readers in one step, then remove it."""
+        folder, aside = self.mirror.release(commit), self._trash / commit
+        build.remove(aside)
+        folder.chmod(0o755)
+        folder.rename(aside)
+        build.remove(aside)
+        (self._manifests / f"{commit}.json").unlink(missing_ok=True)
+
+    def _swap(self, fresh: Path, old: Path) -> bool:
+        """Exchange two folders in one step; False where the file system cannot."""
+        old.chmod(0o755)
+        one, other = open_folder(fresh.parent), open_folder(old.parent)
+        try:
+            return exchange(fresh.name, old.name, folder=one, other_folder=other)
+        finally:
+            os.close(one)
+            os.close(other)
+
+    def _recover(self) -> None:
+        for folder in (self._building, self._trash):
+            if folder.is_dir():
+                for left in folder.iterdir():
+                    build.remove(left)
+        self.cache.recover()
+
+    def _healed(self, step: Callable[[], T]) -> T:
+        """Run a step; where the cache is damaged, once more with a new one."""
+        try:
+            return step()
+        except DamagedCacheError:
+            self.cache.discard()
+        try:
+            self.cache.open()
+            self.cache.fetch()
+            return step()
+        except DamagedCacheError as error:
+            raise MirrorError(
+                f"{self.settings.name}: a new cache does not have what is needed either: {error}"
+            ) from error
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = error.filename if isinstance(error.filename, str) else self.mirror.state
+            raise MirrorError(
+                f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}",
+                hint="The last release stays; it is tried again.",
+            ) from error

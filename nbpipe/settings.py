@@ -1,0 +1,218 @@
+"""What a configuration file may say: its tables, their keys, types, defaults and meanings.
+
+These shapes are the documentation of the file: a field's name with dashes is the key, its type
+is what is accepted, the text below it is what `nbpipe config --keys` shows. Nothing here reads a
+file or knows what a setting does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Megabytes = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """One table of the file: frozen, keys written with dashes."""
+
+
+class Override(Table, frozen=True):
+    """`[[test.overrides]]`: other settings for some notebooks; the last one that matches wins."""
+
+    paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    """Patterns as in .gitignore, relative to the root."""
+    skip: Name | None = None
+    """Do not execute; the text is the reason."""
+    kernel: Name | None = None
+    """Run them on this kernel."""
+    missing_kernel: Literal["fail", "skip"] | None = None
+    """As `test.missing-kernel`."""
+    timeout: Seconds | None = None
+    """Seconds for one cell."""
+    notebook_timeout: Seconds | None = None
+    """Seconds for a whole notebook."""
+    output_limit: Megabytes | None = None
+    """Megabytes (10^6 bytes) of output that one notebook may produce."""
+    retries: Count | None = None
+    """Try a failing notebook so many times more."""
+    all_errors: bool | None = None
+    """Go on after a failing cell and report every error."""
+    parameters: dict[str, Any] = {}
+    """Added to `test.parameters`, or in place of those of the same name."""
+
+
+class TestSettings(Table, frozen=True):
+    """`[test]`: what `nbpipe test` runs, and how."""
+
+    include: tuple[str, ...] = ()
+    """Patterns as in .gitignore, relative to the root; none: every notebook."""
+    exclude: tuple[str, ...] = ()
+    """Patterns as in .gitignore, relative to the root: leave these out."""
+    default_exclude: bool = True
+    """False: the exclusions by default do not apply."""
+    kernel: Name | None = None
+    """Force this kernel on every notebook."""
+    kernel_map: dict[str, Name] = {}
+    """Name in the notebook -> installed kernel."""
+    missing_kernel: Literal["fail", "skip"] = "fail"
+    """What becomes of a notebook whose kernel is not installed."""
+    timeout: Seconds = 600.0
+    """Seconds for one cell."""
+    notebook_timeout: Seconds | None = None
+    """Seconds for a whole notebook."""
+    startup_timeout: Seconds = 180.0
+    """Seconds for a kernel to answer for the first time."""
+    grace: Seconds = 10.0
+    """Seconds between interrupting a notebook and killing it."""
+    output_limit: Megabytes = 100.0
+    """Megabytes (10^6 bytes) of output that one notebook may produce."""
+    prerun: tuple[str, ...] = ()
+    """Files with code that runs first in every notebook of their language.
+
+    Relative to the root; the ending tells the language.
+    """
+    parameters: dict[str, Any] = {}
+    """Name -> value, put into every notebook as papermill does it."""
+    jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
+    """So many notebooks at once; auto: one for each processor."""
+    retries: Count = 0
+    """Try a failing notebook so many times more."""
+    flaky: Literal["pass", "fail"] = "pass"
+    """What a notebook counts as that failed and passed on a retry."""
+    all_errors: bool = False
+    """Go on after a failing cell and report every error."""
+    reports: tuple[str, ...] = ()
+    """`KIND` or `KIND=PATH`, as for `--report`."""
+    output_dir: Name | None = None
+    """For executed copies and logs, relative to the root; none: the user's state directory."""
+    overrides: tuple[Override, ...] = ()
+    """Other settings for some notebooks."""
+
+
+class Keep(Table, frozen=True):
+    """`keep` of a collection: a release is removed only when *both* allow it."""
+
+    releases: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """The newest so many are kept, however old."""
+    days: Annotated[float, msgspec.Meta(ge=0)] = 7.0
+    """One that was current within so many days is kept, however many there are."""
+
+
+class ReleaseLimits(Table, frozen=True):
+    """`limits` of a collection: a tree beyond one of them is refused."""
+
+    depth: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """Folders within folders."""
+    files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
+    """Files, links and folders together."""
+    file_size: Megabytes = 4_000.0
+    """Megabytes (10^6 bytes) of one file."""
+    total_size: Megabytes = 50_000.0
+    """Megabytes (10^6 bytes) of all files together."""
+
+
+class CollectionSettings(Table, frozen=True):
+    """`[[collection]]`: a branch at an origin, and the mirror that follows it."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+    """Letters, digits and `._-`; the name of the mirror's folder."""
+    origin: Name
+    """What git fetches from; never with a password in it."""
+    root: Name
+    """Absolute; the mirror is root/name, its state root/.nbpipe/name."""
+    branch: Name = "main"
+    """The branch that is followed."""
+    repository: Name | None = None
+    """`ORG/REPO` as beacons name it; by default the end of the origin."""
+    poll: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """Seconds between two looks at the origin; 0: only at the start and for beacons."""
+    keep: Keep = Keep()
+    """How many releases are kept, and how long."""
+    secrets: tuple[Name, ...] = ()
+    """Of beacons: `env:NAME` or `file:PATH`; several while one is being replaced."""
+    protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")
+    """What git may speak, to any host and for any reason."""
+    token: Name | None = None
+    """The origin's password for https: `env:NAME` or `file:PATH`."""
+    username: Name = "x-access-token"
+    """The user name that goes with the token."""
+    askpass: Name | None = None
+    """A program that answers git's questions for a user name and a password."""
+    ssh_key: Name | None = None
+    """The file of a deploy key."""
+    known_hosts: Name | None = None
+    """The file with the origin's host key, where it is not in ssh's own."""
+    fetch_timeout: Seconds = 600.0
+    """Seconds for one fetch, whatever it is doing."""
+    low_speed_limit: Count = 1_000
+    """Bytes per second below which a fetch by https counts as hanging."""
+    low_speed_time: Annotated[int, msgspec.Meta(ge=1)] = 30
+    """Seconds below the limit until it is given up."""
+    stale_after: Seconds = 300.0
+    """Seconds without reaching the origin until health says `stale`."""
+    fsck: bool = False
+    """Have git check every object that it fetches; nbpipe checks the trees in any case."""
+    symlinks: Literal["drop", "refuse"] = "drop"
+    """What a link that leaves the tree leads to: it is left out, or the release is refused."""
+    backslashes: Literal["refuse", "publish"] = "refuse"
+    """What to do with a file whose name holds a backslash."""
+    lfs: Literal["pointers", "fetch"] = "pointers"
+    """Git LFS: publish the pointers with a warning, or what they point to (needs git-lfs)."""
+    gate: tuple[Name, ...] = ()
+    """A command run with the candidate's folder as its last argument; not 0: not published."""
+    gate_timeout: Seconds = 3_600.0
+    """Seconds for the gate's command."""
+    limits: ReleaseLimits = ReleaseLimits()
+    """How large a tree may be."""
+    max_links: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    """Hard links to one file, where the file system allows fewer than it says."""
+
+
+class SpacesSettings(Table, frozen=True):
+    """`[spaces]`: where the mirror appears."""
+
+    homes: tuple[Name, ...] = ("/home/*",)
+    """Patterns of the folders in which it appears."""
+    name: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]{1,255}\Z")] = "notebooks-latest"
+    """What the mirror is called in a home."""
+    method: Literal["symlink", "bind"] = "symlink"
+    """A link on the host, or a read-only mount in each home."""
+    collection: Name | None = None
+    """Which one; by default the only one, or the one with the name above."""
+    exclude: tuple[Name, ...] = ()
+    """Patterns of homes to leave alone."""
+
+
+class WebhookSettings(Table, frozen=True):
+    """`[webhook]`: the receiver."""
+
+    host: Name = "127.0.0.1"
+    """The address to listen at."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8080
+    """The port to listen at; 0: any free one."""
+    prefix: str = ""
+    """The path below which it answers, behind a proxy."""
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 8
+    """Requests answered at the same time."""
+    body_limit: Megabytes = 25.0
+    """GitHub's own limit for a payload."""
+    deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Ids of deliveries that are remembered, so that a replay is recognised."""
+
+
+class Settings(Table, frozen=True):
+    """The whole file."""
+
+    test: TestSettings = TestSettings()
+    """What `nbpipe test` runs, and how."""
+    collection: tuple[CollectionSettings, ...] = ()
+    """For a service: what is mirrored, from where, how."""
+    spaces: SpacesSettings = SpacesSettings()
+    """For a service: in whose homes the mirrors appear."""
+    webhook: WebhookSettings = WebhookSettings()
+    """For a service: the receiver of beacons."""

@@ -1,0 +1,177 @@
+"""A user at work, releases coming, runs ended at any write: no content of the user's is ever lost.
+
+The model is what the user did: the last thing they wrote under a name must be found under that
+name, whatever was published, taken or killed since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from nbpipe.publishing.copies import folder as copy_folder
+from nbpipe.publishing.copies.releases import MirrorFolder
+from nbpipe.publishing.copies.taking import Wanted, take
+from tests.mirrors import HandMadeMirror
+
+NAMES = ["a", "b.ipynb", "d/x.ipynb", "d/y", "d/e/z", "e"]
+names = st.sampled_from(NAMES)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs, not even our own cleaning up."""
+
+
+class Writes:
+    """Counts calls that write; at the given one the process is killed."""
+
+    def __init__(self, ends_at: int) -> None:
+        self.left = ends_at
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+class AUserAtWork(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.top = Path(tempfile.mkdtemp())
+        self.mirror = HandMadeMirror(self.top / "srv")
+        self.copy = self.top / "copy"
+        self.number = 0
+        self.mine: dict[str, str] = {}
+        """What the user wrote last, by name."""
+        self.deleted: set[str] = set()
+        """What the user deleted after it had been taken."""
+        self.released: dict[str, str] = {}
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.top, ignore_errors=True)
+
+    def fresh(self) -> str:
+        self.number += 1
+        return f"{self.number}"
+
+    @rule(chosen=st.sets(names, min_size=1), same=st.booleans())
+    def publish(self, chosen: set[str], *, same: bool) -> None:
+        self.number += 1
+        files = {name: (self.released.get(name, "r") if same else self.fresh()) for name in chosen}
+        self.released = files
+        self.mirror.publish(f"{self.number:07d}", files)
+
+    @rule()
+    def get(self) -> None:
+        self.run(None)
+
+    @rule(ends_at=st.integers(0, 12))
+    def get_and_be_killed(self, ends_at: int) -> None:
+        self.run(Writes(ends_at))
+
+    def run(self, writes: Writes | None) -> None:
+        if not self.released:
+            return
+        release = MirrorFolder("notebooks-latest", self.mirror.path).release()
+        with contextlib.ExitStack() as stack:
+            stack.callback(release.close)
+            if writes:
+                stack.enter_context(contextlib.suppress(Killed))
+                for name in ("move_to_free", "exchange"):
+                    stack.enter_context(patch.object(copy_folder, name, killed_in(name, writes)))
+                for name in ("drop", "write_manifest"):
+                    method = killed_method(name, writes)
+                    stack.enter_context(patch.object(copy_folder.CopyFolder, name, method))
+                stack.enter_context(patch("shutil.rmtree", killed_removal(writes)))
+            take(release, self.copy, Wanted())
+
+    @rule(name=names)
+    def edit(self, name: str) -> None:
+        file = self.copy / name
+        if self.copy.is_dir() and file.parent.is_dir() and not file.is_dir():
+            file.write_text(f"user {self.fresh()}")
+            self.mine[name] = file.read_text()
+            self.deleted.discard(name)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        file = self.copy / name
+        if file.is_file():
+            file.unlink()
+            self.mine.pop(name, None)
+
+    @rule(name=st.sampled_from(["a", "d", "d/e"]))
+    def put_a_folder(self, name: str) -> None:
+        place = self.copy / name
+        if self.copy.is_dir() and place.parent.is_dir() and not place.exists():
+            place.mkdir()
+            (place / "own").write_text(f"user {self.fresh()}")
+            self.mine[f"{name}/own"] = (place / "own").read_text()
+
+    @invariant()
+    def everything_of_the_users_is_there(self) -> None:
+        for name, text in self.mine.items():
+            assert (self.copy / name).read_text() == text, name
+
+    @invariant()
+    def every_file_is_somebodys_whole_content(self) -> None:
+        if self.copy.is_dir():
+            for file in self.copy.rglob("*"):
+                if ".nbpipe" not in file.parts and file.is_file():
+                    assert file.read_text(), file
+
+    @rule()
+    def a_run_without_accident_has_every_new_file(self) -> None:
+        if not self.released:
+            return
+        self.run(None)
+        texts = {file.read_text() for file in self.copy.rglob("*") if file.is_file()}
+        missing = {name for name, text in self.released.items() if text not in texts}
+        untouched = {name for name in missing if not (self.copy / name).exists()}
+        assert missing == untouched | {name for name in missing if name in self.mine}
+        for name in self.released.keys() - self.mine.keys():
+            if (self.copy / name).is_file():
+                assert (self.copy / name).read_text() == self.released[name], name
+
+
+def killed_in(name: str, writes: Writes):  # noqa: ANN201  (a stand-in of the same shape)
+    original = getattr(copy_folder, name)
+
+    def function(*arguments: object, **named: object) -> object:
+        writes()
+        result = original(*arguments, **named)
+        writes()
+        return result
+
+    return function
+
+
+def killed_removal(writes: Writes):  # noqa: ANN201  (likewise)
+    original = shutil.rmtree
+
+    def function(*arguments: object, **named: object) -> None:
+        writes()
+        original(*arguments, **named)
+
+    return function
+
+
+def killed_method(name: str, writes: Writes):  # noqa: ANN201  (likewise)
+    original = getattr(copy_folder.CopyFolder, name)
+
+    def method(self: object, *arguments: object) -> object:
+        writes()
+        return original(self, *arguments)
+
+    return method
+
+
+TestAUserAtWork = AUserAtWork.TestCase
+TestAUserAtWork.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

@@ -1,0 +1,300 @@
+"""Where getlatest looks for a release, and what it accepts."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbpipe.errors import UsageError
+from nbpipe.publishing.copies.errors import CopyError
+from nbpipe.publishing.copies.finding import Source, find
+from nbpipe.publishing.copies.origins import fetch, is_url
+from nbpipe.publishing.copies.taking import Wanted, take
+from tests.mirrors import HandMadeMirror, tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Place:
+    """A home and a site's configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.top = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.site = folder / "nbpipe.toml"
+
+    def mirror(self, root: str, name: str = "notebooks-latest") -> HandMadeMirror:
+        made = HandMadeMirror(self.top / root, name)
+        made.publish("aaa", {"x": root})
+        return made
+
+    def find(
+        self, given: str | None = None, *, collection: str | None = None, **environ: str
+    ) -> Source:
+        return find(given, environ=environ, home=self.home, site=self.site, collection=collection)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def path_of(source: Source) -> Path:
+    assert source.mirror is not None
+    return source.mirror.path
+
+
+def test_what_is_given_comes_before_everything(place: Place) -> None:
+    one, two = place.mirror("one"), place.mirror("two")
+    assert path_of(place.find(str(one.path), NBPIPE_MIRROR=str(two.path))) == one.path
+
+
+def test_the_variable_comes_before_the_site(place: Place) -> None:
+    one, two = place.mirror("one"), place.mirror("two")
+    write_site(place, two)
+    assert path_of(place.find(NBPIPE_MIRROR=str(one.path))) == one.path
+
+
+def test_the_site_comes_before_the_home(place: Place) -> None:
+    one, two = place.mirror("one"), place.mirror("two")
+    write_site(place, two)
+    (place.home / "notebooks-latest").symlink_to(one.path / "current")
+    assert path_of(place.find()) == two.path
+
+
+def test_the_space_in_the_home_is_enough(place: Place) -> None:
+    one = place.mirror("one")
+    (place.home / "notebooks-latest").symlink_to(one.path / "current")
+    source = place.find()
+    assert (path_of(source), source.name, source.folder) == (
+        one.path,
+        "notebooks-latest",
+        "notebooks",
+    )
+
+
+def test_a_site_whose_file_cannot_be_read_does_not_matter(place: Place) -> None:
+    one = place.mirror("one")
+    place.site.mkdir()
+    (place.home / "notebooks-latest").symlink_to(one.path / "current")
+    assert path_of(place.find()) == one.path
+
+
+def test_of_several_collections_the_one_in_the_spaces_is_meant(place: Place) -> None:
+    write_site(place, place.mirror("one", "espanol"), place.mirror("two"))
+    assert place.find().name == "notebooks-latest"
+    assert place.find(collection="espanol").folder == "espanol-copy"
+
+
+def test_a_collection_that_the_site_does_not_have_is_wrong_usage(place: Place) -> None:
+    write_site(place, place.mirror("one"))
+    with pytest.raises(UsageError, match=r"has no collection x\n  It has: notebooks-latest"):
+        place.find(collection="x")
+
+
+def test_nothing_anywhere_names_every_place_that_was_looked_at(place: Place) -> None:
+    with pytest.raises(CopyError, match=r"(?s)NBPIPE_MIRROR is not set, .*nbpipe.toml .*--from"):
+        place.find()
+
+
+@pytest.mark.parametrize("end", ["", "current", "releases/aaa" + "0" * 37])
+def test_a_mirror_may_be_named_by_any_of_its_parts(place: Place, end: str) -> None:
+    one = place.mirror("one")
+    assert path_of(place.find(str(one.path / end))) == one.path
+
+
+def test_a_folder_without_a_mirror_around_it_is_one_release(place: Place) -> None:
+    (place.top / "mounted").mkdir()
+    (place.top / "mounted/x.ipynb").write_text("x")
+    source = place.find(str(place.top / "mounted"))
+    release = source.release(None)
+    take(release, place.home / "copy", Wanted())
+    release.close()
+    assert tree(place.home / "copy") == {"x.ipynb": "x"}
+    assert len(release.commit) == 40
+
+
+def test_an_empty_folder_is_no_source(place: Place) -> None:
+    (place.top / "empty").mkdir()
+    with pytest.raises(UsageError, match="is no mirror and no release"):
+        place.find(str(place.top / "empty"))
+
+
+def test_a_mirror_without_a_release_says_so(place: Place) -> None:
+    one = place.mirror("one")
+    (one.path / "current").unlink()
+    (one.path / "current").symlink_to("releases/gone")
+    with pytest.raises(CopyError, match="is not there any more"):
+        place.find(str(one.path)).release(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("https://github.com/o/r", True),
+        ("ssh://git@host/o/r.git", True),
+        ("git@github.com:o/r.git", True),
+        ("file:///srv/r.git", True),
+        ("/srv/nbpipe/notebooks-latest", False),
+        ("./a:b", False),
+    ],
+)
+def test_what_a_url_is(text: str, *, result: bool) -> None:
+    assert is_url(text) is result
+
+
+@pytest.mark.parametrize("url", ["ext::sh -c id", "http://host/r", "git://host/r", "ftp://h/r"])
+def test_other_ways_of_speaking_are_refused(place: Place, url: str) -> None:
+    with pytest.raises(UsageError, match="--from"):
+        place.find(url).release(None)
+    assert not (place.home / ".cache").exists()
+
+
+def test_a_copy_from_a_repository_elsewhere(place: Place) -> None:
+    url = repository(place.top / "origin", {"a/x.ipynb": "1", "y": "2"})
+    source = place.find(url)
+    release = source.release(None)
+    report = take(release, place.home / "copy", Wanted())
+    release.close()
+    assert source.folder == "origin"
+    assert tree(place.home / "copy") == {"a/x.ipynb": "1", "y": "2"}
+    assert report.source == url
+
+
+def test_an_update_from_a_repository_keeps_what_the_user_changed(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1", "y": "2"})
+    get(place, url)
+    (place.home / "copy/x").write_text("mine")
+    commit = commit_files(place.top / "origin", {"x": "11", "y": "22"})
+    get(place, url)
+    assert tree(place.home / "copy") == {"x": "mine", f"x__{commit[:7]}": "11", "y": "22"}
+
+
+def test_filters_hooks_and_attributes_of_the_repository_do_not_run(place: Place) -> None:
+    attributes = "*.txt text eol=crlf ident\n*.x filter=evil export-ignore\n"
+    url = repository(
+        place.top / "origin", {".gitattributes": attributes, "a.txt": "$Id$\n", "b.x": "b"}
+    )
+    get(place, url)
+    assert (place.home / "copy/a.txt").read_bytes() == b"$Id$\n"
+    assert (place.home / "copy/b.x").read_text() == "b"
+
+
+def test_the_repository_one_stands_in_does_not_matter(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    other = repository(place.top / "other", {"z": "1"})
+    (place.top / "other/.git/config").write_text('[url "file:///nowhere/"]\ninsteadOf = file:///\n')
+    monkeypatch.chdir(place.top / "other")
+    monkeypatch.setenv("GIT_DIR", str(place.top / "other/.git"))
+    get(place, url)
+    assert other != url
+    assert tree(place.home / "copy") == {"x": "1"}
+
+
+def test_a_commit_of_a_repository(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    first = git(place.top / "origin", "rev-parse", "HEAD").strip()
+    commit_files(place.top / "origin", {"x": "2"})
+    git(place.top / "origin", "config", "uploadpack.allowAnySHA1InWant", "true")
+    release = fetch(url, first, place.home / "cache")
+    assert release.commit == first
+    release.close()
+
+
+def test_the_beginning_of_a_commit_cannot_be_asked_of_a_server(place: Place) -> None:
+    with pytest.raises(UsageError, match="is not a whole commit id"):
+        fetch("file:///nowhere", "abc1234", place.home)
+
+
+def test_a_git_killed_in_the_cache_does_not_stop_the_next_run(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    get(place, url)
+    (cache,) = (place.home / "cache").glob("*.git")
+    for name in ("shallow.lock", "config.lock", "refs/getlatest/taken.lock"):
+        (cache / name).touch()
+    (cache / "HEAD").unlink()
+    commit_files(place.top / "origin", {"x": "2"})
+    assert get(place, url).updated == ["x"]
+
+
+def test_a_repository_that_is_not_there(place: Place) -> None:
+    with pytest.raises(CopyError, match=r"file:///nowhere/r\.git: git fetch failed: .*nowhere"):
+        fetch("file:///nowhere/r.git", None, place.home / "cache")
+
+
+def test_a_password_in_a_url_is_never_shown(place: Place) -> None:
+    with pytest.raises(CopyError) as caught:
+        fetch("https://user:pa55word@127.0.0.1:1/r.git", None, place.home / "cache")
+    assert "pa55word" not in str(caught.value)
+
+
+def test_a_submodule_is_left_out_and_said(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    commit = git(place.top / "origin", "rev-parse", "HEAD").strip()
+    git(place.top / "origin", "update-index", "--add", "--cacheinfo", f"160000,{commit},sub")
+    git(place.top / "origin", "commit", "-qm", "sub")
+    assert get(place, url).left_out == [("sub", "a repository of its own (submodule)")]
+
+
+def test_a_tree_with_a_name_that_leads_elsewhere_is_refused(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    blob = git(place.top / "origin", "rev-parse", "HEAD:x").strip()
+    inner = git(place.top / "origin", "mktree", stdin=f"100644 blob {blob}\t..\n").strip()
+    commit = git(place.top / "origin", "commit-tree", "-m", "x", inner).strip()
+    git(place.top / "origin", "reset", "-q", "--soft", commit)
+    with pytest.raises(CopyError, match="its name stands for a folder"):
+        get(place, url)
+    assert not (place.home / "copy").exists()
+
+
+def write_site(place: Place, *mirrors: HandMadeMirror) -> None:
+    place.site.write_text(
+        "".join(
+            f'[[collection]]\nname = "{m.path.name}"\nroot = "{m.path.parent}"\n' for m in mirrors
+        )
+        + '[spaces]\nname = "notebooks-latest"\n'
+    )
+
+
+def get(place: Place, url: str):  # noqa: ANN201  (a Report)
+    release = fetch(url, None, place.home / "cache")
+    try:
+        return take(release, place.home / "copy", Wanted())
+    finally:
+        release.close()
+
+
+def repository(folder: Path, files: dict[str, str]) -> str:
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    commit_files(folder, files)
+    return f"file://{folder}"
+
+
+def commit_files(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "more")
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
+    who = ["-c", "user.name=n", "-c", "user.email=e@x", "-c", "core.autocrlf=false"]
+    done = subprocess.run(
+        ["git", *who, *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"},
+    )
+    return done.stdout

@@ -1,0 +1,90 @@
+"""Secrets come from outside, hold while they are there, and are never printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbpipe.errors import ConfigError
+from webhook.secret import Secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_secret_comes_from_a_variable_or_from_a_file_without_its_newline(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"from the file\n")
+    secrets = Secrets(("env:HOOK", f"file:{file}"), {"HOOK": "from the variable"})
+    secrets.check("n")
+    assert secrets.read() == [b"from the variable", b"from the file"]
+
+
+def test_a_rotated_file_holds_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    secrets = Secrets((f"file:{file}",), {})
+    assert secrets.read() == [b"old"]
+    file.write_text("new")
+    assert secrets.read() == [b"new"]
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \t\n"])
+def test_an_empty_secret_is_refused_at_the_start(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match="is empty or missing"):
+        Secrets((f"file:{file}",), {}).check("n")
+    with pytest.raises(ConfigError, match="env:HOOK is empty or missing"):
+        Secrets(("env:HOOK",), {"HOOK": content}).check("n")
+
+
+def test_a_missing_secret_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="env:HOOK is empty or missing"):
+        Secrets(("env:HOOK",), {}).check("n")
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        Secrets((f"file:{tmp_path}/none",), {}).check("n")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        Secrets((f"file:{tmp_path}",), {}).check("n")
+
+
+def test_one_empty_secret_among_good_ones_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match="env:OLD"):
+        Secrets(("env:NEW", "env:OLD"), {"NEW": "x"}).check("n")
+
+
+def test_no_secret_at_all_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match="collection n: `secrets` is empty"):
+        Secrets((), {}).check("n")
+
+
+@pytest.mark.parametrize("source", ["hunter2", "env:", "file:", "ENV:hunter2", "vault:hunter2"])
+def test_a_secret_written_into_the_configuration_is_refused_and_not_printed(source: str) -> None:
+    with pytest.raises(ConfigError, match='neither "env:NAME" nor "file:PATH"') as caught:
+        Secrets((source,), {}).check("n")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_vanishes_accepts_nothing_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("s3cr3t")
+    secrets = Secrets((f"file:{file}",), {})
+    secrets.check("n")
+    file.unlink()
+    assert secrets.read() == []
+    assert f"the secret file:{file} cannot be read" in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
+def test_a_huge_file_is_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"x" * 65_537)
+    with pytest.raises(ConfigError, match="is larger than 65536 bytes"):
+        Secrets((f"file:{file}",), {}).check("n")
+
+
+def test_environment_values_are_not_in_the_representation() -> None:
+    assert "hunter2" not in repr(Secrets(("env:HOOK",), {"HOOK": "hunter2"}))

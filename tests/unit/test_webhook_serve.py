@@ -1,0 +1,129 @@
+"""Where `nbpipe serve` listens, for which collections, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from nbpipe.cli.serve import address, chosen, serve
+from nbpipe.errors import ConfigError, UsageError
+from nbpipe.settings import CollectionSettings, Settings, WebhookSettings
+from webhook.wiring import repository, wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HUB = {"JUPYTERHUB_SERVICE_URL": "http://10.0.0.7:9001/services/notebooks/"}
+
+
+def collection(name: str) -> CollectionSettings:
+    return CollectionSettings(
+        name=name,
+        origin="https://github.com/ORG/REPO.git",
+        root="/srv/nbpipe",
+        secrets=("env:HOOK",),
+    )
+
+
+SETTINGS = Settings(
+    collection=(collection("english"), collection("spanish")),
+    webhook=WebhookSettings(host="192.0.2.1", port=8081),
+)
+
+
+def test_the_file_says_where_to_listen() -> None:
+    assert address(SETTINGS, None, None, {}) == ("192.0.2.1", 8081)
+
+
+def test_jupyterhub_says_where_its_services_listen() -> None:
+    assert address(SETTINGS, None, None, HUB) == ("10.0.0.7", 9001)
+
+
+def test_the_options_come_first() -> None:
+    assert address(SETTINGS, "127.0.0.1", 0, HUB) == ("127.0.0.1", 0)
+
+
+def test_all_collections_are_served_or_those_that_are_named() -> None:
+    assert [one.name for one in chosen(SETTINGS, ())] == ["english", "spanish"]
+    assert [one.name for one in chosen(SETTINGS, ("spanish",))] == ["spanish"]
+
+
+def test_an_unknown_collection_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match="french: no such collection") as caught:
+        chosen(SETTINGS, ("french", "english"))
+    assert "There are: english, spanish." in str(caught.value)
+
+
+def test_two_collections_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="collection english: the name is given more than once"):
+        wire([collection("english")] * 2, WebhookSettings(), {"HOOK": "x"})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "nbpipe.toml"
+    file.write_text(
+        f"""
+        [[collection]]
+        name = "english"
+        origin = "https://github.com/ORG/REPO.git"
+        root = "{tmp_path}"
+        secrets = ["env:NBPIPE_WEBHOOK_SECRET"]
+        """
+    )
+    return file
+
+
+def test_an_empty_secret_keeps_it_from_starting(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "")
+    ended = CliRunner().invoke(serve, ["--config", str(config)])
+    assert isinstance(ended.exception, ConfigError)
+    assert "env:NBPIPE_WEBHOOK_SECRET is empty or missing" in str(ended.exception)
+
+
+def test_a_configuration_without_a_collection_keeps_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "nbpipe.toml").write_text("")
+    ended = CliRunner().invoke(serve, ["--config", str(tmp_path / "nbpipe.toml")])
+    assert isinstance(ended.exception, ConfigError)
+    assert "no [[collection]]" in str(ended.exception)
+
+
+def test_an_unknown_collection_is_named(config: Path) -> None:
+    ended = CliRunner().invoke(serve, ["--config", str(config), "--collection", "none"])
+    assert isinstance(ended.exception, UsageError)
+    assert "none: no such collection" in str(ended.exception)
+    assert "There are: english." in str(ended.exception)
+
+
+def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "x")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = CliRunner().invoke(serve, ["--config", str(config), "--port", str(port)])
+    assert isinstance(ended.exception, UsageError)
+    assert f"127.0.0.1:{port}: cannot listen there" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    "origin_url",
+    [
+        "https://github.com/ORG/REPO.git",
+        "https://github.com/ORG/REPO",
+        "https://github.com/ORG/REPO/",
+        "ssh://git@github.com/ORG/REPO.git",
+        "git@github.com:ORG/REPO.git",
+        "file:///srv/git/ORG/REPO.git",
+    ],
+)
+def test_the_repository_is_by_default_the_end_of_the_origin(origin_url: str) -> None:
+    assert repository(CollectionSettings(name="n", origin=origin_url, root="/x")) == "ORG/REPO"
+
+
+def test_an_origin_that_does_not_end_like_that_asks_for_the_repository() -> None:
+    with pytest.raises(ConfigError, match="does not end with ORG/REPO"):
+        repository(CollectionSettings(name="n", origin="https://example.org", root="/x"))

@@ -1,0 +1,116 @@
+"""The application factory: routes, what every answer carries, and how errors look.
+
+Reads no environment, no file and no configuration: `wiring` does. So a test, waitress and any
+other WSGI server get the same application.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webhook.access import logged, prefixed
+from webhook.body import LIMIT
+from webhook.metrics import Metrics
+from webhook.pages import Pages
+from webhook.receiver import Receiver
+from webhook.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from webhook.deliveries import Deliveries
+    from webhook.served import Served
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_app(  # noqa: PLR0913  (the factory: everything that differs between two services)
+    served: Sequence[Served],
+    deliveries: Deliveries,
+    *,
+    prefix: str = "",
+    proxies: int = 0,
+    body_limit: int = LIMIT,
+    now: Callable[[], float] = time.time,
+) -> Flask:
+    """Return the application for these collections.
+
+    Args:
+        served: The collections; every secret has been checked.
+        deliveries: The receiver's memory.
+        prefix: The path below which it answers, such as /services/notebooks.
+        proxies: How many reverse proxies stand in front and are believed when they set
+            X-Forwarded-For, -Proto, -Host and -Prefix. 0: these headers mean nothing.
+        body_limit: The largest body, in bytes.
+        now: Seconds since the epoch.
+    """
+    app = Flask("webhook")
+    by_name = {one.name: one for one in served}
+    metrics = Metrics(by_name)
+    app.register_blueprint(
+        Receiver(by_name, deliveries, metrics, body_limit=body_limit).blueprint()
+    )
+    app.register_blueprint(Pages(by_name, deliveries, metrics, now).blueprint())
+    app.register_blueprint(metrics.blueprint())
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault(app))
+    app.after_request(_secure)
+    _wrap(app, prefix, proxies)
+    return app
+
+
+def _wrap(app: Flask, prefix: str, proxies: int) -> None:
+    """Put around the application what needs the raw request; the last one sees it first."""
+    wrapped = prefixed(logged(app.wsgi_app), prefix)
+    if proxies:
+        wrapped = ProxyFix(
+            wrapped, x_for=proxies, x_proto=proxies, x_host=proxies, x_prefix=proxies
+        )
+    app.wsgi_app = wrapped  # type: ignore[assignment, method-assign]
+
+
+def _refused(refused: Refused) -> tuple[Response, int]:
+    return jsonify(status="refused", reason=str(refused)), refused.status
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Answer in JSON; the status and headers (Allow, Location) are Werkzeug's."""
+    response = jsonify(status="refused", reason=error.description or error.name)
+    response.status_code = error.code or 500
+    kept = [item for item in error.get_headers() if item[0] != "Content-Type"]
+    response.headers.extend(kept)
+    return response
+
+
+def _fault(app: Flask) -> Callable[[Exception], tuple[Response, int]]:
+    """Answer 500 without a word about the inside; the log has the traceback."""
+
+    def answer(error: Exception) -> tuple[Response, int]:
+        app.logger.error("a request failed", exc_info=error)
+        return jsonify(status="failed", reason="an error of the service; its log says more"), 500
+
+    return answer
+
+
+def _secure(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.mimetype != "text/css":
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,158 @@
+"""`GET /health` for machines and `GET /` for people: how every collection is, and why.
+
+Everything is read when it is asked for. No JavaScript, and no secret: everybody who can reach the
+port can read the pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from flask import Blueprint, Response, jsonify, render_template
+
+from nbpipe.publishing.health import State
+from nbpipe.publishing.journal import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nbpipe.publishing.health import Health
+    from nbpipe.publishing.journal import Entry
+    from webhook.deliveries import Deliveries
+    from webhook.metrics import Metrics
+    from webhook.served import Served
+
+SHOWN_DELIVERIES = 30
+SHOWN_RELEASES = 10
+SHORT = 12
+"""Characters of a commit that people compare."""
+
+_REFUSALS = ("forged", "malformed", "too-large", "wrong-type", "failed")
+_TO_RELEASE = {Event.PUBLISHED, Event.ROLLED_BACK, Event.UNPINNED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """One row of a collection's table of releases."""
+
+    commit: str
+    current: bool
+    entry: Entry | None
+    """How it last became current; None where the journal does not know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One collection on the status page."""
+
+    served: Served
+    health: Health
+    releases: tuple[Release, ...]
+    kept: int
+    refusals: dict[str, int]
+    last: Entry | None
+    """What last happened to the mirror."""
+
+
+class Pages:
+    """The pages of one service."""
+
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        deliveries: Deliveries,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self._served = served
+        self._deliveries = deliveries
+        self._metrics = metrics
+        self._now = now
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes and what the templates may use."""
+        routes = Blueprint("pages", __name__, template_folder="templates")
+        routes.add_url_rule("/", "status", self._status)
+        routes.add_url_rule("/health", "health", self._health)
+        routes.add_app_template_filter(_moment, "moment")
+        routes.add_app_template_filter(self._ago, "ago")
+        routes.add_app_template_filter(_short, "short")
+        return routes
+
+    def _health(self) -> tuple[Response, int]:
+        healths = {name: served.health() for name, served in self._served.items()}
+        body: dict[str, Any] = {
+            "status": _worst(healths.values()),
+            "collections": {name: msgspec.to_builtins(one) for name, one in healths.items()},
+        }
+        return jsonify(body), 200 if body["status"] == State.OK else 503
+
+    def _status(self) -> str:
+        rows = [self._row(served) for served in self._served.values()]
+        return render_template(
+            "status.html",
+            rows=rows,
+            worst=_worst(row.health for row in rows),
+            deliveries=self._deliveries.last(SHOWN_DELIVERIES),
+            now=self._now(),
+        )
+
+    def _row(self, served: Served) -> Row:
+        health = served.health()
+        entries = served.journal()
+        on_disk = served.releases()
+        known = {entry.commit: entry for entry in entries if entry.event in _TO_RELEASE}
+        releases = [
+            Release(commit=commit, current=commit == health.current, entry=known.get(commit))
+            for commit in on_disk
+        ]
+        releases.sort(key=_newest_first)
+        counts = self._metrics.counts(served.name)
+        return Row(
+            served=served,
+            health=health,
+            releases=tuple(releases[:SHOWN_RELEASES]),
+            kept=len(on_disk),
+            refusals={kind: counts[kind] for kind in _REFUSALS if counts.get(kind)},
+            last=entries[-1] if entries else None,
+        )
+
+    def _ago(self, seconds: float | datetime | None) -> str:
+        if seconds is None:
+            return "never"
+        if isinstance(seconds, datetime):
+            seconds = seconds.timestamp()
+        return ago(self._now() - seconds)
+
+
+def ago(seconds: float) -> str:
+    """Return a duration as people say it."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = int(seconds // length)
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _newest_first(release: Release) -> tuple[bool, float]:
+    time = release.entry.time.timestamp() if release.entry else 0.0
+    return not release.current, -time
+
+
+def _worst(healths: Any) -> State:  # noqa: ANN401
+    states = {health.state for health in healths}
+    return next((one for one in (State.FAILING, State.STALE) if one in states), State.OK)
+
+
+def _moment(seconds: float | datetime | None) -> str:
+    if seconds is None:
+        return ""
+    moment = seconds if isinstance(seconds, datetime) else datetime.fromtimestamp(seconds, tz=UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _short(commit: str | None) -> str:
+    return (commit or "")[:SHORT]

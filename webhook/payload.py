@@ -1,0 +1,109 @@
+"""From verified bytes to a typed push; strict, because leniency hides a wrong sender.
+
+Source of the shapes: https://docs.github.com/webhooks/webhook-events-and-payloads#push
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, NoReturn
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from webhook.body import FORM
+from webhook.refusal import Malformed
+
+Text = Annotated[str, msgspec.Meta(max_length=1_000)]
+Commit = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """The repository that was pushed to."""
+
+    full_name: Text
+
+
+class Pusher(msgspec.Struct, frozen=True):
+    """Who pushed."""
+
+    name: Text
+
+
+class HeadCommit(msgspec.Struct, frozen=True):
+    """The commit that the branch points at now."""
+
+    message: str
+
+
+class Push(msgspec.Struct, frozen=True):
+    """As much of a push as a decision or a page needs."""
+
+    ref: Text
+    before: Commit
+    after: Commit
+    repository: Repository
+    created: bool = False
+    deleted: bool = False
+    forced: bool = False
+    pusher: Pusher | None = None
+    head_commit: HeadCommit | None = None
+    commits: list[HeadCommit] = []
+
+
+def parse(body: bytes, mimetype: str) -> dict[str, Any]:
+    """Return the JSON object in a body of that content type.
+
+    Raises:
+        Malformed: Not UTF-8, not JSON, not an object, a name twice in one object, NaN or
+            Infinity, nested too deeply, or a form that is not exactly one `payload`.
+    """
+    try:
+        text = _form(body) if mimetype == FORM else body.decode()
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_not_json)
+    except UnicodeDecodeError as error:
+        raise Malformed("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise Malformed("the JSON is nested too deeply") from error
+    except ValueError as error:
+        raise Malformed("the body is not JSON") from error
+    if not isinstance(value, dict):
+        raise Malformed("the JSON is not an object")
+    return value
+
+
+def to_push(payload: dict[str, Any]) -> Push:
+    """Return the payload as a push.
+
+    Raises:
+        Malformed: Something needed is missing or of the wrong type.
+    """
+    try:
+        return msgspec.convert(payload, Push)
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
+        raise Malformed(f"the payload is no push: {error}") from error
+
+
+def _form(body: bytes) -> str:
+    fields = parse_qsl(
+        body.decode("ascii"),
+        keep_blank_values=True,
+        strict_parsing=True,
+        errors="strict",
+        max_num_fields=10,
+    )
+    if [name for name, _ in fields] != ["payload"]:
+        raise Malformed("the form is not exactly one field `payload`")
+    return fields[0][1]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that comes twice: which of the two holds differs between parsers."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("a name comes twice in one JSON object")
+    return found
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise Malformed(f"{constant} is not JSON")

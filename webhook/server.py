@@ -1,0 +1,302 @@
+"""waitress, told what a receiver needs: bodies that nobody signed are not read.
+
+waitress keeps a whole body in memory and temporary files before it calls the application. Here
+the parser ends such a request with its headers; the application, which sees them all, then
+answers as it always does: 404, 405, 413, 415 or 403. What still arrives on that connection is
+thrown away for a while, because a socket that is closed on unread bytes resets, and the client
+would never see the answer (nginx calls it lingering close).
+
+Built on waitress 3: `parse_header`, `channel_class` and `parser_class` are where it lets itself
+be extended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import BaseWSGIServer, create_server
+from waitress.task import ErrorTask, WSGITask
+
+from nbpipe.errors import UsageError
+from webhook import access
+from webhook.body import LIMIT, SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from wsgiref.types import WSGIApplication
+
+    from waitress.adjustments import Adjustments
+
+logger = logging.getLogger(__name__)
+
+LINGER_SECONDS = 20.0
+REQUEST_SECONDS = 30.0
+"""For a whole request to arrive; GitHub itself gives up after ten."""
+IDLE_SECONDS = 30
+DRAIN_SECONDS = 10.0
+"""For the requests under way when the service is told to stop."""
+CONNECTIONS = 500
+HEADER_BYTES = 32 * 1024
+CHUNK = 64 * 1024
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Ends a request with its headers where its body will not be wanted."""
+
+    chunked: bool
+    content_length: int
+    body_rcv: object | None
+
+    def __init__(self, adj: Adjustments, leave_unread: Callable[[], None]) -> None:
+        super().__init__(adj)
+        self._leave_unread = leave_unread
+        self._unread = False
+
+    def received(self, data: bytes) -> int:
+        """Take bytes and return how many; of an unread body all, for they are no request."""
+        taken: int = super().received(data)
+        return len(data) if self._unread else taken
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the headers; take a body only from somebody who claims to have signed it."""
+        super().parse_header(header_plus)
+        if self.chunked:
+            self.headers["TRANSFER_ENCODING"] = "chunked"
+        if self._wanted():
+            return
+        self.close()
+        self.body_rcv = None
+        self.chunked = False
+        self.content_length = 0
+        self.expect_continue = False
+        self.headers["CONNECTION"] = "close"
+        self._unread = True
+        self._leave_unread()
+
+    def _wanted(self) -> bool:
+        if self.body_rcv is None:
+            # A POST without a length has no body in HTTP; what follows it may be one all the same.
+            return self.command != "POST" or "CONTENT_LENGTH" in self.headers
+        return (
+            self.command == "POST"
+            and not self.chunked
+            and self.content_length < self.adj.max_request_body_size
+            and SIGNATURE.fullmatch(self.headers.get("X_HUB_SIGNATURE_256", "")) is not None
+        )
+
+
+class Answer(WSGITask):  # type: ignore[misc]
+    """The application's answer."""
+
+    def build_response_header(self) -> bytes:
+        """Return the head; an error ends the connection, for what follows may be no request."""
+        if self.status >= "400":
+            self.set_close_on_finish()
+            self.channel.leave_unread()
+        head: bytes = super().build_response_header()
+        return head
+
+
+class ErrorAnswer(ErrorTask):  # type: ignore[misc]
+    """waitress' own answer to what is no HTTP; only the access log is ours."""
+
+    def execute(self) -> None:
+        """Answer, and log it like every other request."""
+        self.channel.leave_unread()
+        super().execute()
+        access.log(
+            method=getattr(self.request, "command", ""),
+            path=getattr(self.request, "path", ""),
+            status=int(self.status[:3]),
+            seconds=0.0,
+            remote=self.channel.addr[0],
+        )
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that lets the client read a refusal before it is closed."""
+
+    task_class = Answer
+    error_task_class = ErrorAnswer
+    _unread = False
+    _lingering_until: float | None = None
+    _began: float | None = None
+    """When the first byte of the present request came."""
+
+    def parser_class(self, adj: Adjustments) -> Parser:
+        """Return a parser that tells this connection when it leaves a body unread."""
+        return Parser(adj, self.leave_unread)
+
+    def leave_unread(self) -> None:
+        """Take nothing more from this connection than its answer needs."""
+        self._unread = True
+
+    def received(self, data: bytes) -> bool:
+        """Take bytes, and note when their request began."""
+        if self._unread:
+            return False
+        if self._began is None:
+            self._began = time.monotonic()
+        result: bool = super().received(data)
+        if self.request is None:
+            self._began = None
+        return result
+
+    def readable(self) -> bool:
+        """Say whether to wait for bytes; while it lingers, always."""
+        return self._lingering_until is not None or bool(super().readable())
+
+    def handle_read(self) -> None:
+        """Read; what arrives while it lingers is thrown away. At its end `recv` closes."""
+        if self._lingering_until is None:
+            super().handle_read()
+        else:
+            self.recv(CHUNK)
+
+    def handle_close(self) -> None:
+        """Close, after the client had time to read the answer to an unread body."""
+        if not self._unread or self._lingering_until is not None or not self.connected:
+            super().handle_close()
+            return
+        self.will_close = False
+        self._lingering_until = time.monotonic() + LINGER_SECONDS
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            super().handle_close()
+
+    def overdue(self, now: float) -> bool:
+        """Return whether the request is too slow, or the client lingers for too long."""
+        if self._lingering_until is not None:
+            return now > self._lingering_until
+        return self._began is not None and now - self._began > REQUEST_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listen:
+    """Where to listen, and how much to take."""
+
+    host: str
+    port: int
+    """0: the system chooses one."""
+    threads: int = 8
+    body_limit: int = LIMIT
+    """Bytes."""
+    behind_proxies: bool = False
+    """X-Forwarded-* reach the application; otherwise they are removed."""
+
+
+class Server:
+    """Accepts connections until it is told to stop, then finishes what is under way."""
+
+    def __init__(self, app: WSGIApplication, listen: Listen) -> None:
+        self._map: dict[int, wasyncore.dispatcher] = {}
+        self._stopping = False
+        self._server = create_server(
+            app,
+            map=self._map,
+            sockets=_bound(listen.host, listen.port),
+            threads=listen.threads,
+            ident="nbpipe",
+            max_request_body_size=listen.body_limit + 1,
+            max_request_header_size=HEADER_BYTES,
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=5,
+            connection_limit=CONNECTIONS,
+            recv_bytes=CHUNK,
+            clear_untrusted_proxy_headers=not listen.behind_proxies,
+            log_socket_errors=False,
+            asyncore_use_poll=True,
+        )
+        for listener in self._listeners():
+            listener.channel_class = Channel
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens; with port 0, the port that the system chose."""
+        return [(one.effective_host, int(one.effective_port)) for one in self._listeners()]
+
+    def run(self) -> None:
+        """Serve until `stop`, then finish the requests that are under way."""
+        while not self._stopping:
+            self._turn()
+        for listener in self._listeners():
+            wasyncore.dispatcher.close(listener)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            self._turn()
+        self._server.task_dispatcher.shutdown(timeout=DRAIN_SECONDS)
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    def stop(self) -> None:
+        """Make `run` return; for any thread and for signal handlers."""
+        self._stopping = True
+        for one in list(self._map.values()):
+            if isinstance(one, BaseWSGIServer):
+                one.pull_trigger()
+
+    @contextlib.contextmanager
+    def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
+        """Let these signals stop it while the block runs."""
+
+        def handler(number: int, _frame: FrameType | None) -> None:
+            logger.info("%s: finishing the requests under way", signal.Signals(number).name)
+            self.stop()
+
+        before = {one: signal.signal(one, handler) for one in signals}
+        try:
+            yield
+        finally:
+            for one, old in before.items():
+                signal.signal(one, old)
+
+    def _turn(self) -> None:
+        wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
+        now = time.monotonic()
+        for channel in self._channels():
+            if not channel.requests and channel.overdue(now):
+                channel.will_close = True
+
+    def _busy(self) -> bool:
+        return any(
+            channel.requests or channel.request is not None or channel.total_outbufs_len
+            for channel in self._channels()
+        )
+
+    def _listeners(self) -> list[BaseWSGIServer]:
+        return [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
+
+    def _channels(self) -> list[Channel]:
+        return [one for one in self._map.values() if isinstance(one, Channel)]
+
+
+def _bound(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for every address of that host.
+
+    Raises:
+        UsageError: The host is unknown, or one of the addresses is taken or not ours.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, *_, address in found:
+                one = socket.create_server((str(address[0]), int(address[1])), family=family)
+                sockets.append(stack.enter_context(one))
+        except OSError as error:
+            raise UsageError(
+                f"{host}:{port}: cannot listen there: {error.strerror}",
+                hint="Another service may have that port; choose with --host and --port.",
+            ) from error
+        stack.pop_all()
+        return sockets

@@ -1,0 +1,169 @@
+"""From settings to a service: the one place that knows all the parts.
+
+`embedded` runs every collection's worker in this process; `split` leaves the work to
+`nbpipe publish --watch`, here or on another host that shares the mirror's file system.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbpipe.errors import ConfigError
+from nbpipe.publishing.mirror import STATE, Mirror
+from nbpipe.publishing.reconcile import Reconciler, signal
+from webhook.app import create_app
+from webhook.decision import Followed
+from webhook.deliveries import Deliveries
+from webhook.secret import Secrets
+from webhook.served import Served, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flask import Flask
+
+    from nbpipe.publishing.health import Health
+    from nbpipe.publishing.journal import Trigger
+    from nbpipe.settings import CollectionSettings, WebhookSettings
+
+logger = logging.getLogger(__name__)
+
+JOIN_SECONDS = 30.0
+"""How long a worker may take to come to the end of what it is doing."""
+RESTART_SECONDS = 5.0
+MEGABYTE = 1_000_000
+
+
+class Elsewhere:
+    """A worker in another process, woken through the file system."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+        self.mirror: Mirror = reconciler.mirror
+
+    def wake(self, trigger: Trigger, *, delivery: str | None = None) -> None:  # noqa: ARG002  (a signal is a beacon's)
+        """Touch what the other process watches.
+
+        Raises:
+            OSError: The mirror's state cannot be written.
+        """
+        signal(self.mirror, delivery or "")
+
+    def health(self) -> Health:
+        """Return what the other process last wrote."""
+        return self._reconciler.health()
+
+
+class Service:
+    """The application, and the workers that live beside it."""
+
+    def __init__(self, app: Flask, deliveries: Deliveries, workers: Sequence[Reconciler]) -> None:
+        self.app = app
+        self._deliveries = deliveries
+        self.workers = workers
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start one thread for every worker in this process."""
+        for worker in self.workers:
+            name = f"worker {worker.settings.name}"
+            thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _work(self, worker: Reconciler) -> None:
+        """Run a worker; one that ends by a mistake of ours begins again."""
+        while not self._stop.is_set():
+            try:
+                worker.run_forever(self._stop)
+            except Exception:
+                logger.exception("collection %s: the worker starts again", worker.settings.name)
+                self._stop.wait(RESTART_SECONDS)
+
+    def stop(self) -> None:
+        """Let the workers come to their end; one that does not is safe to leave by design."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(JOIN_SECONDS)
+        self._deliveries.close()
+
+
+def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
+    collections: Sequence[CollectionSettings],
+    settings: WebhookSettings,
+    environ: Mapping[str, str],
+    *,
+    embedded: bool = True,
+    prefix: str = "",
+    proxies: int = 0,
+) -> Service:
+    """Return the service for these collections; nothing is started yet.
+
+    Raises:
+        ConfigError: There is no collection, two have one name, or one has no usable secret or
+            repository.
+    """
+    if not collections:
+        raise ConfigError(
+            "the configuration has no [[collection]] to serve",
+            hint="Name the file with --config, or add a collection to it.",
+        )
+    _check_names(collections)
+    workers = [Reconciler(one, environ=environ) for one in collections]
+    served = [
+        _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
+        for worker in workers
+    ]
+    deliveries = Deliveries(_file(collections), remembered=settings.deliveries)
+    app = create_app(
+        served,
+        deliveries,
+        prefix=prefix or settings.prefix,
+        proxies=proxies,
+        body_limit=int(settings.body_limit * MEGABYTE),
+    )
+    return Service(app, deliveries, workers if embedded else ())
+
+
+def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, str]) -> Served:
+    secrets = Secrets(settings.secrets, environ)
+    secrets.check(settings.name)
+    followed = Followed(name=settings.name, repository=repository(settings), branch=settings.branch)
+    return Served(followed=followed, secrets=secrets, worker=worker)
+
+
+def _check_names(collections: Sequence[CollectionSettings]) -> None:
+    counts = Counter(one.name for one in collections)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise ConfigError(
+            f"collection {', '.join(twice)}: the name is given more than once",
+            hint="Every [[collection]] needs a name of its own.",
+        )
+
+
+def repository(settings: CollectionSettings) -> str:
+    """Return `ORG/REPO` as beacons name it, by default the end of the origin.
+
+    Raises:
+        ConfigError: The origin does not end like that.
+    """
+    if settings.repository:
+        return settings.repository
+    parts = settings.origin.rstrip("/").removesuffix(".git").replace(":", "/").split("/")
+    if "" in parts[-2:] or len(parts) < 2:  # noqa: PLR2004  (an owner and a name)
+        raise ConfigError(
+            f"collection {settings.name}: its origin does not end with ORG/REPO",
+            hint='Say which beacons are meant: repository = "ORG/REPO".',
+        )
+    return "/".join(parts[-2:])
+
+
+def _file(collections: Sequence[CollectionSettings]) -> Path:
+    """Return the memory's file: beside the first collection's state, so that it is shared."""
+    return Path(collections[0].root) / STATE / "deliveries.sqlite"
