@@ -114,18 +114,18 @@ def _json_settings(config: Config) -> str:
         if not header.startswith("[[")
         for name, value, given in entries
     ]
-    overrides = [
-        {name: value for name, value, _ in entries}
-        for header, entries in _tables(config.settings, config)
-        if header.startswith("[[")
-    ]
+    lists: dict[str, list[dict[str, Any]]] = {"[[test.overrides]]": [], "[[collection]]": []}
+    for header, entries in _tables(config.settings, config):
+        if header in lists:
+            lists[header].append({name: value for name, value, _ in entries})
     return _dump(
         {
             "format": FORMAT,
             "root": str(config.root),
             "file": str(config.file) if config.file else None,
             "settings": settings,
-            "overrides": overrides,
+            "overrides": lists["[[test.overrides]]"],
+            "collections": lists["[[collection]]"],
         }
     )
 

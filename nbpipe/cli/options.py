@@ -24,12 +24,15 @@ color_option = click.option(
 )
 
 
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+
+
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command has."""
     for option in (
-        click.option(
-            "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
-        ),
+        debug_option,
         click.option(
             "--config",
             "config_file",

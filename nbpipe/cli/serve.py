@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from nbpipe.cli import service
 from nbpipe.config import SERVICE_FILE, load
-from nbpipe.errors import NbpipeError, UsageError
+from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,13 +27,8 @@ Example:
 """
 
 
-@click.command(epilog=EXAMPLE)
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"The configuration, by default {SERVICE_FILE}.",
-)
+@click.command(name="serve", epilog=EXAMPLE)
+@service.config_option
 @click.option("--host", help="Listen on this address, instead of the one in [webhook].")
 @click.option("--port", type=click.IntRange(0, 65_535), help="0: the system chooses one.")
 @click.option(
@@ -116,14 +112,9 @@ def _run(
     embedded: bool,
     proxies: int,
 ) -> None:
-    try:
-        from webhook.server import Listen, Server  # noqa: PLC0415  (slow, and an extra)
-        from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (likewise)
-    except ModuleNotFoundError as error:
-        raise NbpipeError(
-            f"nbpipe serve needs the package {error.name}",
-            hint="Install it with: pip install 'nbpipe[serve]'",
-        ) from error
+    from webhook.server import Listen, Server  # noqa: PLC0415  (slow)
+    from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
+
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

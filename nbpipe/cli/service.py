@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from nbpipe.cli.options import debug_option
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbpipe.settings import CollectionSettings
 
-config_option = click.option(
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command of a service has."""
+    return debug_option(_config_option(command))
+
+
+_config_option = click.option(
     "--config",
     "file",
     type=click.Path(path_type=Path),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nbpipe.cli import service
 from nbpipe.cli.copy_report import shown
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode
@@ -25,16 +26,10 @@ if TYPE_CHECKING:
 QUIET = frozenset({"present"})
 """States that are counted but not listed one by one by `space sync`."""
 
-config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Read this configuration instead of {SERVICE_FILE}.",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-@click.group(name="space")
+@click.group(name="space", epilog="Example: nbpipe space check --all")
 def command() -> None:
     """Make the mirror appear in every user's home, and prove it read-only.
 
@@ -47,7 +42,7 @@ def command() -> None:
 
 
 @command.command(epilog="Example: nbpipe space sync --dry-run")
-@config_option
+@service.config_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 @click.option("--remove", is_flag=True, help="Take it out of every home again.")
 @json_option
@@ -69,7 +64,7 @@ def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> in
 
 
 @command.command(name="list", epilog="Example: nbpipe space list --json")
-@config_option
+@service.config_option
 @json_option
 def list_(*, file: Path | None, as_json: bool) -> int:
     """Say how every home stands; nothing is changed."""
@@ -78,7 +73,7 @@ def list_(*, file: Path | None, as_json: bool) -> int:
 
 
 @command.command(epilog="Example: nbpipe space check --sample 20")
-@config_option
+@service.config_option
 @click.option("--all", "every", is_flag=True, help="Check every home.")
 @click.option(
     "--sample",

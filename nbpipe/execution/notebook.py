@@ -31,6 +31,7 @@ _SHUTDOWN_SECONDS = 1.0
 """For atexit handlers and temporary folders; a kernel with stubborn children is killed then."""
 
 _DRAIN_SECONDS = 0.2
+_BEGIN_SECONDS = 1.0
 _TICK_SECONDS = 1.0
 _STRAY_LOG_FACTOR = 2
 
@@ -273,6 +274,9 @@ class _Execution:
 
     async def _interrupt(self, running: asyncio.Future[Any]) -> None:
         """Interrupt the kernel; kill it when it does not react in time."""
+        begun = asyncio.ensure_future(self._session.begun())
+        await first_of(running, begun, self._kernel.exited, seconds=_BEGIN_SECONDS)
+        begun.cancel()
         await self._kernel.interrupt()
         hurry = asyncio.ensure_future(self._halt.now.wait())
         await first_of(running, self._kernel.exited, hurry, seconds=self._limits.grace_seconds)

@@ -55,6 +55,7 @@ class Request:
     index: int
     reply: asyncio.Future[dict[str, Any]] = field(default_factory=_future)
     idle: asyncio.Future[None] = field(default_factory=_future)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Session(NotebookClient):
@@ -146,6 +147,10 @@ class Session(NotebookClient):
                 self.log.warning("cell %s: no idle status after the reply", request.index)
                 return
 
+    async def begun(self) -> None:
+        """Return when the kernel has begun with the latest cell: an idle one misses interrupts."""
+        await next(reversed(self._requests.values())).begun.wait()
+
     async def drain(self, seconds: float) -> None:
         """Take in what is still on its way, until nothing came for that long."""
         with contextlib.suppress(TimeoutError):
@@ -191,6 +196,8 @@ class Session(NotebookClient):
         if request is None:
             return
         kind = message["msg_type"]
+        if kind == "execute_input":
+            request.begun.set()
         if kind == "status":
             if message["content"].get("execution_state") == "idle" and not request.idle.done():
                 request.idle.set_result(None)
