@@ -280,7 +280,9 @@ def fat_disk(site: Site) -> Iterator[Path]:
     )
     if done.returncode:
         image.unlink()
-        require(f"this kernel mounts no vfat image: {done.stderr!r}", met=False)
+        if b"unknown filesystem type" in done.stderr:  # nothing that could be installed
+            pytest.skip("this kernel knows no vfat")
+        require(f"no vfat image can be mounted: {done.stderr!r}", met=False)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
     image.unlink()
