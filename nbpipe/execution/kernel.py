@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import queue
 import shutil
 import tempfile
 import uuid
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.5
 """For kernels of foreign provisioners, which do not tell when they end."""
+
+_PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds for the idle status, from one kernel_info request to the next."""
+
+_RECONNECT_MS = 10
+"""The client connects before the kernel listens; libzmq would try again every 100 ms."""
 
 _NO_HISTORY = ["--HistoryManager.hist_file=:memory:"]
 """The user's own IPython history is neither read nor written, as in nbclient."""
@@ -117,11 +124,13 @@ class Kernel:
         self.exited.set_result(Exit(None))
 
     async def _until_ready(self, seconds: float) -> None:
-        ready = asyncio.ensure_future(self.client.wait_for_ready(timeout=seconds))
+        ready = asyncio.ensure_future(self._greet(seconds))
         try:
-            await first_of(ready, self.exited)
+            await first_of(ready, self.exited, seconds=seconds)
             if self.exited.done():
                 raise KernelStartError(f"the kernel ended before it was ready: {await self.exited}")
+            if not ready.done():
+                raise KernelStartError(f"the kernel did not answer within {seconds:g} s")
             await ready
         except RuntimeError as error:
             message = f"the kernel did not answer within {seconds:g} s ({error})"
@@ -129,6 +138,35 @@ class Kernel:
         finally:
             ready.cancel()
             await asyncio.wait({ready})
+
+    async def _greet(self, seconds: float) -> None:
+        """Wait until the kernel answers, and until its output is seen to arrive.
+
+        The reply to a kernel_info request proves the shell channel, the idle status of that very
+        request the subscription to its output; jupyter_client waits for 0.2 s of silence instead,
+        which proves less. A kernel that sends no idle status gets jupyter_client's way.
+        """
+        asked: set[str] = set()
+        for patience in _PATIENCE:
+            asked.add(self.client.kernel_info())
+            self.client.shell_channel.socket.get(zmq.EVENTS)
+            reply = await self.client.shell_channel.get_msg()
+            while reply["parent_header"].get("msg_id") not in asked:
+                reply = await self.client.shell_channel.get_msg()
+            self.client._handle_kernel_info_reply(reply)  # noqa: SLF001  (old protocols)
+            if await self._idle(asked, patience):
+                return
+        await self.client.wait_for_ready(timeout=seconds)
+
+    async def _idle(self, asked: set[str], seconds: float) -> bool:
+        """Return whether the idle status of one of these requests comes in time."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = await self.client.iopub_channel.get_msg(timeout=seconds)
+                idle = message["content"].get("execution_state") == "idle"
+                if idle and message["parent_header"].get("msg_id") in asked:
+                    return True
+        return False
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel is doing, the way its kernelspec asks for."""
@@ -180,4 +218,5 @@ def _context(max_message_bytes: int) -> zmq.asyncio.Context:
     """
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
     return context
