@@ -31,7 +31,7 @@ SHORT = 12
 """Characters of a commit that people compare."""
 
 _REFUSALS = ("forged", "malformed", "too-large", "wrong-type", "failed")
-_TO_RELEASE = {Event.PUBLISHED, Event.ROLLED_BACK, Event.UNPINNED}
+_TO_RELEASE = {Event.PUBLISHED, Event.ROLLED_BACK}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
@@ -295,8 +296,15 @@ def _bound(host: str, port: int) -> list[socket.socket]:
                 sockets.append(stack.enter_context(one))
         except OSError as error:
             raise UsageError(
-                f"{host}:{port}: cannot listen there: {error.strerror}",
+                f"{host}:{port}: cannot listen there: {_reason(error)}",
                 hint="Another service may have that port; choose with --host and --port.",
             ) from error
         stack.pop_all()
         return sockets
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words; the library adds the address once more."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return str(error.strerror or error)
+    return os.strerror(error.errno)

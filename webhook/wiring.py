@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
+from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.mirror import STATE, Mirror
 from nbpipe.publishing.reconcile import Reconciler, signal
 from webhook.app import create_app
@@ -107,6 +109,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     Raises:
         ConfigError: There is no collection, two have one name, or one has no usable secret or
             repository.
+        MirrorError: The memory of deliveries cannot be kept below `root`.
     """
     if not collections:
         raise ConfigError(
@@ -119,7 +122,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers
     ]
-    deliveries = Deliveries(_file(collections), remembered=settings.deliveries)
+    deliveries = _deliveries(_file(collections), remembered=settings.deliveries)
     app = create_app(
         served,
         deliveries,
@@ -162,6 +165,17 @@ def repository(settings: CollectionSettings) -> str:
             hint='Say which beacons are meant: repository = "ORG/REPO".',
         )
     return "/".join(parts[-2:])
+
+
+def _deliveries(file: Path, *, remembered: int) -> Deliveries:
+    try:
+        return Deliveries(file, remembered=remembered)
+    except (OSError, sqlite3.Error) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        raise MirrorError(
+            f"{file}: cannot be used: {what}",
+            hint="The service's own user must be able to write below `root`.",
+        ) from error
 
 
 def _file(collections: Sequence[CollectionSettings]) -> Path:

@@ -64,7 +64,9 @@ def serve(  # noqa: PLR0913  (one per option)
     Answers POST /webhook/NAME, GET /health, GET /metrics and a status page at /. Runs until
     SIGTERM or SIGINT, then finishes the requests under way and ends with 0.
     """
-    settings = load(Path.cwd(), file=file or Path(SERVICE_FILE)).settings
+    source = file or Path(SERVICE_FILE)
+    settings = load(source.parent, file=source).settings
+    service.some(settings, source)
     _run(
         settings,
         chosen(settings, names),

@@ -9,12 +9,12 @@ import click
 
 from nbpipe.cli.options import debug_option
 from nbpipe.config import SERVICE_FILE, load
-from nbpipe.errors import UsageError
+from nbpipe.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.settings import CollectionSettings, Settings
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,15 +40,11 @@ def collections(file: Path | None, name: str | None = None) -> tuple[CollectionS
     """Return the configured collections, or the one of that name.
 
     Raises:
-        ConfigError: The file has problems.
-        UsageError: There is no such collection, or none at all.
+        ConfigError: The file has problems, or no collection.
+        UsageError: There is no such collection.
     """
     source = file or Path(SERVICE_FILE)
-    every = load(source.parent, file=source).settings.collection
-    if not every:
-        raise UsageError(
-            f"{source}: there is no [[collection]]", hint="Add one: name, origin and root."
-        )
+    every = some(load(source.parent, file=source).settings, source)
     if name is None:
         return every
     chosen = tuple(each for each in every if each.name == name)
@@ -56,6 +52,19 @@ def collections(file: Path | None, name: str | None = None) -> tuple[CollectionS
         known = ", ".join(each.name for each in every)
         raise UsageError(f"{source}: there is no collection {name}", hint=f"There are: {known}")
     return chosen
+
+
+def some(settings: Settings, source: Path) -> tuple[CollectionSettings, ...]:
+    """Return the collections that were read from `source`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not settings.collection:
+        raise ConfigError(
+            f"{source}: there is no [[collection]]", hint="Add one: name, origin and root."
+        )
+    return settings.collection
 
 
 def collection(file: Path | None, name: str | None) -> CollectionSettings:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 QUIET = frozenset({"present"})
 """States that are counted but not listed one by one by `space sync`."""
 
+NO_HOME = "no home matches the patterns in spaces.homes"
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -87,7 +89,8 @@ def list_(*, file: Path | None, as_json: bool) -> int:
 def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_json: bool) -> int:
     """Prove it as the users themselves: the link, the content, and that every write fails.
 
-    Exit code 1 where a link is wrong, content differs, or a write succeeds.
+    Exit code 1 where a link is wrong, content differs, a write succeeds, or there is no home to
+    prove it for.
     """
     from nbpipe.publishing import space_check  # noqa: PLC0415  (only this command needs it)
 
@@ -101,7 +104,8 @@ def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_j
     else:
         for line in _check_lines(drawn, results):
             click.echo(line)
-    return _failed([bool(drawn.problems), *(not result.right for result in results)])
+    wrong = [bool(drawn.problems), *(not result.right for result in results)]
+    return _failed([not results, *wrong])
 
 
 def _places(file: Path | None) -> Spaces:
@@ -126,7 +130,7 @@ def _print(found: list[Space], *, as_json: bool, every: bool) -> None:
             click.echo(_line(space))
     counts = Counter(str(space.state) for space in found)
     said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    click.echo(said or "no home matches the patterns in spaces.homes")
+    click.echo(said or NO_HOME)
 
 
 def _line(space: Space) -> str:
@@ -162,7 +166,7 @@ def _check_lines(sample: Sample, results: list[Checked]) -> list[str]:
                 outcome += f"ended with {attempt.error}" if attempt.error else "IT SUCCEEDED"
             lines.append(f"    {attempt.what}: {shown(attempt.path)}: {outcome}")
     wrong = sum(not result.right for result in results)
-    lines.append(f"{len(results)} spaces checked, {wrong} wrong")
+    lines.append(f"{len(results)} spaces checked, {wrong} wrong" if results else NO_HOME)
     return lines
 
 

@@ -93,7 +93,7 @@ class Mirror:
         except (OSError, msgspec.DecodeError) as error:
             raise MirrorError(
                 f"{self.state / 'pin.json'}: cannot be read: {error}",
-                hint=f"`nbpipe release unpin {self.name}` removes it.",
+                hint=f"`nbpipe release unpin --collection {self.name}` removes it.",
             ) from error
 
     def pin(self, pin: Pin | None) -> None:

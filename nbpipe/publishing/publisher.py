@@ -65,7 +65,7 @@ class Publisher:
             Busy: Another process had it for `patience` seconds.
             MirrorError: The disk says no.
         """
-        with self._disk():
+        with self.disk():
             self.mirror.prepare()
             with lock.held(self.mirror.state / "lock", patience=patience) as crashed:
                 if crashed:
@@ -283,12 +283,19 @@ class Publisher:
             ) from error
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def disk(self) -> Iterator[None]:
+        """Say for people what the disk refuses.
+
+        Raises:
+            MirrorError: Instead of an OSError.
+        """
         try:
             yield
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else self.mirror.state
+            hint = "The last release stays; it is tried again."
+            if isinstance(error, PermissionError):
+                hint = f"The last release stays. Only the owner of {self.mirror.path} may do this."
             raise MirrorError(
-                f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}",
-                hint="The last release stays; it is tried again.",
+                f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}", hint=hint
             ) from error

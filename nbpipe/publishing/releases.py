@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import UsageError
-from nbpipe.publishing.errors import PublishError
+from nbpipe.publishing.errors import MirrorError, PublishError
 from nbpipe.publishing.journal import Event, Trigger, at
 from nbpipe.publishing.mirror import COMMIT, Pin
 from nbpipe.publishing.retention import last_current
@@ -70,9 +70,11 @@ def releases(publisher: Publisher) -> list[Release]:
     """Return the releases on disk, the current one first; waits for nobody.
 
     Raises:
-        PublishError: The disk says no.
+        PublishError: Nothing is published, or the disk says no.
     """
-    return _releases(publisher)
+    with publisher.disk():
+        _published(publisher)
+        return _releases(publisher)
 
 
 def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
@@ -80,15 +82,18 @@ def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
 
     Raises:
         UsageError: No release, or several, are called that.
+        PublishError: Nothing is published, or the disk says no.
     """
-    commit = _find(publisher, name)
-    every = {release.commit: release for release in _releases(publisher)}
-    if commit not in every:
-        raise UsageError(
-            f"{publisher.settings.name}: {name} is not on disk",
-            hint="`nbpipe release list` shows those that are.",
-        )
-    return every[commit], _changes(publisher, commit)
+    with publisher.disk():
+        _published(publisher)
+        commit = _find(publisher, name)
+        every = {release.commit: release for release in _releases(publisher)}
+        if commit not in every:
+            raise UsageError(
+                f"{publisher.settings.name}: {name} is not on disk",
+                hint="`nbpipe release list` shows those that are.",
+            )
+        return every[commit], _changes(publisher, commit)
 
 
 def rollback(publisher: Publisher, name: str | None = None, *, reason: str = "") -> str:
@@ -99,8 +104,9 @@ def rollback(publisher: Publisher, name: str | None = None, *, reason: str = "")
 
     Raises:
         UsageError: There is no such release.
-        PublishError: It could not be made or shown.
+        PublishError: Nothing is published, or it could not be made or shown.
     """
+    _published(publisher)
     with publisher.at_work(patience=_PATIENCE):
         previous = publisher.mirror.current()
         commit = _find(publisher, name) if name else _before(publisher, previous)
@@ -133,8 +139,9 @@ def verify(publisher: Publisher, name: str | None = None, *, repair: bool = True
 
     Raises:
         UsageError: There is no such release.
-        PublishError: A repair failed.
+        PublishError: Nothing is published, or a repair failed.
     """
+    _published(publisher)
     verdicts = []
     with publisher.at_work(patience=_PATIENCE):
         every = publisher.mirror.releases()
@@ -153,12 +160,28 @@ def verify(publisher: Publisher, name: str | None = None, *, repair: bool = True
 
 
 def gc(publisher: Publisher, *, dry_run: bool = False) -> list[str]:
-    """Remove (or only name) the releases that are neither young nor among the newest."""
+    """Remove (or only name) the releases that are neither young nor among the newest.
+
+    Raises:
+        PublishError: Nothing is published, or the disk says no.
+    """
+    _published(publisher)
     with publisher.at_work(patience=_PATIENCE):
         gone = publisher.collect_garbage(dry_run=dry_run)
         if not dry_run:
             publisher.tidy()
     return gone
+
+
+def _published(publisher: Publisher) -> None:
+    """Refuse to look at, or make, a mirror where none is: the root may be mistyped."""
+    with publisher.disk():
+        there = publisher.mirror.releases()
+    if not there:
+        raise MirrorError(
+            f"{publisher.mirror.path}: nothing is published here",
+            hint=f"`nbpipe publish {publisher.settings.name}` makes the mirror.",
+        )
 
 
 def _releases(publisher: Publisher) -> list[Release]:
@@ -242,15 +265,18 @@ def _find(publisher: Publisher, name: str) -> str:
 
 
 def _before(publisher: Publisher, current: str | None) -> str:
-    """Return what was current before the present release."""
-    for entry in reversed(publisher.mirror.journal.entries()):
-        if (
-            entry.event in {Event.PUBLISHED, Event.ROLLED_BACK}
-            and entry.commit == current
-            and entry.previous
-            and COMMIT.fullmatch(entry.previous)
-        ):
-            return entry.previous
+    """Return what was current before the present release was first published.
+
+    Later comings and goings do not count: a second rollback goes further back, never forth.
+    """
+    entries = publisher.mirror.journal.entries()
+    for event in (Event.PUBLISHED, Event.ROLLED_BACK):
+        ours = [entry for entry in entries if entry.event is event and entry.commit == current]
+        for entry in ours:
+            if entry.previous and COMMIT.fullmatch(entry.previous):
+                return entry.previous
+        if ours:
+            break
     raise PublishError(
         f"{publisher.settings.name}: the journal knows no release before the current one",
         hint="Name one; `nbpipe release list` shows what there is.",

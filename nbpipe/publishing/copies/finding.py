@@ -6,6 +6,7 @@ In this order: `--from PATH|URL`, the variable NBPIPE_MIRROR, the site's configu
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,8 @@ def find(
             if mirror is None:
                 raise UsageError(
                     f"{option} {path}: is no mirror and no release",
-                    hint="A mirror has `current` in it. For a repository, give a URL "
-                    "(https://..., ssh://..., file:///...).",
+                    hint="A mirror has `current` in it, once it has a release. For a repository, "
+                    "give a URL (https://..., ssh://..., file:///...).",
                 )
             return Source(mirror, None, cache)
     mirrors = [mirror for folder in _site(site, collection) if (mirror := at(folder))]
@@ -120,14 +121,24 @@ def at(path: Path) -> MirrorFolder | None:
     above = end.parent
     if above.name == "releases" and (above.parent / "current").is_symlink():
         return MirrorFolder(above.parent.name, above.parent)
-    return (
-        None if _is_repository(end) or not any(end.iterdir()) else MirrorFolder(path.name, end, end)
-    )
+    if _is_repository(end) or _is_above_releases(end):
+        return None
+    return MirrorFolder(path.name, end, end)
 
 
 def _is_repository(folder: Path) -> bool:
     return (folder / ".git").exists() or (
         (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+    )
+
+
+def _is_above_releases(folder: Path) -> bool:
+    """Return whether it is empty, a mirror before its first release, or a root of mirrors."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    return names in ([], ["releases"]) or any(
+        os.path.islink(folder / name / "current")  # noqa: PTH114  (False where we may not look)
+        and (folder / name / "releases").is_dir()
+        for name in names
     )
 
 

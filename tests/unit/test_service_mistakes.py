@@ -1,0 +1,93 @@
+"""What a person is told by the commands of a service: nothing published, a mistyped root."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbpipe.cli import run
+from nbpipe.cli.getlatest import main as getlatest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A collection with three commits to come, nothing published, and no home."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", "work")
+    file = tmp_path / "nbpipe.toml"
+    file.write_text(
+        f'[[collection]]\nname = "nb"\norigin = "{tmp_path}/work"\nroot = "{tmp_path}/srv"\n'
+        f'protocols = ["file"]\n[spaces]\nhomes = ["{tmp_path}/home/*"]\n'
+    )
+    return file
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+def publish(config: Path, text: str) -> None:
+    work = config.parent / "work"
+    (work / "intro.ipynb").write_text(text)
+    git(work, "add", ".")
+    git(work, "commit", "--message", text)
+    assert run(["publish", "--config", str(config)]) == 0
+
+
+@pytest.mark.parametrize("words", ["list", "show", "rollback", "verify", "gc --dry-run"])
+def test_where_nothing_is_published_it_is_said_and_no_mirror_is_made(
+    config: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert run(["release", *words.split(), "--config", str(config)]) == 1
+    assert capsys.readouterr().err == (
+        f"nbpipe: {config.parent}/srv/nb: nothing is published here\n"
+        "  `nbpipe publish nb` makes the mirror.\n"
+    )
+    assert not (config.parent / "srv").exists()
+
+
+def test_a_second_rollback_goes_further_back(config: Path) -> None:
+    seen = config.parent / "srv/nb/current/intro.ipynb"
+    for text in ("first", "second", "third"):
+        publish(config, text)
+    assert run(["release", "rollback", "--config", str(config)]) == 0
+    assert seen.read_text() == "second"
+    assert run(["release", "rollback", "--config", str(config)]) == 0
+    assert seen.read_text() == "first"
+    assert run(["release", "rollback", "--config", str(config)]) == 1
+    assert seen.read_text() == "first"
+    assert run(["release", "unpin", "--config", str(config)]) == 0
+    assert seen.read_text() == "third"
+    assert run(["release", "rollback", "--config", str(config)]) == 0
+    assert seen.read_text() == "second"
+
+
+def test_a_root_that_cannot_be_keeps_the_receiver_from_starting(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "secret")
+    (config.parent / "srv").write_text("a file")
+    text = config.read_text().replace("[spaces]", 'secrets = ["env:HOOK"]\n[spaces]')
+    config.write_text(text)
+    assert run(["serve", "--config", str(config)]) == 1
+    said = capsys.readouterr().err
+    assert f"{config.parent}/srv/.nbpipe/deliveries.sqlite: cannot be used: " in said
+    assert "must be able to write below `root`" in said
+
+
+def test_getlatest_takes_no_copy_of_a_mirror_before_its_first_release_or_of_all_mirrors(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = config.parent / "srv"
+    (root / "nb/releases").mkdir(parents=True)
+    copy = str(config.parent / "copy")
+    assert getlatest(["--from", str(root / "nb"), copy]) == 4
+    publish(config, "first")
+    assert getlatest(["--from", str(root), copy]) == 4
+    assert f"--from {root}: is no mirror and no release" in capsys.readouterr().err
+    assert getlatest(["--from", str(root / "nb"), copy]) == 0
