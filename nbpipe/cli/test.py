@@ -266,7 +266,7 @@ def _with_progress(order: runner.Order, given: dict[str, Any]) -> Run:
         environ=os.environ,
     ) as display:
         own = threading.current_thread() is threading.main_thread()
-        handled = partial(runner.signals, say=_say, running=display.running)
+        handled = partial(runner.signals, say=partial(_say, display), running=display.running)
         return asyncio.run(runner.run(order, display, on_start=handled if own else _unhandled))
 
 
@@ -274,9 +274,10 @@ def _unhandled(_: object) -> nullcontext[None]:
     return nullcontext()
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"\n{text}\n")
-    sys.stderr.flush()
+def _say(display: reports.Display, text: str) -> None:
+    with display.still():  # two that draw at once leave stale lines
+        sys.stderr.write(f"\n{text}\n")
+        sys.stderr.flush()
 
 
 def _exit_code(run: Run, *, flaky: str) -> ExitCode:

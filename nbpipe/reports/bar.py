@@ -9,7 +9,7 @@ import errno
 import time
 from typing import TYPE_CHECKING, Self, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -91,7 +91,7 @@ class BarDisplay(Display):
         now = self.clock()
         room = max(1, self._console.height - ROOM)
         table = Table.grid(padding=(0, 2), expand=False)
-        table.add_column(overflow="ellipsis", no_wrap=True, ratio=None)
+        table.add_column()  # the only one that may be narrowed: where it is, is seen at any width
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, justify="right")
         oldest = self.oldest()
@@ -99,10 +99,9 @@ class BarDisplay(Display):
             table.add_row(*_columns(running, now))
         if len(oldest) > room:
             table.add_row(f"and {len(oldest) - room} more", "", "")
-        whole = Table.grid()
-        whole.add_row(table)
-        whole.add_row(self._totals(now))
-        return whole
+        # No padding behind the last line: at the last column, the terminal's echo of Ctrl-C
+        # would begin a new line, and what is wiped next would be one line short.
+        return Group(table, self._totals(now))
 
     def _totals(self, now: float) -> RenderableType:
         line = Table.grid(padding=(0, 1))
@@ -163,4 +162,5 @@ def _columns(running: Running, now: float) -> tuple[Text, Text, Text]:
     cell = f"cell {progress.cell}/{progress.cells}" if progress.cell else "starting"
     if progress.attempt > 1:
         cell = f"{cell}, attempt {progress.attempt}"
-    return Text(plain_name(progress.task.path)), Text(cell), Text(duration(now - running.since))
+    name = Text(plain_name(progress.task.path), no_wrap=True, overflow="ellipsis")
+    return name, Text(cell), Text(duration(now - running.since))

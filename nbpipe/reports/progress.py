@@ -8,6 +8,7 @@ the run.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from nbpipe.reports.plaintext import count, duration, first_line, plain_name
 from nbpipe.reports.terminal import Page, is_colored, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from nbpipe.model import Progress, Result
@@ -121,6 +122,12 @@ class Display:
     def done(self) -> int:
         """How many notebooks have finished."""
         return sum(self.counts.values())
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Draw nothing meanwhile, so that others can write to the same terminal."""
+        with self._lock:
+            yield
 
     def tick(self) -> None:
         """Look at the clock, and show what time has changed."""

@@ -197,6 +197,23 @@ def test_the_bar_shows_what_runs_and_the_counts() -> None:
     ]
 
 
+def test_only_names_are_cut_where_the_terminal_is_narrow() -> None:
+    display = bar(io.StringIO(), clock := Clock())
+    display.started(at(f"{'long ' * 30}.ipynb", 3))
+    clock.now += 5
+    name = "long " * 12
+    assert drawn(display)[0] == f"{name}lo…  cell 3/9  5.0 s"
+
+
+def test_the_echo_of_ctrl_c_has_room_behind_the_last_line() -> None:
+    display = bar(io.StringIO(), Clock())
+    display.started(at(f"{'long ' * 30}.ipynb", 3))
+    console = display._console
+    with console.capture() as capture:
+        console.print(display._render(), end="")
+    assert len(capture.get().splitlines()[-1]) < 78
+
+
 def test_a_small_terminal_shows_the_oldest() -> None:
     display = bar(io.StringIO(), Clock(), height=6)
     for number in range(10):
