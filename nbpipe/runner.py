@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe._version import __version__
+from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
 from nbpipe.model import Run
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
     from nbpipe.execution.schedule import Listener, Scheduler
     from nbpipe.model import Plan, Task
-
-_MARK = ".nbpipe-run.json"
-"""A folder that holds it was made by a run, and may be written again by another."""
 
 _KEPT_RUNS = 20
 
@@ -44,16 +42,16 @@ def cores() -> int:
     Sources: sched_setaffinity(2); cgroup-v2 (`cpu.max`) and CFS (`cpu.cfs_quota_us`).
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota()
+    quota = _quota(Path("/sys/fs/cgroup"))
     return max(1, min(count or 1, round(quota) if quota else 1_000_000))
 
 
-def _quota() -> float | None:
+def _quota(cgroup: Path) -> float | None:
     with contextlib.suppress(OSError, ValueError):
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        limit, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
         return None if limit == "max" else int(limit) / int(period)
     with contextlib.suppress(OSError, ValueError):
-        folder = Path("/sys/fs/cgroup/cpu")
+        folder = cgroup / "cpu"
         limit = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
         period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
         return None if int(limit) < 0 else int(limit) / int(period)
@@ -80,13 +78,13 @@ def output_dir(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Pat
     folder = wanted or _state_dir() / run_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir()) and not (folder / _MARK).exists()
+        occupied = any(folder.iterdir()) and not (folder / RUN_MARK).exists()
         if occupied:
             raise UsageError(
                 f"the output directory {folder} is not empty, and no run of nbpipe made it",
                 hint="Name a new folder with --output-dir, or empty that one.",
             )
-        (folder / _MARK).write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
+        (folder / RUN_MARK).write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"the output directory {folder} cannot be written: {error.strerror}",
@@ -117,7 +115,7 @@ def _state_dir() -> Path:
 
 def _forget_old_runs(folder: Path) -> None:
     """Remove all but the newest runs of the default place."""
-    runs = sorted(path for path in folder.iterdir() if (path / _MARK).exists())
+    runs = sorted(path for path in folder.iterdir() if (path / RUN_MARK).exists())
     for path in runs[:-_KEPT_RUNS]:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from nbpipe.collecting.kernels import InstalledKernel, installed_kernels
 from nbpipe.collecting.planning import Selection, plan
+from nbpipe.collecting.walking import RUN_MARK
 
-__all__ = ["InstalledKernel", "Selection", "installed_kernels", "plan"]
+__all__ = ["RUN_MARK", "InstalledKernel", "Selection", "installed_kernels", "plan"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nbpipe.collecting.gitlines import GitLines, anchored, comparable, escape, is_wild
 from nbpipe.collecting.naming import printable
 from nbpipe.collecting.scopes import is_below, normal, split_wild
+from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from nbpipe.collecting.walking import Found
@@ -101,10 +102,7 @@ class Exclusions:
         taken, line = self._default_lines.decide(relative)
         if taken:
             return f"excluded by default: {line}"
-        if found.environment:
-            name = found.environment.rpartition("/")[2]
-            return f"excluded by default: {name}/ is a virtual environment"
-        return None
+        return f"excluded by default: {found.generated}" if found.generated else None
 
 
 class _Given:
@@ -114,6 +112,10 @@ class _Given:
         self.pattern = pattern
         self._places = places
         where = f"--exclude {pattern!r}"
+        if not pattern:
+            raise UsageError(
+                f"{where}: the pattern is empty", hint="Is a variable of the shell not set?"
+            )
         bare = pattern.rstrip("/")
         self._base = ""
         if "/" not in bare and bare not in {"", ".", ".."}:

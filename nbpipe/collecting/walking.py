@@ -18,8 +18,15 @@ from nbpipe.collecting.scopes import is_below
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-ENVIRONMENT_MARKS = frozenset({"pyvenv.cfg", "conda-meta"})
-"""A folder that holds one of them is a virtual environment (venv, virtualenv, conda)."""
+RUN_MARK = ".nbpipe-run.json"
+"""A folder that holds it was made by a run, and may be written again by another."""
+
+MARKS = {
+    "pyvenv.cfg": "a virtual environment",  # venv, virtualenv
+    "conda-meta": "a virtual environment",
+    RUN_MARK: "the output directory of a run",
+}
+"""What a folder is in which nobody writes notebooks, by the entry that tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,8 @@ class Found:
 
     path: str
     """Absolute."""
-    environment: str = ""
-    """The virtual environment around it, absolute; empty where there is none."""
+    generated: str = ""
+    """Why nobody wrote it here: `venv/ is a virtual environment`; empty where somebody did."""
 
 
 @dataclass(slots=True)
@@ -56,25 +63,25 @@ def walk(
         starts: Absolute folders.
         descend: Whether it is worth looking into an (absolute) folder.
         is_candidate: Whether a file's name is of interest.
-        exempt: Folders that are never taken for virtual environments.
+        exempt: Folders whose marks do not count.
     """
     seen = Walk()
     real, linked = _tops(starts)
     visited = _above([*real, *linked])
-    environments = {top: _environment_around(top, exempt) for top in (*real, *linked)}
-    queue = deque((top, environments[top]) for top in real)
-    later = deque((top, environments[top]) for top in linked)
+    around = {top: _generated_around(top, exempt) for top in (*real, *linked)}
+    queue = deque((top, around[top]) for top in real)
+    later = deque((top, around[top]) for top in linked)
     while queue or later:
-        folder, environment = queue.popleft() if queue else later.popleft()
-        entries = _enter(folder, environment, visited, seen)
-        if not ENVIRONMENT_MARKS.isdisjoint(entry.name for entry in entries):
-            environment = environment or ("" if folder in exempt else folder)
+        folder, generated = queue.popleft() if queue else later.popleft()
+        entries = _enter(folder, generated, visited, seen)
+        if not generated and folder not in exempt:
+            generated = _told(folder, {entry.name for entry in entries})
         for entry in sorted(entries, key=lambda entry: entry.name):
             if _is_folder(entry):
                 if descend(entry.path):
-                    (later if entry.is_symlink() else queue).append((entry.path, environment))
+                    (later if entry.is_symlink() else queue).append((entry.path, generated))
             elif is_candidate(entry.name):
-                seen.files.append(Found(entry.path, environment))
+                seen.files.append(Found(entry.path, generated))
     return seen
 
 
@@ -112,7 +119,7 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 
 def _enter(
-    folder: str, environment: str, visited: dict[tuple[int, int], str], seen: Walk
+    folder: str, generated: str, visited: dict[tuple[int, int], str], seen: Walk
 ) -> list[os.DirEntry[str]]:
     """Return what is in a folder; nothing where it has been visited or has vanished."""
     try:
@@ -126,7 +133,7 @@ def _enter(
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        seen.unreadable.append((Found(folder, environment), error))
+        seen.unreadable.append((Found(folder, generated), error))
         return []
 
 
@@ -137,11 +144,20 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _environment_around(folder: str, exempt: frozenset[str]) -> str:
-    """Return the virtual environment that a start lies in, empty where there is none."""
+def _told(folder: str, names: set[str]) -> str:
+    """Return what a folder is by what it holds, empty for one that people write notebooks in."""
+    for mark, kind in MARKS.items():
+        if mark in names:
+            return f"{os.path.basename(folder)}/ is {kind}"  # noqa: PTH119
+    return ""
+
+
+def _generated_around(folder: str, exempt: frozenset[str]) -> str:
+    """Return what the folders above a start, and itself, tell about it."""
     current = folder
     while current not in exempt and current != "/":
-        if any(os.path.lexists(f"{current}/{mark}") for mark in ENVIRONMENT_MARKS):
-            return current
+        there = {mark for mark in MARKS if os.path.lexists(f"{current}/{mark}")}
+        if there:
+            return _told(current, there)
         current = os.path.dirname(current)  # noqa: PTH120
     return ""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbpipe.errors import UsageError
+
 if TYPE_CHECKING:
     from tests.unit.collecting.conftest import Tree
 
@@ -44,6 +46,15 @@ def test_a_virtual_environment_is_known_by_what_it_holds(tree: Tree, mark: str) 
     expected = "excluded by default: tools/ is a virtual environment"
     assert tree.excluded()["tools/lib/e.ipynb"] == expected
     assert tree.excluded("a.ipynb", "tools/lib")["tools/lib/e.ipynb"] == expected
+
+
+def test_the_copies_of_an_earlier_run_are_no_sources(tree: Tree) -> None:
+    tree.notebook("results/night/a.ipynb")
+    tree.write("results/.nbpipe-run.json")
+    expected = "excluded by default: results/ is the output directory of a run"
+    assert tree.excluded()["results/night/a.ipynb"] == expected
+    assert tree.paths("results/night/a.ipynb") == ["results/night/a.ipynb"]
+    assert tree.paths(cwd="results") == ["results/night/a.ipynb"]
 
 
 def test_an_environment_made_in_the_root_itself_excludes_nothing(tree: Tree) -> None:
@@ -151,3 +162,8 @@ def test_a_star_that_a_shell_expanded_does_not_make_notebooks_of_other_files(tre
     expanded = sorted(path.name for path in tree.root.iterdir())
     assert expanded == ["README.md", "a.ipynb", "drafts", "x"]
     assert tree.paths(*expanded) == tree.paths("*") == tree.paths()
+
+
+def test_an_empty_pattern_is_refused_as_an_unset_variable(tree: Tree) -> None:
+    with pytest.raises(UsageError, match="--exclude '': the pattern is empty"):
+        tree.excluded(exclude=("",))
