@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +107,34 @@ class Pair(click.ParamType[Any]):
         if left and equals and right:
             return left, right
         return self.fail(f"{value!r} is not FROM=TO, such as desi-22.2=python3", param, ctx)
+
+
+class Limit(click.FloatRange):
+    """A number above 0; `nan` is none."""
+
+    name = "number"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:  # noqa: ANN401  (click's)
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid number", param, ctx)
+        return number
+
+
+class Parameter(click.ParamType[Any]):
+    """The name of a variable, in any language."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
+        """Return the name."""
+        if re.fullmatch(r"[^\W\d][\w.]*", value):
+            return value
+        return self.fail(f"{value!r} is not the name of a variable", param, ctx)
 
 
 def typed(value: str) -> Any:  # noqa: ANN401  (JSON)

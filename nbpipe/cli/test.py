@@ -78,19 +78,19 @@ Examples:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Limit(),
     metavar="SECONDS",
     help="Limit for each cell.",
 )
 @click.option(
     "--notebook-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Limit(),
     metavar="SECONDS",
     help="Limit for each notebook.",
 )
 @click.option(
     "--output-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Limit(),
     metavar="MB",
     help="Limit for each notebook's output.",
 )
@@ -105,7 +105,7 @@ Examples:
     "-p",
     "--parameter",
     "parameter",
-    nargs=2,
+    type=(options.Parameter(), str),
     multiple=True,
     metavar="NAME VALUE",
     help="Parameter, as papermill injects it; repeatable.",
@@ -183,9 +183,6 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
     plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
     if given["list_only"]:
         reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
-        return ExitCode.OK
-    if not plan.tasks:
-        click.echo(f"nothing to run in this shard; {len(plan.excluded)} notebooks are elsewhere")
         return ExitCode.OK
     return _execute(ctx, config, plan, given)
 

@@ -183,3 +183,14 @@ def test_the_keys_are_described_to_programs(run: Run) -> None:
         "default": "auto",
         "meaning": "So many notebooks at once; auto: one for each processor.",
     }
+
+
+def test_an_empty_shard_passes_and_writes_its_reports(
+    run: Run, root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    code, out, _ = run("test", "--shard", "2/2", "--report", "json=report.json")
+    assert (code, out.splitlines()[-1].partition(" in ")[0]) == (0, "no notebooks")
+    report = json.loads((root / "report.json").read_text())
+    assert report["notebooks"] == []
+    assert report["excluded"] == [{"path": "first.ipynb", "reason": "in another shard (1/2)"}]
