@@ -218,5 +218,6 @@ def _context(max_message_bytes: int) -> zmq.asyncio.Context:
     """
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    context.setsockopt(zmq.RCVHWM, 0)  # what waits here is not lost: a full PUB socket drops
     context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
     return context

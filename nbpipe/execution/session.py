@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 5.0
 """A kernel that replied and then says nothing for so long has finished, idle status or not."""
 
+_EXIT_SECONDS = 1.0
+"""A connection that ended longer before its kernel did not end with it; < _QUIET_SECONDS."""
+
 _LONG = 1_000_000
 """Bytes from which a text is better not decoded."""
 
-_COUNTED = {"stream", "display_data", "execute_result", "error", "update_display_data"}
+_SHOWN = {"display_data", "execute_result", "update_display_data"}
+_COUNTED = {"stream", "error"} | _SHOWN
 
 
 def _future() -> asyncio.Future[Any]:
@@ -202,7 +206,7 @@ class Session(NotebookClient):
             if message["content"].get("execution_state") == "idle" and not request.idle.done():
                 request.idle.set_result(None)
             return
-        if kind in _COUNTED and not self._take(message):
+        if kind in _COUNTED and not (self._take(message) and self._shelve(message)):
             return
         with contextlib.suppress(CellExecutionComplete):
             self.process_message(message, request.cell, request.index)
@@ -222,6 +226,20 @@ class Session(NotebookClient):
         if self._left < 0:
             self.flood(f"more than {self._limit / 1e6:g} MB of output")
         return not self.flooded
+
+    def _shelve(self, message: dict[str, Any]) -> bool:
+        """Move long values of a display out of memory; return whether there was room."""
+        data = message["content"].get("data") or {}
+        try:
+            for mime, value in data.items():
+                if isinstance(value, Escaped):
+                    text = self._spool.new()
+                    self._spool.append(text, value)
+                    data[mime] = self._spool.value(text)
+        except OSError as error:
+            self.flood(f"output that could not be kept: {error.strerror}")
+            return False
+        return True
 
     def flood(self, why: str) -> None:
         """Take no more output, and say so, once."""
@@ -289,7 +307,7 @@ class Session(NotebookClient):
         monitor = self._client.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
             await monitor.recv_multipart()
-            ended, _ = await asyncio.wait({self._kernel.exited}, timeout=_QUIET_SECONDS)
+            ended, _ = await asyncio.wait({self._kernel.exited}, timeout=_EXIT_SECONDS)
             if not ended:
                 self.flood(
                     f"a single output of more than {self._kernel.max_message_bytes / 1e6:g} MB"
@@ -326,12 +344,33 @@ class _Stream(msgspec.Struct):
     text: msgspec.Raw
 
 
+class _Shown(msgspec.Struct):
+    """The content of a display whose values are not decoded."""
+
+    data: dict[str, msgspec.Raw]
+    metadata: dict[str, Any] = {}
+    transient: dict[str, Any] = {}
+    execution_count: int | None = None
+
+
 def _content(frame: zmq.Frame, kind: str) -> Any:  # noqa: ANN401  (JSON)
     try:
         if kind == "stream" and len(frame.buffer) > _LONG:
             stream = msgspec.json.decode(frame.buffer, type=_Stream)
             text = memoryview(stream.text)[1:-1]
             return {"name": stream.name, "text": Escaped(text)}
+        if kind in _SHOWN and len(frame.buffer) > _LONG:
+            shown = msgspec.json.decode(frame.buffer, type=_Shown)
+            values = {mime: _value(raw) for mime, raw in shown.data.items()}
+            return msgspec.structs.asdict(shown) | {"data": values}
         return msgspec.json.decode(frame.buffer)
     except msgspec.DecodeError:  # NaN, lone surrogates: what Python's own parser accepts
         return json.loads(frame.bytes)
+
+
+def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401  (JSON)
+    """Return a value of a display: a long text as it came."""
+    text = memoryview(raw)
+    if len(text) > _LONG and bytes(text[:1]) == b'"':
+        return Escaped(text[1:-1])
+    return msgspec.json.decode(raw)
