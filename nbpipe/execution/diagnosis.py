@@ -226,7 +226,10 @@ _ACCIDENTS = (
     (re.compile(r"\b\w+://(?:[^/@\s]*@)?([\w.-]+)[^\s'\"<>)]*"), r"\1"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
-    (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "<id>"),
+    (  # hexadecimal, and no end of a number such as 1.25e+16
+        re.compile(r"\b(?<!\d\.)(?!\d+e\d*\b)(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"),
+        "<id>",
+    ),
     # absolute and dotted paths, then relative ones that end in a file's name, then Windows'
     (re.compile(r"(?<![\w.~/])(?:/|~/|\.{1,2}/)(?:[^\s'\"()\[\],:;=/]+/)*(?=[^\s/])"), ""),
     (re.compile(r"(?<![\w/])(?:[^\s'\"()\[\],:;=\\/]+/)+(?=[^\s'\"/]*\.[A-Za-z]\w{0,4}\b)"), ""),

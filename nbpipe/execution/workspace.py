@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import secrets
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _NAME_BYTES = 240
 """File systems allow 255; endings are added."""
+
+_TAKEN = re.compile(r"\.(?:ipynb|attempt-\d+|md|markdown|py|R|r|jl|Rmd|qmd|myst|mystnb|mnb)$")
+"""How the copies of text notebooks and of later attempts end: `a.md` goes to `a.md.ipynb`."""
 
 
 class Workspace:
@@ -102,11 +106,11 @@ def copy_path(task: Task) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts:
         digest = hashlib.sha256(os.fsencode(str(path.parent))).hexdigest()[:8]
         path = PurePosixPath("outside", digest, path.name)
-    if path.suffix != ".ipynb":
+    if path.suffix != ".ipynb" or _TAKEN.search(path.stem):
         path = path.with_name(f"{path.name}.ipynb")
     if len(os.fsencode(path.name)) > _NAME_BYTES - len(".attempt-10.ipynb"):
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
-        path = path.with_name(f"{path.name[:60]}-{digest}.ipynb")
+        path = path.with_name(f"{path.name[:48]}-{digest}.ipynb")
     return path
 
 
