@@ -1,0 +1,260 @@
+"""From what real kernels say to a category, and a signature of the root cause."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat import v4
+
+from nbpipe.execution import diagnosis
+from nbpipe.execution.provisioner import Exit
+from nbpipe.execution.source import CodeCell
+from nbpipe.model import Category
+
+CELL = CodeCell(
+    node=v4.new_code_cell("f()"), index=1, origin=0, cell_id="abc", skip=False, raises=False
+)
+
+
+def failure(ename: str, evalue: str, *traceback: str, printed: str = "") -> tuple[str, str, str]:
+    error = {"ename": ename, "evalue": evalue, "traceback": list(traceback)}
+    told = diagnosis.cell_error(error, CELL, printed=printed)
+    return told.category, told.name, told.signature
+
+
+@pytest.mark.parametrize(
+    ("ename", "evalue", "category", "signature"),
+    [
+        ("ZeroDivisionError", "division by zero", "exception", "division by zero"),
+        ("ValueError", "", "exception", ""),
+        (
+            "ModuleNotFoundError",
+            "No module named 'lightkurve.x2'",
+            "missing-package",
+            "No module named 'lightkurve.x2'",
+        ),
+        ("MemoryError", "", "out-of-memory", ""),
+        (
+            "_ArrayMemoryError",
+            "Unable to allocate 7.28 TiB for an array with shape (1000000, 1000000)",
+            "out-of-memory",
+            None,
+        ),
+        ("FileNotFoundError", "[Errno 2] No such file or directory: 'x'", "missing-file", None),
+        ("gaierror", "[Errno -3] Temporary failure in name resolution", "network", None),
+        (
+            "URLError",
+            "<urlopen error [Errno 111] Connection refused>",
+            "network",
+            "<urlopen error Connection refused>",
+        ),
+        ("ReadTimeout", "HTTPSConnectionPool(host='a.org', port=443)", "network", "to a.org"),
+        ("StdinNotImplementedError", "raw_input was called, but …", "asks-for-input", None),
+        ("EOFError", "EOF when reading a line", "asks-for-input", None),
+        ("SystemExit", "3", "exception", "<n>"),
+        ("KeyError", "'flux'", "exception", "'flux'"),
+    ],
+)
+def test_what_python_says(ename: str, evalue: str, category: str, signature: str | None) -> None:
+    told = failure(ename, evalue)
+    assert told[:2] == (category, ename)
+    if signature is not None:
+        joint = " " if signature.startswith("to ") else ": "
+        assert told[2] == (f"{ename}{joint}{signature}" if signature else ename)
+
+
+@pytest.mark.parametrize(
+    ("evalue", "category"),
+    [
+        ("Error in library(nosuch): there is no package called ‘nosuch’", "missing-package"),
+        ("Error in loadNamespace(x): there is no package called ‘ggplot2’", "missing-package"),
+        ("Error: cannot allocate vector of size 745.1 Gb", "out-of-memory"),
+        (
+            "Error in url(\"http://x.invalid\"): cannot open URL 'http://x.invalid'",
+            "network",
+        ),
+        ("Error in f(): object 'x' not found", "exception"),
+    ],
+)
+def test_what_r_says(evalue: str, category: str) -> None:
+    told = failure("ERROR", evalue)
+    assert told[:2] == (category, "Error")
+
+
+def test_in_r_a_warning_says_which_file_could_not_be_opened() -> None:
+    printed = (
+        "Warning message in file(file, \"rt\"):\n“cannot open file 'nosuch.csv': No such file”"
+    )
+    told = failure(
+        "ERROR", 'Error in file(file, "rt"): cannot open the connection', printed=printed
+    )
+    assert told[0] == "missing-file"
+    assert "nosuch.csv" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("code", "printed", "category", "signature"),
+    [
+        (
+            "127",
+            "bash: nosuch: command not found\n",
+            "missing-package",
+            "nosuch: command not found",
+        ),
+        ("127", "bash: line 3: sex2: command not found\n", "missing-package", None),
+        ("1", "cat: x.txt: No such file or directory\n", "missing-file", None),
+        ("1", "", "exception", "exit status <n>"),
+        ("6", "curl: (6) Could not resolve host: data.org\n", "network", None),
+    ],
+)
+def test_what_bash_says(code: str, printed: str, category: str, signature: str | None) -> None:
+    told = failure("", code, printed=printed)
+    assert told[:2] == (category, "ExitStatus")
+    if signature is not None:
+        assert told[2] == f"ExitStatus: {signature}"
+
+
+def test_what_xeus_python_says() -> None:
+    told = failure("<class 'ModuleNotFoundError'>", "No module named 'nosuch'")
+    assert told == (
+        "missing-package",
+        "ModuleNotFoundError",
+        "ModuleNotFoundError: No module named 'nosuch'",
+    )
+    assert failure("<class 'requests.exceptions.ConnectionError'>", "x")[:2] == (
+        "network",
+        "ConnectionError",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ename", "evalue", "category"),
+    [
+        (
+            "ArgumentError",
+            "ArgumentError: Package Nosuch not found in current path.",
+            "missing-package",
+        ),
+        ("SystemError", 'opening file "nosuch": No such file or directory', "missing-file"),
+        ("UndefVarError", "UndefVarError: `x` not defined", "exception"),
+        ("OutOfMemoryError", "OutOfMemoryError()", "out-of-memory"),
+    ],
+)
+def test_what_julia_says(ename: str, evalue: str, category: str) -> None:
+    assert failure(ename, evalue)[:2] == (category, ename)
+
+
+def test_a_bare_timeout_is_the_networks_where_the_traceback_says_so() -> None:
+    assert (
+        failure("TimeoutError", "timed out", "File socket.py in create_connection")[0] == "network"
+    )
+    assert failure("TimeoutError", "timed out", "File wait.py")[0] == "exception"
+
+
+def test_terminal_codes_are_nowhere() -> None:
+    error = {
+        "ename": "ValueError",
+        "evalue": "\x1b[31mred\x1b[0m \x00text",
+        "traceback": ["\x1b[0;31mValueError\x1b[0m: red", "\x1b]8;;http://x\x07link\x1b]8;;\x07"],
+    }
+    told = diagnosis.cell_error(error, CELL)
+    assert told.message == "red text"
+    assert told.traceback == "ValueError: red\nlink"
+    assert (told.cell, told.cell_id, told.source) == (0, "abc", "f()")
+
+
+@pytest.mark.parametrize("error", [{}, {"ename": None, "evalue": None, "traceback": None}])
+def test_an_error_without_anything_still_has_a_signature(error: dict[str, object]) -> None:
+    told = diagnosis.cell_error(error, CELL)
+    assert (told.category, told.message) == ("exception", "")
+    assert told.signature != ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("no file /home/ann/data/cat.fits", "no file /scratch/42/bob/cat.fits"),
+        ("no file '/home/ann/cat.fits'", "no file '../x/cat.fits'"),
+        ("<Foo object at 0x7f12ab34cd56> failed", "<Foo object at 0x55d0c0ffee00> failed"),
+        ("worker with pid 1234 ended after 3.5 s", "worker with pid 99 ended after 12.25 s"),
+        ("at 2026-01-31T12:00:00Z", "at 2025-12-01T23:59:59.123456+01:00"),
+        ("job 5f2e9a1bdeadbeef is gone", "job 0123abcd4567ef89 is gone"),
+        (
+            "run 123e4567-e89b-12d3-a456-426614174000",
+            "run 00000000-aaaa-bbbb-cccc-1234567890ab",
+        ),
+        ("shapes (3, 4) and (5, 6) differ", "shapes (30, 44) and (1, 2) differ"),
+        ("GET http://u:p@h.org:8080/x?y=1 failed", "GET https://h.org/other#z failed"),
+        ("at 12:34:56 it failed", "at 1:02 it failed"),
+        ("value -1.5e-10 is negative", "value -3 is negative"),
+    ],
+)
+def test_the_same_cause_has_the_same_signature(first: str, second: str) -> None:
+    assert failure("ValueError", first)[2] == failure("ValueError", second)[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("no file /a/cat.fits", "no file /a/dog.fits"),
+        ("cannot cast float64 to int32", "cannot cast float32 to int32"),
+        ("'flux'", "'time'"),
+        ("GET http://a.org/x failed", "GET http://b.org/x failed"),
+    ],
+)
+def test_different_causes_have_different_signatures(first: str, second: str) -> None:
+    assert failure("ValueError", first)[2] != failure("ValueError", second)[2]
+
+
+ADDRESS = st.integers(4096, 2**48).map(hex)
+NUMBER = st.one_of(
+    st.integers(-(10**12), 10**12).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+)
+TIME = st.datetimes().map(lambda when: when.isoformat())
+NAME = st.text("abcdefghij", min_size=1, max_size=8)
+FOLDER = st.lists(NAME, min_size=1, max_size=5).map(lambda names: "/" + "/".join(names))
+
+
+@given(address=ADDRESS, number=NUMBER, time=TIME, folder=FOLDER)
+def test_a_signature_holds_nothing_that_changes(
+    address: str, number: str, time: str, folder: str
+) -> None:
+    message = f"{folder}/cat.fits of <T at {address}> gave {number} on {time} "
+    signature = failure("ValueError", message)[2]
+    assert signature == "ValueError: cat.fits of <T at <address>> gave <n> on <time>"
+    assert not re.search(r"\d|/", signature)
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
+def test_whatever_a_kernel_says_has_a_category_and_one_line(
+    ename: str, evalue: str, traceback: str
+) -> None:
+    category, _, signature = failure(ename, evalue, traceback, printed=traceback)
+    assert category in set(Category)
+    assert signature == failure(ename, evalue, traceback, printed=traceback)[2]
+    assert "\x1b" not in signature
+    assert len(signature.encode(errors="replace")) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("how", "oom", "category", "message"),
+    [
+        (Exit(-9), True, "out-of-memory", "the kernel was killed by the operating system"),
+        (Exit(137), True, "out-of-memory", "the kernel was killed by the operating system"),
+        (Exit(-9), False, "kernel-died", "the kernel died: killed by SIGKILL (not by nbpipe"),
+        (Exit(-11), True, "kernel-died", "the kernel died: killed by SIGSEGV"),
+        (Exit(-64), False, "kernel-died", "the kernel died: killed by SIGRTMAX"),
+        (Exit(0), False, "kernel-died", "the kernel died: exit code 0"),
+        (Exit(None), False, "kernel-died", "the kernel died: killed together with its parent"),
+        (Exit(127, error="No such file"), False, "kernel-died", "the kernel died: No such file"),
+    ],
+)
+def test_the_end_of_a_kernel_is_told(how: Exit, oom: bool, category: str, message: str) -> None:  # noqa: FBT001  (a column)
+    told = diagnosis.died(how, out_of_memory=oom, cell=CELL, said="last words")
+    assert told.category == category
+    assert told.message.startswith(message)
+    assert (told.traceback, told.cell) == ("last words", 0)
