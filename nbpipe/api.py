@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Progress, Result
 
 if TYPE_CHECKING:
@@ -101,12 +102,30 @@ def _settings(file: str | Path | None, **changes: Any) -> Any:  # noqa: ANN401
     import msgspec  # noqa: PLC0415
 
     from nbpipe import config  # noqa: PLC0415
+    from nbpipe.settings import TestSettings  # noqa: PLC0415
 
     loaded = config.load(Path.cwd(), file=None if file is None else Path(file).absolute())
     asked = {name: value for name, value in changes.items() if value is not None}
+    for field in msgspec.structs.fields(TestSettings):
+        if field.name in asked:
+            asked[field.name] = _checked(field.name, asked[field.name], field.type)
     test_settings = msgspec.structs.replace(loaded.settings.test, **asked)
     settings = msgspec.structs.replace(loaded.settings, test=test_settings)
     return dataclasses.replace(loaded, settings=settings)
+
+
+def _checked(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401
+    """Return the value as the configuration would take it; `jobs=0` would wait for ever."""
+    import msgspec  # noqa: PLC0415
+
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message = str(error).partition(" - at ")[0].replace("`", "")
+        raise UsageError(
+            f"{name}={value!r}: {message[:1].lower()}{message[1:]}",
+            hint="help(nbpipe.test) describes every argument.",
+        ) from error
 
 
 def _many(value: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:

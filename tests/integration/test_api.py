@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -76,3 +76,19 @@ def test_wrong_use_raises_at_once(inside: Collection) -> None:
         nbpipe.test("nosuch.ipynb")
     with pytest.raises(nbpipe.NothingCollected):
         nbpipe.test()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"jobs": 0}, "jobs=0: expected int >= 1"),  # it would wait for ever
+        ({"timeout": -1}, "timeout=-1: expected float > 0.0"),
+        ({"missing_kernel": "no"}, "missing_kernel='no': invalid enum value 'no'"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_starts(
+    inside: Collection, options: dict[str, Any], said: str
+) -> None:
+    inside.notebook("a.ipynb", "1")
+    with pytest.raises(nbpipe.UsageError, match=said):
+        nbpipe.test(**options)
