@@ -79,6 +79,7 @@ def _row(result: Result) -> str:
     why = first_line(result.reason or "")
     if (failure := result.failure) is not None:
         why = with_category(cause(failure), failure.category.value)
+    why = "; ".join([why, *result.notes] if why else result.notes)
     cells = f"{result.cells_executed}/{result.cells_total}"
     return _line(
         result.outcome.value.upper(),
@@ -95,7 +96,7 @@ def _running(progress: Progress) -> str:
 
 def _line(word: str, color: str, texts: tuple[str, str, str, str, str]) -> str:
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
-    styles = (f"{_CELL};overflow-wrap:anywhere", _CELL, _NUMBER, _NUMBER, _WHY)
+    styles = (f"{_CELL};overflow-wrap:anywhere;min-width:12em", _CELL, _NUMBER, _NUMBER, _WHY)
     columns = "".join(
         f'<td style="{style}">{_escaped(text)}</td>'
         for text, style in zip(texts, styles, strict=True)
@@ -130,7 +131,8 @@ def _group(group: Group) -> str:
     parts = [_failure(result) for result in group.results[:SHOWN_PATHS]]
     if (more := len(group.results) - SHOWN_PATHS) > 0:
         parts.append(f"<p>and {more:,} more</p>")
-    return f'<p style="font-weight:bold;margin:1em 0 0.3em">{_escaped(title)}</p>{"".join(parts)}'
+    style = "font-weight:bold;margin:1em 0 0.3em;overflow-wrap:anywhere"
+    return f'<p style="{style}">{_escaped(title)}</p>{"".join(parts)}'
 
 
 def _failure(result: Result) -> str:

@@ -121,3 +121,8 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 def test_a_traceback_of_a_megabyte_does_not_fill_the_notebook() -> None:
     failure = replace(FAILURE, traceback="x" * 1_000_000)
     assert len(html_table.failures([replace(FAILED, failures=(failure,))])) < 25_000
+
+
+def test_what_a_run_noted_stands_in_the_matrix() -> None:
+    note = "cells[1] is tagged raises-exception and did not raise"
+    assert note in Reader(html_table.table([replace(PASSED, notes=(note,))])).texts
