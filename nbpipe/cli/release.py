@@ -144,11 +144,13 @@ def _publisher(collection: str | None, file: Path | None) -> Iterator[Publisher]
     import os  # noqa: PLC0415  (only here)
     import time  # noqa: PLC0415  (only here)
 
+    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
     from nbpipe.publishing.publisher import Publisher  # noqa: PLC0415  (slow)
 
     settings = service.collection(file, collection)
     publisher = Publisher(settings, environ=os.environ, now=time.time)
     try:
+        releases.require(publisher)
         yield publisher
     finally:
         publisher.close()

@@ -66,14 +66,28 @@ class Verdict:
     repaired: bool
 
 
-def releases(publisher: Publisher) -> list[Release]:
-    """Return the releases on disk, the current one first; waits for nobody.
+def require(publisher: Publisher) -> None:
+    """Refuse to look at, or make, a mirror where none is: the root may be mistyped.
 
     Raises:
         PublishError: Nothing is published, or the disk says no.
     """
     with publisher.disk():
-        _published(publisher)
+        there = publisher.mirror.releases()
+    if not there:
+        raise MirrorError(
+            f"{publisher.mirror.path}: nothing is published here",
+            hint=f"`nbpipe publish {publisher.settings.name}` makes the mirror.",
+        )
+
+
+def releases(publisher: Publisher) -> list[Release]:
+    """Return the releases on disk, the current one first; waits for nobody.
+
+    Raises:
+        PublishError: The disk says no.
+    """
+    with publisher.disk():
         return _releases(publisher)
 
 
@@ -82,10 +96,9 @@ def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
 
     Raises:
         UsageError: No release, or several, are called that.
-        PublishError: Nothing is published, or the disk says no.
+        PublishError: The disk says no.
     """
     with publisher.disk():
-        _published(publisher)
         commit = _find(publisher, name)
         every = {release.commit: release for release in _releases(publisher)}
         if commit not in every:
@@ -104,9 +117,8 @@ def rollback(publisher: Publisher, name: str | None = None, *, reason: str = "")
 
     Raises:
         UsageError: There is no such release.
-        PublishError: Nothing is published, or it could not be made or shown.
+        PublishError: It could not be made or shown.
     """
-    _published(publisher)
     with publisher.at_work(patience=_PATIENCE):
         previous = publisher.mirror.current()
         commit = _find(publisher, name) if name else _before(publisher, previous)
@@ -139,9 +151,8 @@ def verify(publisher: Publisher, name: str | None = None, *, repair: bool = True
 
     Raises:
         UsageError: There is no such release.
-        PublishError: Nothing is published, or a repair failed.
+        PublishError: A repair failed.
     """
-    _published(publisher)
     verdicts = []
     with publisher.at_work(patience=_PATIENCE):
         every = publisher.mirror.releases()
@@ -163,25 +174,13 @@ def gc(publisher: Publisher, *, dry_run: bool = False) -> list[str]:
     """Remove (or only name) the releases that are neither young nor among the newest.
 
     Raises:
-        PublishError: Nothing is published, or the disk says no.
+        PublishError: The disk says no.
     """
-    _published(publisher)
     with publisher.at_work(patience=_PATIENCE):
         gone = publisher.collect_garbage(dry_run=dry_run)
         if not dry_run:
             publisher.tidy()
     return gone
-
-
-def _published(publisher: Publisher) -> None:
-    """Refuse to look at, or make, a mirror where none is: the root may be mistyped."""
-    with publisher.disk():
-        there = publisher.mirror.releases()
-    if not there:
-        raise MirrorError(
-            f"{publisher.mirror.path}: nothing is published here",
-            hint=f"`nbpipe publish {publisher.settings.name}` makes the mirror.",
-        )
 
 
 def _releases(publisher: Publisher) -> list[Release]:
