@@ -69,8 +69,14 @@ def test_what_python_says(ename: str, evalue: str, category: str, signature: str
 @pytest.mark.parametrize(
     ("evalue", "category"),
     [
-        ("Error in library(nosuch): there is no package called ‘nosuch’", "missing-package"),
-        ("Error in loadNamespace(x): there is no package called ‘ggplot2’", "missing-package"),
+        (
+            "Error in library(nosuch): there is no package called \u2018nosuch\u2019",
+            "missing-package",
+        ),
+        (
+            "Error in loadNamespace(x): there is no package called \u2018ggplot2\u2019",
+            "missing-package",
+        ),
         ("Error: cannot allocate vector of size 745.1 Gb", "out-of-memory"),
         (
             "Error in url(\"http://x.invalid\"): cannot open URL 'http://x.invalid'",

@@ -54,7 +54,7 @@ class Stage:
     halts: list[Halt] = field(default_factory=list)
 
     async def execute_once(
-        self, task: Task, output_dir: Path, *, attempt: int, halt: Halt, moved: object
+        self, task: Task, *_: Path, attempt: int, halt: Halt, **__: object
     ) -> Result:
         self.halts.append(halt)
         await asyncio.sleep(0)
