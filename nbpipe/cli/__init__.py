@@ -89,6 +89,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
     except KeyboardInterrupt:
         _say("interrupted")
         return ExitCode.INTERRUPTED
+    except SystemExit:  # click's end where nobody reads its output any more: no failure
+        return ExitCode.OK
     except OSError as error:
         return _unwritable(error, arguments)
     except Exception as error:  # noqa: BLE001  (the outermost boundary)

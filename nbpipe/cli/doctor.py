@@ -54,11 +54,12 @@ def command(
     selection = collecting.Selection(cwd=Path.cwd(), patterns=patterns)
     result = checkup.examine(selection, config, environ=os.environ)
     page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ) and not as_json)
-    if as_json:
-        page.line(json.dumps(_document(result), indent=2))
-    else:
-        _show(result, page)
-    page.flush()
+    with options.while_read():
+        if as_json:
+            page.line(json.dumps(_document(result), indent=2))
+        else:
+            _show(result, page)
+        page.flush()
     return ExitCode.OK if result.is_ready else ExitCode.FAILED
 
 

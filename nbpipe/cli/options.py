@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from nbpipe import config
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nbpipe.config import Config
 
@@ -44,6 +46,15 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+@contextlib.contextmanager
+def while_read() -> Iterator[None]:
+    """Write to standard output; a reader that goes away (`| head`) changes no verdict."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python's last flush fails again
 
 
 def load_config(file: Path | None) -> Config:

@@ -238,16 +238,19 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
 
 
 def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleReporter) -> None:
-    """Write every report, the one for people first: a full disk must not hide it."""
+    """Write every report, the one for people first; what hinders one does not hinder others."""
     others = [each for each in requests if each.kind != "console" or each.path is not None]
-    taken = any(request.path is None for request in others)
-    reports.write(console, run, None, stdout=sys.stderr if taken else sys.stdout)
-    problems = []
-    for request in others:
+    people = sys.stderr if any(each.path is None for each in others) else sys.stdout
+    problems: list[Exception] = []
+    for request in (None, *others):
         try:
-            reporter = reports.reporter(request.kind, console=console)
-            reports.write(reporter, run, request.path, stdout=sys.stdout)
-        except UsageError as error:
+            with options.while_read():
+                if request is None:
+                    reports.write(console, run, None, stdout=people)
+                else:
+                    reporter = reports.reporter(request.kind, console=console)
+                    reports.write(reporter, run, request.path, stdout=sys.stdout)
+        except (UsageError, OSError) as error:
             problems.append(error)
     if problems:
         raise problems[0]

@@ -18,6 +18,8 @@ from nbpipe import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ondisk import Collection
+
     Need = Callable[[bool, str], None]
 
 NOBODY = 65534
@@ -87,9 +89,21 @@ def test_a_reader_that_leaves_early_is_no_error(root: Path) -> None:
     for number in range(3000):
         (root / f"{number:04}-{'x' * 60}.ipynb").write_text(NOTEBOOK)
     done = shell("bash", "-c", "set -o pipefail; nbpipe test --list | head -1", cwd=root)
-    assert done.stdout == "3,001 notebooks would run, in this order:\n"
+    assert (done.returncode, done.stdout) == (0, "3,001 notebooks would run, in this order:\n")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("source", "code"), [("1", 0), ("1 / 0", 1)])
+def test_the_verdict_and_the_reports_do_not_need_a_reader(
+    collection: Collection, source: str, code: int
+) -> None:
+    collection.notebook("a.ipynb", source)
+    command = "nbpipe test --progress none --report json=out.json --output-dir ../out | true"
+    script = f"set -o pipefail; {command}"
+    done = shell("bash", "-c", script, cwd=collection.root)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert json.loads((collection.root / "out.json").read_text())["summary"]["total"] == 1
 
 
 def test_a_name_that_the_locale_cannot_write_is_spelled(root: Path) -> None:
