@@ -15,6 +15,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from nbpipe.publishing.linking import Linking, open_below
 from nbpipe.publishing.mirror import fsync_folder, open_folder
 from nbpipe.publishing.origin import DamagedCacheError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from nbpipe.publishing.linking import Named
     from nbpipe.publishing.manifest import File, Link, Manifest
 
     Content = Callable[[File], Iterable[bytes]]
@@ -34,7 +36,6 @@ _NEW = "new"
 _MANY = 16
 """New files from which on one sync of the file system is cheaper than one of each."""
 _CHUNK = 1 << 20
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Store:
@@ -87,6 +88,27 @@ class Filling:
         self._content = content
         self._max_links = max_links
         self._new: dict[str, str] = {}
+
+    def link_held(self, files: Named, folder: int) -> Named:
+        """Make links in the open folder to what the store holds; return what it does not.
+
+        Any thread may call: git is not asked, and nothing is kept here.
+
+        Raises:
+            OSError: No room, for one.
+        """
+        if self._max_links:
+            return files
+        left = []
+        for name, file in files:
+            key = file.key
+            try:
+                os.link(f"{key[:2]}/{key[2:]}", name, src_dir_fd=self._store, dst_dir_fd=folder)
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.EMLINK}:
+                    raise
+                left.append((name, file))
+        return left
 
     def link(self, file: File, name: str, folder: int) -> None:
         """Make `name` in the open folder that content, reading it only where it is new.
@@ -187,10 +209,16 @@ def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> N
     with store.filling(content) as filling:
         top = open_folder(folder)
         try:
-            for path in ("", *manifest.folders):
-                if path:
-                    os.mkdir(path, 0o755, dir_fd=top)
-                _fill(path, files.get(path, []), links.get(path, []), filling, top)
+            with Linking(filling, top) as linking:
+                for path in ("", *manifest.folders):
+                    if path:
+                        os.mkdir(path, 0o755, dir_fd=top)
+                    if path in files:
+                        linking.add(path, files[path])
+            for path, left in linking.left:
+                _fill(path, left, filling, top)
+            for path, targets in links.items():
+                _symlink(path, targets, top)
             # Bottom-up: a sealed folder takes no further entries.
             for path in reversed(manifest.folders):
                 os.chmod(path, FOLDER, dir_fd=top)
@@ -201,18 +229,19 @@ def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> N
     fsync_folder(folder)
 
 
-def _fill(
-    path: str,
-    files: list[tuple[str, File]],
-    links: list[tuple[str, Link]],
-    filling: Filling,
-    top: int,
-) -> None:
-    """Make the entries of one folder of the release."""
-    fd = os.open(path or ".", _OPEN, dir_fd=top)
+def _fill(path: str, files: Named, filling: Filling, top: int) -> None:
+    """Make files in one folder of the release, new ones too."""
+    fd = open_below(path, top)
     try:
         for name, file in files:
             filling.link(file, name, fd)
+    finally:
+        os.close(fd)
+
+
+def _symlink(path: str, links: list[tuple[str, Link]], top: int) -> None:
+    fd = open_below(path, top)
+    try:
         for name, link in links:
             os.symlink(link.target, name, dir_fd=fd)
     finally:

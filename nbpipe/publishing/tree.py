@@ -65,7 +65,7 @@ class _Fact:
 
 @dataclass(slots=True)
 class _Found:
-    """What a walk has met so far."""
+    """What a walk has met so far, or in one folder."""
 
     folders: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
@@ -75,6 +75,38 @@ class _Found:
     pointers: int = 0
     size: int = 0
 
+    def take(self, other: _Found) -> None:
+        """Add what another has met."""
+        self.folders += other.folders
+        self.files += other.files
+        self.links.update(other.links)
+        self.problems += other.problems
+        self.warnings += other.warnings
+        self.pointers += other.pointers
+        self.size += other.size
+
+
+@dataclass(slots=True)
+class _Place(_Found):
+    """One folder's own content at its place, and what that was made from."""
+
+    facts: dict[str, _Fact] = field(default_factory=dict)
+    targets: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read for a manifest, for the next one."""
+
+    folders: dict[str, _Folder] = field(default_factory=dict)
+    """By id of the tree."""
+    facts: dict[str, _Fact] = field(default_factory=dict)
+    """By id of the blob."""
+    targets: dict[str, str | None] = field(default_factory=dict)
+    """Of links, by id of the blob."""
+    places: dict[tuple[str, str], _Place] = field(default_factory=dict)
+    """What an unchanged tree makes of the same place, by path and id of the tree."""
+
 
 class Reader:
     """Reads commits into manifests, remembering what the last one was made of."""
@@ -82,9 +114,7 @@ class Reader:
     def __init__(self, settings: CollectionSettings, objects: Objects) -> None:
         self._settings = settings
         self._objects = objects
-        self._folders: dict[str, _Folder] = {}
-        self._facts: dict[str, _Fact] = {}
-        self._targets: dict[str, str | None] = {}
+        self._known = _Known()
 
     def manifest(self, commit: str) -> Manifest:
         """Return what would be published of that commit.
@@ -94,9 +124,8 @@ class Reader:
             DamagedCacheError: An object is missing.
         """
         found = _Found()
-        known = (self._folders, self._facts, self._targets)
-        self._folders, self._facts, self._targets = {}, {}, {}
-        self._walk(self._objects.tree_of(commit), found, *known)
+        before, self._known = self._known, _Known()
+        self._walk(self._objects.tree_of(commit), found, before)
         kept = self._judge_links(found)
         if found.problems:
             raise self._refused(commit, found.problems)
@@ -110,20 +139,13 @@ class Reader:
             warnings=tuple(found.warnings),
         )
 
-    def _walk(
-        self,
-        tree: str,
-        found: _Found,
-        folders: dict[str, _Folder],
-        facts: dict[str, _Fact],
-        targets: dict[str, str | None],
-    ) -> None:
+    def _walk(self, tree: str, found: _Found, before: _Known) -> None:
         limits, count = self._settings.limits, 0
         pending = [("", tree, 1)]
         while pending:
             prefix, oid, depth = pending.pop()
-            folder = self._folders.get(oid) or folders.get(oid) or self._parse(oid)
-            self._folders[oid] = folder
+            folder = self._known.folders.get(oid) or before.folders.get(oid) or self._parse(oid)
+            self._known.folders[oid] = folder
             found.problems += [f"{names.shown(prefix.encode())}{text}" for text in folder.problems]
             found.warnings += [f"{prefix}{text}" for text in folder.collisions]
             found.warnings += [
@@ -143,21 +165,30 @@ class Reader:
             for name, child in folder.folders:
                 found.folders.append(prefix + name)
                 pending.append((f"{prefix}{name}/", child, depth + 1))
-            for name, blob, executable in folder.files:
-                fact = self._facts.get(blob) or facts.get(blob) or self._fact(blob)
-                self._facts[blob] = fact
-                self._add(prefix + name, blob, fact, found, executable=executable)
-            for name, blob in folder.links:
-                self._targets[blob] = target = (
-                    targets[blob] if blob in targets else self._target(blob)
-                )
-                if target is None:
-                    self._leave_out(prefix + name, "an unreadable target", found)
-                else:
-                    found.links[prefix + name] = (target, blob)
+            place = before.places.get((prefix, oid)) or self._place(prefix, folder, before)
+            self._known.places[prefix, oid] = place
+            self._known.facts.update(place.facts)
+            self._known.targets.update(place.targets)
+            found.take(place)
             if found.size > limits.total_size * 1e6:
                 found.problems.append(f"more than {limits.total_size:,g} MB in all")
                 return
+
+    def _place(self, prefix: str, folder: _Folder, before: _Known) -> _Place:
+        """Return what is in a folder at that place; what is below it comes on its own."""
+        place = _Place()
+        for name, blob, executable in folder.files:
+            fact = self._known.facts.get(blob) or before.facts.get(blob) or self._fact(blob)
+            place.facts[blob] = self._known.facts[blob] = fact
+            self._add(prefix + name, blob, fact, place, executable=executable)
+        for name, blob in folder.links:
+            target = before.targets[blob] if blob in before.targets else self._target(blob)
+            place.targets[blob] = target
+            if target is None:
+                self._leave_out(prefix + name, "an unreadable target", place)
+            else:
+                place.links[prefix + name] = (target, blob)
+        return place
 
     def _parse(self, oid: str) -> _Folder:
         raw = self._objects.read(oid, "tree", limit=_LARGEST_TREE)

@@ -200,3 +200,40 @@ def test_pointers_are_reported() -> None:
     )
     (file,) = reader(memory, lfs="fetch").manifest(COMMIT).files
     assert (file.large, file.size) == ("a" * 64, 9)
+
+
+def test_an_unchanged_folder_is_reused_at_its_place_only_and_its_warnings_stay() -> None:
+    memory = Memory()
+    blob, out = memory.put(b"hello"), memory.put(b"../../etc")
+    same = memory.tree(("100644", b"b.txt", blob), ("120000", b"out", out))
+    memory.tree(("40000", b"a", same))
+    reads = reader(memory)
+    first = reads.manifest(COMMIT)
+    before = memory.reads
+    memory.tree(("40000", b"a", same), ("40000", b"z", same))
+
+    second = reads.manifest(COMMIT)
+
+    assert first.warnings == ("a/out: a link that leads out of the collection is left out",)
+    assert [file.path for file in first.files] == ["a/b.txt"]
+    assert sorted(file.path for file in second.files) == ["a/b.txt", "z/b.txt"]
+    assert sorted(second.warnings) == [
+        "a/out: a link that leads out of the collection is left out",
+        "z/out: a link that leads out of the collection is left out",
+    ]
+    assert memory.reads == before + 1  # the new top, nothing else
+
+
+def test_a_file_that_moves_keeps_what_is_known_of_it_after_two_unchanged_releases() -> None:
+    memory = Memory()
+    blob = memory.put(b"hello")
+    folder = memory.tree(("100644", b"b.txt", blob))
+    memory.tree(("40000", b"a", folder))
+    reads = reader(memory)
+    for _ in range(3):
+        reads.manifest(COMMIT)
+    before = memory.reads
+    memory.tree(("100644", b"b.txt", blob))
+
+    assert [file.path for file in reads.manifest(COMMIT).files] == ["b.txt"]
+    assert memory.reads == before + 0  # the top is the folder's own tree
