@@ -61,6 +61,12 @@ def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> in
         found = list(places.remove(today))
     else:
         found = list(places.preview(today) if dry_run else places.sync(today))
+        if found and not places.mirror.joinpath("current").is_dir():
+            click.echo(
+                f"warning: {places.mirror}: nothing is published here yet, the links lead nowhere\n"
+                f"  `nbpipe publish {places.mirror.name}` makes the mirror.",
+                err=True,
+            )
     _print(found, as_json=as_json, every=False)
     return _failed(space.state == "failed" for space in found)
 

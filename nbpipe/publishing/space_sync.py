@@ -37,10 +37,17 @@ class Spaces:
         """Return what the configuration says.
 
         Raises:
-            ConfigError: It does not say which collection.
+            ConfigError: It does not say which collection, or where its mirror is.
         """
         wanted = settings.spaces
         collection = _collection(settings, file)
+        if not Path(collection.root).is_absolute():
+            # A link to it would lead into the home, to what its user put there.
+            raise ConfigError(
+                f"{file}: collection {collection.name}: the root {collection.root} is not an "
+                "absolute path",
+                hint="Write it from `/` on.",
+            )
         return cls(
             mirror=Path(collection.root) / collection.name,
             homes=wanted.homes,

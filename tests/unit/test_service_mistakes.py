@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -91,3 +92,30 @@ def test_getlatest_takes_no_copy_of_a_mirror_before_its_first_release_or_of_all_
     assert getlatest(["--from", str(root), copy]) == 4
     assert f"--from {root}: is no mirror and no release" in capsys.readouterr().err
     assert getlatest(["--from", str(root / "nb"), copy]) == 0
+
+
+def test_spaces_of_a_relative_root_are_refused(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text().replace(f'"{config.parent}/srv"', '"srv"'))
+    assert run(["space", "sync", "--config", str(config)]) == 4
+    said = capsys.readouterr().err
+    assert "collection nb: the root srv is not an absolute path" in said
+
+
+def test_a_check_that_finds_no_home_proves_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a check must run as root")
+    publish(config, "first")
+    assert run(["space", "check", "--config", str(config)]) == 1
+    assert capsys.readouterr().out.endswith("no home matches the patterns in spaces.homes\n")
+
+
+def test_links_to_a_mirror_that_is_not_there_are_warned_of(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "home/ada").mkdir(parents=True)
+    assert run(["space", "sync", "--dry-run", "--config", str(config)]) == 0
+    assert f"warning: {config.parent}/srv/nb: nothing is published" in capsys.readouterr().err
