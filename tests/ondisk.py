@@ -75,6 +75,12 @@ class Collection:
         return [sys.executable, "-m", "nbpipe", "test", *options, *arguments]
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a command gets: nothing of pytest's, which changes what ipykernel does."""
+        kept = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        return kept | {"PYTHONWARNINGS": ""} | self.environ
+
+    @property
     def report_path(self) -> Path:
         """Where the JSON report goes."""
         return self.output_dir.parent / f"{self.output_dir.name}.json"
@@ -84,7 +90,7 @@ class Collection:
         done = subprocess.run(
             self.command(*arguments),
             cwd=cwd or self.root,
-            env=os.environ | {"PYTHONWARNINGS": ""} | self.environ,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=300,

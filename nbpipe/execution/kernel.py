@@ -22,6 +22,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from nbpipe.execution.provisioner import Exit, GuardedProvisioner, supported
 from nbpipe.execution.waiting import first_of
+from nbpipe.model import Category
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -46,6 +47,10 @@ _SOCKET_BYTES = 100
 
 class KernelStartError(Exception):
     """The kernel did not get as far as answering; the message says why."""
+
+    def __init__(self, message: str, category: Category = Category.KERNEL_DIED) -> None:
+        super().__init__(message)
+        self.category = category
 
 
 class Kernel:
@@ -81,7 +86,9 @@ class Kernel:
         """
         spec = self.manager.kernel_spec
         if spec is None:
-            raise KernelStartError(f"kernel {self.manager.kernel_name!r} is not installed")
+            raise KernelStartError(
+                f"kernel {self.manager.kernel_name!r} is not installed", Category.KERNEL_MISSING
+            )
         self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
         self.exited = asyncio.get_running_loop().create_future()
         if self._guarded:
@@ -98,6 +105,8 @@ class Kernel:
                 stderr=log,
             )
         except (OSError, RuntimeError) as error:
+            if self.exited.done():  # and the guard has cleaned up already
+                raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
         if not self._guarded:
             self._watch = asyncio.ensure_future(self._poll_exit())
@@ -128,16 +137,27 @@ class Kernel:
         try:
             await first_of(ready, self.exited, seconds=seconds)
             if self.exited.done():
-                raise KernelStartError(f"the kernel ended before it was ready: {await self.exited}")
+                raise self._ended()
             if not ready.done():
-                raise KernelStartError(f"the kernel did not answer within {seconds:g} s")
+                raise self._silent(seconds)
             await ready
         except RuntimeError as error:
-            message = f"the kernel did not answer within {seconds:g} s ({error})"
-            raise KernelStartError(message) from error
+            raise self._silent(seconds) from error
         finally:
             ready.cancel()
             await asyncio.wait({ready})
+
+    def _ended(self) -> KernelStartError:
+        how = self.exited.result()
+        if how.error:
+            program = self.manager.kernel_spec.argv[0] if self.manager.kernel_spec else "?"
+            message = f"the kernel's program {program} cannot be started: {how.error}"
+            return KernelStartError(message, Category.KERNEL_MISSING)
+        return KernelStartError(f"the kernel ended before it was ready: {how}")
+
+    def _silent(self, seconds: float) -> KernelStartError:
+        message = f"the kernel did not answer within {seconds:g} s"
+        return KernelStartError(message, Category.TIMEOUT)
 
     async def _greet(self, seconds: float) -> None:
         """Wait until the kernel answers, and until its output is seen to arrive.

@@ -218,8 +218,7 @@ class _Execution:
             await starting
         except KernelStartError as error:
             said = self._workspace.said(log_start)
-            category = Category.TIMEOUT if "did not answer" in str(error) else Category.KERNEL_DIED
-            self._fail(diagnosis.failure(category, "KernelStart", str(error), traceback=said))
+            self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
         self._session = Session(
             self._notebook,
             self._kernel,
@@ -240,6 +239,11 @@ class _Execution:
                     self._stopped(cell)
                 if not cell.skip:
                     await self._run_cell(cell)
+            if lost := self._session.lost():
+                self._verdict.notes.append(
+                    f"messages of the kernel that were lost: {lost}; it sent more at once than its"
+                    " queue holds, so the executed copy lacks output"
+                )
         finally:
             await self._session.close()
 

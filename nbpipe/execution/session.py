@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ _QUIET_SECONDS = 5.0
 
 _EXIT_SECONDS = 1.0
 """A connection that ended longer before its kernel did not end with it; < _QUIET_SECONDS."""
+
+_NUMBER = re.compile(r"_\d+_(\d+)\Z")
 
 _LONG = 1_000_000
 """Bytes from which a text is better not decoded."""
@@ -101,6 +104,7 @@ class Session(NotebookClient):
         self._heard = asyncio.Event()
         self.clear_before_next_output = False
         self._readers: list[asyncio.Task[None]] = []
+        self._numbers: list[int] = []
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -177,12 +181,30 @@ class Session(NotebookClient):
                 continue
             del frames
             message["nbpipe_size"] = size
+            self._number(message)
             try:
                 handle(message)
             except Exception:  # a strange message must not end the conversation
                 self.log.exception("a %s message could not be handled", message["msg_type"])
             self._look_again()
             self._heard.set()
+
+    def _number(self, message: dict[str, Any]) -> None:
+        """Take note of the number that ipykernel gives each message, from our first request on."""
+        known = self._numbers or message["parent_header"].get("msg_id") in self._requests
+        if known and (number := _NUMBER.search(message["msg_id"])):
+            self._numbers.append(int(number[1]))
+
+    def lost(self) -> int:
+        """Return how many messages of a kernel that numbers them never came.
+
+        A kernel's own queue holds 1,000 messages for us (ZMQ_SNDHWM) and drops what is more.
+        """
+        if not self._numbers:
+            return 0
+        first = self._numbers[0]
+        later = {number for number in self._numbers if number >= first}
+        return max(later) - first + 1 - len(later)
 
     def _look_again(self) -> None:
         """Make asyncio see a reply that came while something was being sent.

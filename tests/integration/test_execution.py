@@ -368,3 +368,17 @@ def test_a_second_python_environment_is_its_own_kernel(
     assert printed(ended.executed("site.ipynb").cells[0]) == f"{environment}\n"
     assert ended["site.ipynb"]["kernel"] == "site-2.2"
     assert ended["plain.ipynb"]["failure"]["category"] == "missing-package"
+
+
+def test_what_a_kernel_drops_is_counted_and_told(collection: Collection) -> None:
+    collection.notebook(
+        "n.ipynb", "for n in range(10_000):\n    display({'text/plain': str(n)}, raw=True)"
+    )
+    ended = collection.test()
+    kept = len(ended.executed("n.ipynb").cells[0].outputs)
+    notes = ended["n.ipynb"]["notes"]
+    if kept == 10_000:
+        assert notes == []
+    else:
+        lost = int(notes[0].removeprefix("messages of the kernel that were lost: ").split(";")[0])
+        assert kept + lost >= 10_000
