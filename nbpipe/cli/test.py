@@ -289,8 +289,6 @@ def _exit_code(run: Run, *, flaky: str) -> ExitCode:
 
 def _rerun(ctx: click.Context, result: Result) -> str:
     """Return a command that runs one notebook again, from here, with what mattered."""
-    import shlex  # noqa: PLC0415
-
     words = ["nbpipe", "test"]
     for parameter in ctx.command.params:
         name = parameter.name or ""
@@ -300,7 +298,7 @@ def _rerun(ctx: click.Context, result: Result) -> str:
         words += _words(parameter, ctx.params[name])
     path = os.path.relpath(result.task.file)
     words += ["--", path] if path.startswith("-") else [path]
-    return shlex.join(words)
+    return " ".join(map(reports.shell_quoted, words))
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401  (click's)

@@ -25,6 +25,7 @@ from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
 from nbpipe.reports.json_report import JsonReporter
 from nbpipe.reports.junit import JunitReporter
 from nbpipe.reports.listing import listing
+from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
     DEFAULT_NAMES,
@@ -52,6 +53,7 @@ __all__ = [
     "parse",
     "reporter",
     "rerun_command",
+    "shell_quoted",
     "totals",
     "write",
 ]

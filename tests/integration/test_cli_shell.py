@@ -94,6 +94,18 @@ def test_a_reader_that_leaves_early_is_no_error(root: Path) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+def test_the_command_to_run_again_survives_any_name(collection: Collection) -> None:
+    name = "-q'u\x1b[31m\n$HOME [a]*.ipynb"
+    collection.notebook(name, "1 / 0")
+    command = ["nbpipe", "test", "--progress", "none", "--output-dir", "../out"]
+    first = shell(*command, cwd=collection.root).stdout
+    assert "\x1b" not in first
+    (again,) = (line for line in first.splitlines() if "run it again:" in line)
+    script = again.partition("run it again:")[2]
+    done = shell("bash", "-c", script, cwd=collection.root)
+    assert (done.returncode, done.stdout.splitlines()[-1].partition(" in ")[0]) == (1, "1 failed")
+
+
 @pytest.mark.parametrize(("source", "code"), [("1", 0), ("1 / 0", 1)])
 def test_the_verdict_and_the_reports_do_not_need_a_reader(
     collection: Collection, source: str, code: int
