@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from nbpipe.reports.plaintext import count, plain, plain_name
+from nbpipe.reports.plaintext import columns, count, plain, plain_name
 from nbpipe.reports.terminal import Color, Page, is_colored
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ def listing(plan: Plan, stream: TextIO, *, color: Color, environ: Mapping[str, s
     runnable = [task for task in plan.tasks if task.skip is None and task.failure is None]
     if runnable:
         page.line((f"{count(len(runnable), 'notebook')} would run, in this order:", "bold"))
-    width = max((len(plain_name(task.path)) for task in runnable), default=0)
+    width = min(max((columns(plain_name(task.path)) for task in runnable), default=0), 60)
     for number, task in enumerate(runnable, start=1):
         name = plain_name(task.path)
-        page.line(f"{number:5}  {name:{min(width, 60)}}  ", (task.kernel, "cyan"))
+        gap = " " * (width - columns(name) + 2 if columns(name) < width else 2)
+        page.line(f"{number:5}  {name}{gap}", (task.kernel, "cyan"))
         _remarks(page, (task.kernel_why, *task.notes))
     _others(page, "would fail without being executed", _broken(plan.tasks))
     _others(page, "would be skipped", ((t.path, t.skip) for t in plan.tasks if t.skip is not None))

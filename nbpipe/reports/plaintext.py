@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import string
+import unicodedata
 
 _ESCAPES = re.compile(
     r"""\x1b(?:
@@ -49,6 +50,14 @@ def first_line(text: str, limit: int = 300) -> str:
 def plain_name(name: str) -> str:
     """Return a name with every character spelled out that would not show as itself."""
     return _INVISIBLE.sub(_spell, name).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal the text takes: CJK and emoji two, accents none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
 
 
 def cut(text: str, limit: int) -> str:

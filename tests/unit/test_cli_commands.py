@@ -194,3 +194,14 @@ def test_an_empty_shard_passes_and_writes_its_reports(
     report = json.loads((root / "report.json").read_text())
     assert report["notebooks"] == []
     assert report["excluded"] == [{"path": "first.ipynb", "reason": "in another shard (1/2)"}]
+
+
+def test_the_list_is_aligned_whatever_script_a_name_is_in(run: Run, root: Path) -> None:
+    (root / "星図.ipynb").write_text(NOTEBOOK)
+    (root / "é\u0301tude.ipynb").write_text(NOTEBOOK)
+    lines = run("test", "--list", "--color", "never")[1].splitlines()[1:4]
+    assert [line[7:] for line in lines] == [
+        "first.ipynb  python3",
+        "é\u0301tude.ipynb  python3",
+        "星図.ipynb   python3",
+    ]
