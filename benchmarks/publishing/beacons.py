@@ -5,7 +5,7 @@
 The service (receiver under waitress, worker, git) runs in this process, where the fetches can be
 counted; the beacons come from a second one. Beside the burst stands the same number of requests
 to /health, for what the machine and the server cost without the receiver's work.
-"""  # noqa: INP001  (a script)
+"""
 
 from __future__ import annotations
 

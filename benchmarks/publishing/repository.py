@@ -1,4 +1,4 @@
-"""A repository like a real collection: 1,000 files, 200 MB, of which one changes at a time."""  # noqa: INP001  (a folder of scripts is no package)
+"""A repository like a real collection: 1,000 files, 200 MB, of which one changes at a time."""
 
 from __future__ import annotations
 

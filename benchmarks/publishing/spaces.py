@@ -5,7 +5,7 @@
 Run it as root; homes are made in a folder of its own and removed again. Times are medians of one
 run on one machine: compare them with each other only. The update for few and for many spaces is
 measured in turn, so that both meet the same machine.
-"""  # noqa: INP001  (a script)
+"""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def measure(top: Path, *, bind: bool, many: int, updates: int) -> None:
     small, large = (statistics.median(values) * 1_000 for values in times)
     removed = timed(site.spaces.remove(today), "removed", many)
     timed(few.spaces.remove(today), "removed", FEW)
-    print(  # noqa: T201
+    print(
         f"| {'bind' if bind else 'symlink':7} | {created:7.2f} | {present:7.2f} | {small:8.3f} | "
         f"{large:8.3f} | {large / small:5.2f} | {'yes' if shown else 'NO':3} | {removed:7.2f} |"
     )
@@ -129,8 +129,8 @@ def main() -> None:
     if os.geteuid() != 0:
         raise SystemExit("making other people's homes needs root")
     many = arguments.spaces
-    print(f"{many} spaces; {arguments.updates} updates, in turn with those for {FEW}\n")  # noqa: T201
-    print(  # noqa: T201
+    print(f"{many} spaces; {arguments.updates} updates, in turn with those for {FEW}\n")
+    print(
         f"| method  | set up s | again s | update, {FEW}: ms | update, {many}: ms | ratio | "
         "all show it | remove s |\n|---|---|---|---|---|---|---|---|"
     )
