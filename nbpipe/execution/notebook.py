@@ -268,7 +268,8 @@ class _Execution:
         finally:
             running.cancel()
             seconds = time.monotonic() - started
-            self._workspace.logger.info("cells[%s]: %.3f s", cell.origin, seconds)
+            name = "injected cell" if cell.origin is None else f"cells[{cell.origin}]"
+            self._workspace.logger.info("%s: %.3f s", name, seconds)
         self._judge(cell, running.result())
 
     async def _finished_after_exit(self, running: asyncio.Future[Any]) -> bool:
@@ -346,6 +347,8 @@ class _Execution:
         `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
         is `exit()`, which asks the frontend to end the session (messaging protocol, payloads).
         """
+        if cell.origin is None:  # a prerun that exits would let every notebook pass unseen
+            return False
         exits = [error for error in errors if error.get("ename") == "SystemExit"]
         asked = any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
         well = exits and all(str(e.get("evalue", "")) in {"", "0", "None"} for e in exits)

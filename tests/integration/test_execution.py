@@ -180,6 +180,14 @@ def test_a_failure_after_injected_cells_names_the_cell_of_the_source(
     assert told["cells"] == {"total": 3, "executed": 3}
 
 
+@pytest.mark.parametrize("source", ["raise SystemExit(0)", "exit()"])
+def test_a_prerun_that_exits_is_no_pass(collection: Collection, source: str) -> None:
+    collection.notebook("n.ipynb", "1 / 0")
+    (collection.root / "pre.py").write_text(source, encoding="utf-8")
+    told = collection.test("--prerun", "pre.py")["n.ipynb"]
+    assert (told["outcome"], told["cells"]["total"]) == ("failed", 1)
+
+
 def test_a_failure_in_the_prerun_is_in_no_cell(collection: Collection) -> None:
     (collection.root / "pre.py").write_text("import nosuchpackage\n", encoding="utf-8")
     collection.notebook("n.ipynb", "1")
