@@ -220,6 +220,8 @@ class _Execution:
             said = self._workspace.said(log_start)
             category = Category.TIMEOUT if "did not answer" in str(error) else Category.KERNEL_DIED
             self._fail(diagnosis.failure(category, "KernelStart", str(error), traceback=said))
+        if self._kernel.spawned:
+            self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
         self._session = Session(
             self._notebook,
             self._kernel,
