@@ -95,8 +95,8 @@ class ForkServer:
             try:
                 self._process: subprocess.Popen[bytes] = launch_kernel(
                     _server_command(command, *fds),
-                    stdout=self._said,  # type: ignore[arg-type]  (Popen takes both)
-                    stderr=self._said,  # type: ignore[arg-type]
+                    stdout=self._said.fileno(),
+                    stderr=self._said.fileno(),
                     env={**env, MARK: "0" * 36},
                     cwd=os.sep,
                     pass_fds=fds,
@@ -274,14 +274,14 @@ class ForkedProvisioner(GuardedProvisioner):
                 os.close(remote)
             answer = await _answer(status)
             if not answer:
-                server.close()
+                server.close()  # also one that hangs
                 raise UnusualError("the fork server ended or did not answer")
         finally:
             if not answer.startswith(b"guard"):
                 os.close(status)
         if answer.startswith(b"guard"):
             first, _, rest = answer.partition(b"\n")
-            self.process = _Guard(int(first.split()[1]))
+            self.process = _Guard(int(first.split()[1]))  # type: ignore[assignment]
             self._status = status
             self._take(rest)
             asyncio.get_running_loop().add_reader(status, self._hear)
@@ -291,8 +291,13 @@ class ForkedProvisioner(GuardedProvisioner):
 async def _answer(status: int) -> bytes:
     """Return what comes first on a pipe; nothing when it ends or that takes too long."""
     loop = asyncio.get_running_loop()
-    heard = loop.create_future()
-    loop.add_reader(status, lambda: heard.done() or heard.set_result(os.read(status, 4096)))
+    heard: asyncio.Future[bytes] = loop.create_future()
+
+    def hear() -> None:
+        if not heard.done():
+            heard.set_result(os.read(status, 4096))
+
+    loop.add_reader(status, hear)
     try:
         await first_of(heard, seconds=_ANSWER_SECONDS)
     finally:

@@ -11,25 +11,28 @@ is the end of the server; kernels that run then go on.
 What a notebook must not notice is put right in `_become`.
 """
 
+# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208  (what is imported when is the point here;
+# pathlib is slow)
+
 import sys
 
 if sys.path and not sys.path[0]:  # what -c adds; removed before anything is looked for in it
     del sys.path[0]
 _before = set(sys.modules)
-import runpy  # noqa: E402, I001  (these two are what the launcher has imported
-import pathlib  # noqa: E402, F401  when it takes the folder out of the path)
+import runpy  # these two are what the launcher has imported
+import pathlib  # noqa: F401  when it takes the folder out of the path
 
 _SHADOWED = {name.partition(".")[0] for name in set(sys.modules) - _before}
 _SHADOWED.add("ipykernel_launcher")
 
-import os  # noqa: E402
+import os
 
 
-def _stamps():
+def _stamps() -> dict[str, object]:
     return {path: _stamp(path) for path in sys.path}
 
 
-def _stamp(path):
+def _stamp(path: str) -> object:
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -38,20 +41,24 @@ def _stamp(path):
 
 _STAMPS = _stamps()
 
-from ipykernel import kernelapp  # noqa: E402
+from ipykernel import kernelapp
 
-import builtins  # noqa: E402
-import contextlib  # noqa: E402
-import ctypes  # noqa: E402
-import gc  # noqa: E402
-import importlib  # noqa: E402
-import importlib.machinery  # noqa: E402
-import json  # noqa: E402
-import logging  # noqa: E402
-import signal  # noqa: E402
-import socket  # noqa: E402
-import time  # noqa: E402
-import types  # noqa: E402
+import builtins
+import contextlib
+import ctypes
+import gc
+import importlib
+import importlib.machinery
+import json
+import logging
+import signal
+import socket
+import time
+import types
+import typing
+
+if typing.TYPE_CHECKING:
+    from typing import Any
 
 _LATER = (
     *("ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
@@ -65,7 +72,7 @@ _STAT = {"arguments": 45, "environment": 47}
 """Fields of proc(5), `stat`, from the third: where the process's own memory has them."""
 
 
-def _serve(control, guard):
+def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
     """Answer requests until there are no more; return one, in a process that is its kernel."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for guards
     gc.collect()
@@ -81,12 +88,13 @@ def _serve(control, guard):
             os.write(descriptors[0], f"refused {unusual}\n".encode())
         elif os.fork() == 0:
             control.close()
-            return _guarded(request, descriptors, guard)
+            _guarded(request, descriptors, guard)
+            return dict(request)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _unusual(cwd):
+def _unusual(cwd: str) -> str:
     """Return why a fork would not be what a fresh interpreter is, or nothing."""
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
@@ -101,7 +109,7 @@ def _unusual(cwd):
     return ""
 
 
-def _guarded(request, descriptors, guard):
+def _guarded(request: "dict[str, Any]", descriptors: list[int], guard: "dict[str, Any]") -> None:
     """Fork the kernel from its guard, and end as the guard; return in the kernel."""
     status = descriptors[0]
     kernel = None
@@ -123,10 +131,9 @@ def _guarded(request, descriptors, guard):
         os.dup2(descriptor, number)
     for descriptor in descriptors:
         os.close(descriptor)
-    return request
 
 
-def _become(request):
+def _become(request: "dict[str, Any]") -> None:
     """Be what a fresh interpreter is that was started with these arguments."""
     argv = request["argv"]
     arguments = argv[argv.index("-m") + 2 :]
@@ -137,13 +144,12 @@ def _become(request):
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, os.getcwd())
     main = types.ModuleType("__main__")
-    main.__loader__ = importlib.machinery.BuiltinImporter
-    main.__builtins__ = builtins
-    main.__annotations__ = {}
-    sys.modules["__main__"] = main
-    logging._startTime = type(logging._startTime)(  # noqa: SLF001
-        time.time_ns() if isinstance(logging._startTime, int) else time.time()  # noqa: SLF001
+    vars(main).update(
+        __loader__=importlib.machinery.BuiltinImporter, __builtins__=builtins, __annotations__={}
     )
+    sys.modules["__main__"] = main
+    born = vars(logging).get("_startTime")  # in nanoseconds since Python 3.13
+    vars(logging)["_startTime"] = time.time_ns() if isinstance(born, int) else time.time()
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
@@ -153,7 +159,7 @@ def _become(request):
     kernelapp.IPKernelApp.instance(parent_handle=os.getppid())
 
 
-def _name(request):
+def _name(request: "dict[str, Any]") -> None:
     """Be seen with the kernel's own mark and command line (proc(5), `environ`, `cmdline`)."""
     mark, value = request["mark"]
     os.environ[mark] = value
@@ -162,7 +168,7 @@ def _name(request):
     _overwrite("arguments", None, command)
 
 
-def _overwrite(which, old, new):
+def _overwrite(which: str, old: "str | None", new: str) -> None:
     """Put a text in the place of another one as long, in the memory that proc(5) shows."""
     with open("/proc/self/stat", "rb") as stat:
         fields = stat.read().rpartition(b")")[2].split()
@@ -176,24 +182,24 @@ def _overwrite(which, old, new):
         ctypes.memmove(start + offset, text, len(text))
 
 
-def _import_later():
+def _import_later() -> None:
     for name in _LATER:
         with contextlib.suppress(ImportError):  # another version has it elsewhere
             importlib.import_module(name)
 
 
-def _wait_for_request():
+def _wait_for_request() -> None:
     """Serve; return in a kernel, with everything put right."""
     _import_later()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    control = socket.socket(fileno=CONTROL)  # noqa: F821  (given by the command)
+    control = socket.socket(fileno=int(globals()["CONTROL"]))
     control.set_inheritable(False)
     file = control.recv(65536).decode()
     with open(file, "rb") as source:
         guard = {"__name__": "guard"}
-        exec(compile(source.read(), file, "exec"), guard)  # noqa: S102
+        exec(compile(source.read(), file, "exec"), guard)  # noqa: S102  (our own file)
     _become(_serve(control, guard))
 
 
 _wait_for_request()
-runpy._run_module_as_main("ipykernel_launcher")  # noqa: SLF001
+vars(runpy)["_run_module_as_main"]("ipykernel_launcher")  # what `-m` calls
