@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nbpipe.execution.schedule import Scheduler
+    from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Run
     from nbpipe.runner import Order
 
@@ -84,14 +86,21 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = Path(output_dir).absolute() if output_dir is not None else None
     count = settings.settings.test.jobs
-    return TestRun(
-        runner.Order(
-            plan=plan,
-            run_id=run_id,
-            jobs=runner.cores() if count == "auto" else count,
-            output_dir=runner.output_dir(wanted, run_id, plan.tasks),
-        )
+    order = runner.Order(
+        plan=plan,
+        run_id=run_id,
+        jobs=runner.cores() if count == "auto" else count,
+        output_dir=runner.output_dir(wanted, run_id, plan.tasks),
     )
+    order, problem = runner.remember(order, settings.settings.history)
+    _warn(problem)
+    return TestRun(order)
+
+
+def _warn(problem: HistoryError | None) -> None:
+    """Tell what is wrong with the history; a warning that is an error would fail the run."""
+    if problem is not None:
+        logging.getLogger("nbpipe").warning("the history: %s", problem)
 
 
 def _settings(file: str | Path | None, **changes: Any) -> Any:  # noqa: ANN401
@@ -242,6 +251,7 @@ class TestRun:
 
         try:
             self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
+            _warn(self._order.problem)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error
         finally:

@@ -114,6 +114,12 @@ class Task:
     allow_errors: bool = False
     """Errors are expected in every cell: the notebook's own metadata says so."""
     retries: int = 0
+    slots: int = 1
+    """How many notebooks at once it counts as."""
+    groups: tuple[str, ...] = ()
+    """Of all notebooks with a group in common only one runs at a time."""
+    turn: str = ""
+    """Why it starts earlier than its place says; empty where it does not."""
     skip: str | None = None
     """Why it will not be executed at all."""
     failure: Failure | None = None
