@@ -75,25 +75,53 @@ def begin(
 
 def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
     """Write results, and what is known last about their notebooks."""
+    ordered = sorted(results, key=lambda each: each.path)  # two runs lock in one order
+    if not ordered:
+        return
     owner = connection.execute(
         sa.select(schema.runs.c.collection, schema.runs.c.started).where(schema.runs.c.id == run)
     ).one()
-    table = schema.results
-    for result in sorted(results, key=lambda each: each.path):  # two runs lock in one order
-        path = storable(result.path)
-        connection.execute(
-            table.update().where(table.c.run == run, table.c.path == path).values(**_row(result))
-        )
-        if result.outcome is not Outcome.SKIPPED:
-            values = {"collection": owner.collection, "path": path, "run": run}
-            values |= {"started": owner.started, "seconds": result.seconds}
-            _remember(connection, {**values, "outcome": result.outcome.value})
+    connection.execute(_RESULT, [_row(run, result) for result in ordered])
+    known = [
+        {
+            "collection": owner.collection,
+            "path": storable(result.path),
+            "outcome": result.outcome.value,
+            "run": run,
+            "started": owner.started,
+            "seconds": result.seconds,
+        }
+        for result in ordered
+        if result.outcome is not Outcome.SKIPPED
+    ]
+    if known:
+        connection.execute(_remember(connection), known)
 
 
-def _row(result: Result) -> dict[str, Any]:
+_RESULT = (
+    schema.results.update()
+    .where(
+        schema.results.c.run == sa.bindparam("of_run"),
+        schema.results.c.path == sa.bindparam("of_path"),
+    )
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in (
+                *("outcome", "complete", "reason", "kernel", "seconds", "attempts"),
+                *("category", "signature", "failures"),
+            )
+        }
+    )
+)
+
+
+def _row(run: str, result: Result) -> dict[str, Any]:
     first = result.failure
     unfinished = result.outcome is Outcome.SKIPPED and result.task.skip is None
     return {
+        "of_run": run,
+        "of_path": storable(result.path),
         "outcome": result.outcome.value,
         "complete": not unfinished,
         "reason": _clean(result.reason),
@@ -118,22 +146,20 @@ def _failure(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _remember(connection: sa.Connection, values: dict[str, Any]) -> None:
-    """Write what is known last; a failure does not make a notebook quicker than it is."""
+def _remember(connection: sa.Connection) -> Any:  # noqa: ANN401  (each database's own)
+    """Return what writes what is known last; a failure makes no notebook quicker than it is."""
     table = schema.notebooks
-    insert = _insert(connection, table).values(**values)
+    insert = _insert(connection, table)
     new = insert.excluded
     slower = sa.and_(new.outcome == Outcome.FAILED.value, table.c.seconds > new.seconds)
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=[table.c.collection, table.c.path],
-            set_={
-                "outcome": new.outcome,
-                "run": new.run,
-                "started": new.started,
-                "seconds": sa.case((slower, table.c.seconds), else_=new.seconds),
-            },
-        )
+    return insert.on_conflict_do_update(
+        index_elements=[table.c.collection, table.c.path],
+        set_={
+            "outcome": new.outcome,
+            "run": new.run,
+            "started": new.started,
+            "seconds": sa.case((slower, table.c.seconds), else_=new.seconds),
+        },
     )
 
 
