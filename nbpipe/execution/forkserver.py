@@ -8,11 +8,12 @@ It forks a guard (see `nbpipe.execution.guard`), which forks the kernel; the ker
 functions of this module and runs the launcher as a fresh interpreter would. The end of the socket
 is the end of the server; kernels that run then go on.
 
-What a notebook must not notice is put right in `_become`.
+What a notebook must not notice is put right in `_become`; what differs is listed and compared in
+tests/integration/test_fork_fidelity.py.
 """
 
-# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208  (what is imported when is the point here;
-# pathlib is slow)
+# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208  (what is imported when is the
+# point here; pathlib is slow)
 
 import sys
 
@@ -41,13 +42,25 @@ def _stamp(path: str) -> object:
 
 _STAMPS = _stamps()
 
+import contextlib
+import importlib
+
 from ipykernel import kernelapp
 
+_LATER = (
+    *("ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
+    *("IPython.core.completerlib", "IPython.core.debugger"),
+    *("IPython.core.logger", "IPython.core.oinspect"),
+)
+"""What a kernel imports while it starts, however it is configured."""
+for _name in _LATER:
+    with contextlib.suppress(ImportError):  # another version has it elsewhere
+        importlib.import_module(_name)
+_before = set(sys.modules)
+
 import builtins
-import contextlib
 import ctypes
 import gc
-import importlib
 import importlib.machinery
 import json
 import logging
@@ -60,12 +73,8 @@ import typing
 if typing.TYPE_CHECKING:
     from typing import Any
 
-_LATER = (
-    *("ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
-    *("IPython.core.completerlib", "IPython.core.debugger"),
-    *("IPython.core.logger", "IPython.core.oinspect"),
-)
-"""What a kernel imports while it starts, however it is configured."""
+_OWN = set(sys.modules) - _before
+"""What only this module has imported."""
 
 _PR_SET_PDEATHSIG = 1
 _STAT = {"arguments": 45, "environment": 47}
@@ -138,7 +147,7 @@ def _become(request: "dict[str, Any]") -> None:
     argv = request["argv"]
     arguments = argv[argv.index("-m") + 2 :]
     os.chdir(request["cwd"])
-    _name(request)
+    _show(request)
     sys.orig_argv[:] = argv
     sys.argv[:] = ["-m", *arguments]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
@@ -157,9 +166,11 @@ def _become(request: "dict[str, Any]") -> None:
     # The guard is to be watched; ipykernel has read the environment when it was imported. The
     # launcher takes the instance that is there.
     kernelapp.IPKernelApp.instance(parent_handle=os.getppid())
+    for name in _OWN:
+        del sys.modules[name]
 
 
-def _name(request: "dict[str, Any]") -> None:
+def _show(request: "dict[str, Any]") -> None:
     """Be seen with the kernel's own mark and command line (proc(5), `environ`, `cmdline`)."""
     mark, value = request["mark"]
     os.environ[mark] = value
@@ -182,15 +193,8 @@ def _overwrite(which: str, old: "str | None", new: str) -> None:
         ctypes.memmove(start + offset, text, len(text))
 
 
-def _import_later() -> None:
-    for name in _LATER:
-        with contextlib.suppress(ImportError):  # another version has it elsewhere
-            importlib.import_module(name)
-
-
 def _wait_for_request() -> None:
     """Serve; return in a kernel, with everything put right."""
-    _import_later()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     control = socket.socket(fileno=int(globals()["CONTROL"]))
     control.set_inheritable(False)
