@@ -28,7 +28,7 @@ import warnings
 
 import ipykernel.kernelapp
 
-sys.stderr.flush()  # opens a socket; debugpy's warning has done that where a kernel imports it
+print(" ", file=sys.stderr, flush=True)  # opens a socket; so did debugpy, if imported just now
 
 
 def frames() -> list[str]:
