@@ -94,7 +94,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     )
     order, problem = runner.remember(order, settings.settings.history)
     _warn(problem)
-    return TestRun(order)
+    return TestRun(order, fork=settings.settings.test.fork)
 
 
 def _warn(problem: HistoryError | None) -> None:
@@ -131,8 +131,9 @@ class TestRun:
 
     __test__ = False  # pytest: this is no test
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, *, fork: bool = True) -> None:
         self._order = order
+        self._fork = fork and len(order.plan.tasks) > 1  # a server pays from the second on
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._results: list[Result] = []
         self._running: dict[str, Progress] = {}
@@ -258,8 +259,10 @@ class TestRun:
             self._queue.put(None)
 
     def _begin(self, scheduler: Scheduler) -> contextlib.AbstractContextManager[None]:
+        from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
+
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()
-        return contextlib.nullcontext()
+        return servers() if self._fork else contextlib.nullcontext()
 
 
 class Failures:

@@ -265,7 +265,8 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
     )
     order, problem = runner.remember(order, config.settings.history)
-    run = _with_progress(order, given, fork=test.fork)
+    # A fork server pays from the second notebook on.
+    run = _with_progress(order, given, fork=test.fork and len(plan.tasks) > 1)
     earlier.warn(problem or order.problem)
     console = reports.ConsoleReporter(
         color=given["color"],

@@ -240,7 +240,7 @@ class ForkedProvisioner(GuardedProvisioner):
     async def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
         forkservers, env = _current.get(), kwargs["env"]
         if forkservers is None:
-            raise UnusualError("switched off")
+            raise UnusualError("switched off, or only one notebook")
         if why := _unusual(cmd, env):
             raise UnusualError(why)
         answer = b"refused stale"
