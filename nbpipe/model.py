@@ -75,6 +75,8 @@ class Limits:
     """For the kernel to answer for the first time."""
     grace_seconds: float = 10.0
     """Between the interrupt and the kill."""
+    shutdown_seconds: float = 1.0
+    """For atexit handlers and temporary folders, after the last cell; 0: it is killed at once."""
     output_bytes: int = 100_000_000
     """All outputs of the notebook together."""
 

@@ -71,6 +71,8 @@ class TestSettings(Table, frozen=True):
     """Seconds for a kernel to answer for the first time."""
     grace: Seconds = 10.0
     """Seconds between interrupting a notebook and killing it."""
+    shutdown: Literal["graceful", "immediate"] = "graceful"
+    """After the last cell a kernel has a second to shut down, for atexit handlers; or none."""
     output_limit: Megabytes = 100.0
     """Megabytes (10^6 bytes) of output that one notebook may produce."""
     prerun: tuple[str, ...] = ()

@@ -295,3 +295,15 @@ def test_new_packages_are_seen_by_the_next_notebook(
     servers = {ended.executed(f"{name}.ipynb").cells[0].outputs[0]["text"] for name in "ab"}
     assert len(servers) == 2
     assert "not forked" not in log("a") + log("b")
+
+
+def test_an_immediate_shutdown_waits_for_no_handler(
+    collection: Collection, log: Callable[[str], str]
+) -> None:
+    last = "import atexit, os, time\natexit.register(os.write, 2, b'at the end')"
+    collection.notebook("a.ipynb", last)
+    collection.notebook("b.ipynb", "print('fine')")
+    text = '[test]\nshutdown = "immediate"\n'
+    (collection.root / "nbpipe.toml").write_text(text, encoding="utf-8")
+    assert collection.test("--fork").code == 0
+    assert "at the end" not in log("a")
