@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nbpipe.execution.schedule import Scheduler
+    from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Run
     from nbpipe.runner import Order
 
@@ -85,14 +87,21 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = Path(output_dir).absolute() if output_dir is not None else None
     count = settings.settings.test.jobs
-    return TestRun(
-        runner.Order(
-            plan=plan,
-            run_id=run_id,
-            jobs=runner.cores() if count == "auto" else count,
-            output_dir=runner.output_dir(wanted, run_id, plan.tasks),
-        )
+    order = runner.Order(
+        plan=plan,
+        run_id=run_id,
+        jobs=runner.cores() if count == "auto" else count,
+        output_dir=runner.output_dir(wanted, run_id, plan.tasks),
     )
+    order, problem = runner.remember(order, settings.settings.history)
+    _warn(problem)
+    return TestRun(order, fork=settings.settings.test.fork)
+
+
+def _warn(problem: HistoryError | None) -> None:
+    """Tell what is wrong with the history; a warning that is an error would fail the run."""
+    if problem is not None:
+        logging.getLogger("nbpipe").warning("the history: %s", problem)
 
 
 def _settings(file: str | Path | None, **changes: Any) -> Any:  # noqa: ANN401
@@ -141,8 +150,9 @@ class TestRun:
 
     __test__ = False  # pytest: this is no test
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, *, fork: bool = True) -> None:
         self._order = order
+        self._fork = fork and len(order.plan.tasks) > 1  # a server pays from the second on
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._results: list[Result] = []
         self._running: dict[str, Progress] = {}
@@ -261,14 +271,17 @@ class TestRun:
 
         try:
             self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
+            _warn(self._order.problem)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error
         finally:
             self._queue.put(None)
 
     def _begin(self, scheduler: Scheduler) -> contextlib.AbstractContextManager[None]:
+        from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
+
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()
-        return contextlib.nullcontext()
+        return servers() if self._fork else contextlib.nullcontext()
 
 
 class Failures:

@@ -75,6 +75,8 @@ class Limits:
     """For the kernel to answer for the first time."""
     grace_seconds: float = 10.0
     """Between the interrupt and the kill."""
+    shutdown_seconds: float = 1.0
+    """For atexit handlers and temporary folders, after the last cell; 0: it is killed at once."""
     output_bytes: int = 100_000_000
     """All outputs of the notebook together."""
 
@@ -114,6 +116,12 @@ class Task:
     allow_errors: bool = False
     """Errors are expected in every cell: the notebook's own metadata says so."""
     retries: int = 0
+    slots: int = 1
+    """How many notebooks at once it counts as."""
+    groups: tuple[str, ...] = ()
+    """Of all notebooks with a group in common only one runs at a time."""
+    turn: str = ""
+    """Why it starts earlier than its place says; empty where it does not."""
     skip: str | None = None
     """Why it will not be executed at all."""
     failure: Failure | None = None

@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbpipe.execution.schedule import Listener, Scheduler
-    from nbpipe.model import Plan, Task
+    from nbpipe.history import HistoryError, PastRun, Recorder
+    from nbpipe.model import Plan, Progress, Result, Task
+    from nbpipe.settings import HistorySettings
 
 _KEPT_RUNS = 20
 
@@ -143,6 +145,15 @@ class Order:
     jobs: int
     output_dir: Path
     maxfail: int = 0
+    start: tuple[Task, ...] = ()
+    """The plan's tasks in the order in which to start them; empty: as in the plan."""
+    recorder: Recorder | None = None
+    """Writes the history; None: it is not written."""
+
+    @property
+    def problem(self) -> HistoryError | None:
+        """Why the history of the run is not complete; None while it is."""
+        return self.recorder.problem if self.recorder else None
 
 
 async def run(
@@ -160,21 +171,41 @@ async def run(
     """
     from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
 
-    started, clock = datetime.now(UTC), time.monotonic()
+    clock = time.monotonic()
+    begun = _begin(order)
+    recorder = order.recorder
+    if recorder is not None:
+        recorder.begin(_to_record(begun), order.plan.tasks)
+        listener = _Recorded(listener, recorder)
     scheduler = Scheduler(
-        order.plan.tasks,
+        order.start or order.plan.tasks,
         jobs=order.jobs,
         output_dir=order.output_dir,
         listener=listener,
         maxfail=order.maxfail,
     )
-    with on_start(scheduler) if on_start else contextlib.nullcontext():
-        results = await scheduler.run()
+    try:
+        with on_start(scheduler) if on_start else contextlib.nullcontext():
+            results = await scheduler.run()
+    finally:
+        seconds = time.monotonic() - clock
+        if recorder is not None:
+            recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
     place = {task.path: number for number, task in enumerate(order.plan.tasks)}
+    return replace(
+        begun,
+        seconds=seconds,
+        results=tuple(sorted(results, key=lambda result: place[result.path])),
+        interrupted=scheduler.interrupted,
+    )
+
+
+def _begin(order: Order) -> Run:
+    """Return the run before anything has happened."""
     return Run(
         id=order.run_id,
-        started=started,
-        seconds=time.monotonic() - clock,
+        started=datetime.now(UTC),
+        seconds=0.0,
         root=order.plan.root,
         output_dir=order.output_dir,
         commit=head_commit(order.plan.root),
@@ -182,10 +213,58 @@ async def run(
         version=__version__,
         python=platform.python_version(),
         jobs=order.jobs,
-        results=tuple(sorted(results, key=lambda result: place[result.path])),
+        results=(),
         excluded=order.plan.excluded,
-        interrupted=scheduler.interrupted,
     )
+
+
+def _to_record(run: Run) -> PastRun:
+    from nbpipe.history import PastRun  # noqa: PLC0415
+
+    return PastRun(
+        id=run.id,
+        started=run.started,
+        root=str(run.root),
+        output_dir=str(run.output_dir),
+        commit=run.commit,
+        host=run.host,
+        version=run.version,
+        python=run.python,
+        jobs=run.jobs,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """Tells a listener, and the history of every result first."""
+
+    listener: Listener
+    recorder: Recorder
+
+    def started(self, progress: Progress) -> None:
+        self.listener.started(progress)
+
+    def moved(self, progress: Progress) -> None:
+        self.listener.moved(progress)
+
+    def finished(self, result: Result) -> None:
+        self.recorder.add(result)
+        self.listener.finished(result)
+
+
+def remember(order: Order, settings: HistorySettings) -> tuple[Order, HistoryError | None]:
+    """Return the order with the longest notebooks first and the history to be written.
+
+    Where the history cannot be read, the second value says why, and nothing is written.
+    """
+    from nbpipe.history import Recorder, by_duration  # noqa: PLC0415
+
+    if not settings.enabled:
+        return order, None
+    root = order.plan.root
+    start, problem = by_duration(settings, root, order.plan.tasks, jobs=order.jobs)
+    recorder = None if problem else Recorder(settings, root)
+    return replace(order, start=start, recorder=recorder), problem
 
 
 @contextlib.contextmanager

@@ -44,6 +44,8 @@ class Override(Table, frozen=True):
     """Go on after a failing cell and report every error."""
     parameters: dict[str, Any] = {}
     """Added to `test.parameters`, or in place of those of the same name."""
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Each counts as so many notebooks at once; never as more than `jobs`."""
 
 
 class TestSettings(Table, frozen=True):
@@ -69,6 +71,8 @@ class TestSettings(Table, frozen=True):
     """Seconds for a kernel to answer for the first time."""
     grace: Seconds = 10.0
     """Seconds between interrupting a notebook and killing it."""
+    shutdown: Literal["graceful", "immediate"] = "graceful"
+    """After the last cell a kernel has a second to shut down, for atexit handlers; or none."""
     output_limit: Megabytes = 100.0
     """Megabytes (10^6 bytes) of output that one notebook may produce."""
     prerun: tuple[str, ...] = ()
@@ -86,12 +90,38 @@ class TestSettings(Table, frozen=True):
     """What a notebook counts as that failed and passed on a retry."""
     all_errors: bool = False
     """Go on after a failing cell and report every error."""
+    fork: bool = True
+    """Fork Python kernels from a process that has imported ipykernel already (Linux).
+
+    Anything unusual is started anew all the same; the notebook's log says why.
+    """
     reports: tuple[str, ...] = ()
     """`KIND` or `KIND=PATH`, as for `--report`."""
     output_dir: Name | None = None
     """For executed copies and logs, relative to the root; none: the user's state directory."""
+    groups: dict[str, tuple[str, ...]] = {}
+    """Name -> patterns as in .gitignore: of these notebooks only one runs at a time."""
     overrides: tuple[Override, ...] = ()
     """Other settings for some notebooks."""
+
+
+class HistorySettings(Table, frozen=True):
+    """`[history]`: where runs and results are kept, and for how long."""
+
+    enabled: bool = True
+    """False: nothing is recorded, and the order does not depend on earlier runs."""
+    url: Name | None = None
+    """`sqlite:///PATH` (relative to the root) or `postgresql://USER@HOST/NAME`.
+
+    Or `env:NAME` or `file:PATH` that hold it; none: a file in the user's state directory. SQLite
+    needs a local disk; a password belongs into ~/.pgpass, a variable or a file.
+    """
+    collection: Name | None = None
+    """What the collection is called there; none: recognised by its repository."""
+    keep_runs: Count = 500
+    """The newest so many runs of a collection are kept; 0: all."""
+    keep_days: Annotated[float, msgspec.Meta(ge=0)] = 365.0
+    """Runs older than so many days are forgotten; 0: never."""
 
 
 class Keep(Table, frozen=True):
@@ -210,6 +240,8 @@ class Settings(Table, frozen=True):
 
     test: TestSettings = TestSettings()
     """What `nbpipe test` runs, and how."""
+    history: HistorySettings = HistorySettings()
+    """Where runs and results are kept, and for how long."""
     collection: tuple[CollectionSettings, ...] = ()
     """For a service: what is mirrored, from where, how."""
     spaces: SpacesSettings = SpacesSettings()

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,16 @@ import click
 import msgspec
 
 from nbpipe import collecting, reports, runner
-from nbpipe.cli import options
+from nbpipe.cli import earlier, options
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
     from nbpipe.config import Config
+    from nbpipe.execution.schedule import Scheduler
     from nbpipe.model import Plan, Result, Run
     from nbpipe.settings import TestSettings
 
@@ -36,11 +40,13 @@ _SETTINGS = (
     "flaky",
     "all_errors",
     "jobs",
+    "fork",
 )
 """Options that stand for the setting of the same name."""
 
 _NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
     "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
+    "last_failed", "failed_first", "resume",
 }  # fmt: skip
 
 
@@ -133,12 +139,26 @@ Examples:
     type=click.Choice(["pass", "fail"]),
     help="What a notebook counts as that passed on a retry.",
 )
+@click.option(
+    "--fork/--no-fork",
+    default=None,
+    help="Fork Python kernels from a process that has imported ipykernel, or start each anew.",
+)
 @click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
 @click.option(
     "--maxfail",
     type=click.IntRange(min=1),
     metavar="N",
     help="Start nothing more after N failures.",
+)
+@click.option("--lf", "last_failed", is_flag=True, help="Only those that failed last.")
+@click.option("--ff", "failed_first", is_flag=True, help="Those that failed last come first.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="latest",
+    metavar="[RUN]",
+    help="Only what run RUN (the latest) did not get to.",
 )
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(
@@ -181,10 +201,28 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         shard=given["shard"],
     )
     plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    plan = earlier.narrowed(
+        plan,
+        config,
+        last_failed=given["last_failed"],
+        failed_first=given["failed_first"],
+        resume=given["resume"],
+    )
     if given["list_only"]:
         reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
         return ExitCode.OK
+    if not plan.tasks and given["shard"] is None:
+        click.echo(_nothing_left(plan, given))
+        return ExitCode.OK
     return _execute(ctx, config, plan, given)
+
+
+def _nothing_left(plan: Plan, given: dict[str, Any]) -> str:
+    if given["resume"]:
+        return "nothing to run: that run got to the end of all that was chosen (--list says more)"
+    if given["last_failed"]:
+        return "nothing to run: nothing that was chosen failed last (--list says more)"
+    return f"nothing to run in this shard; {len(plan.excluded)} notebooks are elsewhere"
 
 
 def _merged(config: Config, given: dict[str, Any]) -> Config:
@@ -226,7 +264,10 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         output_dir=folder,
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
     )
-    run = _with_progress(order, given)
+    order, problem = runner.remember(order, config.settings.history)
+    # A fork server pays from the second notebook on.
+    run = _with_progress(order, given, fork=test.fork and len(plan.tasks) > 1)
+    earlier.warn(problem or order.problem)
     console = reports.ConsoleReporter(
         color=given["color"],
         environ=os.environ,
@@ -256,7 +297,7 @@ def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleR
         raise problems[0]
 
 
-def _with_progress(order: runner.Order, given: dict[str, Any]) -> Run:
+def _with_progress(order: runner.Order, given: dict[str, Any], *, fork: bool) -> Run:
     """Run while showing how it goes, and own the signals."""
     with reports.open_progress(
         given["progress"],
@@ -267,11 +308,22 @@ def _with_progress(order: runner.Order, given: dict[str, Any]) -> Run:
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)
-        return asyncio.run(runner.run(order, display, on_start=handled if own else _unhandled))
+        around = partial(_around, handled=handled if own else None, fork=fork)
+        return asyncio.run(runner.run(order, display, on_start=around))
 
 
-def _unhandled(_: object) -> nullcontext[None]:
-    return nullcontext()
+@contextmanager
+def _around(
+    scheduler: Scheduler,
+    *,
+    handled: Callable[[Scheduler], AbstractContextManager[None]] | None,
+    fork: bool,
+) -> Iterator[None]:
+    """Own what a run needs while it goes on: the signals, the fork servers."""
+    from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
+
+    with handled(scheduler) if handled else nullcontext(), servers() if fork else nullcontext():
+        yield
 
 
 def _say(display: reports.Display, text: str) -> None:

@@ -35,6 +35,7 @@ _OVERRIDDEN = (
     "output_limit",
     "retries",
     "all_errors",
+    "slots",
 )
 
 
@@ -62,6 +63,10 @@ class Tasks:
         self._overrides = [
             (GitLines(override.paths, where=f"{file}: test.overrides[{number}].paths"), override)
             for number, override in enumerate(settings.overrides)
+        ]
+        self._groups = [
+            (name, GitLines(lines, where=f"{file}: test.groups.{name}"))
+            for name, lines in settings.groups.items()
         ]
 
     def make(self, chosen: Chosen) -> Task:
@@ -94,6 +99,8 @@ class Tasks:
             all_errors=given.get("all_errors", self._settings.all_errors),
             allow_errors=wishes.allow_errors,
             retries=given.get("retries", self._settings.retries),
+            slots=given.get("slots", 1),
+            groups=self._grouped(chosen.path),
             skip=skip,
             failure=None if skip else failure,
             notes=(*notes, *wishes.notes),
@@ -111,6 +118,13 @@ class Tasks:
                 given |= {key: value for key, value in values.items() if value is not None}
                 given["parameters"] |= override.parameters
         return given
+
+    def _grouped(self, file: str) -> tuple[str, ...]:
+        """Return the groups that a file is in."""
+        if not is_below(file, self._places.root):
+            return ()
+        relative = self._places.relative(file, "")
+        return tuple(name for name, lines in self._groups if lines.take(relative))
 
     def _forced(self, given: Mapping[str, Any]) -> tuple[str, str] | None:
         if kernel := given.get("kernel"):
@@ -134,5 +148,6 @@ class Tasks:
             notebook_seconds=given.get("notebook_timeout", settings.notebook_timeout),
             startup_seconds=settings.startup_timeout,
             grace_seconds=settings.grace,
+            shutdown_seconds=1.0 if settings.shutdown == "graceful" else 0.0,
             output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
         )

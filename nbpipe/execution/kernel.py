@@ -20,7 +20,8 @@ import zmq
 import zmq.asyncio
 from jupyter_client.manager import AsyncKernelManager
 
-from nbpipe.execution.provisioner import Exit, GuardedProvisioner, supported
+from nbpipe.execution.forking import ForkedProvisioner
+from nbpipe.execution.provisioner import Exit, supported
 from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
@@ -61,6 +62,8 @@ class Kernel:
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
         self.max_message_bytes = max_message_bytes
+        self.spawned = ""
+        """Why it was not forked; empty where it was."""
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -92,7 +95,7 @@ class Kernel:
         self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
         self.exited = asyncio.get_running_loop().create_future()
         if self._guarded:
-            provisioner = GuardedProvisioner(
+            provisioner = ForkedProvisioner(
                 kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
             )
             self.manager.provisioner, self.exited = provisioner, provisioner.exited
@@ -108,6 +111,8 @@ class Kernel:
             if self.exited.done():  # and the guard has cleaned up already
                 raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
+        if self._guarded:
+            self.spawned = provisioner.spawned
         if not self._guarded:
             self._watch = asyncio.ensure_future(self._poll_exit())
         self._client = self.manager.client(context=self.manager.context)

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from nbpipe.execution.source import CodeCell
 
-_SHUTDOWN_SECONDS = 1.0
-"""For atexit handlers and temporary folders; a kernel with stubborn children is killed then."""
-
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
 _TICK_SECONDS = 1.0
@@ -197,7 +194,7 @@ class _Execution:
             for clock in clocks:
                 clock.cancel()
             unwell = self._verdict.interrupted or self._halt.reason.done()
-            await self._kernel.stop(grace=0 if unwell else _SHUTDOWN_SECONDS)
+            await self._kernel.stop(grace=0 if unwell else self._limits.shutdown_seconds)
 
     async def _start(self) -> None:
         """Start the kernel, or give up when told to, or when it does not come."""
@@ -219,6 +216,8 @@ class _Execution:
         except KernelStartError as error:
             said = self._workspace.said(log_start)
             self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
+        if self._kernel.spawned:
+            self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
         self._session = Session(
             self._notebook,
             self._kernel,

@@ -89,6 +89,17 @@ class GuardedProvisioner(LocalProvisioner):
     def _hear(self) -> None:
         """Read what the guard says; the end of the pipe is the end of the guard."""
         data = os.read(self._status, 4096)
+        self._take(data)
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._status)
+            os.close(self._status)
+            self.gone.set_result(None)
+            if not self.exited.done():  # the guard was killed and could not clean up
+                self._end(Exit(None))
+                kill_marked(self.kernel_id)
+
+    def _take(self, data: bytes) -> None:
+        """Understand a piece of what the guard says."""
         self._buffer += data
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
@@ -102,13 +113,6 @@ class GuardedProvisioner(LocalProvisioner):
                 self._end(Exit(127, error=rest.partition(" ")[2]))
             elif word == "ended":  # it was told to, and has killed the kernel
                 self._end(Exit(None))
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._status)
-            os.close(self._status)
-            self.gone.set_result(None)
-            if not self.exited.done():  # the guard was killed and could not clean up
-                self._end(Exit(None))
-                kill_marked(self.kernel_id)
 
     def _end(self, how: Exit) -> None:
         if not self.exited.done():

@@ -1,4 +1,9 @@
-"""Many notebooks at once: who starts when, who is tried again, and how all of it stops."""
+"""Many notebooks at once: who starts when, who is tried again, and how all of it stops.
+
+There are as many slots as `jobs`. A notebook takes one, or as many as it was given (never more
+than there are); what waits at the head for its slots is overtaken by nothing. One whose group is
+at work is overtaken until the group is free.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +40,7 @@ class Listener(Protocol):
         """It has its result; nothing more comes of it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """A task with what became of it so far."""
 
@@ -48,7 +53,7 @@ class Scheduler:
 
     Args:
         tasks: In the order in which to start them.
-        jobs: How many at once.
+        jobs: How many slots there are: notebooks at once.
         output_dir: Where copies and logs go.
         listener: Is told what happens.
         maxfail: Start nothing more after that many failures; 0: go on.
@@ -65,6 +70,8 @@ class Scheduler:
     ) -> None:
         self._waiting = deque(_Job(task) for task in tasks)
         self._jobs = jobs
+        self._free = jobs
+        self._groups: set[str] = set()
         self._output_dir = output_dir
         self._listener = listener
         self._maxfail = maxfail
@@ -77,8 +84,7 @@ class Scheduler:
     async def run(self) -> list[Result]:
         """Run everything; return all results, in the order in which they came."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._jobs):
-                group.create_task(self._work())
+            self._fill(group)
         return self.results
 
     @property
@@ -97,13 +103,38 @@ class Scheduler:
         for halt in self._halts:
             halt.now.set()
 
-    async def _work(self) -> None:
-        while self._waiting:
-            job = self._waiting.popleft()
-            if (result := self._known(job)) is None:
-                result = await self._attempt(job)
-            if result is not None:
+    def _fill(self, group: asyncio.TaskGroup) -> None:
+        """Start what may start now; finish what is not to be executed."""
+        while (job := self._next()) is not None:
+            if (result := self._known(job)) is not None:
                 self._finish(result)
+                continue
+            self._free -= self._slots(job)
+            self._groups.update(job.task.groups)
+            group.create_task(self._work(job, group))
+
+    def _next(self) -> _Job | None:
+        """Take the first that may start now out of those that wait; None: something must end."""
+        for job in self._waiting:
+            if self._known(job) is None:
+                if not self._groups.isdisjoint(job.task.groups):
+                    continue
+                if self._slots(job) > self._free:
+                    return None
+            self._waiting.remove(job)
+            return job
+        return None
+
+    def _slots(self, job: _Job) -> int:
+        return min(job.task.slots, self._jobs)
+
+    async def _work(self, job: _Job, group: asyncio.TaskGroup) -> None:
+        result = await self._attempt(job)
+        self._free += self._slots(job)
+        self._groups.difference_update(job.task.groups)
+        if result is not None:
+            self._finish(result)
+        self._fill(group)
 
     def _known(self, job: _Job) -> Result | None:
         """Return the result of a task that is not to be executed."""

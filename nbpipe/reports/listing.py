@@ -18,13 +18,15 @@ def listing(plan: Plan, stream: TextIO, *, color: Color, environ: Mapping[str, s
     page = Page(stream, colored=is_colored(stream, color, environ))
     runnable = [task for task in plan.tasks if task.skip is None and task.failure is None]
     if runnable:
-        page.line((f"{count(len(runnable), 'notebook')} would run, in this order:", "bold"))
+        page.line(
+            (f"{count(len(runnable), 'notebook')} would run, reported in this order:", "bold")
+        )
     width = min(max((columns(plain_name(task.path)) for task in runnable), default=0), 60)
     for number, task in enumerate(runnable, start=1):
         name = plain_name(task.path)
         gap = " " * (width - columns(name) + 2 if columns(name) < width else 2)
         page.line(f"{number:5}  {name}{gap}", (task.kernel, "cyan"))
-        _remarks(page, (task.kernel_why, *task.notes))
+        _remarks(page, (task.turn, task.kernel_why, *task.notes))
     _others(page, "would fail without being executed", _broken(plan.tasks))
     _others(page, "would be skipped", ((t.path, t.skip) for t in plan.tasks if t.skip is not None))
     _others(page, "would not run", ((each.path, each.reason) for each in plan.excluded))

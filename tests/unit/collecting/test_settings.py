@@ -163,6 +163,29 @@ def test_the_last_override_that_sets_a_key_wins(tree: Tree) -> None:
     assert (b.kernel, b.retries, b.parameters) == ("python3", 0, {"n": 1, "host": "x"})
 
 
+def test_groups_and_slots_reach_the_tasks(tree: Tree) -> None:
+    tree.notebook("a.ipynb", "db/b.ipynb", "db/c.ipynb")
+    toml = """
+        [test.groups]
+        database = ["db/"]
+        license = ["a.ipynb", "b.ipynb"]
+        [[test.overrides]]
+        paths = ["db/*", "!db/c.ipynb"]
+        slots = 2
+    """
+    assert [(task.path, task.groups, task.slots) for task in tree.plan(toml=toml).tasks] == [
+        ("a.ipynb", ("license",), 1),
+        ("db/b.ipynb", ("database", "license"), 2),
+        ("db/c.ipynb", ("database",), 1),
+    ]
+
+
+def test_a_group_with_a_wrong_pattern_is_refused(tree: Tree) -> None:
+    tree.notebook("a.ipynb")
+    with pytest.raises(UsageError, match=r"test\.groups\.g"):
+        tree.plan(toml='[test]\ngroups = {g = ["!"]}')
+
+
 def test_an_override_may_skip_with_a_reason(tree: Tree) -> None:
     tree.notebook("a.ipynb")
     toml = '[[test.overrides]]\npaths = ["a.ipynb"]\nskip = "needs a person"'

@@ -1,0 +1,70 @@
+"""What earlier runs have to say about a new one: `--lf`, `--ff`, `--resume`, and the warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe import history
+from nbpipe.history import HistoryError, NoHistory
+
+if TYPE_CHECKING:
+    from nbpipe.config import Config
+    from nbpipe.history import History
+    from nbpipe.model import Plan
+
+
+def narrowed(
+    plan: Plan, config: Config, *, last_failed: bool, failed_first: bool, resume: str | None
+) -> Plan:
+    """Return the plan with what the options leave of it, in their order.
+
+    Raises:
+        HistoryError: The history cannot be read, or knows nothing of what was chosen.
+    """
+    if not (last_failed or failed_first or resume):
+        return plan
+    try:
+        with history.open_history(config.settings.history, plan.root) as past:
+            if resume:
+                plan = _resumed(plan, past, resume)
+            if last_failed or failed_first:
+                plan = _by_failure(plan, past, config, last_failed=last_failed)
+    except NoHistory as error:
+        if last_failed or resume:
+            raise
+        warn(error)
+    return plan
+
+
+def _resumed(plan: Plan, past: History, name: str) -> Plan:
+    run = past.run(name)
+    results = past.results(run)
+    done = sum(result.complete for result in results)
+    failed = sum(result.outcome == "failed" for result in results)
+    click.echo(
+        f"resuming run {run.id}: {done} of its {len(results)} notebooks have their result"
+        f" ({failed} failed)",
+        err=True,
+    )
+    return history.keep_missing(plan, run.id, results)
+
+
+def _by_failure(plan: Plan, past: History, config: Config, *, last_failed: bool) -> Plan:
+    failing = history.failing_outcomes(flaky=config.settings.test.flaky)
+    last = past.last()
+    if not last_failed:
+        return history.failed_first(plan, last, failing=failing)
+    if plan.tasks and not any(history.storable(task.path) in last for task in plan.tasks):
+        raise HistoryError(
+            f"{past.where}: no result of any notebook that was chosen is known",
+            hint="Run them once without --lf.",
+        )
+    return history.keep_failed(plan, last, failing=failing)
+
+
+def warn(problem: HistoryError | None) -> None:
+    """Tell on standard error what is wrong with the history; the run does not depend on it."""
+    if problem is not None:
+        click.echo(f"nbpipe: warning: the history: {problem}", err=True)

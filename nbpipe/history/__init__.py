@@ -1,0 +1,52 @@
+"""Runs kept in a database: what happened to each notebook, when, and how long it took.
+
+    with open_history(settings.history, root) as history:     what was
+        history.last(), history.run("latest"), history.notebook(path, limit=20)
+    recorder = Recorder(settings.history, root)               writes results as they come
+    recorder.begin(run, tasks); recorder.add(result); recorder.end(...)
+    by_duration(settings.history, root, tasks, jobs=2)        the order in which to start
+
+SQLite by default, PostgreSQL by URL, both through SQLAlchemy Core. A collection is recognised
+wherever it is cloned (see `identity`). Nothing here executes, collects or prints, and nothing
+about a database ever fails a test run: a `HistoryError` is a warning there.
+
+Importing this package does not import SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from nbpipe.history.access import LATEST, History, open_history, storable
+from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.ordering import by_duration
+from nbpipe.history.recorder import Recorder
+from nbpipe.history.records import Last, PastFailure, PastResult, PastRun
+from nbpipe.history.selecting import (
+    failed_first,
+    failing_outcomes,
+    keep_failed,
+    keep_missing,
+    start_order,
+)
+from nbpipe.history.statistics import Statistics, statistics
+
+__all__ = [
+    "LATEST",
+    "History",
+    "HistoryError",
+    "Last",
+    "NoHistory",
+    "PastFailure",
+    "PastResult",
+    "PastRun",
+    "Recorder",
+    "Statistics",
+    "by_duration",
+    "failed_first",
+    "failing_outcomes",
+    "keep_failed",
+    "keep_missing",
+    "open_history",
+    "start_order",
+    "statistics",
+    "storable",
+]

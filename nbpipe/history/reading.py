@@ -1,0 +1,101 @@
+"""What is asked of the database, one function for each question. Imports SQLAlchemy."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from nbpipe.history import schema
+from nbpipe.history.engine import explained
+from nbpipe.history.records import Last, PastFailure, PastResult, PastRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_RUN = [schema.runs.c[name] for name in PastRun.__dataclass_fields__]
+
+
+@contextmanager
+def connected(engine: sa.Engine, where: str) -> Iterator[sa.Connection]:
+    """Give a connection; what the database says is explained."""
+    with explained(where), engine.connect() as connection:
+        yield connection
+
+
+def collection(connection: sa.Connection, keys: tuple[str, ...]) -> int | None:
+    """Return the number of the collection with one of these keys, None for an unknown one."""
+    table = schema.collection_keys
+    rows = connection.execute(sa.select(table).where(table.c.key.in_(keys)))
+    known = {row.key: int(row.collection) for row in rows}
+    return next((known[key] for key in keys if key in known), None)
+
+
+def last(connection: sa.Connection, collection: int | None) -> dict[str, Last]:
+    """Return what is known last about each notebook."""
+    table = schema.notebooks
+    rows = connection.execute(
+        sa.select(table.c.path, table.c.outcome, table.c.run, table.c.seconds).where(
+            table.c.collection == collection
+        )
+    )
+    return {row.path: Last(outcome=row.outcome, run=row.run, seconds=row.seconds) for row in rows}
+
+
+def runs(
+    connection: sa.Connection, collection: int | None, limit: int, beginning: str = ""
+) -> list[PastRun]:
+    """Return the newest runs whose id begins like that, the newest first."""
+    table = schema.runs
+    query = sa.select(*_RUN).where(table.c.collection == collection)
+    if beginning:
+        query = query.where(table.c.id.startswith(beginning, autoescape=True))
+    newest = query.order_by(table.c.started.desc(), table.c.id.desc()).limit(limit)
+    return [PastRun(**row) for row in connection.execute(newest).mappings()]
+
+
+def results(connection: sa.Connection, run: PastRun) -> list[PastResult]:
+    """Return the results of a run in the order of its plan."""
+    table = schema.results
+    rows = connection.execute(
+        sa.select(table).where(table.c.run == run.id).order_by(table.c.position)
+    )
+    return [_result({**row._asdict(), "started": run.started}) for row in rows]
+
+
+def outcomes(
+    connection: sa.Connection, collection: int | None, limit: int, path: str | None
+) -> list[PastResult]:
+    """Return complete results, the newest first: of one notebook, or of the newest runs."""
+    table, run = schema.results, schema.runs
+    columns = [table.c[name] for name in table.c.keys() if name != "failures" or path is not None]  # noqa: SIM118
+    query = sa.select(*columns, run.c.started).join(run).where(table.c.complete)
+    query = query.where(run.c.collection == collection)
+    query = query.order_by(run.c.started.desc(), run.c.id.desc(), table.c.position)
+    if path is not None:
+        query = query.where(table.c.path == path).limit(limit)
+    else:
+        newest = (
+            sa.select(run.c.id)
+            .where(run.c.collection == collection)
+            .order_by(run.c.started.desc(), run.c.id.desc())
+            .limit(limit)
+        )
+        query = query.where(run.c.id.in_(newest))
+    return [_result(row._asdict()) for row in connection.execute(query)]
+
+
+def _result(row: Mapping[str, Any]) -> PastResult:
+    return PastResult(
+        run=row["run"],
+        started=row["started"],
+        path=row["path"],
+        outcome=row["outcome"],
+        complete=row["complete"],
+        reason=row["reason"],
+        kernel=row["kernel"],
+        seconds=row["seconds"],
+        attempts=row["attempts"],
+        failures=tuple(PastFailure(**each) for each in row.get("failures") or ()),
+    )

@@ -1,0 +1,72 @@
+"""What the history tells, and what it is told: frozen values, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastRun:
+    """One run, as it was recorded."""
+
+    id: str
+    started: datetime
+    """Aware, UTC."""
+    seconds: float | None = None
+    """None where it has not ended, or its end was never recorded."""
+    interrupted: bool = False
+    root: str
+    output_dir: str
+    commit: str | None
+    host: str
+    version: str
+    """nbpipe's own."""
+    python: str
+    jobs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastFailure:
+    """One reason why a notebook did not pass; the fields of `nbpipe.model.Failure`."""
+
+    category: str
+    name: str
+    message: str
+    traceback: str
+    signature: str
+    cell: int | None
+    cell_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastResult:
+    """What became of one notebook in one run."""
+
+    run: str
+    started: datetime
+    """Of the run; aware, UTC."""
+    path: str
+    outcome: str | None
+    """None: it was planned, and no result was recorded."""
+    complete: bool
+    """False: planned only, interrupted or never started: `--resume` runs it."""
+    reason: str | None
+    kernel: str
+    seconds: float
+    attempts: int
+    failures: tuple[PastFailure, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Last:
+    """What is known about a notebook from the last time that it was executed."""
+
+    outcome: str
+    """`passed`, `failed` or `flaky`; never `skipped`."""
+    run: str
+    seconds: float
+    """How long it takes: a failure after a pass does not make it shorter."""

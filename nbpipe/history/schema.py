@@ -1,0 +1,166 @@
+"""The tables, and how a database of an earlier version becomes one of this version.
+
+Versions of the schema:
+
+0. runs and results.
+1. `notebooks`: what is known last about each, so that a plan of ten thousand needs one look.
+
+A new version adds a function to `_STEPS` and never changes an old one. Imports SQLAlchemy: only
+to be imported where a database is used.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from nbpipe.history.errors import HistoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSION = 1
+
+_LOCK = 0x6E627069
+"""PostgreSQL's advisory lock for a migration: `nbpi`."""
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """A time with its zone; SQLite keeps none, and everything is UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002, D102
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002, D102
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData()
+
+version = sa.Table("nbpipe_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+collections = sa.Table("collections", metadata, sa.Column("id", sa.Integer, primary_key=True))
+
+collection_keys = sa.Table(
+    "collection_keys",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("collection", sa.ForeignKey("collections.id"), nullable=False),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("collection", sa.ForeignKey("collections.id"), nullable=False),
+    sa.Column("started", Moment, nullable=False),
+    sa.Column("seconds", sa.Float(53)),
+    sa.Column("interrupted", sa.Boolean, nullable=False),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("output_dir", sa.Text, nullable=False),
+    sa.Column("commit", sa.Text),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("python", sa.Text, nullable=False),
+    sa.Column("jobs", sa.Integer, nullable=False),
+    sa.Index("runs_by_time", "collection", "started"),
+)
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("kernel", sa.Text, nullable=False),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("category", sa.Text),
+    sa.Column("signature", sa.Text),
+    sa.Column("failures", sa.JSON(none_as_null=True)),
+    sa.Index("results_by_path", "path"),
+)
+
+notebooks = sa.Table(
+    "notebooks",
+    metadata,
+    sa.Column("collection", sa.ForeignKey("collections.id"), primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("started", Moment, nullable=False),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+)
+
+
+def _to_1(connection: sa.Connection) -> None:
+    notebooks.create(connection)
+    rows = connection.execute(
+        sa.select(runs.c.collection, runs.c.started, results)
+        .join(runs)
+        .where(results.c.complete, results.c.outcome.in_(("passed", "failed", "flaky")))
+        .order_by(runs.c.started)
+    )
+    newest: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in rows.mappings():
+        key = (row["collection"], row["path"])
+        known = {name: row[name] for name in notebooks.c.keys()}  # noqa: SIM118  (no dict)
+        if row["outcome"] == "failed" and key in newest:
+            known["seconds"] = max(known["seconds"], newest[key]["seconds"])
+        newest[key] = known
+    if newest:
+        connection.execute(notebooks.insert(), list(newest.values()))
+
+
+_STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1,)
+"""Step N brings a database of version N to N + 1."""
+
+
+def migrate(engine: sa.Engine, *, where: str) -> None:
+    """Bring the database to this version, make its tables if it has none; others may do the same.
+
+    Raises:
+        HistoryError: A newer nbpipe wrote it.
+    """
+    with engine.connect() as connection:
+        if _found(connection, where) == VERSION:
+            return
+    writer = engine.execution_options(nbpipe_writes=True)
+    with writer.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        _bring(connection, where)
+
+
+def _bring(connection: sa.Connection, where: str) -> None:
+    found = _found(connection, where)
+    if found is None:
+        metadata.create_all(connection)
+        connection.execute(version.insert().values(version=VERSION))
+        return
+    for step in _STEPS[found:]:
+        step(connection)
+    connection.execute(version.update().values(version=VERSION))
+
+
+def _found(connection: sa.Connection, where: str) -> int | None:
+    """Return the version of the database, None for one without our tables."""
+    if not sa.inspect(connection).has_table(version.name):
+        return None
+    found = connection.execute(sa.select(version.c.version)).scalar_one()
+    if found > VERSION:
+        raise HistoryError(
+            f"{where}: was written by a newer nbpipe (schema {found}, this one knows {VERSION})",
+            hint="Upgrade nbpipe, or name another database with `[history] url`.",
+        )
+    return int(found)

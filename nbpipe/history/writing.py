@@ -1,0 +1,205 @@
+"""What is written to the database, each in one transaction. Imports SQLAlchemy."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nbpipe.history import reading, schema
+from nbpipe.history.access import storable
+from nbpipe.history.engine import explained
+from nbpipe.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from nbpipe.history.records import PastRun
+    from nbpipe.model import Failure, Result
+
+_MOST_TEXT = 20_000
+"""Characters of a message or traceback that are kept: its end, where the error is."""
+
+
+@contextmanager
+def transaction(engine: sa.Engine, where: str) -> Iterator[sa.Connection]:
+    """Give a connection in a transaction that writes; what the database says is explained."""
+    writer = engine.execution_options(nbpipe_writes=True)
+    with explained(where), writer.begin() as connection:
+        yield connection
+
+
+def collection(connection: sa.Connection, keys: tuple[str, ...]) -> int:
+    """Return the number of the collection with one of these keys; it has all of them then."""
+    number = reading.collection(connection, keys)
+    if number is None:
+        new = schema.collections.insert().returning(schema.collections.c.id)
+        number = int(connection.execute(new).scalar_one())
+    rows = [{"key": key, "collection": number} for key in keys]
+    connection.execute(_insert(connection, schema.collection_keys).on_conflict_do_nothing(), rows)
+    return _first_of(connection, keys)
+
+
+def _first_of(connection: sa.Connection, keys: tuple[str, ...]) -> int:
+    """Return the number again: another run may have been the first to write the same keys."""
+    number = reading.collection(connection, keys)
+    assert number is not None  # noqa: S101  (its keys were just written)
+    return number
+
+
+def begin(
+    connection: sa.Connection, collection: int, run: PastRun, planned: Iterable[tuple[str, str]]
+) -> None:
+    """Write a run and its plan."""
+    values = {key: _clean(value) for key, value in asdict(run).items()}
+    connection.execute(schema.runs.insert().values(collection=collection, **values))
+    rows = [
+        {
+            "run": run.id,
+            "path": storable(path),
+            "position": position,
+            "complete": False,
+            "kernel": storable(kernel),
+            "seconds": 0.0,
+            "attempts": 0,
+        }
+        for position, (path, kernel) in enumerate(planned)
+    ]
+    if rows:
+        connection.execute(schema.results.insert(), rows)
+
+
+def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
+    """Write results, and what is known last about their notebooks."""
+    ordered = sorted(results, key=lambda each: each.path)  # two runs lock in one order
+    if not ordered:
+        return
+    owner = connection.execute(
+        sa.select(schema.runs.c.collection, schema.runs.c.started).where(schema.runs.c.id == run)
+    ).one()
+    connection.execute(_RESULT, [_row(run, result) for result in ordered])
+    known = [
+        {
+            "collection": owner.collection,
+            "path": storable(result.path),
+            "outcome": result.outcome.value,
+            "run": run,
+            "started": owner.started,
+            "seconds": result.seconds,
+        }
+        for result in ordered
+        if result.outcome is not Outcome.SKIPPED
+    ]
+    if known:
+        connection.execute(_remember(connection), known)
+
+
+_RESULT = (
+    schema.results.update()
+    .where(
+        schema.results.c.run == sa.bindparam("of_run"),
+        schema.results.c.path == sa.bindparam("of_path"),
+    )
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in (
+                *("outcome", "complete", "reason", "kernel", "seconds", "attempts"),
+                *("category", "signature", "failures"),
+            )
+        }
+    )
+)
+
+
+def _row(run: str, result: Result) -> dict[str, Any]:
+    first = result.failure
+    unfinished = result.outcome is Outcome.SKIPPED and result.task.skip is None
+    return {
+        "of_run": run,
+        "of_path": storable(result.path),
+        "outcome": result.outcome.value,
+        "complete": not unfinished,
+        "reason": _clean(result.reason),
+        "kernel": storable(result.kernel),
+        "seconds": result.seconds,
+        "attempts": result.attempts,
+        "category": first and first.category.value,
+        "signature": first and _cut(first.signature),
+        "failures": [_failure(each) for each in result.failures] or None,
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "category": failure.category.value,
+        "name": _cut(failure.name),
+        "message": _cut(failure.message),
+        "traceback": _cut(failure.traceback),
+        "signature": _cut(failure.signature),
+        "cell": failure.cell,
+        "cell_id": _clean(failure.cell_id),
+    }
+
+
+def _remember(connection: sa.Connection) -> Any:  # noqa: ANN401  (each database's own)
+    """Return what writes what is known last; a failure makes no notebook quicker than it is."""
+    table = schema.notebooks
+    insert = _insert(connection, table)
+    new = insert.excluded
+    slower = sa.and_(new.outcome == Outcome.FAILED.value, table.c.seconds > new.seconds)
+    return insert.on_conflict_do_update(
+        index_elements=[table.c.collection, table.c.path],
+        set_={
+            "outcome": new.outcome,
+            "run": new.run,
+            "started": new.started,
+            "seconds": sa.case((slower, table.c.seconds), else_=new.seconds),
+        },
+    )
+
+
+def end(connection: sa.Connection, run: str, *, seconds: float, interrupted: bool) -> None:
+    """Write how a run ended."""
+    table = schema.runs
+    connection.execute(
+        table.update().where(table.c.id == run).values(seconds=seconds, interrupted=interrupted)
+    )
+
+
+def forget(
+    connection: sa.Connection, collection: int, *, keep_runs: int, before: datetime | None
+) -> None:
+    """Remove old runs and the oldest of too many, with their results."""
+    table = schema.runs
+    mine = table.c.collection == collection
+    if before is not None:
+        connection.execute(table.delete().where(mine, table.c.started < before))
+        notebooks = schema.notebooks
+        connection.execute(
+            notebooks.delete().where(
+                notebooks.c.collection == collection, notebooks.c.started < before
+            )
+        )
+    if keep_runs:
+        newest = sa.select(table.c.id).where(mine)
+        newest = newest.order_by(table.c.started.desc(), table.c.id.desc()).limit(keep_runs)
+        connection.execute(table.delete().where(mine, table.c.id.not_in(newest)))
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401  (two kinds)
+    """Return an INSERT that knows ON CONFLICT, which is each database's own."""
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return kind.insert(table)
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401
+    return storable(value) if isinstance(value, str) else value
+
+
+def _cut(text: str) -> str:
+    return storable(text)[-_MOST_TEXT:]
