@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, memory, source
+from nbpipe.execution import diagnosis, halting, memory, source
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import Session
 from nbpipe.execution.waiting import first_of
@@ -25,26 +25,13 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
+    from nbpipe.execution.halting import Halt
     from nbpipe.execution.source import CodeCell
 
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
 _TICK_SECONDS = 1.0
 _STRAY_LOG_FACTOR = 2
-
-
-class Halt:
-    """Tells a running notebook to stop, once, and why; the first reason counts."""
-
-    def __init__(self) -> None:
-        self.reason: asyncio.Future[str | Failure] = asyncio.get_running_loop().create_future()
-        self.now = asyncio.Event()
-        """Do not wait for it to react to the interrupt."""
-
-    def __call__(self, reason: str | Failure) -> None:
-        """Ask to stop: for a failure, or with a text, which makes it skipped."""
-        if not self.reason.done():
-            self.reason.set_result(reason)
 
 
 @dataclass(slots=True)
@@ -223,8 +210,8 @@ class _Execution:
             self._kernel,
             spool=self._workspace.spool,
             output_bytes=self._limits.output_bytes,
-            on_flood=lambda why: self._halt(_limit_failure(why)),
-            on_input=lambda prompt: self._halt(_input_failure(prompt)),
+            on_flood=lambda why: self._halt(halting.too_much(why)),
+            on_input=lambda prompt: self._halt(halting.asks(prompt)),
             log=self._workspace.logger,
         )
         await self._session.open()
@@ -301,7 +288,7 @@ class _Execution:
         if isinstance(reason, str):
             self._verdict.interrupted = reason
             raise _Ended
-        self._fail(_at(reason, cell))
+        self._fail(halting.at(reason, cell))
 
     def _fail(self, failure: Failure) -> None:
         """Record a failure after which nothing more is executed."""
@@ -375,27 +362,9 @@ class _Execution:
         limit = _STRAY_LOG_FACTOR * self._limits.output_bytes
         while self._workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
             await asyncio.sleep(_TICK_SECONDS)
-        self._halt(_limit_failure(f"more than {limit / 1e6:g} MB on the kernel's own output"))
+        self._halt(halting.too_much(f"more than {limit / 1e6:g} MB on the kernel's own output"))
 
 
 def _message_bytes(limits: Limits) -> int:
     """Return how long one message may be: a kernel sends what a loop prints in 0.2 s as one."""
     return max(limits.output_bytes, 64_000_000) + 10_000_000
-
-
-def _at(failure: Failure, cell: CodeCell | None) -> Failure:
-    """Return the failure, placed in a cell."""
-    if cell is None:
-        return failure
-    return replace(failure, cell=cell.origin, cell_id=cell.cell_id, source=str(cell.node.source))
-
-
-def _limit_failure(why: str) -> Failure:
-    return diagnosis.failure(
-        Category.OUTPUT_LIMIT, "OutputLimit", f"the notebook was stopped: {why}"
-    )
-
-
-def _input_failure(prompt: str) -> Failure:
-    message = f"asks for input: {prompt!r}" if prompt else "asks for input"
-    return diagnosis.failure(Category.ASKS_FOR_INPUT, "InputRequest", message)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from nbpipe.execution import diagnosis
-from nbpipe.execution.notebook import Halt, execute_once
+from nbpipe.execution.halting import Halt
+from nbpipe.execution.notebook import execute_once
 from nbpipe.model import Category, Outcome, Progress, Result
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from running import running, traces, until
 
-from nbpipe.execution.notebook import Halt, execute_once
+from nbpipe.execution.halting import Halt
+from nbpipe.execution.notebook import execute_once
 from nbpipe.model import Outcome, Task
 
 if TYPE_CHECKING:
