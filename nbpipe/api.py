@@ -150,7 +150,7 @@ class TestRun:
 
     __test__ = False  # pytest: this is no test
 
-    def __init__(self, order: Order, *, fork: bool = True) -> None:
+    def __init__(self, order: Order, *, fork: bool) -> None:
         self._order = order
         self._fork = fork and len(order.plan.tasks) > 1  # a server pays from the second on
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()

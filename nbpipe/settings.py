@@ -90,7 +90,7 @@ class TestSettings(Table, frozen=True):
     """What a notebook counts as that failed and passed on a retry."""
     all_errors: bool = False
     """Go on after a failing cell and report every error."""
-    fork: bool = True
+    fork: bool = False
     """Fork Python kernels from a process that has imported ipykernel already (Linux).
 
     Anything unusual is started anew all the same; the notebook's log says why.

@@ -142,7 +142,7 @@ Examples:
 @click.option(
     "--fork/--no-fork",
     default=None,
-    help="Fork Python kernels from a process that has imported ipykernel, or start each anew.",
+    help="Fork Python kernels from one process, which is faster; else start each anew.",
 )
 @click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
 @click.option(
