@@ -21,10 +21,10 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HandMadeMirror:
     """A mirror that NBPIPE_MIRROR names, and an empty folder to work in."""
     made = HandMadeMirror(tmp_path / "srv")
     made.publish("aaa", {"01_Intro/a.ipynb": "1", "01_Intro/b.txt": "2", "README.md": "3"})
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "desk").mkdir()
+    monkeypatch.chdir(tmp_path / "desk")
     monkeypatch.setenv("NBPIPE_MIRROR", str(made.path))
-    monkeypatch.setenv("HOME", str(tmp_path / "work"))
+    monkeypatch.setenv("HOME", str(tmp_path / "desk"))
     return made
 
 
@@ -34,7 +34,7 @@ def test_without_a_word_the_copy_is_in_notebooks(
     assert main([]) == 0
     assert (Path("notebooks") / "01_Intro/a.ipynb").read_text() == "1"
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("/work/notebooks: release aaa000000000, a new copy of 3 files")
+    assert lines[0].endswith("/desk/notebooks: release aaa000000000, a new copy of 3 files")
     assert lines[1:] == ["  3 added", "    01_Intro/a.ipynb", "    01_Intro/b.txt", "    README.md"]
 
 

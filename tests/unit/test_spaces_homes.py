@@ -90,15 +90,15 @@ def test_a_link_before_the_first_wildcard_is_the_administrators(homes: Path) -> 
 
 
 def test_a_link_that_a_user_put_into_the_path_is_not_followed(homes: Path) -> None:
-    (homes / "ann/work").symlink_to(homes / "bob")
-    (homes / "bob/work").mkdir()
-    os.chown(homes / "bob/work", 12002, 12002)
-    (homes / "bob/work/inner").mkdir()
-    os.chown(homes / "bob/work/inner", 12002, 12002)
-    assert found(f"{homes}/*/work/inner") == [(f"{homes}/bob/work/inner", "bob")]
-    assert found(f"{homes}/*/work") == [
-        (f"{homes}/ann/work", "is a link; name the folder itself in `homes`"),
-        (f"{homes}/bob/work", "bob"),
+    (homes / "ann/desk").symlink_to(homes / "bob")
+    (homes / "bob/desk").mkdir()
+    os.chown(homes / "bob/desk", 12002, 12002)
+    (homes / "bob/desk/inner").mkdir()
+    os.chown(homes / "bob/desk/inner", 12002, 12002)
+    assert found(f"{homes}/*/desk/inner") == [(f"{homes}/bob/desk/inner", "bob")]
+    assert found(f"{homes}/*/desk") == [
+        (f"{homes}/ann/desk", "is a link; name the folder itself in `homes`"),
+        (f"{homes}/bob/desk", "bob"),
     ]
 
 
