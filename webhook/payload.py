@@ -33,7 +33,7 @@ class Pusher(msgspec.Struct, frozen=True):
 class HeadCommit(msgspec.Struct, frozen=True):
     """The commit that the branch points at now."""
 
-    message: str
+    message: str = ""
 
 
 class Push(msgspec.Struct, frozen=True):
