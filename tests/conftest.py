@@ -18,6 +18,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep runs and histories out of the user's own state directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.delenv("GITHUB_ACTIONS", raising=False)  # or every run would write annotations
         yield
 
 

@@ -174,7 +174,10 @@ Examples:
     help="For executed copies and logs.",
 )
 @click.option(
-    "--report", multiple=True, metavar="KIND[=PATH]", help="Also write junit or json; repeatable."
+    "--report",
+    multiple=True,
+    metavar="KIND[=PATH]",
+    help="Also write junit, json, markdown or github; repeatable.",
 )
 @click.option(
     "--progress",
@@ -254,6 +257,8 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
     wanted = config.root / test.output_dir if test.output_dir else None
     folder = runner.output_dir(wanted, run_id, plan.tasks)
     requests = [reports.parse(text, output_dir=folder) for text in test.reports]
+    if reports.is_running(os.environ) and all(each.kind != "github" for each in requests):
+        requests.append(reports.Request("github", None))
     for request in requests:
         if request.path is not None:
             reports.check_writable(request.path)
@@ -281,13 +286,16 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
 def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleReporter) -> None:
     """Write every report, the one for people first; what hinders one does not hinder others."""
     others = [each for each in requests if each.kind != "console" or each.path is not None]
-    people = sys.stderr if any(each.path is None for each in others) else sys.stdout
+    machines = [each for each in others if each.path is None and each.kind != "github"]
+    people = sys.stderr if machines else sys.stdout
+    stopped = reports.commands_stopped(people) if reports.is_running(os.environ) else nullcontext()
     problems: list[Exception] = []
     for request in (None, *others):
         try:
             with options.while_read():
                 if request is None:
-                    reports.write(console, run, None, stdout=people)
+                    with stopped:
+                        reports.write(console, run, None, stdout=people)
                 else:
                     reporter = reports.reporter(request.kind, console=console)
                     reports.write(reporter, run, request.path, stdout=sys.stdout)

@@ -6,8 +6,8 @@ Reports, after the run:
     if request.path: check_writable(request.path)                  before the run
     write(JunitReporter(), run, request.path, stdout=sys.stdout)   after it
 
-`ConsoleReporter(...)`, `JunitReporter()` and `JsonReporter()` are the `Reporter`s; `reporter`
-chooses one by its kind. Progress, during the run:
+`ConsoleReporter`, `JunitReporter`, `JsonReporter`, `MarkdownReporter` and `GithubReporter` are the
+`Reporter`s; `reporter` chooses one by its kind. Progress, during the run:
 
     with open_progress("auto", total=len(tasks), stream=sys.stderr, environ=os.environ) as display:
         display.started(progress); display.moved(progress); display.finished(result)
@@ -22,9 +22,11 @@ Importing this package imports neither rich nor junit_xml.
 from __future__ import annotations
 
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
+from nbpipe.reports.github import GithubReporter, commands_stopped, is_running
 from nbpipe.reports.json_report import JsonReporter
 from nbpipe.reports.junit import JunitReporter
 from nbpipe.reports.listing import listing
+from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
@@ -42,12 +44,16 @@ __all__ = [
     "KINDS",
     "ConsoleReporter",
     "Display",
+    "GithubReporter",
     "JsonReporter",
     "JunitReporter",
+    "MarkdownReporter",
     "ProgressMode",
     "Reporter",
     "Request",
     "check_writable",
+    "commands_stopped",
+    "is_running",
     "listing",
     "open_progress",
     "parse",
@@ -61,7 +67,12 @@ __all__ = [
 
 def reporter(kind: str, *, console: ConsoleReporter) -> Reporter:
     """Return the reporter of that kind, one of `KINDS`; `console` is the console's, as set up."""
-    reporters: dict[str, Reporter] = {
-        each.kind: each for each in (console, JunitReporter(), JsonReporter())
-    }
-    return reporters[kind]
+    rerun = console.rerun
+    every: tuple[Reporter, ...] = (
+        console,
+        JunitReporter(),
+        JsonReporter(),
+        MarkdownReporter(rerun=rerun),
+        GithubReporter(environ=console.environ, rerun=rerun),
+    )
+    return next(each for each in every if each.kind == kind)

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 
-DEFAULT_NAMES = {"console": None, "junit": "junit.xml", "json": "report.json"}
+DEFAULT_NAMES = {
+    "console": None,
+    "junit": "junit.xml",
+    "json": "report.json",
+    "markdown": "report.md",
+    "github": None,
+}
 """The kinds there are, with the file's name where `=PATH` is missing (None: standard output)."""
 
 
