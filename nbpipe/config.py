@@ -138,6 +138,8 @@ def _value(value: object, kind: Any, dotted: str, problems: list[str]) -> Any:  
     """Return one value converted to its field's type."""
     if isinstance(kind, type) and issubclass(kind, Table):
         return _convert(value, kind, dotted, problems)
+    if named := _table_by_name(kind):
+        return _tables_by_name(value, named, dotted, problems)
     if _is_list_of_tables(kind, value):
         element: type[Table] = get_args(kind)[0]
         return tuple(
@@ -149,6 +151,28 @@ def _value(value: object, kind: Any, dotted: str, problems: list[str]) -> Any:  
     except msgspec.ValidationError as error:
         problems.append(f"{dotted}: {_plain(str(error), kind)}")
         return None
+
+
+def _table_by_name(kind: Any) -> tuple[Any, type[Table]] | None:  # noqa: ANN401
+    """Return what a table of tables has for names and for values; None for another type."""
+    name, element = get_args(kind) if get_origin(kind) is dict else (None, None)
+    return (name, element) if isinstance(element, type) and issubclass(element, Table) else None
+
+
+def _tables_by_name(
+    value: object, kind: tuple[Any, type[Table]], dotted: str, problems: list[str]
+) -> dict[str, Any] | None:
+    """Return `[dotted.NAME]` for every name."""
+    if not isinstance(value, dict):
+        problems.append(f"{dotted}: expected a table for each name, got {value!r}")
+        return None
+    names, element = kind
+    tables = {}
+    for name, table in value.items():
+        inner = f"{dotted}.{name}"
+        _value(name, names, inner, problems)
+        tables[name] = _convert(table, element, inner, problems)
+    return tables
 
 
 def _plain(message: str, kind: Any) -> str:  # noqa: ANN401
@@ -172,6 +196,7 @@ _TOML_WORDS = {
     "float": "a number",
     "bool": "true or false",
     "null": "nothing",
+    "date": "a date (2026-01-31)",
 }
 
 

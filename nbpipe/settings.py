@@ -7,6 +7,7 @@ file or knows what a setting does.
 
 from __future__ import annotations
 
+from datetime import date  # noqa: TC003  (msgspec reads the annotations)
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +16,11 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Title = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+"""The NAME of `[reference.NAME]` and its like: it becomes part of paths."""
+Tolerance = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Patterns = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -235,6 +241,99 @@ class WebhookSettings(Table, frozen=True):
     """Ids of deliveries that are remembered, so that a replay is recognised."""
 
 
+class ReferenceFiles(Table, frozen=True):
+    """`[[reference.NAME.files]]`: other rules for some outputs; the last one that matches wins."""
+
+    paths: Patterns
+    """Patterns as in .gitignore, relative to the run's folder."""
+    keys: tuple[Name, ...] | None = None
+    """As `keys`, for these files."""
+    absolute: Tolerance | None = None
+    """As `absolute`, for these files."""
+    relative: Tolerance | None = None
+    """As `relative`, for these files."""
+    allowed: Share | None = None
+    """As `allowed`, for these files."""
+    ignore_keywords: tuple[Name, ...] = ()
+    """Added to `ignore-keywords`, for these files."""
+    ignore_columns: tuple[Name, ...] = ()
+    """Added to `ignore-columns`, for these files."""
+
+
+class ReferenceColumns(Table, frozen=True):
+    """`[[reference.NAME.columns]]`: tolerances of some columns; the last one that matches wins."""
+
+    names: Patterns
+    """Patterns of names (`*`, `?`); of an HDF5 tree the whole path or its last part."""
+    paths: tuple[Name, ...] = ("*",)
+    """Patterns as in .gitignore: only in these files."""
+    absolute: Tolerance | None = None
+    """As `absolute`, for these columns; of a time in seconds."""
+    relative: Tolerance | None = None
+    """As `relative`, for these columns."""
+    allowed: Share | None = None
+    """As `allowed`, for these columns."""
+
+
+class ReferenceBound(Table, frozen=True):
+    """`[[reference.NAME.performance]]`: how far a measure may be from the reference's."""
+
+    measure: Literal["wall", "core-hours", "cpu", "memory", "cell"]
+    """Of the run with its children; `cell`: the seconds of each cell."""
+    more: Tolerance | None = None
+    """So much more is allowed: 0.25 for a quarter."""
+    less: Share | None = None
+    """So much less is allowed; none: any."""
+    system: Name = "*"
+    """A pattern: only on these systems."""
+    cells: tuple[Count, ...] = ()
+    """For `cell`: 0-based numbers of cells; none: all."""
+    floor: Tolerance = 1.0
+    """Seconds (core-hours, bytes) below which a change does not count."""
+
+
+class ReferenceExpected(Table, frozen=True):
+    """`[[reference.NAME.expected]]`: a difference that is known, until a day."""
+
+    paths: Patterns
+    """Patterns as in .gitignore, of the files that differ."""
+    until: date
+    """The last day on which it is expected."""
+    reason: Name
+    """Why, for everybody who reads the comparison."""
+    columns: tuple[Name, ...] = ()
+    """Patterns of the columns that differ; none: anything in the file, its absence included."""
+
+
+class ReferenceSettings(Table, frozen=True):
+    """`[reference.NAME]`: what a reference run leaves, and what counts as the same."""
+
+    outputs: tuple[Name, ...] = ()
+    """Patterns as in .gitignore, relative to the run's folder: the data products."""
+    ignore: tuple[Name, ...] = ()
+    """Patterns as in .gitignore: outputs that are not compared."""
+    keys: tuple[Name, ...] = ()
+    """Columns that name a row, where a table has them all; none: rows are compared in order."""
+    absolute: Tolerance = 0.0
+    """Two numbers are the same within `absolute + relative * |reference|`."""
+    relative: Tolerance = 0.0
+    """See `absolute`; 1e-6 is one in a million."""
+    allowed: Share = 0.0
+    """So large a share of a column's values may be beyond the tolerance."""
+    ignore_keywords: tuple[Name, ...] = ("CHECKSUM", "DATASUM", "DATE", "HISTORY", "COMMENT")
+    """Patterns of header keywords and attributes that are not compared."""
+    ignore_columns: tuple[Name, ...] = ()
+    """Patterns of columns that are not compared."""
+    files: tuple[ReferenceFiles, ...] = ()
+    """Other rules for some files."""
+    columns: tuple[ReferenceColumns, ...] = ()
+    """Tolerances of some columns."""
+    performance: tuple[ReferenceBound, ...] = ()
+    """How much slower or larger a run may be."""
+    expected: tuple[ReferenceExpected, ...] = ()
+    """Differences that are known."""
+
+
 class Settings(Table, frozen=True):
     """The whole file."""
 
@@ -242,6 +341,8 @@ class Settings(Table, frozen=True):
     """What `nbpipe test` runs, and how."""
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
+    reference: dict[Title, ReferenceSettings] = {}
+    """NAME -> what a reference run leaves, and what counts as the same."""
     collection: tuple[CollectionSettings, ...] = ()
     """For a service: what is mirrored, from where, how."""
     spaces: SpacesSettings = SpacesSettings()

@@ -151,6 +151,9 @@ def _tables(table: Table, config: Config, where: str = "") -> Iterator[tuple[str
         if isinstance(value, tuple):
             for each in value:
                 yield f"[[{dotted}]]", _set_in(each)
+        elif isinstance(value, dict):
+            for name, each in value.items():
+                yield from _tables(each, config, f"{dotted}.{_key(name)}")
         else:
             yield from _tables(value, config, dotted)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,7 +21,14 @@ from nbpipe.settings import Settings, Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "value"}
+_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    date: "date",
+    Any: "value",
+}
 _BOUNDS = {
     "ge": "at least {}",
     "gt": "more than {}",
@@ -52,6 +60,8 @@ def keys(kind: type[Table] = Settings, table: str = "", where: str = "") -> Iter
         dotted = f"{where}.{field.encode_name}" if where else field.encode_name
         if nested := table_in(field.type):
             is_list = get_origin(field.type) is tuple
+            if get_origin(field.type) is dict:
+                dotted = f"{dotted}.NAME"
             inner.append((nested, f"[[{dotted}]]" if is_list else f"[{dotted}]", dotted))
             continue
         yield Key(
@@ -67,8 +77,10 @@ def keys(kind: type[Table] = Settings, table: str = "", where: str = "") -> Iter
 
 
 def table_in(kind: Any) -> type[Table] | None:  # noqa: ANN401  (a type of any form)
-    """Return the table that a field holds, alone or as a list; None for a plain value."""
-    element = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    """Return the table that a field holds, alone, in a list or by names; None for a value."""
+    element = kind
+    if (origin := get_origin(kind)) in {tuple, dict}:
+        element = get_args(kind)[0 if origin is tuple else 1]
     return element if isinstance(element, type) and issubclass(element, Table) else None
 
 

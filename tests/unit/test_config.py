@@ -133,7 +133,7 @@ def test_a_problem_names_its_key_and_what_is_right(tmp_path: Path, text: str, pr
 
 def test_an_unknown_table_with_no_near_name_lists_the_known_ones(tmp_path: Path) -> None:
     assert problems(tmp_path, "[qqqqqq]") == [
-        "qqqqqq: unknown key; known here: collection, history, spaces, test, webhook"
+        "qqqqqq: unknown key; known here: collection, history, reference, spaces, test, webhook"
     ]
 
 
@@ -169,3 +169,45 @@ def test_another_encoding_is_told(tmp_path: Path) -> None:
 def test_a_named_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.toml: cannot be read: No such file"):
         config.load(tmp_path, file=tmp_path / "none.toml")
+
+
+def test_a_reference_is_a_table_of_its_own_name(tmp_path: Path) -> None:
+    text = """
+    [reference.minitest]
+    outputs = ["*.fits"]
+    keys = ["TARGETID"]
+    [[reference.minitest.columns]]
+    names = ["Z"]
+    absolute = 1e-4
+    [[reference.minitest.expected]]
+    paths = ["zcat.fits"]
+    until = 2026-12-31
+    reason = "a known bias"
+    """
+    (found,) = load(tmp_path, text).settings.reference.items()
+    name, reference = found
+    assert (name, reference.outputs, reference.keys) == ("minitest", ("*.fits",), ("TARGETID",))
+    assert reference.columns[0].absolute == 1e-4
+    assert reference.expected[0].until.isoformat() == "2026-12-31"
+
+
+def test_what_is_wrong_in_a_named_table_is_named_with_it(tmp_path: Path) -> None:
+    text = """
+    [reference.a]
+    output = ["x"]
+    [reference."../up"]
+    [[reference.b.expected]]
+    paths = ["x"]
+    until = "soon"
+    reason = "r"
+    """
+    unknown, name, date = problems(tmp_path, text)
+    assert unknown == "reference.a.output: unknown key; did you mean `outputs`?"
+    assert name.startswith("reference.../up: expected text matching regex")
+    assert date.startswith("reference.b.expected[0].until: ")
+
+
+def test_a_reference_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    assert problems(tmp_path, "reference = 3") == [
+        "reference: expected a table for each name, got 3"
+    ]

@@ -41,7 +41,12 @@ def test_a_key_has_its_type_its_default_and_its_meaning() -> None:
 def test_a_key_that_must_be_there_is_required() -> None:
     required = [(key.table, key.name) for key in keys() if key.required]
     collection = [("[[collection]]", name) for name in ("name", "origin", "root")]
-    assert required == [("[[test.overrides]]", "paths"), *collection]
+    reference = [
+        *(("[[reference.NAME.files]]", "paths"), ("[[reference.NAME.columns]]", "names")),
+        ("[[reference.NAME.performance]]", "measure"),
+        *(("[[reference.NAME.expected]]", name) for name in ("paths", "until", "reason")),
+    ]
+    assert required == [("[[test.overrides]]", "paths"), *reference, *collection]
 
 
 def test_every_key_has_a_meaning() -> None:
