@@ -109,14 +109,11 @@ def cell_error(error: Mapping[str, Any], cell: CodeCell, *, printed: str = "") -
         name, message = "ExitStatus", _bash_message(message, printed)
     if message.endswith("cannot open the connection"):  # R: a warning says what and why
         message += _r_warning(printed)
-    return failure(
-        classify(name, message, traceback),
-        name,
-        message,
-        traceback=traceback,
-        cell=cell,
-        code=_failing_code(traceback) + "\n" + _causes(traceback),
-    )
+    category = classify(name, message, traceback)
+    code = [_failing_code(traceback), _causes(traceback)]
+    if category is Category.NETWORK:  # the address may stand in a variable
+        code.append(_only_host(cell.node.source))
+    return failure(category, name, message, traceback=traceback, cell=cell, code="\n".join(code))
 
 
 def failure(  # noqa: PLR0913
@@ -220,6 +217,12 @@ def _host(message: str) -> str:
     return ""
 
 
+def _only_host(source: str) -> str:
+    """Return the address of the host that a cell names, where it names one and no other."""
+    hosts = {match[1]: match[0] for match in _HOSTS[0].finditer(source)}
+    return next(iter(hosts.values())) if len(hosts) == 1 else ""
+
+
 _ACCIDENTS = (
     (re.compile(r" \((?:<\S+>|\d+\.py), line \d+\)$"), ""),
     (re.compile(r"\[(?:Errno|WinError) -?\d+\] "), ""),
@@ -256,17 +259,28 @@ def _without_accidents(text: str) -> str:
 
 _FRAME = re.compile(r"^(?:Cell |Input )?In ?\[\d+\].*$|^(?:File )?\S+.*in .*\(.*$", re.MULTILINE)
 _CAUSE = re.compile(r"^[\w.]+(?:Error|Exception|Retry)\w*: (.+)$", re.MULTILINE)
-_ARROW = re.compile(r"^-+> *\d+ (.+)$", re.MULTILINE)
+_ARROW = re.compile(r"^-+> *\d+ (.+)$(?P<rest>(?:\n *\d+ .*$)*)", re.MULTILINE)
+_NUMBER = re.compile(r"^ *\d+ ", re.MULTILINE)
 
 
 def _failing_code(traceback: str) -> str:
-    """Return the lines of the notebook that IPython's traceback points at, the deepest first."""
+    """Return the statements of the notebook that IPython's traceback points at, deepest first."""
     starts = [frame.start() for frame in _FRAME.finditer(traceback)]
     lines = []
     for start, end in pairwise([*starts, len(traceback)]):
         if traceback.startswith(("Cell In", "Input In", "In "), start):
-            lines += [arrow[1].strip() for arrow in _ARROW.finditer(traceback, start, end)]
+            lines += [_statement(arrow) for arrow in _ARROW.finditer(traceback, start, end)]
     return "\n".join(reversed(lines))
+
+
+def _statement(arrow: re.Match[str]) -> str:
+    """Return the line that is pointed at, and those after it until its brackets are closed."""
+    text = arrow[1].strip()
+    for line in _NUMBER.sub("", arrow["rest"]).splitlines()[1:]:
+        if sum(map(text.count, "([{")) <= sum(map(text.count, ")]}")):
+            break
+        text += " " + line.strip()
+    return text
 
 
 def _causes(traceback: str) -> str:

@@ -9,6 +9,7 @@ command of its own (`::error::`).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
@@ -71,7 +72,7 @@ class ConsoleReporter:
         if not groups:
             return
         failed = count(run.count(Outcome.FAILED), "notebook")
-        page.title(f"Failures: {failed}, {count(len(groups), 'cause')}")
+        page.title(f"Failures: {failed}, {count(len(groups), 'cause')}{_categories(groups)}")
         for group in groups[:SHOWN_GROUPS]:
             page.line()
             _heading(page, group)
@@ -103,6 +104,15 @@ class ConsoleReporter:
         if result.log:
             page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
         page.line("    run it again:  ", (self.rerun(result), "bold"))
+
+
+def _categories(groups: Iterable[Group]) -> str:
+    """Return how many notebooks failed in each category, most first, where there are several."""
+    counts = Counter[str]()
+    for group in groups:
+        counts[group.category or "unknown"] += len(group.results)
+    told = ", ".join(f"{number:,} {category}" for category, number in counts.most_common())
+    return f" ({told})" if len(counts) > 1 else ""
 
 
 def _heading(page: Page, group: Group) -> None:

@@ -66,6 +66,8 @@ def _rows(results: Sequence[Result]) -> list[Row]:
 
 def _row(result: Result) -> Row:
     cells = f"{result.cells_executed}/{result.cells_total}"
+    if result.outcome is Outcome.SKIPPED:  # its cells were not counted
+        cells = "-"
     parts = [f"[{result.failure.category.value}]"] if result.failure else []
     if result.attempts > 1:
         parts.append(f"{result.attempts} attempts")

@@ -100,7 +100,7 @@ def test_the_whole_report() -> None:
     everything = run(failed("a/b c.ipynb", NETWORK), failed("d.ipynb", DIED), flaky, skipped)
     assert printed(everything, ConsoleReporter(durations=1)) == (
         "\n"
-        "Failures: 2 notebooks, 2 causes\n"
+        "Failures: 2 notebooks, 2 causes (1 network, 1 kernel-died)\n"
         "\n"
         "1 notebook: ConnectionError to archive.example.org  [network]\n"
         "\n"
@@ -137,7 +137,7 @@ def test_the_whole_report() -> None:
         "  FAILED    4/10  1.2 s  python3  a/b c.ipynb  [network]\n"
         "  FAILED    4/10  1.2 s  python3  d.ipynb  [kernel-died]\n"
         "  FLAKY    10/10  1.2 s  python3  f.ipynb  [network], 2 attempts\n"
-        "  SKIPPED   0/10  1.2 s  ir       s.ipynb\n"
+        "  SKIPPED      -  1.2 s  ir       s.ipynb\n"
         "\n"
         "Slowest: 1 notebook\n"
         "         1.2 s  a/b c.ipynb\n"

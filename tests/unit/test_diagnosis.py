@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -213,6 +214,40 @@ def test_the_same_cause_has_the_same_signature(first: str, second: str) -> None:
 )
 def test_different_causes_have_different_signatures(first: str, second: str) -> None:
     assert failure("ValueError", first)[2] != failure("ValueError", second)[2]
+
+
+def test_an_address_on_a_later_line_of_the_failing_call_names_the_host() -> None:
+    signature = failure(
+        "URLError",
+        "<urlopen error [Errno -2] Name or service not known>",
+        "Cell In[2], line 2",
+        "      1 # Downloads the data: https://not-this.org",
+        "----> 2 data = download_file(",
+        "      3     'http://data.astropy.org/cube.fits',",
+        "      4     cache=True)",
+    )[2]
+    assert signature == "URLError to data.astropy.org"
+
+
+def test_an_address_after_the_failing_statement_is_not_the_host() -> None:
+    message = "<urlopen error [Errno -2] Name or service not known>"
+    lines = ["Cell In[2], line 1", "----> 1 query(a)", "      2 get('http://b.org/')"]
+    assert failure("URLError", message, *lines)[2] == (
+        "URLError: <urlopen error Name or service not known>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "signature"),
+    [
+        ("url = 'https://a.org/x.csv'\nget(url)", "URLError to a.org"),
+        ("urls = ['https://a.org/', 'https://b.org/']\nget(urls)", "URLError: <urlopen error>"),
+    ],
+)
+def test_the_only_address_in_a_cell_names_the_host(source: str, signature: str) -> None:
+    cell = replace(CELL, node=v4.new_code_cell(source))
+    error = {"ename": "URLError", "evalue": "<urlopen error>", "traceback": []}
+    assert diagnosis.cell_error(error, cell).signature == signature
 
 
 ADDRESS = st.integers(4096, 2**48).map(hex)
