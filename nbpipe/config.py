@@ -9,6 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -28,11 +29,13 @@ from nbpipe.errors import ConfigError
 from nbpipe.settings import Settings, Table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 FILE_NAME = "nbpipe.toml"
 SERVICE_FILE = "/etc/nbpipe/nbpipe.toml"
-"""Read by a service that is given no other."""
+"""Read by a service that is given no other; the site's own file."""
+SITE_VARIABLE = "NBPIPE_SITE"
+"""Names the site's own file where it is not in /etc."""
 
 T = TypeVar("T", bound=Table)
 
@@ -79,6 +82,27 @@ def load(start: Path, *, file: Path | None = None) -> Config:
     return Config(
         root=file.parent.resolve(), file=file, settings=settings, given=frozenset(_dotted(table))
     )
+
+
+def site(environ: Mapping[str, str]) -> Config | None:
+    """Return the site's own configuration, None where there is none.
+
+    Raises:
+        ConfigError: It has problems, or the file that NBPIPE_SITE names is not there.
+    """
+    named = environ.get(SITE_VARIABLE)
+    file = Path(named or SERVICE_FILE)
+    return load(file.parent, file=file) if named or file.is_file() else None
+
+
+def user(folder: Path) -> Config | None:
+    """Return the configuration in the user's folder of settings, None where there is none.
+
+    Raises:
+        ConfigError: It has problems.
+    """
+    file = folder / FILE_NAME
+    return load(folder, file=file) if file.is_file() else None
 
 
 def find(start: Path) -> Path | None:

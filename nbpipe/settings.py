@@ -334,6 +334,44 @@ class ReferenceSettings(Table, frozen=True):
     """Differences that are known."""
 
 
+class ProfileSettings(Table, frozen=True):
+    """`[profiles.NAME]`: what a job asks of a scheduler, under a name that people know.
+
+    The site's file is read first, then the user's, then the project's; what the site defined,
+    others change only as far as its `allow` says.
+    """
+
+    title: str = ""
+    """As in a hub's menu: "Parallel"; the resources are added."""
+    scheduler: Name = "local"
+    """local, slurm, gridengine, pbs, lsf, htcondor, or what a site has added."""
+    cores: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Cores on each node."""
+    memory: Name | None = None
+    """Memory on each node, such as "125G"; none: what the scheduler gives unasked."""
+    walltime: Name | None = None
+    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: what the scheduler gives unasked."""
+    queue: Name | None = None
+    """The queue, or Slurm's partition."""
+    account: Name | None = None
+    """The account or project that is charged."""
+    nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """So many machines."""
+    gpus: Count = 0
+    """GPUs on each node."""
+    parallel_environment: Name = "smp"
+    """Grid Engine: the parallel environment that gives several slots of one machine."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell that prepare the environment; in the site's own file only."""
+    extra: tuple[str, ...] = ()
+    """More arguments for the submitting program (HTCondor: lines); in the site's own file only."""
+    allow: dict[str, bool | str | tuple[str, ...]] = {}
+    """What may be overridden, and how far: {walltime = "<=12:00:00", queue = ["a", "b"]}.
+
+    true: anything. In the site's file: what is not named stays as it is.
+    """
+
+
 class Settings(Table, frozen=True):
     """The whole file."""
 
@@ -343,6 +381,8 @@ class Settings(Table, frozen=True):
     """Where runs and results are kept, and for how long."""
     reference: dict[Title, ReferenceSettings] = {}
     """NAME -> what a reference run leaves, and what counts as the same."""
+    profiles: dict[str, ProfileSettings] = {}
+    """Resources of jobs, by name."""
     collection: tuple[CollectionSettings, ...] = ()
     """For a service: what is mirrored, from where, how."""
     spaces: SpacesSettings = SpacesSettings()

@@ -1,0 +1,142 @@
+"""The only place that runs a scheduler's programs: argument lists, no shell, a time limit.
+
+A program that fails says why on standard error; those words are kept. Whether a failure means
+"no", "no such job" or "no answer" differs by scheduler: each brings its patterns.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage, SubmissionRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SHOWN = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a program said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """Return what it complained about, in one line."""
+        text = self.err.strip() or self.out.strip() or f"exit code {self.code}"
+        return " ".join(text[:_SHOWN].split())
+
+
+class Programs:
+    """A scheduler's programs in one environment."""
+
+    def __init__(
+        self,
+        scheduler: str,
+        *,
+        environ: Mapping[str, str] | None = None,
+        without: tuple[str, ...] = (),
+        timeout: float = 60.0,
+        outage: str = r"(?!)",
+    ) -> None:
+        """Take the environment as it is now.
+
+        Args:
+            scheduler: Its name, for messages.
+            environ: In place of this process's environment.
+            without: Prefixes of variables that would change the answers; they are left out.
+            timeout: Seconds for one program.
+            outage: Pattern of the complaints that mean "no answer" when submitting.
+        """
+        given = os.environ if environ is None else environ
+        self._environ = {
+            name: value for name, value in given.items() if not name.startswith(without or ("\0",))
+        }
+        self._environ |= {"LC_ALL": "C", "TZ": "UTC"}
+        self._scheduler = scheduler
+        self._timeout = timeout
+        self._outage = re.compile(outage, re.IGNORECASE)
+
+    def call(self, *words: str, text: str = "", environ: Mapping[str, str] | None = None) -> Answer:
+        """Run a program to its end, whatever that is.
+
+        Raises:
+            SchedulerMissing: There is no such program.
+            SchedulerOutage: It did not end in time.
+        """
+        try:
+            done = subprocess.run(
+                words,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**self._environ, **(environ or {})},
+                timeout=self._timeout,
+                check=False,
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            raise SchedulerMissing(
+                f"{self._scheduler}: the program {words[0]} cannot be started: {error.strerror}",
+                hint="Run this where the scheduler's programs are, such as a login node.",
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise SchedulerOutage(
+                f"{self._scheduler}: {words[0]} gave no answer in {self._timeout:g} seconds",
+                hint="Nothing is known about any job because of that; ask again later.",
+            ) from error
+        return Answer(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def submit(self, *words: str, text: str = "", environ: Mapping[str, str] | None = None) -> str:
+        """Return what a submitting program printed.
+
+        Raises:
+            SubmissionRefused: The scheduler will not take the job.
+            SchedulerOutage: There was no answer.
+            SchedulerMissing: There is no such program.
+        """
+        answer = self.call(*words, text=text, environ=environ)
+        if answer.code == 0:
+            return answer.out.strip()
+        if self._outage.search(answer.err + answer.out):
+            raise self.outage(words[0], answer)
+        raise SubmissionRefused(
+            f"{self._scheduler} refused the job: {answer.words}",
+            hint="Change the profile or its overrides (see `nbpipe profiles`).",
+        )
+
+    def ask(self, *words: str, nothing: str = r"(?!)") -> str:
+        """Return the answer to a question; "" where the complaint is that there is nothing.
+
+        Raises:
+            SchedulerOutage: There was no answer.
+            SchedulerMissing: There is no such program.
+        """
+        answer = self.call(*words)
+        if answer.code == 0:
+            return answer.out
+        if re.search(nothing, answer.err + answer.out, re.IGNORECASE):
+            return answer.out
+        raise self.outage(words[0], answer)
+
+    def outage(self, program: str, answer: Answer) -> SchedulerOutage:
+        """Return the error for a program that could not answer."""
+        return SchedulerOutage(
+            f"{self._scheduler}: {program} failed: {answer.words}",
+            hint="Nothing is known about any job because of that; ask again later.",
+        )
+
+    def unreadable(self, program: str, text: str) -> SchedulerOutage:
+        """Return the error for an answer that cannot be understood."""
+        return SchedulerOutage(
+            f"{self._scheduler}: the answer of {program} cannot be understood: {text[:200]!r}",
+            hint="Nothing is known about any job because of that; ask again later.",
+        )

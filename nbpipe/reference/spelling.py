@@ -1,0 +1,172 @@
+"""What a text may be that reaches a scheduler, and how amounts are written.
+
+Everything here refuses; nothing is cleaned or quoted into shape. Options are passed to programs
+as lists, so what is left to refuse is what the schedulers themselves would read as more than a
+name: line ends (a new directive), a leading dash (an option), and the characters that their file
+names expand (`%` Slurm and LSF, `$` Grid Engine and HTCondor, `^` PBS, `:` and `,` lists of
+hosts).
+"""
+
+from __future__ import annotations
+
+import re
+
+from nbpipe.errors import UsageError
+
+MIB = 1024**2
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,+-]{0,99}")
+_JOB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NOT_IN_PATH = re.compile(r"[%$^:,\"'`\\*?\[\]{}|;&<>#]")
+_JOB_ID = re.compile(r"\d+[A-Za-z0-9_.\[\]-]{0,200}", re.ASCII)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE | re.ASCII)
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", re.ASCII)
+_UNITS = re.compile(r"(?:(\d+)d)? ?(?:(\d+)h)? ?(?:(\d+)m)? ?(?:(\d+)s)?", re.ASCII)
+_MOST_SECONDS = 10 * 366 * 86_400
+_MOST_BYTES = 1024**5
+_EXPONENT = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def name(text: str, what: str) -> str:
+    """Return the text if it can be the name of a queue, an account, a parallel environment.
+
+    Raises:
+        UsageError: It holds anything but letters, digits and `_.@,+-`, or begins with a dash.
+    """
+    if _NAME.fullmatch(text):
+        return text
+    raise UsageError(
+        f"{what}: {text!r} is no name that a scheduler gets from us",
+        hint="Letters, digits and _.@,+- are accepted; the first is a letter or a digit.",
+    )
+
+
+def job_name(text: str) -> str:
+    """Return the text if it can be the name of a job with every scheduler.
+
+    Raises:
+        UsageError: It does not begin with a letter, or holds more than letters, digits, `_.-`.
+    """
+    if _JOB_NAME.fullmatch(text):
+        return text
+    raise UsageError(
+        f"the job's name {text!r} cannot be given to a scheduler",
+        hint="Begin with a letter; letters, digits and _.- are accepted, 100 at most.",
+    )
+
+
+def profile_name(text: str, where: str) -> str:
+    """Return the text if it can be the name of a profile.
+
+    Raises:
+        UsageError: It holds more than letters, digits, `_-`.
+    """
+    if _PROFILE_NAME.fullmatch(text):
+        return text
+    raise UsageError(
+        f"{where}: {text!r} cannot be the name of a profile",
+        hint="Letters, digits, - and _ are accepted; the first is a letter or a digit.",
+    )
+
+
+def line(text: str, what: str) -> str:
+    """Return the text if it is one line without control characters.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if text.isprintable() and len(text) <= 1000:  # noqa: PLR2004  (more than any line needs)
+        return text
+    raise UsageError(
+        f"{what}: {text[:80]!r} holds control characters, or is too long",
+        hint="Write one line of printable text.",
+    )
+
+
+def path(text: str, what: str) -> str:
+    """Return the text if it is an absolute path that no scheduler expands or splits.
+
+    Raises:
+        UsageError: It is not.
+    """
+    found = _NOT_IN_PATH.search(text)
+    if text.startswith("/") and text.isprintable() and not found:
+        return text
+    reason = f"{found.group()!r} means something to a scheduler" if found else "not absolute"
+    if not text.isprintable():
+        reason = "it holds control characters"
+    raise UsageError(
+        f"{what}: {text!r} cannot be given to a scheduler: {reason}",
+        hint="Use a folder with a plain name.",
+    )
+
+
+def memory(text: str, what: str) -> int:
+    """Return bytes from `125G`, `512 MB`, `1.5T`; a unit is a power of 1024, as schedulers count.
+
+    Raises:
+        UsageError: It is no amount of memory.
+    """
+    matched = _MEMORY.fullmatch(text)
+    size = int(float(matched[1]) * 1024 ** _EXPONENT[matched[2].upper()]) if matched else 0
+    if MIB <= size <= _MOST_BYTES:
+        return size
+    raise UsageError(
+        f"{what}: {text!r} is no amount of memory from 1M to 1024T",
+        hint='Write a number with K, M, G or T, such as "125G".',
+    )
+
+
+def duration(text: str, what: str) -> int:
+    """Return seconds from `2:00:00`, `1-12:00:00`, `4h`, `90m` or `1h30m`.
+
+    A bare number is refused: to Slurm it is minutes, to Grid Engine seconds.
+
+    Raises:
+        UsageError: It is no duration.
+    """
+    matched = _CLOCK.fullmatch(text) or _UNITS.fullmatch(text)
+    numbers = [int(number or 0) for number in matched.groups()] if matched else []
+    seconds = sum(n * unit for n, unit in zip(numbers, (86_400, 3_600, 60, 1), strict=False))
+    if 0 < seconds <= _MOST_SECONDS:
+        return seconds
+    raise UsageError(
+        f"{what}: {text!r} is no length of time",
+        hint='Write "H:MM:SS", "D-HH:MM:SS", or units as in "4h", "90m", "1h30m".',
+    )
+
+
+def clock(seconds: int) -> str:
+    """Return `H:MM:SS`, which Slurm, PBS and people read alike."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def memory_in_words(size: int) -> str:
+    """Return `125 GB`, in the unit that leaves the fewest digits."""
+    for unit, exponent in (("TB", 4), ("GB", 3)):
+        if size >= 1024**exponent:
+            return f"{size / 1024**exponent:.4g} {unit}"
+    return f"{size / MIB:.4g} MB"
+
+
+def duration_in_words(seconds: int) -> str:
+    """Return `4 hours`, `90 minutes`, `2 days`: whole units only, else the clock's form."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        if seconds % length == 0 and (seconds >= 2 * length or seconds == length):
+            many = seconds // length
+            if unit in {"minute", "second"} and many >= 120:  # noqa: PLR2004
+                break
+            return f"{many} {unit}{'' if many == 1 else 's'}"
+    return clock(seconds)
+
+
+def job_id(text: str) -> str:
+    """Return the text if it can be a job's id: `12`, `12_3`, `12.3`, `12[3].server`.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if _JOB_ID.fullmatch(text):
+        return text
+    raise UsageError(f"{text!r} is no job's id", hint="Take it from `nbpipe reference list`.")

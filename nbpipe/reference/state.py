@@ -1,0 +1,222 @@
+"""What has become of a job: one decision from three sources, and nothing else.
+
+In this order: the `result.json` that the job's own wrapper writes atomically, the live queue, the
+accounting. A job is never completed because it cannot be seen: missing everywhere for longer
+than `GRACE` it is lost. A question without an answer is no news: what was known stays, and the
+next question waits longer.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GRACE = 60.0
+"""Seconds that a job may be missing everywhere: accounting is seconds late."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+_KILL = int(signal.SIGKILL)
+_REPEATED = {JobState.PREEMPTED, JobState.NODE_FAIL, JobState.REQUEUED}
+"""Ends of an attempt after which the scheduler may queue the job again."""
+_TOLD_TO_STOP = {JobState.CANCELLED, JobState.TIMEOUT, *_REPEATED}
+_NEAR_LIMIT = 180.0
+"""Seconds before the limit in which a TERM is taken for the warning of it."""
+
+
+class NoNews(StrEnum):
+    """Why a source says nothing."""
+
+    OUTAGE = "outage"
+    """It was asked and gave no answer."""
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobResult:
+    """What result.json says about the end of a job."""
+
+    exit_code: int
+    stopped_by: int | None = None
+    """The signal that told the job to stop early, after which it ended by itself."""
+    elapsed: float = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """All that is known about a job at one moment."""
+
+    result: JobResult | None
+    queue: JobStatus | NoNews | None
+    """None: it was asked, and does not know the job."""
+    accounting: Sequence[Accounting] | NoNews
+    """Attempts, oldest first; empty: it was asked, and does not know the job."""
+    now: float
+    """Seconds of any clock that runs on."""
+    walltime: int | None = None
+    """Seconds asked for."""
+
+    @property
+    def failed(self) -> bool:
+        """Return whether a question got no answer."""
+        return NoNews.OUTAGE in (self.queue, self.accounting)
+
+    @property
+    def queued(self) -> JobStatus | None:
+        """Return the queue's answer, if it knows the job."""
+        return self.queue if isinstance(self.queue, JobStatus) else None
+
+    @property
+    def records(self) -> Sequence[Accounting]:
+        """Return the accounting's attempts, if it was asked and answered."""
+        return () if isinstance(self.accounting, NoNews) else self.accounting
+
+    @property
+    def unknown_to_all(self) -> bool:
+        """Return whether both answered, and neither has a job that goes on or has ended."""
+        return self.queue is None and not isinstance(self.accounting, NoNews)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What is held to be true of a job; kept from one look to the next."""
+
+    state: JobState = JobState.UNKNOWN
+    source: str = ""
+    """`result`, `queue`, `accounting`, `nowhere`; "" before anything was heard."""
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    unsettled_since: float | None = None
+    """When the sources first told less than is needed: job missing, cause of a failure open."""
+    failures: int = 0
+    """Questions without an answer, one after the other."""
+
+    @property
+    def pause(self) -> float:
+        """Return seconds until the next question: twice as long after each failure."""
+        return min(_LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(self.failures, 10)))
+
+
+def decide(last: Standing, seen: Evidence) -> Standing:
+    """Return what holds of a job now, given what held before and what is seen."""
+    if last.state.ended and last.state is not JobState.LOST:
+        return last
+    last = replace(last, failures=last.failures + 1 if seen.failed else 0)
+    for source in (_result, _going_on, _accounted, _ended_in_queue, _missing):
+        if (found := source(last, seen)) is not None:
+            return replace(found, failures=last.failures)
+    return last
+
+
+def final(record: Accounting) -> Standing:
+    """Return what the accounting of one attempt means.
+
+    A memory kill is not always called one: the job was killed (signal 9) and had, at its peak, at
+    least what was asked for.
+    """
+    state = record.state
+    if state is JobState.FAILED and record.signal == _KILL and _memory_was_full(record):
+        state = JobState.OUT_OF_MEMORY
+    return Standing(
+        state=state,
+        source="accounting",
+        reason=record.said,
+        exit_code=record.exit_code,
+        signal=record.signal,
+    )
+
+
+def core_hours(attempts: Sequence[Accounting]) -> float:
+    """Return allocated cores x hours of all attempts, those that were queued again too."""
+    return sum(attempt.core_seconds for attempt in attempts) / 3600
+
+
+def _memory_was_full(record: Accounting) -> bool:
+    peak, requested = record.peak_memory, record.requested_memory
+    return bool(peak and requested and peak >= requested)
+
+
+def _result(_last: Standing, seen: Evidence) -> Standing | None:
+    """Return what the job itself wrote down; of a job that waits, it is an earlier attempt's."""
+    result, queued = seen.result, seen.queued
+    if result is None or (queued and queued.state in {JobState.PENDING, JobState.REQUEUED}):
+        return None
+    told = Standing(
+        state=JobState.COMPLETED if result.exit_code == 0 else JobState.FAILED,
+        source="result",
+        reason=f"exit code {result.exit_code}",
+        exit_code=result.exit_code,
+    )
+    if result.stopped_by is None:
+        return told
+    told = replace(told, signal=result.stopped_by)
+    if seen.walltime and result.elapsed >= seen.walltime - _NEAR_LIMIT:
+        return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
+    if seen.records and (verdict := final(seen.records[-1])).state in _TOLD_TO_STOP:
+        return replace(told, state=verdict.state, reason=verdict.reason)
+    if queued and not queued.state.ended:
+        return None  # about to end, or an earlier attempt's result
+    return replace(told, state=JobState.CANCELLED, reason=f"told to stop by {_name(told.signal)}")
+
+
+def _going_on(last: Standing, seen: Evidence) -> Standing | None:
+    queued = seen.queued
+    if queued is None or queued.state.ended:
+        return None
+    if queued.state is JobState.UNKNOWN:
+        return replace(last, reason=f"the queue says {queued.said}", unsettled_since=None)
+    return Standing(state=queued.state, source="queue", reason=queued.reason)
+
+
+def _accounted(_last: Standing, seen: Evidence) -> Standing | None:
+    """Return the last attempt's end; not of one that may be queued again unseen."""
+    if not seen.records:
+        return None
+    verdict = final(seen.records[-1])
+    if not verdict.state.ended or (verdict.state in _REPEATED and isinstance(seen.queue, NoNews)):
+        return None
+    return verdict
+
+
+def _ended_in_queue(last: Standing, seen: Evidence) -> Standing | None:
+    """Return the queue's word; for the cause of a failure the accounting is waited for."""
+    queued = seen.queued
+    if queued is None:
+        return None
+    if queued.state is JobState.FAILED and not _waited_long(last, seen):
+        return replace(last, unsettled_since=_since(last, seen))
+    return Standing(state=queued.state, source="queue", reason=queued.reason or queued.said)
+
+
+def _missing(last: Standing, seen: Evidence) -> Standing | None:
+    """Return LOST for a job that no source has known for long, or none but as going on."""
+    if not seen.unknown_to_all or last.state is JobState.LOST:
+        return None
+    if not _waited_long(last, seen):
+        return replace(last, unsettled_since=_since(last, seen))
+    reason = "neither result, queue nor accounting knows it"
+    if seen.records:
+        reason = f"the accounting says {seen.records[-1].said}, the queue does not know it"
+    return Standing(state=JobState.LOST, source="nowhere", reason=reason)
+
+
+def _since(last: Standing, seen: Evidence) -> float:
+    return seen.now if last.unsettled_since is None else last.unsettled_since
+
+
+def _waited_long(last: Standing, seen: Evidence) -> bool:
+    return seen.now - _since(last, seen) >= GRACE
+
+
+def _name(number: int | None) -> str:
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return f"signal {number}"
