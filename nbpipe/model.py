@@ -169,6 +169,8 @@ class Result:
     """Why it was skipped."""
     kernel: str
     """The kernelspec that ran it, or the one that is missing."""
+    started: datetime | None = None
+    """When its first attempt began; aware, UTC; None where it was not executed."""
     seconds: float = 0.0
     """Wall time of all attempts."""
     attempts: int = 0

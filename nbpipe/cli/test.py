@@ -177,7 +177,7 @@ Examples:
     "--report",
     multiple=True,
     metavar="KIND[=PATH]",
-    help="Also write junit, json, markdown or github; repeatable.",
+    help="Also write junit, json, html, markdown or github; repeatable.",
 )
 @click.option(
     "--progress",
@@ -260,8 +260,7 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
     if reports.is_running(os.environ) and all(each.kind != "github" for each in requests):
         requests.append(reports.Request("github", None))
     for request in requests:
-        if request.path is not None:
-            reports.check_writable(request.path)
+        reports.check(request)
     order = runner.Order(
         plan=plan,
         run_id=run_id,

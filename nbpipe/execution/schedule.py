@@ -11,6 +11,7 @@ import asyncio
 import traceback
 from collections import deque
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from nbpipe.execution import diagnosis
@@ -158,6 +159,7 @@ class Scheduler:
         halt = Halt()
         self._halts.add(halt)
         attempt = len(job.attempts) + 1
+        started = datetime.now(UTC)
         self._moved(Progress(task=job.task, cell=0, cells=0, attempt=attempt))
         self._listener.started(self.running[job.task.path])
         try:
@@ -171,7 +173,7 @@ class Scheduler:
             self.running.pop(job.task.path, None)
         if result.outcome is Outcome.SKIPPED and job.attempts:
             return job.attempts[0]  # the retry was interrupted: the failure stands
-        job.attempts.append(result)
+        job.attempts.append(replace(result, started=started))
         if _worth_another(job, result):
             self._waiting.append(job)
             return None
@@ -199,12 +201,13 @@ def _sum_up(job: _Job) -> Result:
     """Return one result for all attempts: the last one's, with the first one's failure."""
     last = job.attempts[-1]
     seconds = sum(attempt.seconds for attempt in job.attempts)
+    started = job.attempts[0].started
     if len(job.attempts) == 1:
         return last
     if last.outcome is Outcome.PASSED:
         failures = job.attempts[0].failures
-        return replace(last, outcome=Outcome.FLAKY, failures=failures, seconds=seconds)
-    return replace(last, seconds=seconds)
+        last = replace(last, outcome=Outcome.FLAKY, failures=failures)
+    return replace(last, started=started, seconds=seconds)
 
 
 def _empty(task: Task, outcome: Outcome) -> Result:

@@ -3,11 +3,11 @@
 Reports, after the run:
 
     request = parse("junit=out/junit.xml", output_dir=folder)      before the run
-    if request.path: check_writable(request.path)                  before the run
+    check(request)                                                 before the run
     write(JunitReporter(), run, request.path, stdout=sys.stdout)   after it
 
-`ConsoleReporter`, `JunitReporter`, `JsonReporter`, `MarkdownReporter` and `GithubReporter` are the
-`Reporter`s; `reporter` chooses one by its kind. Progress, during the run:
+`reporter` chooses a `Reporter` by its kind; `HtmlReporter` is a `FolderReporter`. Progress, during
+the run:
 
     with open_progress("auto", total=len(tasks), stream=sys.stderr, environ=os.environ) as display:
         display.started(progress); display.moved(progress); display.finished(result)
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
 from nbpipe.reports.github import GithubReporter, commands_stopped, is_running
+from nbpipe.reports.html import HtmlReporter
 from nbpipe.reports.json_report import JsonReporter
 from nbpipe.reports.junit import JunitReporter
 from nbpipe.reports.listing import listing
@@ -31,6 +32,7 @@ from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
     DEFAULT_NAMES,
+    FolderReporter,
     Reporter,
     Request,
     check_writable,
@@ -44,13 +46,16 @@ __all__ = [
     "KINDS",
     "ConsoleReporter",
     "Display",
+    "FolderReporter",
     "GithubReporter",
+    "HtmlReporter",
     "JsonReporter",
     "JunitReporter",
     "MarkdownReporter",
     "ProgressMode",
     "Reporter",
     "Request",
+    "check",
     "check_writable",
     "commands_stopped",
     "is_running",
@@ -65,14 +70,30 @@ __all__ = [
 ]
 
 
-def reporter(kind: str, *, console: ConsoleReporter) -> Reporter:
+def check(request: Request) -> None:
+    """Find out before a long run whether a report can be written; changes nothing.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if request.path is None:
+        return
+    if request.kind == "html":
+        HtmlReporter().check(request.path)
+        check_writable(request.path / "index.html")
+    else:
+        check_writable(request.path)
+
+
+def reporter(kind: str, *, console: ConsoleReporter) -> Reporter | FolderReporter:
     """Return the reporter of that kind, one of `KINDS`; `console` is the console's, as set up."""
     rerun = console.rerun
-    every: tuple[Reporter, ...] = (
+    every: tuple[Reporter | FolderReporter, ...] = (
         console,
         JunitReporter(),
         JsonReporter(),
         MarkdownReporter(rerun=rerun),
+        HtmlReporter(rerun=rerun),
         GithubReporter(environ=console.environ, rerun=rerun),
     )
     return next(each for each in every if each.kind == kind)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 from nbpipe.errors import UsageError
 
@@ -27,12 +27,17 @@ DEFAULT_NAMES = {
     "console": None,
     "junit": "junit.xml",
     "json": "report.json",
+    "html": "html",
     "markdown": "report.md",
     "github": None,
 }
-"""The kinds there are, with the file's name where `=PATH` is missing (None: standard output)."""
+"""The kinds there are, with the file's (`html`: the folder's) name where `=PATH` is missing.
+
+None: standard output.
+"""
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Something that tells what became of a run."""
 
@@ -42,6 +47,20 @@ class Reporter(Protocol):
 
     def report(self, run: Run, stream: TextIO) -> None:
         """Write the whole report to the stream."""
+
+
+class FolderReporter(Protocol):
+    """Something that tells it in a folder of its own."""
+
+    @property
+    def kind(self) -> str:
+        """The word that `--report` knows it by."""
+
+    def check(self, folder: Path) -> None:
+        """Find out before a long run whether the folder can be written; changes nothing."""
+
+    def write(self, run: Run, folder: Path) -> None:
+        """Write the whole report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +92,11 @@ def parse(text: str, *, output_dir: Path) -> Request:
         )
     if not equals and (default := DEFAULT_NAMES[kind]) is not None:
         return Request(kind, output_dir / default)
+    if kind == "html" and name == STANDARD_OUTPUT:
+        raise UsageError(
+            f"--report {text}: the HTML report is a folder, and does not fit into a stream",
+            hint="Write html=FOLDER.",
+        )
     return Request(kind, Path(name) if name and name != STANDARD_OUTPUT else None)
 
 
@@ -96,13 +120,18 @@ def check_writable(path: Path) -> None:
         raise _cannot_write(path, f"no permission to write in {folder}")
 
 
-def write(reporter: Reporter, run: Run, path: Path | None, *, stdout: TextIO) -> None:
-    """Write one report to its file, or to standard output where `path` is None.
+def write(
+    reporter: Reporter | FolderReporter, run: Run, path: Path | None, *, stdout: TextIO
+) -> None:
+    """Write one report to its file or folder, or to standard output where `path` is None.
 
     Raises:
-        UsageError: The file cannot be written; nothing is left behind.
+        UsageError: It cannot be written; nothing is left behind.
     """
-    if path is not None:
+    if not isinstance(reporter, Reporter):
+        if path is not None:
+            reporter.write(run, path)
+    elif path is not None:
         check_writable(path)
         with _replaced(path.resolve()) as stream:
             reporter.report(run, stream)

@@ -63,10 +63,11 @@ def test_a_report_is_asked_for_by_kind_and_path(text: str, request_: Request) ->
 
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
     with pytest.raises(UsageError) as caught:
-        parse("html=x.html", output_dir=OUT)
+        parse("pdf=x.pdf", output_dir=OUT)
     assert str(caught.value) == (
-        "--report html=x.html: there is no report `html`\n"
-        "  Choose one of: console, junit, json; for example --report junit=results/junit.xml."
+        "--report pdf=x.pdf: there is no report `pdf`\n"
+        "  Choose one of: console, junit, json, html, markdown, github; "
+        "for example --report junit=results/junit.xml."
     )
 
 
@@ -77,7 +78,8 @@ def test_an_empty_path_is_refused() -> None:
 
 def test_every_kind_has_its_reporter() -> None:
     console = ConsoleReporter()
-    assert [reporter(kind, console=console).kind for kind in KINDS] == ["console", "junit", "json"]
+    kinds = [reporter(kind, console=console).kind for kind in KINDS]
+    assert kinds == ["console", "junit", "json", "html", "markdown", "github"]
 
 
 def test_folders_on_the_way_to_a_report_are_created(tmp_path: Path) -> None:

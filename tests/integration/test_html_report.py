@@ -1,0 +1,170 @@
+"""The HTML report in a real browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from browser import EVERYWHERE, look, sound
+from ondisk import Collection, Ended
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = """
+from IPython.display import HTML, SVG, display
+display(HTML('''
+<img src="x" onerror="window.handler = 1">
+<iframe src="https://example.org/"></iframe>
+<script>
+  const tried = {};
+  const attempt = (name, deed) => {
+    try { tried[name] = String(deed() ?? "done"); } catch (e) { tried[name] = "refused"; }
+  };
+  attempt("title", () => { parent.document.title = "owned"; });
+  attempt("read", () => parent.document.body.textContent);
+  attempt("cookie", () => document.cookie);
+  attempt("storage", () => localStorage.getItem("x"));
+  attempt("top", () => { top.location.href = "https://example.org/top"; });
+  fetch("https://example.org/fetch").then(() => { tried.fetch = "done"; },
+                                          () => { tried.fetch = "refused"; });
+  const picture = new Image();
+  picture.src = "https://example.org/picture.png";
+  setTimeout(() => parent.postMessage(tried, "*"), 200);
+</script>'''))
+display(SVG('<svg xmlns="http://www.w3.org/2000/svg" onload="parent.document.title=1"></svg>'))
+"""
+
+LISTEN = """new Promise(resolve => {
+  window.addEventListener("message", event => resolve({tried: event.data, origin: event.origin}));
+  const frame = document.querySelector("iframe");
+  frame.srcdoc = frame.srcdoc;
+})"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    folder = tmp_path_factory.mktemp("html")
+    root = folder / "collection"
+    root.mkdir()
+    made = Collection(root, folder / "output")
+    made.notebook("good.ipynb", "print(1)")
+    made.notebook("a/bad.ipynb", *(f"x = {each}" for each in range(60)), "def f():\n  1/0\nf()")
+    made.notebook("a/50% <b>&é#?.ipynb", "1/0")
+    made.notebook("hostile.ipynb", HOSTILE)
+    made.notebook("loud.ipynb", "for _ in range(50): print('x' * 1_000_000)")
+    made.notebook("ATemplate.ipynb", "1")
+    ended = made.test("--report", "html", "--all-errors")
+    assert ended.code == 1, ended.err
+    return ended
+
+
+def page(ran: Ended, name: str = "index.html") -> str:
+    file = ran.output_dir / "html" / name
+    assert file.is_file()
+    return f"file://{quote(str(file))}"
+
+
+def test_the_report_is_sound_in_light_and_dark_wide_and_narrow(ran: Ended, tmp_path: Path) -> None:
+    pages = (page(ran), page(ran, "notebooks/a/bad.ipynb.html"))
+    looks = [
+        {"url": url, "scheme": scheme, "width": width}
+        for url in pages
+        for scheme, width in EVERYWHERE
+    ]
+    for answer in look(looks):
+        sound(answer)
+        assert [url for url in answer["requests"] if not url.startswith("file:")] == []
+
+
+def test_every_link_of_the_report_leads_to_its_page(ran: Ended) -> None:
+    hrefs = "Array.from(document.querySelectorAll('#results a'), each => each.href)"
+    (index,) = look([{"url": page(ran), "scheme": "light", "width": 800, "evaluate": hrefs}])
+    assert len(index["value"]) == 5
+    looks = [{"url": url, "scheme": "light", "width": 800} for url in index["value"]]
+    titles = {answer["title"] for answer in look(looks)}
+    assert titles == {
+        "good.ipynb: passed",
+        "a/bad.ipynb: failed",
+        "a/50% <b>&é#?.ipynb: failed",
+        "hostile.ipynb: passed",
+        "loud.ipynb: passed",
+    }
+
+
+def test_the_failing_cell_is_marked_and_in_sight(ran: Ended) -> None:
+    seen = """(() => {
+      const cells = document.querySelectorAll(".celltag_nbpipe-failed");
+      const box = cells[0].getBoundingClientRect();
+      return [cells.length, box.top >= 0 && box.bottom <= innerHeight, scrollY > 500];
+    })()"""
+    url = page(ran, "notebooks/a/bad.ipynb.html")
+    (answer,) = look([{"url": url, "scheme": "light", "width": 900, "frame": seen}])
+    assert answer["value"] == [1, True, True]
+
+
+def test_the_table_is_filtered_and_sorted(ran: Ended) -> None:
+    filtered = """(() => {
+      const words = document.getElementById("words");
+      words.value = "zerodivision 50%";
+      words.form.dispatchEvent(new Event("input"));
+      const shown = document.querySelectorAll("#results tbody tr:not([hidden])");
+      return [Array.from(shown, row => row.cells[1].textContent),
+              document.getElementById("shown").textContent];
+    })()"""
+    ordered = """(() => {
+      document.querySelectorAll("#results th button")[1].click();
+      const rows = document.querySelectorAll("#results tbody tr");
+      return Array.from(rows, row => row.cells[1].textContent);
+    })()"""
+    looks = [
+        {"url": page(ran), "scheme": "light", "width": 900, "evaluate": each}
+        for each in (filtered, ordered)
+    ]
+    first, second = look(looks)
+    assert first["value"] == [["a/50% <b>&é#?.ipynb"], "1 of 5"]
+    assert second["value"] == sorted(second["value"])
+
+
+def test_without_scripts_the_report_shows_everything(ran: Ended) -> None:
+    rows = "document.querySelectorAll('#results tbody tr').length"
+    (answer,) = look(
+        [{"url": page(ran), "scheme": "light", "width": 900, "script": False, "evaluate": rows}]
+    )
+    assert answer["value"] == 5
+
+
+def test_a_notebooks_scripts_reach_neither_the_page_nor_the_network(ran: Ended) -> None:
+    look_at = {"scheme": "light", "width": 900, "evaluate": LISTEN}
+    (answer,) = look([look_at | {"url": page(ran, "notebooks/hostile.ipynb.html")}])
+    assert answer["title"] == "hostile.ipynb: passed"
+    assert answer["value"] == {
+        "origin": "null",
+        "tried": dict.fromkeys(("title", "read", "cookie", "storage", "top", "fetch"), "refused"),
+    }
+
+
+def test_fifty_megabytes_of_output_make_no_heavy_page(ran: Ended) -> None:
+    file = ran.output_dir / "html/notebooks/loud.ipynb.html"
+    assert file.stat().st_size < 2_000_000
+    assert "characters: see the executed copy ...]" in file.read_text(encoding="utf-8")
+
+
+def test_the_reports_folder_is_replaced_by_a_later_report_and_nothing_else_is(
+    collection: Collection, tmp_path: Path
+) -> None:
+    collection.notebook("a.ipynb", "1")
+    folder = tmp_path / "report"
+    assert collection.test("--report", f"html={folder}").code == 0
+    (folder / "notebooks" / "old.html").write_text("old")
+    assert collection.test("--report", f"html={folder}").code == 0
+    assert not (folder / "notebooks" / "old.html").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("precious")
+    refused = collection.test("--report", f"html={mine}")
+    assert refused.code == 4
+    assert "would replace what is there" in refused.err
+    assert (mine / "thesis.tex").read_text() == "precious"
+    assert collection.test("--report", "html=report.html").code == 4
