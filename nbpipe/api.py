@@ -32,6 +32,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     *,
     exclude: str | Iterable[str] = (),
     jobs: int | Literal["auto"] | None = None,
+    memory_budget: str | None = None,
     kernel: str | None = None,
     missing_kernel: Literal["fail", "skip"] | None = None,
     timeout: float | None = None,
@@ -49,6 +50,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         patterns: Notebooks, folders, globs; relative to the working directory.
         exclude: Patterns to leave out.
         jobs: How many at once.
+        memory_budget: Memory for all notebooks at once, such as "16G" or "80%".
         kernel: Run every notebook on this kernel.
         missing_kernel: What to do where a kernel is not installed.
         timeout: Seconds for a cell.
@@ -69,6 +71,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     settings = _settings(
         config,
         jobs=jobs,
+        memory_budget=memory_budget,
         kernel=kernel,
         missing_kernel=missing_kernel,
         timeout=timeout,
@@ -92,6 +95,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         run_id=run_id,
         jobs=runner.cores() if count == "auto" else count,
         output_dir=runner.output_dir(wanted, run_id, plan.tasks),
+        memory_budget=runner.memory_budget(settings.settings.test.memory_budget),
     )
     order, problem = runner.remember(order, settings.settings.history)
     _warn(problem)

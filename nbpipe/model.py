@@ -120,6 +120,8 @@ class Task:
     """How many notebooks at once it counts as."""
     groups: tuple[str, ...] = ()
     """Of all notebooks with a group in common only one runs at a time."""
+    memory: int | None = None
+    """Bytes that it is expected to need at its peak; None where nothing is known."""
     turn: str = ""
     """Why it starts earlier than its place says; empty where it does not."""
     skip: str | None = None
@@ -183,6 +185,9 @@ class Result:
     """The executed copy, relative to the output directory, with `/`."""
     log: str | None = None
     """The full log, relative to the output directory, with `/`."""
+    memory: int | None = None
+    """Peak of the kernel and all that it started, in bytes, of the attempt that took most; None
+    where it was not measured."""
     notes: tuple[str, ...] = ()
 
     @property

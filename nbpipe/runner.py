@@ -22,9 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe import sizes
 from nbpipe._version import __version__
 from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
+from nbpipe.execution import capacity
 from nbpipe.model import Run
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ def _quota(cgroup: Path) -> float | None:
         period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
         return None if int(limit) < 0 else int(limit) / int(period)
     return None
+
+
+def memory_budget(wanted: str | None) -> int | None:
+    """Return the budget in bytes that `80%` or `16G` mean on this machine; None: none is wanted.
+
+    Raises:
+        UsageError: It is a share, and nobody knows of what.
+    """
+    try:
+        return sizes.budget(wanted, whole=capacity.total()) if wanted else None
+    except ValueError as error:
+        raise UsageError(f"memory-budget: {error}", hint="Write 16G, for example.") from error
 
 
 def new_run_id(now: datetime) -> str:
@@ -145,6 +159,8 @@ class Order:
     jobs: int
     output_dir: Path
     maxfail: int = 0
+    memory_budget: int | None = None
+    """Bytes for all notebooks that run at once; None: not looked at."""
     start: tuple[Task, ...] = ()
     """The plan's tasks in the order in which to start them; empty: as in the plan."""
     recorder: Recorder | None = None
@@ -169,7 +185,7 @@ async def run(
         listener: Is told what happens.
         on_start: Gives a context in which it all happens, for instance with signals handled.
     """
-    from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
+    from nbpipe.execution.schedule import MemoryBudget, Scheduler  # noqa: PLC0415  (slow)
 
     clock = time.monotonic()
     begun = _begin(order)
@@ -183,6 +199,9 @@ async def run(
         output_dir=order.output_dir,
         listener=listener,
         maxfail=order.maxfail,
+        budget=MemoryBudget(order.memory_budget, capacity.available)
+        if order.memory_budget
+        else None,
     )
     try:
         with on_start(scheduler) if on_start else contextlib.nullcontext():
@@ -262,7 +281,11 @@ def remember(order: Order, settings: HistorySettings) -> tuple[Order, HistoryErr
     if not settings.enabled:
         return order, None
     root = order.plan.root
-    start, problem = by_duration(settings, root, order.plan.tasks, jobs=order.jobs)
+    tasks = order.plan.tasks
+    if len(tasks) <= order.jobs and not order.memory_budget:  # all start at once
+        start, problem = tasks, None
+    else:
+        start, problem = by_duration(settings, root, tasks)
     recorder = None if problem else Recorder(settings, root)
     return replace(order, start=start, recorder=recorder), problem
 

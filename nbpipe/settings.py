@@ -12,10 +12,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from nbpipe import sizes
+
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Size = Annotated[str, msgspec.Meta(pattern=sizes.SIZE)]
+Budget = Annotated[str, msgspec.Meta(pattern=sizes.BUDGET)]
 Title = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 """The NAME of `[reference.NAME]` and its like: it becomes part of paths."""
 Tolerance = Annotated[float, msgspec.Meta(ge=0)]
@@ -52,6 +56,11 @@ class Override(Table, frozen=True):
     """Added to `test.parameters`, or in place of those of the same name."""
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Each counts as so many notebooks at once; never as more than `jobs`."""
+    memory: Size | None = None
+    """Each needs so much at its peak, such as "8G", whatever earlier runs took.
+
+    Only `test.memory-budget` looks at it.
+    """
 
 
 class TestSettings(Table, frozen=True):
@@ -90,6 +99,12 @@ class TestSettings(Table, frozen=True):
     """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
     """So many notebooks at once; auto: one for each processor."""
+    memory_budget: Budget | None = None
+    """So much memory for all notebooks at once: "16G" (powers of 1024), or "80%" of the machine.
+
+    One is started only where its peak in earlier runs fits beside those that run (unknown: 1G);
+    one that needs more than the budget runs alone.
+    """
     retries: Count = 0
     """Try a failing notebook so many times more."""
     flaky: Literal["pass", "fail"] = "pass"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import olddatabases
 import pytest
 import sqlalchemy as sa
 from pasts import FAILURE, START, opened, past_run, record, result, task
@@ -192,22 +193,51 @@ class Storage:
             done = [each.outcome for run in runs for each in history.results(run)]
             assert done == ["passed"] * 120
 
-    def test_a_database_of_version_0_is_brought_to_this_one(self, url: str, tmp_path: Path) -> None:
-        with opened(url, tmp_path) as history:
-            record(history, past_run("r1"), result("a.ipynb", "passed", 60.0))
-            record(history, past_run("r2", days=1), result("a.ipynb", "failed", 0.5))
-            before = history.last()
-        execute(url, tmp_path, "DROP TABLE notebooks", "UPDATE nbpipe_schema SET version = 0")
-        with opened(url, tmp_path) as history:
-            assert history.last() == before
-            assert before == {"a.ipynb": Last(outcome="failed", run="r2", seconds=60.0)}
-        assert VERSION == 1
+    @pytest.mark.parametrize("version", range(VERSION))
+    def test_an_old_database_is_brought_to_this_version(
+        self, url: str, tmp_path: Path, version: int
+    ) -> None:
+        olddatabases.make(url, tmp_path, version)
+        with opened(url, tmp_path, collection="old") as history:
+            assert history.last() == {"a.ipynb": Last(outcome="failed", run="r2", seconds=60.0)}
+            runs = history.runs(9)
+            assert [(run.id, run.started.day) for run in runs] == [("r2", 1), ("r1", 31)]
+            told = [(each.path, each.outcome, each.memory) for each in history.results(runs[0])]
+            assert told == [("a.ipynb", "failed", None), ("b.ipynb", None, None)]
+            (failure,) = history.notebook("a.ipynb", 1)[0].failures
+            assert (failure.message, failure.cell) == ("x", 3)
+
+    @pytest.mark.parametrize("version", range(VERSION))
+    def test_an_old_database_is_then_like_a_new_one(
+        self, url: str, tmp_path: Path, version: int
+    ) -> None:
+        with opened(url, tmp_path):
+            pass
+        wanted = olddatabases.shape(url, tmp_path)
+        olddatabases.drop(url, tmp_path)
+        olddatabases.make(url, tmp_path, version)
+        with opened(url, tmp_path, collection="old") as history:
+            record(
+                history, past_run("r3", days=2), result("a.ipynb", "passed", memory=5_000_000_000)
+            )
+            assert history.last()["a.ipynb"].memory == 5_000_000_000
+            assert history.notebook("a.ipynb", 1)[0].memory == 5_000_000_000
+        assert olddatabases.shape(url, tmp_path) == wanted
+
+    def test_a_failure_does_not_make_a_notebook_smaller(self, history: History) -> None:
+        record(history, past_run("r1"), result("a.ipynb", "passed", memory=5_000_000_000))
+        record(history, past_run("r2", days=1), result("a.ipynb", "failed", memory=1_000))
+        assert history.last()["a.ipynb"].memory == 5_000_000_000
+        record(history, past_run("r3", days=2), result("a.ipynb", "passed", memory=None))
+        assert history.last()["a.ipynb"].memory == 5_000_000_000
+        record(history, past_run("r4", days=3), result("a.ipynb", "passed", memory=2_000))
+        assert history.last()["a.ipynb"].memory == 2_000
 
     def test_a_newer_database_is_refused_and_left_alone(self, url: str, tmp_path: Path) -> None:
         with opened(url, tmp_path):
             pass
         execute(url, tmp_path, "UPDATE nbpipe_schema SET version = 99")
-        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 1\)"):
+        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 2\)"):
             opened(url, tmp_path)
 
 

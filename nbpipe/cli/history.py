@@ -11,6 +11,7 @@ from nbpipe import history
 from nbpipe.cli import options
 from nbpipe.history.statistics import STRIP_LEGEND
 from nbpipe.reports.plaintext import duration, first_line, plain_name
+from nbpipe.sizes import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,8 @@ def _show_one(path: str, results: list[PastResult], where: str, *, as_json: bool
     for each in results:
         failure = each.failures[0] if each.failures else None
         why = f"{failure.category}: {failure.signature}" if failure else each.reason or ""
-        line = f"  {each.run:22}  {each.outcome:7}  {duration(each.seconds):>10}  "
+        memory = "" if each.memory is None else shown(each.memory)
+        line = f"  {each.run:22}  {each.outcome:7}  {duration(each.seconds):>10}  {memory:>9}  "
         click.echo((line + first_line(why, 100)).rstrip())
 
 
@@ -123,6 +125,8 @@ def _line(results: list[PastResult]) -> str:
     if numbers.median_seconds is not None and numbers.last_seconds is not None:
         median, last = duration(numbers.median_seconds), duration(numbers.last_seconds)
         parts += [f"median {median}", f"last {last}"]
+    if numbers.last_memory is not None:
+        parts.append(f"memory {shown(numbers.last_memory)}")
     return "   ".join(parts)
 
 
@@ -145,6 +149,7 @@ def _statistics(results: list[PastResult]) -> dict[str, Any]:
         "flakiness": round(numbers.flakiness, 4),
         "median_seconds": numbers.median_seconds,
         "last_seconds": numbers.last_seconds,
+        "last_memory": numbers.last_memory,
     }
 
 
@@ -156,6 +161,7 @@ def _result(result: PastResult) -> dict[str, Any]:
         "outcome": result.outcome,
         "reason": result.reason,
         "seconds": round(result.seconds, 3),
+        "memory": result.memory,
         "category": failure and failure.category,
         "signature": failure and failure.signature,
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe import config
+from nbpipe import config, sizes
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -134,6 +134,20 @@ class Limit(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a valid number", param, ctx)
         return number
+
+
+class Budget(click.ParamType[Any]):
+    """An amount of memory, or a share of the machine's."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ANN401  (click's)
+        """Return the text, which can be read on every machine."""
+        try:
+            sizes.budget(value, whole=0)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 class Parameter(click.ParamType[Any]):

@@ -12,6 +12,7 @@ import click
 from nbpipe import history
 from nbpipe.cli import options
 from nbpipe.reports.plaintext import count, duration, plain, plain_name
+from nbpipe.sizes import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,7 @@ def _notebook(result: PastResult) -> dict[str, Any]:
         "kernel": result.kernel,
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
+        "memory": result.memory,
         "failure": failures[0] if failures else None,
         "failures": failures,
     }
@@ -81,6 +83,10 @@ def _show(run: PastRun, results: list[PastResult]) -> None:
     click.echo(f"  commit   {run.commit or 'none'}")
     click.echo(f"  nbpipe   {run.version}, Python {run.python}, {count(run.jobs, 'job')}")
     click.echo(f"  copies   {plain_name(run.output_dir)}")
+    measured = [each for each in results if each.memory is not None]
+    if measured:
+        most = max(measured, key=lambda each: each.memory or 0)
+        click.echo(f"  memory   at most {shown(most.memory or 0)}, by {plain_name(most.path)}")
     for result in results:
         if result.complete and result.failures:
             _show_failure(result)

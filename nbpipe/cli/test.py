@@ -40,11 +40,13 @@ _SETTINGS = (
     "flaky",
     "all_errors",
     "jobs",
+    "memory_budget",
     "fork",
 )
 """Options that stand for the setting of the same name."""
 
 _NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
+    "memory_budget",
     "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
     "last_failed", "failed_first", "resume",
 }  # fmt: skip
@@ -62,6 +64,12 @@ Examples:
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
 @click.option(
     "-n", "--jobs", type=options.Auto(), help="So many notebooks at once; auto: one a core."
+)
+@click.option(
+    "--memory-budget",
+    type=options.Budget(),
+    metavar="SIZE",
+    help="Memory for all notebooks at once: 16G, or 80% of the machine.",
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these out; repeatable.")
 @click.option(
@@ -267,6 +275,7 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         jobs=runner.cores() if test.jobs == "auto" else test.jobs,
         output_dir=folder,
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
+        memory_budget=runner.memory_budget(test.memory_budget),
     )
     order, problem = runner.remember(order, config.settings.history)
     # A fork server pays from the second notebook on.

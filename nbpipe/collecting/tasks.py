@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbpipe import sizes
 from nbpipe.collecting import texts
 from nbpipe.collecting.gitlines import GitLines
 from nbpipe.collecting.kernels import choose, missing_failure, missing_skip, named
@@ -36,6 +37,7 @@ _OVERRIDDEN = (
     "retries",
     "all_errors",
     "slots",
+    "memory",
 )
 
 
@@ -101,6 +103,7 @@ class Tasks:
             retries=given.get("retries", self._settings.retries),
             slots=given.get("slots", 1),
             groups=self._grouped(chosen.path),
+            memory=sizes.parse(given["memory"]) if "memory" in given else None,
             skip=skip,
             failure=None if skip else failure,
             notes=(*notes, *wishes.notes),

@@ -10,7 +10,8 @@ runner. It starts the kernel in a session of its own and then
   (PR_SET_CHILD_SUBREAPER), and kills them all when the kernel ends;
 - dies with the runner, and the kernel with it: a killed runner leaves no kernel;
 - removes FOLDER, which holds the kernel's sockets and keys;
-- tells the runner on a pipe, without being asked, which process the kernel is and how it ended.
+- tells the runner on a pipe, without being asked, which process the kernel is, how it ended, and
+  how much memory all of this took at its peak (see `Memory`).
 
 Linux only; see prctl(2). A kernel's own Python may run this: 3.9 is enough.
 """
@@ -22,11 +23,46 @@ import os
 import select
 import signal
 import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGIO}
+
+_LOOK_SECONDS = 0.5
+_LOOK_SHARE = 50
+"""The pause between two looks at the memory is at least so many times what a look takes."""
+
+
+class Memory:
+    """The peak memory of everything that the guard has started, in bytes.
+
+    The system itself keeps the peak of each process (getrusage(2), `ru_maxrss`), which costs
+    nothing and is told when it ends; that is all for a kernel without children. For a kernel with
+    children their sum counts: it is looked at now and then, as proportional set size (proc(5),
+    `smaps_rollup`), in which what processes share counts once.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self.pause = _LOOK_SECONDS
+
+    def ended(self, usage: "resource.struct_rusage") -> None:
+        """Take note of a process that has ended."""
+        self.peak = max(self.peak, usage.ru_maxrss * 1024)
+
+    def look(self) -> None:
+        """Take note of what is in use now."""
+        begun = time.perf_counter()
+        processes = _descendants()
+        if len(processes) > 1:
+            self.peak = max(self.peak, sum(map(_memory, processes)))
+        self.pause = max(_LOOK_SECONDS, _LOOK_SHARE * (time.perf_counter() - begun))
 
 
 def main(arguments: list[str]) -> int:
@@ -66,10 +102,11 @@ def start(status_fd: int) -> int:
 
 def supervise(kernel: int, status_fd: int, folder: str) -> int:
     """Wait for the kernel's end, and see to what is left of it; return the exit code."""
-    _wait(kernel, status_fd)
-    _kill_descendants()
+    memory = Memory()
+    _wait(kernel, status_fd, memory)
+    _kill_descendants(memory)
     _remove(folder)
-    _say(status_fd, "ended")
+    _say(status_fd, f"ended {memory.peak}")
     return 0
 
 
@@ -103,25 +140,36 @@ def _execute(command: list[str], status_fd: int) -> None:
         os._exit(127)
 
 
-def _wait(kernel: int, status_fd: int) -> None:
+def _wait(kernel: int, status_fd: int, memory: Memory) -> None:
     """Return when the kernel has ended, or when the guard is told to end."""
     while True:
-        told = signal.sigwait(_HANDLED)
-        if told == signal.SIGIO and not _abandoned(status_fd):
+        told = signal.sigtimedwait(_HANDLED, memory.pause)
+        if told is None:
+            memory.look()
+            continue
+        if told.si_signo == signal.SIGIO and not _abandoned(status_fd):
             continue  # the runner has read something
-        if told != signal.SIGCHLD:
+        if told.si_signo != signal.SIGCHLD:
             return
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                process, status = os.waitpid(-1, os.WNOHANG)
-                if process == kernel:
-                    _say(status_fd, f"exited {os.waitstatus_to_exitcode(status)}")
-                    return
-                if process == 0:
-                    break
+        if _reap(kernel, status_fd, memory):
+            return
 
 
-def _kill_descendants() -> None:
+def _reap(kernel: int, status_fd: int, memory: Memory) -> bool:
+    """Take note of all children that have ended; return whether the kernel is one of them."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            process, status, usage = os.wait4(-1, os.WNOHANG)
+            if process == 0:
+                return False
+            memory.ended(usage)
+            if process == kernel:
+                _say(status_fd, f"exited {os.waitstatus_to_exitcode(status)}")
+                return True
+    return False
+
+
+def _kill_descendants(memory: Memory) -> None:
     """Kill children until there are none: the killed ones' children become ours."""
     while True:
         killed = 0
@@ -132,7 +180,7 @@ def _kill_descendants() -> None:
         if not killed:  # what is left belongs to another user (sudo)
             return
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+            memory.ended(os.wait4(-1, 0)[2])
 
 
 def _remove(folder: str) -> None:
@@ -144,16 +192,38 @@ def _remove(folder: str) -> None:
 
 
 def _children() -> list[int]:
-    """Return the process ids of this process's children (proc(5), `stat`: field 4)."""
-    own = os.getpid()
-    children = []
+    """Return the process ids of this process's children."""
+    return _by_parent().get(os.getpid(), [])
+
+
+def _descendants() -> list[int]:
+    """Return the process ids of this process's children, their children, and so on."""
+    by_parent = _by_parent()
+    found = list(by_parent.get(os.getpid(), []))
+    for process in found:  # it grows
+        found += by_parent.get(process, [])
+    return found
+
+
+def _by_parent() -> "dict[int, list[int]]":
+    """Return all processes, by their parent's id (proc(5), `stat`: field 4)."""
+    by_parent: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208  (pathlib is slow to import)
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123
-            if int(stat.read().rpartition(b")")[2].split()[1]) == own:
-                children.append(int(name))
-    return children
+            parent = int(stat.read().rpartition(b")")[2].split()[1])
+            by_parent.setdefault(parent, []).append(int(name))
+    return by_parent
+
+
+def _memory(process: int) -> int:
+    """Return a process's proportional set size in bytes; 0 where it is not ours to see."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/smaps_rollup", "rb") as rollup:  # noqa: PTH123
+        for line in rollup:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _say(status_fd: int, line: str) -> None:

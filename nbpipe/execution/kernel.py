@@ -64,6 +64,8 @@ class Kernel:
         self.max_message_bytes = max_message_bytes
         self.spawned = ""
         """Why it was not forked; empty where it was."""
+        self.memory: int | None = None
+        """Peak memory of its processes in bytes, after `stop`; None where nobody measured it."""
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -231,8 +233,13 @@ class Kernel:
             await self.kill()
         if self._guarded and self.manager.provisioner is not None:
             await self.manager.provisioner.wait()
+            self.memory = self._measured()
         else:
             await self.manager.shutdown_kernel(now=True)
+
+    def _measured(self) -> int | None:
+        known: int | None = getattr(self.manager.provisioner, "memory", None)
+        return known
 
 
 def _context(max_message_bytes: int) -> zmq.asyncio.Context:

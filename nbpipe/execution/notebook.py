@@ -43,6 +43,7 @@ class _Verdict:
     executed: int = 0
     total: int = 0
     interrupted: str | None = None
+    memory: int | None = None
 
 
 class _Ended(Exception):  # noqa: N818  (control flow inside this module)
@@ -94,6 +95,7 @@ async def execute_once(
         failures=tuple(verdict.failures),
         executed=executed,
         log=workspace.log_relative,
+        memory=verdict.memory,
         notes=tuple(verdict.notes),
     )
 
@@ -182,6 +184,7 @@ class _Execution:
                 clock.cancel()
             unwell = self._verdict.interrupted or self._halt.reason.done()
             await self._kernel.stop(grace=0 if unwell else self._limits.shutdown_seconds)
+            self._verdict.memory = self._kernel.memory
 
     async def _start(self) -> None:
         """Start the kernel, or give up when told to, or when it does not come."""

@@ -64,6 +64,8 @@ class GuardedProvisioner(LocalProvisioner):
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.folder = ""
         """What the guard removes at the end."""
+        self.memory: int | None = None
+        """Peak memory of the kernel and all that it started, in bytes; known when all is gone."""
         self._status = -1
         self._buffer = b""
 
@@ -113,6 +115,7 @@ class GuardedProvisioner(LocalProvisioner):
                 self._end(Exit(127, error=rest.partition(" ")[2]))
             elif word == "ended":  # it was told to, and has killed the kernel
                 self._end(Exit(None))
+                self.memory = int(rest)
 
     def _end(self, how: Exit) -> None:
         if not self.exited.done():

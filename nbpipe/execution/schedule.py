@@ -1,8 +1,10 @@
 """Many notebooks at once: who starts when, who is tried again, and how all of it stops.
 
-There are as many slots as `jobs`. A notebook takes one, or as many as it was given (never more
-than there are); what waits at the head for its slots is overtaken by nothing. One whose group is
-at work is overtaken until the group is free.
+There are as many slots as `jobs`, and as much memory as the budget says, where there is one; what
+may start beside what runs is decided in `fitting`. The plan is made with what notebooks took
+before. So that one which takes more this time does not take the machine down, nothing is started
+beside others while the machine itself has less memory left than the newcomer needs; and one that
+was killed for memory is tried again (where it has retries) alone.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from nbpipe.execution import diagnosis
+from nbpipe.execution.fitting import Need, Room, Running, choose
 from nbpipe.execution.halting import Halt
 from nbpipe.execution.notebook import execute_once
 from nbpipe.model import Category, Outcome, Progress, Result
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 _HOPELESS = {Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK, Category.MISSING_PACKAGE}
 """Nothing about these changes within a run."""
+
+UNKNOWN_MEMORY = 1 << 30
+"""Bytes that a notebook counts as of which nothing is known."""
 
 
 class Listener(Protocol):
@@ -47,7 +53,18 @@ class _Job:
     """A task with what became of it so far."""
 
     task: Task
+    need: Need
     attempts: list[Result] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """How much memory all notebooks that run may take together."""
+
+    total: int
+    """Bytes."""
+    available: Callable[[], int | None] = lambda: None
+    """Returns the bytes that the machine has left in this moment, None where nobody knows."""
 
 
 class Scheduler:
@@ -59,9 +76,10 @@ class Scheduler:
         output_dir: Where copies and logs go.
         listener: Is told what happens.
         maxfail: Start nothing more after that many failures; 0: go on.
+        budget: For memory; None: it is not looked at.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a decision of whoever runs them)
         self,
         tasks: Iterable[Task],
         *,
@@ -69,11 +87,12 @@ class Scheduler:
         output_dir: Path,
         listener: Listener,
         maxfail: int = 0,
+        budget: MemoryBudget | None = None,
     ) -> None:
-        self._waiting = deque(_Job(task) for task in tasks)
-        self._jobs = jobs
-        self._free = jobs
-        self._groups: set[str] = set()
+        self._budget = budget
+        self._room = Room(jobs, budget.total if budget else 0)
+        self._waiting = deque(_Job(task, self._need(task)) for task in tasks)
+        self._places: dict[Need, Running] = {}
         self._output_dir = output_dir
         self._listener = listener
         self._maxfail = maxfail
@@ -111,29 +130,40 @@ class Scheduler:
             if (result := self._known(job)) is not None:
                 self._finish(result)
                 continue
-            self._free -= self._slots(job)
-            self._groups.update(job.task.groups)
             group.create_task(self._work(job, group))
 
     def _next(self) -> _Job | None:
         """Take the first that may start now out of those that wait; None: something must end."""
-        for job in self._waiting:
-            if self._known(job) is None:
-                if not self._groups.isdisjoint(job.task.groups):
-                    continue
-                if self._slots(job) > self._free:
-                    return None
-            self._waiting.remove(job)
-            return job
-        return None
+        if not self._waiting:
+            return None
+        if self._known(self._waiting[0]) is not None:
+            return self._waiting.popleft()
+        chosen = choose(
+            (job.need for job in self._waiting),
+            self._places.values(),
+            self._room,
+            available=self._budget.available() if self._budget else None,
+        )
+        if chosen is None:
+            return None
+        place, head = chosen
+        job = self._waiting[place]
+        del self._waiting[place]
+        if self._known(job) is None:
+            self._places[job.need] = Running(job.need, overtook=head)
+        return job
 
-    def _slots(self, job: _Job) -> int:
-        return min(job.task.slots, self._jobs)
+    def _need(self, task: Task) -> Need:
+        if task.failure is not None or task.skip is not None:
+            return Need(slots=0)
+        memory = (task.memory or UNKNOWN_MEMORY) if self._budget else 0
+        need = Need(slots=task.slots, memory=memory, groups=frozenset(task.groups))
+        return self._room.capped(need)
 
     async def _work(self, job: _Job, group: asyncio.TaskGroup) -> None:
+        need = job.need
         result = await self._attempt(job)
-        self._free += self._slots(job)
-        self._groups.difference_update(job.task.groups)
+        del self._places[need]
         if result is not None:
             self._finish(result)
         self._fill(group)
@@ -175,6 +205,8 @@ class Scheduler:
             return job.attempts[0]  # the retry was interrupted: the failure stands
         job.attempts.append(replace(result, started=started))
         if _worth_another(job, result):
+            if result.failures[0].category is Category.OUT_OF_MEMORY:
+                job.need = replace(job.need, memory=self._room.memory)
             self._waiting.append(job)
             return None
         return _sum_up(job)
@@ -200,14 +232,15 @@ def _worth_another(job: _Job, result: Result) -> bool:
 def _sum_up(job: _Job) -> Result:
     """Return one result for all attempts: the last one's, with the first one's failure."""
     last = job.attempts[-1]
-    seconds = sum(attempt.seconds for attempt in job.attempts)
-    started = job.attempts[0].started
     if len(job.attempts) == 1:
         return last
+    started = job.attempts[0].started
+    seconds = sum(attempt.seconds for attempt in job.attempts)
+    memory = max((each.memory for each in job.attempts if each.memory is not None), default=None)
+    last = replace(last, started=started, seconds=seconds, memory=memory)
     if last.outcome is Outcome.PASSED:
-        failures = job.attempts[0].failures
-        last = replace(last, outcome=Outcome.FLAKY, failures=failures)
-    return replace(last, started=started, seconds=seconds)
+        return replace(last, outcome=Outcome.FLAKY, failures=job.attempts[0].failures)
+    return last
 
 
 def _empty(task: Task, outcome: Outcome) -> Result:

@@ -4,7 +4,7 @@
         history.last(), history.run("latest"), history.notebook(path, limit=20)
     recorder = Recorder(settings.history, root)               writes results as they come
     recorder.begin(run, tasks); recorder.add(result); recorder.end(...)
-    by_duration(settings.history, root, tasks, jobs=2)        the order in which to start
+    by_duration(settings.history, root, tasks)        the order in which to start
 
 SQLite by default, PostgreSQL by URL, both through SQLAlchemy Core. A collection is recognised
 wherever it is cloned (see `identity`). Nothing here executes, collects or prints, and nothing

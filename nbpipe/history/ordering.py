@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def by_duration(
-    settings: HistorySettings, root: Path, tasks: tuple[Task, ...], *, jobs: int
+    settings: HistorySettings, root: Path, tasks: tuple[Task, ...]
 ) -> tuple[tuple[Task, ...], HistoryError | None]:
     """Return the tasks in the order in which to start them, and what is wrong with the history.
 
-    Where all start at once, the order is nothing, and the history is not asked.
+    They know how much memory they took before.
     """
-    if not settings.enabled or len(tasks) <= jobs:
+    if not settings.enabled:
         return tasks, None
     try:
         with open_history(settings, root) as history:

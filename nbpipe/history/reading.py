@@ -36,11 +36,14 @@ def last(connection: sa.Connection, collection: int | None) -> dict[str, Last]:
     """Return what is known last about each notebook."""
     table = schema.notebooks
     rows = connection.execute(
-        sa.select(table.c.path, table.c.outcome, table.c.run, table.c.seconds).where(
-            table.c.collection == collection
-        )
+        sa.select(
+            *(table.c[name] for name in ("path", "outcome", "run", "seconds", "memory"))
+        ).where(table.c.collection == collection)
     )
-    return {row.path: Last(outcome=row.outcome, run=row.run, seconds=row.seconds) for row in rows}
+    return {
+        row.path: Last(outcome=row.outcome, run=row.run, seconds=row.seconds, memory=row.memory)
+        for row in rows
+    }
 
 
 def runs(
@@ -97,5 +100,6 @@ def _result(row: Mapping[str, Any]) -> PastResult:
         kernel=row["kernel"],
         seconds=row["seconds"],
         attempts=row["attempts"],
+        memory=row["memory"],
         failures=tuple(PastFailure(**each) for each in row.get("failures") or ()),
     )

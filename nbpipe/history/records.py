@@ -58,6 +58,8 @@ class PastResult:
     kernel: str
     seconds: float
     attempts: int
+    memory: int | None = None
+    """Peak in bytes; None where it was not measured."""
     failures: tuple[PastFailure, ...]
 
 
@@ -70,3 +72,5 @@ class Last:
     run: str
     seconds: float
     """How long it takes: a failure after a pass does not make it shorter."""
+    memory: int | None = None
+    """Peak in bytes, None where it is not known: a failure does not make it smaller."""

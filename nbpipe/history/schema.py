@@ -4,24 +4,23 @@ Versions of the schema:
 
 0. runs and results.
 1. `notebooks`: what is known last about each, so that a plan of ten thousand needs one look.
+2. `memory` of a result, and what is known last about it.
 
-A new version adds a function to `_STEPS` and never changes an old one. Imports SQLAlchemy: only
-to be imported where a database is used.
+A new version adds a step (see `steps`). Imports SQLAlchemy: only to be imported where a database
+is used.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from nbpipe.history.errors import HistoryError
+from nbpipe.history.steps import STEPS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-VERSION = 1
+VERSION = len(STEPS)
 
 _LOCK = 0x6E627069
 """PostgreSQL's advisory lock for a migration: `nbpi`."""
@@ -85,6 +84,7 @@ results = sa.Table(
     sa.Column("kernel", sa.Text, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("memory", sa.BigInteger),
     sa.Column("category", sa.Text),
     sa.Column("signature", sa.Text),
     sa.Column("failures", sa.JSON(none_as_null=True)),
@@ -100,30 +100,8 @@ notebooks = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("started", Moment, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("memory", sa.BigInteger),
 )
-
-
-def _to_1(connection: sa.Connection) -> None:
-    notebooks.create(connection)
-    rows = connection.execute(
-        sa.select(runs.c.collection, runs.c.started, results)
-        .join(runs)
-        .where(results.c.complete, results.c.outcome.in_(("passed", "failed", "flaky")))
-        .order_by(runs.c.started)
-    )
-    newest: dict[tuple[int, str], dict[str, Any]] = {}
-    for row in rows.mappings():
-        key = (row["collection"], row["path"])
-        known = {name: row[name] for name in notebooks.c.keys()}  # noqa: SIM118  (no dict)
-        if row["outcome"] == "failed" and key in newest:
-            known["seconds"] = max(known["seconds"], newest[key]["seconds"])
-        newest[key] = known
-    if newest:
-        connection.execute(notebooks.insert(), list(newest.values()))
-
-
-_STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1,)
-"""Step N brings a database of version N to N + 1."""
 
 
 def migrate(engine: sa.Engine, *, where: str) -> None:
@@ -148,7 +126,7 @@ def _bring(connection: sa.Connection, where: str) -> None:
         metadata.create_all(connection)
         connection.execute(version.insert().values(version=VERSION))
         return
-    for step in _STEPS[found:]:
+    for step in STEPS[found:]:
         step(connection)
     connection.execute(version.update().values(version=VERSION))
 

@@ -66,14 +66,22 @@ def start_order(tasks: tuple[Task, ...], last: Mapping[str, Last]) -> tuple[Task
     """Return the tasks in the order in which to start them.
 
     Those of `--ff` first; then those of which nothing is known, as one of them may be long; then
-    the longest. What is equal keeps the order of the plan.
+    the longest. What is equal keeps the order of the plan. Each that does not say itself how much
+    memory it needs needs what it took the last time.
     """
 
     def key(task: Task) -> tuple[bool, bool, float]:
         known = last.get(storable(task.path))
         return (not task.turn, known is not None, -known.seconds if known else 0.0)
 
-    return tuple(sorted(tasks, key=key))
+    return tuple(_expecting(task, last) for task in sorted(tasks, key=key))
+
+
+def _expecting(task: Task, last: Mapping[str, Last]) -> Task:
+    known = last.get(storable(task.path))
+    if task.memory is not None or known is None or known.memory is None:
+        return task
+    return replace(task, memory=known.memory)
 
 
 def failing_outcomes(*, flaky: str) -> frozenset[str]:

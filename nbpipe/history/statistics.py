@@ -32,6 +32,8 @@ class Statistics:
     median_seconds: float | None
     """Of those that passed, else of all that were executed; None where none was."""
     last_seconds: float | None
+    last_memory: int | None
+    """Peak in bytes, of the last one of which it is known."""
 
 
 def statistics(results: Sequence[PastResult]) -> Statistics:
@@ -50,4 +52,5 @@ def statistics(results: Sequence[PastResult]) -> Statistics:
         flakiness=flips / possible if possible else 0.0,
         median_seconds=median(seconds) if seconds else None,
         last_seconds=executed[0].seconds if executed else None,
+        last_memory=next((each.memory for each in executed if each.memory is not None), None),
     )

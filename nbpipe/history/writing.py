@@ -90,6 +90,7 @@ def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
             "run": run,
             "started": owner.started,
             "seconds": result.seconds,
+            "memory": result.memory,
         }
         for result in ordered
         if result.outcome is not Outcome.SKIPPED
@@ -109,7 +110,7 @@ _RESULT = (
             name: sa.bindparam(name)
             for name in (
                 *("outcome", "complete", "reason", "kernel", "seconds", "attempts"),
-                *("category", "signature", "failures"),
+                *("memory", "category", "signature", "failures"),
             )
         }
     )
@@ -128,6 +129,7 @@ def _row(run: str, result: Result) -> dict[str, Any]:
         "kernel": storable(result.kernel),
         "seconds": result.seconds,
         "attempts": result.attempts,
+        "memory": result.memory,
         "category": first and first.category.value,
         "signature": first and _cut(first.signature),
         "failures": [_failure(each) for each in result.failures] or None,
@@ -147,11 +149,13 @@ def _failure(failure: Failure) -> dict[str, Any]:
 
 
 def _remember(connection: sa.Connection) -> Any:  # noqa: ANN401  (each database's own)
-    """Return what writes what is known last; a failure makes no notebook quicker than it is."""
+    """Return what writes what is known last; a failure makes no notebook quicker or smaller."""
     table = schema.notebooks
     insert = _insert(connection, table)
     new = insert.excluded
-    slower = sa.and_(new.outcome == Outcome.FAILED.value, table.c.seconds > new.seconds)
+    failed = new.outcome == Outcome.FAILED.value
+    slower = sa.and_(failed, table.c.seconds > new.seconds)
+    larger = sa.or_(new.memory.is_(None), sa.and_(failed, table.c.memory > new.memory))
     return insert.on_conflict_do_update(
         index_elements=[table.c.collection, table.c.path],
         set_={
@@ -159,6 +163,7 @@ def _remember(connection: sa.Connection) -> Any:  # noqa: ANN401  (each database
             "run": new.run,
             "started": new.started,
             "seconds": sa.case((slower, table.c.seconds), else_=new.seconds),
+            "memory": sa.case((larger, table.c.memory), else_=new.memory),
         },
     )
 

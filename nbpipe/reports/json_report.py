@@ -3,8 +3,8 @@
 Versions of the format (`"format"`); a new key is no new version, a changed or removed one is:
 
 1. 2026-01-31: the first. Beyond the keys of the contract: `run.interrupted`, `run.output_dir`
-   (what `executed` and `log` are relative to), and per notebook `log`, `notes` and, where there
-   is more than one failure or all were asked for (`--all-errors`), `failures`.
+   (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
+   where there is more than one failure or all were asked for (`--all-errors`), `failures`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -89,6 +89,7 @@ def _notebook(result: Result) -> dict[str, Any]:
         "failure": _failure(first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
+        "memory": result.memory,
         "notes": [encodable(note) for note in result.notes],
     }
     if len(result.failures) > 1 or (first and result.task.all_errors):

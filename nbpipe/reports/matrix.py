@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
 from nbpipe.reports.plaintext import count, duration, plain_name
+from nbpipe.sizes import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +48,14 @@ def write(page: Page, results: Sequence[Result]) -> None:
 
 
 def slowest(page: Page, results: Sequence[Result], number: int) -> None:
-    """Write the notebooks that took longest."""
+    """Write the notebooks that took longest, and how much memory at their peak."""
     chosen = nlargest(number, results, key=lambda result: result.seconds)
     if not chosen:
         return
     page.title(f"Slowest: {count(len(chosen), 'notebook')}")
     for result in chosen:
-        page.line(f"  {duration(result.seconds):>12}  {plain_name(result.path)}")
+        memory = "" if result.memory is None else shown(result.memory)
+        page.line(f"  {duration(result.seconds):>12}  {memory:>9}  {plain_name(result.path)}")
 
 
 def _rows(results: Sequence[Result]) -> list[Row]:

@@ -33,7 +33,7 @@ class TestSqlite(Storage):
 def ask(root: Path) -> HistoryError | None:
     """Return what is wrong with the history when a run asks it for the order."""
     tasks: tuple[Task, ...] = tuple(result(f"{name}.ipynb", "passed").task for name in "ab")
-    return by_duration(HistorySettings(url=URL), root, tasks, jobs=1)[1]
+    return by_duration(HistorySettings(url=URL), root, tasks)[1]
 
 
 def write(root: Path) -> HistoryError | None:

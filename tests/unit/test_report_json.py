@@ -52,6 +52,7 @@ FAILED = Result(
     failures=(FAILURE,),
     executed="executed/a/b.ipynb",
     log="logs/a/b.log",
+    memory=45_000_000,
     notes=("a note",),
 )
 FLAKY = replace(FAILED, outcome=Outcome.FLAKY, attempts=2)
@@ -122,6 +123,7 @@ def test_the_report_is_the_contracts() -> None:
                 },
                 "executed": "executed/a/b.ipynb",
                 "log": "logs/a/b.log",
+                "memory": 45_000_000,
                 "notes": ["a note"],
             },
             {
@@ -135,6 +137,7 @@ def test_the_report_is_the_contracts() -> None:
                 "failure": None,
                 "executed": "executed/a.ipynb",
                 "log": None,
+                "memory": None,
                 "notes": [],
             },
         ],

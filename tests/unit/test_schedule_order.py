@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,3 +155,45 @@ def test_only_what_a_run_did_not_get_to_is_resumed() -> None:
         ("d", "deselected by --resume: failed in run r1"),
         ("e", "deselected by --resume: not in the plan of run r1"),
     ]
+
+
+class Workers:
+    """Executes tasks that take as many seconds as they say, by a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._ends: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    async def execute_once(self, task: Task, *_: object, **__: object) -> Result:
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._ends, (self.now + float(task.parameters["s"]), id(end), end))
+        await end
+        return Result(task=task, outcome=Outcome.PASSED, kernel=task.kernel)
+
+    async def run(self, scheduler: schedule.Scheduler) -> float:
+        """Return how many seconds it all takes."""
+        running = asyncio.ensure_future(scheduler.run())
+        while not running.done():
+            for _turn in range(10):  # until everybody waits for the clock
+                await asyncio.sleep(0)
+            if self._ends:
+                self.now, _, end = heapq.heappop(self._ends)
+                end.set_result(None)
+        return self.now
+
+
+def test_one_long_notebook_at_the_end_of_the_alphabet_costs_nothing_the_second_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seconds = {f"n{number:02}": 0.2 + 0.02 * number for number in range(39)} | {"z": 20.0}
+    tasks = tuple(task(path, parameters={"s": each}) for path, each in seconds.items())
+
+    def takes_all(order: tuple[Task, ...]) -> float:
+        workers = Workers()
+        monkeypatch.setattr(schedule, "execute_once", workers.execute_once)
+        made = schedule.Scheduler(order, jobs=2, output_dir=tmp_path, listener=Log())
+        return asyncio.run(workers.run(made))
+
+    least = max(20.0, sum(seconds.values()) / 2)
+    assert takes_all(start_order(tasks, {})) > 1.4 * least
+    assert takes_all(start_order(tasks, known(**seconds))) <= 1.01 * least

@@ -1,0 +1,67 @@
+"""How much memory this machine, or the container that it is, has: in all, and in this moment.
+
+Sources: proc(5) on /proc/meminfo; the kernel's documentation of cgroup-v2 (`memory.max`,
+`memory.current`, `memory.stat`) and of cgroup-v1's memory controller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAMES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""By version of cgroups: the limit, what is in use, and what of that would be given back."""
+
+
+def total(root: Path = Path("/")) -> int | None:
+    """Return how much memory this process may use, in bytes; None where nobody says."""
+    limits = [limit for limit, _ in _groups(root)]
+    return min([*_meminfo(root, "MemTotal"), *limits], default=None)
+
+
+def available(root: Path = Path("/")) -> int | None:
+    """Return how much more memory can be used in this moment, in bytes; None: nobody says."""
+    left = [max(0, limit - used) for limit, used in _groups(root)]
+    return min([*_meminfo(root, "MemAvailable"), *left], default=None)
+
+
+def _meminfo(root: Path, name: str) -> list[int]:
+    with contextlib.suppress(OSError):
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
+        return [int(kib) * 1024 for kib in re.findall(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)]
+    return []
+
+
+def _groups(root: Path) -> Iterator[tuple[int, int]]:
+    """Yield limit and use of every control group that this process is in and that has a limit."""
+    for version, folder in _folders(root):
+        limit, used, spare = _NAMES[version]
+        with contextlib.suppress(OSError, ValueError):  # `max` is no number
+            most = int((folder / limit).read_text(encoding="ascii"))
+            stat = (folder / "memory.stat").read_text(encoding="ascii")
+            cached = [int(each) for each in re.findall(rf"^{spare} (\d+)$", stat, re.MULTILINE)]
+            yield most, int((folder / used).read_text(encoding="ascii")) - sum(cached)
+
+
+def _folders(root: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the folders of our control groups, the innermost first (cgroups(7))."""
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            number, controllers, name = line.split(":", 2)
+            if number == "0":
+                version, base = 2, root / "sys/fs/cgroup"
+            elif "memory" in controllers.split(","):
+                version, base = 1, root / "sys/fs/cgroup/memory"
+            else:
+                continue
+            path = PurePosixPath(name.lstrip("/"))
+            for part in (path, *path.parents):
+                yield version, base / part

@@ -1,0 +1,61 @@
+"""How a database of an earlier version becomes one of the next: one function for each step.
+
+A new version adds a function to `STEPS` and never changes an old one. Each spells out the tables
+as they were then, and knows nothing of `schema`, which describes the newest. Imports SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _to_1(connection: sa.Connection) -> None:
+    """Add `notebooks`, filled from the results that there are."""
+    metadata = sa.MetaData()
+    sa.Table("collections", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    runs = sa.table("runs", *map(sa.column, ("id", "collection", "started")))
+    names = ("run", "path", "outcome", "complete", "seconds")
+    results = sa.table("results", *map(sa.column, names))
+    notebooks = sa.Table(
+        "notebooks",
+        metadata,
+        sa.Column("collection", sa.ForeignKey("collections.id"), primary_key=True),
+        sa.Column("path", sa.Text, primary_key=True),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("started", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seconds", sa.Float(53), nullable=False),
+    )
+    notebooks.create(connection)
+    columns = [runs.c.collection, sa.type_coerce(runs.c.started, sa.DateTime(timezone=True))]
+    rows = connection.execute(
+        sa.select(*columns, results.c.run, results.c.path, results.c.outcome, results.c.seconds)
+        .join_from(results, runs, results.c.run == runs.c.id)
+        .where(sa.type_coerce(results.c.complete, sa.Boolean))
+        .where(results.c.outcome.in_(("passed", "failed", "flaky")))
+        .order_by(runs.c.started)
+    )
+    newest: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in rows.mappings():
+        key = (row["collection"], row["path"])
+        known = {**row}
+        if row["outcome"] == "failed" and key in newest:
+            known["seconds"] = max(known["seconds"], newest[key]["seconds"])
+        newest[key] = known
+    if newest:
+        connection.execute(notebooks.insert(), list(newest.values()))
+
+
+def _to_2(connection: sa.Connection) -> None:
+    """Add the peak memory of a result, and what is known last about it."""
+    for table in ("results", "notebooks"):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN memory BIGINT")
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2)
+"""Step N brings a database of version N to N + 1."""
