@@ -57,10 +57,7 @@ class Override(Table, frozen=True):
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Each counts as so many notebooks at once; never as more than `jobs`."""
     memory: Size | None = None
-    """Each needs so much at its peak, such as "8G", whatever earlier runs took.
-
-    Only `test.memory-budget` looks at it.
-    """
+    """So much counts for `test.memory-budget`, such as "8G", whatever earlier runs took."""
 
 
 class TestSettings(Table, frozen=True):
@@ -100,11 +97,7 @@ class TestSettings(Table, frozen=True):
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
     """So many notebooks at once; auto: one for each processor."""
     memory_budget: Budget | None = None
-    """So much memory for all notebooks at once: "16G" (powers of 1024), or "80%" of the machine.
-
-    One is started only where its peak in earlier runs fits beside those that run (unknown: 1G);
-    one that needs more than the budget runs alone.
-    """
+    """Notebooks run at once whose last peaks (unknown: 1G) fit into "16G", "80%" of the machine."""
     retries: Count = 0
     """Try a failing notebook so many times more."""
     flaky: Literal["pass", "fail"] = "pass"
