@@ -186,11 +186,16 @@ class CollectionSettings(Table, frozen=True):
     username: Name = "x-access-token"
     """The user name that goes with the token."""
     askpass: Name | None = None
-    """A program that answers git's questions for a user name and a password."""
+    """A program that answers git's questions for a user name and a password of the origin's host.
+
+    In place of `token`.
+    """
     ssh_key: Name | None = None
-    """The file of a deploy key."""
+    """The file of a deploy key; none: the service user's own (~/.ssh/id_*). Never an agent's."""
     known_hosts: Name | None = None
-    """The file with the origin's host key, where it is not in ssh's own."""
+    """The file with the origin's host key; none: ~/.ssh/known_hosts and the system's."""
+    ca_file: Name | None = None
+    """The certificates (PEM) that an https origin is trusted by; none: those of the system."""
     fetch_timeout: Seconds = 600.0
     """Seconds for one fetch, whatever it is doing."""
     low_speed_limit: Count = 1_000

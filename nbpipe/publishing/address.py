@@ -40,6 +40,11 @@ def host_of(origin: str) -> str:
     return scp["host"] if scp else ""
 
 
+def place_of(origin: str) -> tuple[str, str]:
+    """Return the protocol and the host, for what must not change between two addresses."""
+    return protocol_of(origin), host_of(origin).lower()
+
+
 def repository_of(settings: CollectionSettings) -> str:
     """Return `ORG/REPO`, as beacons name it: the setting, else the end of the origin."""
     if settings.repository:

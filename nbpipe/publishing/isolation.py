@@ -13,20 +13,28 @@ from typing import TYPE_CHECKING
 from nbpipe.publishing import address
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbpipe.settings import CollectionSettings
 
-# Answers git only about the origin's own host: a redirect elsewhere learns nothing.
+# Answers only about the origin's own host: a redirect elsewhere learns nothing. git puts the
+# address between single quotes, git-lfs between double ones. A program of the operator's
+# (`askpass`) is asked only then.
 ASKPASS = """\
 #!/bin/sh
 case "$1" in
   *"://$NBPIPE_ORIGIN_HOST'"* | *"@$NBPIPE_ORIGIN_HOST'"*) ;;
+  *"://$NBPIPE_ORIGIN_HOST\\""* | *"@$NBPIPE_ORIGIN_HOST\\""*) ;;
   *) exit 1 ;;
 esac
+if [ -n "$NBPIPE_ORIGIN_ASKPASS" ]; then exec "$NBPIPE_ORIGIN_ASKPASS" "$@"; fi
 case "$1" in
   Username*) printf '%s\\n' "$NBPIPE_ORIGIN_USER" ;;
   *) printf '%s\\n' "$NBPIPE_ORIGIN_TOKEN" ;;
 esac
 """
+_UNWANTED = ("GIT_TRACE", "GIT_TR2", "GIT_CURL_VERBOSE", "GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND")
+"""Beginnings of variables that do something whatever their value is: they must not be there."""
 
 
 def configuration(settings: CollectionSettings) -> str:
@@ -38,6 +46,7 @@ def configuration(settings: CollectionSettings) -> str:
         if address.protocol_of(settings.origin) == "file"
         else ""
     )
+    authority = f"\tsslCAInfo = {_quoted(settings.ca_file)}\n" if settings.ca_file else ""
     return (
         "[core]\n\thooksPath = /dev/null\n\tattributesFile = /dev/null\n\tfsmonitor = false\n"
         "[credential]\n\thelper =\n"
@@ -46,8 +55,8 @@ def configuration(settings: CollectionSettings) -> str:
         f"[transfer]\n\tfsckObjects = {check}\n[fetch]\n\tfsckObjects = {check}\n"
         "\trecurseSubmodules = false\n\twriteCommitGraph = false\n"
         "[gc]\n\tauto = 0\n\tautoDetach = false\n[maintenance]\n\tauto = false\n"
-        f"[http]\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
-        f"\tlowSpeedTime = {settings.low_speed_time}\n{trusted}{_large(settings)}"
+        f"[http]\n\tfollowRedirects = false\n\tlowSpeedLimit = {settings.low_speed_limit}\n"
+        f"\tlowSpeedTime = {settings.low_speed_time}\n{authority}{trusted}{_large(settings)}"
     )
 
 
@@ -58,7 +67,12 @@ def _large(settings: CollectionSettings) -> str:
     url, protocol = settings.origin, address.protocol_of(settings.origin)
     if protocol in {"http", "https"}:
         end = "/info/lfs" if url.endswith(".git") else ".git/info/lfs"
-        return f"[lfs]\n\turl = {_quoted(url.rstrip('/') + end)}\n"
+        limit = settings.low_speed_time
+        return (
+            f"[lfs]\n\turl = {_quoted(url.rstrip('/') + end)}\n\tdialtimeout = {limit}\n"
+            f"\ttlstimeout = {limit}\n\tactivitytimeout = {limit}\n"
+            '[lfs "transfer"]\n\tmaxRetries = 1\n'  # the next reconciliation is a retry
+        )
     if protocol == "file":
         url = Path(url.removeprefix("file://")).as_uri()
     return f'[remote "origin"]\n\turl = {_quoted(url)}\n[lfs]\n\turl = {_quoted(url)}\n'
@@ -90,24 +104,39 @@ def environment(settings: CollectionSettings, state: Path, folder: Path) -> dict
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": settings.askpass or (os.fspath(state / "askpass") if settings.token else ""),
+        "GIT_ASKPASS": os.fspath(state / "askpass") if settings.askpass or settings.token else "",
         "SSH_ASKPASS": "",
         "GIT_SSH_COMMAND": _ssh(settings),
-        "GIT_TRACE": "0",
-        "GIT_TRACE_CURL": "0",
-        "GIT_TRACE_PACKET": "0",
-        "GIT_CURL_VERBOSE": "0",
+        "GIT_ALLOW_PROTOCOL": ":".join(settings.protocols),
         "NBPIPE_ORIGIN_HOST": address.host_of(settings.origin),
         "NBPIPE_ORIGIN_USER": settings.username,
+        "NBPIPE_ORIGIN_ASKPASS": settings.askpass or "",
+        **({"GIT_SSL_CAINFO": settings.ca_file} if settings.ca_file else {}),
     }
 
 
+def without(environ: Mapping[str, str]) -> list[str]:
+    """Return the words before git's command line that keep some variables from it; mostly none."""
+    unwanted = sorted(name for name in environ if name.startswith(_UNWANTED))
+    return ["env", *(word for name in unwanted for word in ("-u", name))] if unwanted else []
+
+
 def _ssh(settings: CollectionSettings) -> str:
-    options = ["BatchMode=yes", f"ConnectTimeout={settings.low_speed_time}"]
+    """Return ssh's command line: no configuration, no agent, no question."""
+    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "IdentityAgent=none"]
+    options += ["ForwardAgent=no", "ClearAllForwardings=yes", "UpdateHostKeys=no"]
+    options += [f"ConnectTimeout={settings.low_speed_time}"]
     options += [f"ServerAliveInterval={max(settings.low_speed_time // 3, 1)}"]
     options += ["ServerAliveCountMax=3"]
     if settings.ssh_key:
-        options += [f"IdentityFile={settings.ssh_key}", "IdentitiesOnly=yes"]
+        options += [f"IdentityFile={_in_ssh(settings.ssh_key)}", "IdentitiesOnly=yes"]
     if settings.known_hosts:
-        options += [f"UserKnownHostsFile={settings.known_hosts}", "StrictHostKeyChecking=yes"]
-    return "ssh " + " ".join(f"-o {quote(option)}" for option in options)
+        options += [f"UserKnownHostsFile={_in_ssh(settings.known_hosts)}"]
+        options += ["GlobalKnownHostsFile=none"]
+    return "ssh -F none " + " ".join(f"-o {quote(option)}" for option in options)
+
+
+def _in_ssh(path: str) -> str:
+    """Return a path as ssh_config(5) wants it: quoted, and `%` is no token."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

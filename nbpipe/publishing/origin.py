@@ -7,14 +7,14 @@ filter, attribute, credential helper or prompt. What the network does is bounded
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing import address, children, isolation, lfs
-from nbpipe.publishing.errors import BranchGone, MirrorError, OriginError, Refused
+from nbpipe.publishing import address, children, complaints, isolation, lfs
+from nbpipe.publishing.errors import MirrorError, OriginError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,25 +26,6 @@ if TYPE_CHECKING:
 WANTED = "refs/nbpipe/wanted"
 HELD = "refs/nbpipe/releases/"
 _CHUNK = 1 << 20
-_FULL = re.compile(
-    r"No space left on device|Disk quota exceeded|Read-only file system", re.IGNORECASE
-)
-_BAD_OBJECT = re.compile(
-    r"fsck error|error in (?:tree|commit|blob|tag) |empty filename in tree|"
-    r"malformed mode in tree|too-short tree|unresolved deltas|non-tree|not a tree|not a blob",
-    re.IGNORECASE,
-)
-
-# Of the cache itself; what the other side says begins with "remote:".
-_BROKEN = re.compile(
-    r"^(?!remote:)(?:fatal|error): (?:not a git repository|bad config|bad numeric config|"
-    r"(?:cannot|unable to) (?:lock|resolve|read) ref|bad object refs/|bad object [0-9a-f]{40}|"
-    r"(?:loose )?object [0-9a-f]{40} .*(?:corrupt|missing)|object file .* is empty|"
-    r"unable to (?:unpack|parse|read) [0-9a-f]{40}|packfile |.* did not send all necessary objects|"
-    r"refs/nbpipe/.* does not point|could not parse (?:commit|object)|missing blob object|"
-    r"index file )",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 class DamagedCacheError(MirrorError):
@@ -104,13 +85,12 @@ class Cache:
             Refused: git itself will not take what the origin sends.
             MirrorError: There is no room for it.
         """
-        branch = f"refs/heads/{self.settings.branch}"
-        self._run(
-            *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
-            *("--no-recurse-submodules", "--no-auto-maintenance"),
-            *("--", self.settings.origin, f"+{branch}:{WANTED}"),
-            network=True,
-        )
+        try:
+            self._fetch_from(self.settings.origin)
+        except OriginError as error:
+            if not complaints.redirects(str(error)):
+                raise
+            self._fetch_from(self._moved())
         oid, kind, _ = self._header(WANTED)
         if kind != "commit":
             raise Refused(f"{self.settings.name}: the branch's head {oid} is a {kind}, no commit")
@@ -181,7 +161,10 @@ class Cache:
             (self.state / "fetch.pid").unlink(missing_ok=True)
         if code:
             masked = address.mask(said, self._secrets().values())
-            raise OriginError(f"{self.settings.name}: {file.path}: git lfs failed: {masked}")
+            raise OriginError(
+                f"{self.settings.name}: {file.path}: git lfs failed: {masked}",
+                hint=complaints.advice(masked),
+            )
 
     def tree_of(self, commit: str) -> str:
         """Return the id of a commit's tree."""
@@ -235,6 +218,34 @@ class Cache:
         shutil.rmtree(self.folder / "lfs", ignore_errors=True)
         self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
 
+    def _fetch_from(self, url: str) -> None:
+        self._run(
+            *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
+            *("--no-recurse-submodules", "--no-auto-maintenance"),
+            *("--", url, f"+refs/heads/{self.settings.branch}:{WANTED}"),
+            network=True,
+        )
+
+    def _moved(self) -> str:
+        """Return where the origin redirects to on the same host; git fetches from there itself.
+
+        Only asked, and nothing taken, while redirects are followed.
+
+        Raises:
+            OriginError: It is another host or protocol.
+        """
+        origin = self.settings.origin
+        follow = ("-c", "http.followRedirects=initial")
+        _, _, said = self._finish((*follow, "ls-remote", "--", origin, "HEAD"), network=True)
+        url = complaints.destination(said)
+        if address.place_of(url) == address.place_of(origin):
+            return url
+        raise OriginError(
+            f"{self.settings.name}: {address.mask(origin)} redirects to "
+            f"{address.mask(url) or 'what is not followed'}, and only the same host is followed",
+            hint="Set `origin` to the new address if that is right. It is tried again.",
+        )
+
     def _header(self, ref: str) -> tuple[str, str, int]:
         """Return id, kind and size."""
         try:
@@ -274,11 +285,25 @@ class Cache:
         self, *arguments: str, network: bool = False, inside: bool = True, stdin: str = ""
     ) -> str:
         """Run git to its end within the time it has, and return what it says."""
-        secrets = self._secrets() if network else {}
-        extra = secrets
+        extra = {}
         if not inside:
             extra = {"GIT_DIR": arguments[-1], "GIT_OBJECT_DIRECTORY": f"{arguments[-1]}/objects"}
-        running = self._start(arguments, extra)
+        code, out, said = self._finish(arguments, network=network, extra=extra, stdin=stdin)
+        if code:
+            raise self._failure(said, arguments[0], network=network)
+        return out
+
+    def _finish(
+        self,
+        arguments: tuple[str, ...],
+        *,
+        network: bool,
+        extra: Mapping[str, str] = MappingProxyType({}),
+        stdin: str = "",
+    ) -> tuple[int, str, str]:
+        """Run git to its end; return its code, its output, and what it complains of."""
+        secrets = self._secrets() if network else {}
+        running = self._start(arguments, {**extra, **secrets})  # it ends when this is forgotten
         process = running.proc
         if network:
             children.note(self.state / "fetch.pid", process.pid)
@@ -295,15 +320,13 @@ class Cache:
             children.end(process)
             if network:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
-        text = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
-        if process.returncode:
-            raise self._failure(text, arguments[0], network=network)
-        return str(out.decode("utf-8", "replace"))
+        said = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
+        return process.returncode, out.decode("utf-8", "replace"), said
 
     def _start(self, arguments: tuple[str, ...], extra: dict[str, str]) -> Any:  # noqa: ANN401
         """Start git in a group of its own, so that all of it can be ended."""
         return self._persistent().execute(
-            ["git", *arguments],
+            [*isolation.without(self._environ), "git", *arguments],
             istream=subprocess.PIPE,
             as_process=True,
             start_new_session=True,
@@ -311,22 +334,15 @@ class Cache:
         )
 
     def _failure(self, text: str, verb: str, *, network: bool) -> Exception:
-        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
-        if _FULL.search(text):
+        if complaints.full(text):
             return MirrorError(f"{self.folder}: {text}", hint="Make room; it is tried again.")
-        if _BROKEN.search(text):
+        if complaints.broken(text):
             self.close()
             return DamagedCacheError(f"{self.folder}: {text}")
         if not network:
             return MirrorError(f"{self.folder}: git {verb} failed: {text}")
-        if "couldn't find remote ref" in text:
-            return BranchGone(
-                f"{where}: there is no branch {self.settings.branch}",
-                hint="The last release stays. Set `branch` if it was renamed.",
-            )
-        if _BAD_OBJECT.search(text):
-            return Refused(f"{where}: git refuses what it sends: {text}")
-        return OriginError(f"{where}: git fetch failed: {text}", hint="It is tried again.")
+        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
+        return complaints.of_origin(text, where=where, branch=self.settings.branch)
 
     def _secrets(self) -> dict[str, str]:
         if not self.settings.token:

@@ -291,6 +291,8 @@ def test_the_askpass_helper_answers_for_the_origin_only(follow: Follow, silent: 
 
     assert ask("Username for 'https://git.example.org': ") == "user\n"
     assert ask("Password for 'https://user@git.example.org': ") == "token\n"
+    assert ask('Password for "https://user@git.example.org"') == "token\n"
+    assert ask('Password for "https://user@evil.example.org"') == ""
     assert ask("Password for 'https://user@evil.example.org': ") == ""
     assert ask("Password for 'https://git.example.org@evil.org': ") == ""
 
