@@ -53,9 +53,11 @@ def slowest(page: Page, results: Sequence[Result], number: int) -> None:
     if not chosen:
         return
     page.title(f"Slowest: {count(len(chosen), 'notebook')}")
-    for result in chosen:
-        memory = "" if result.memory is None else shown(result.memory)
-        page.line(f"  {duration(result.seconds):>12}  {memory:>9}  {plain_name(result.path)}")
+    measured = ["" if each.memory is None else f"{shown(each.memory)}  " for each in chosen]
+    width = max(map(len, measured))
+    for result, memory in zip(chosen, measured, strict=True):
+        took = f"{duration(result.seconds):>12}  {memory:>{width}}"
+        page.line(f"  {took}{plain_name(result.path)}")
 
 
 def _rows(results: Sequence[Result]) -> list[Row]:
