@@ -200,7 +200,7 @@ def signature(category: Category, name: str, message: str, *, code: str = "") ->
     line of code stands in for a message that is empty, and for a host that is not in it.
     """
     bare = name.rpartition(".")[2] or str(category)
-    first = next((line.strip() for line in (message or code).splitlines() if line.strip()), "")
+    first = _first_line(message) or _first_line(code)
     first = _EXIT_STATUS.sub("", _R_PREFIX.sub("", first) or first)
     if category is Category.MISSING_PACKAGE:
         return f"{bare}: {first}" if first else bare
@@ -208,6 +208,13 @@ def signature(category: Category, name: str, message: str, *, code: str = "") ->
         return f"{bare} to {host}"
     text = _without_accidents(first)[:200]
     return f"{bare}: {text}" if text else bare
+
+
+def _first_line(text: str) -> str:
+    """Return the first line, and the next one where the first only announces it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    announces = len(lines) > 1 and lines[0].endswith(":")
+    return " ".join(lines[: 2 if announces else 1])
 
 
 def _host(message: str) -> str:

@@ -42,9 +42,14 @@ def plain(text: str) -> str:
 
 
 def first_line(text: str, limit: int = 300) -> str:
-    """Return the first line that holds something, at most `limit` characters of it."""
-    line = next((line.strip() for line in plain(text).splitlines() if line.strip()), "")
-    return cut(line, limit)
+    """Return the first line that holds something, at most `limit` characters of it.
+
+    A line that ends in a colon only announces what the next one says.
+    """
+    lines = [line.strip() for line in plain(text).splitlines() if line.strip()][:2]
+    if len(lines) > 1 and not lines[0].endswith(":"):
+        del lines[1]
+    return cut(" ".join(lines), limit)
 
 
 def plain_name(name: str) -> str:

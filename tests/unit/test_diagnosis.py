@@ -216,6 +216,13 @@ def test_different_causes_have_different_signatures(first: str, second: str) -> 
     assert failure("ValueError", first)[2] != failure("ValueError", second)[2]
 
 
+def test_a_line_that_only_announces_the_cause_is_followed_by_it() -> None:
+    message = "Error at driver init: \n\nCUDA driver library cannot be found.\nIf you are sure …\n:"
+    assert failure("CudaSupportError", message)[2] == (
+        "CudaSupportError: Error at driver init: CUDA driver library cannot be found."
+    )
+
+
 def test_an_address_on_a_later_line_of_the_failing_call_names_the_host() -> None:
     signature = failure(
         "URLError",

@@ -59,6 +59,12 @@ def test_the_first_line_that_says_something_is_taken() -> None:
     assert first_line("\n \x1b[31m\n  bad thing \nmore") == "bad thing"
 
 
+def test_a_line_that_ends_in_a_colon_is_taken_with_the_next() -> None:
+    assert first_line("Error at driver init: \n\nno driver.\nmore") == (
+        "Error at driver init: no driver."
+    )
+
+
 def test_a_long_text_is_cut_in_its_middle_with_a_word_about_it() -> None:
     assert cut("a" * 20 + "b" * 10, 9) == "aaaaaa [... 21 characters left out ...] bbb"
 
