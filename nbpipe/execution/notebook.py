@@ -320,7 +320,9 @@ class _Execution:
         if not errors:
             return
         printed = self._printed(cell)
-        self._verdict.failures.append(diagnosis.cell_error(errors[0], cell, printed=printed))
+        earlier = "\n".join(before.node.source for before in self._cells[: self._cells.index(cell)])
+        failure = diagnosis.cell_error(errors[0], cell, printed=printed, earlier=earlier)
+        self._verdict.failures.append(failure)
         if not self._task.all_errors:
             raise _Ended
 

@@ -120,9 +120,9 @@ def test_signatures_hold_no_number_address_path_or_time(ended: Ended) -> None:
 
 
 def test_failures_of_one_cause_stand_together_in_the_summary(ended: Ended) -> None:
-    assert ended["network.ipynb"]["failure"]["signature"] == "URLError to data.invalid"
-    assert ended["network2.ipynb"]["failure"]["signature"] == "URLError to data.invalid"
-    assert "2 notebooks: URLError to data.invalid" in ended.out
+    assert ended["network.ipynb"]["failure"]["signature"] == "ConnectionError to data.invalid"
+    assert ended["network2.ipynb"]["failure"]["signature"] == "ConnectionError to data.invalid"
+    assert "2 notebooks: ConnectionError to data.invalid" in ended.out
 
 
 def test_what_ran_before_a_timeout_is_kept(ended: Ended) -> None:

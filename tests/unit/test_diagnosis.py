@@ -233,7 +233,7 @@ def test_an_address_on_a_later_line_of_the_failing_call_names_the_host() -> None
         "      3     'http://data.astropy.org/cube.fits',",
         "      4     cache=True)",
     )[2]
-    assert signature == "URLError to data.astropy.org"
+    assert signature == "ConnectionError to data.astropy.org"
 
 
 def test_an_address_after_the_failing_statement_is_not_the_host() -> None:
@@ -255,6 +255,64 @@ def test_the_only_address_in_a_cell_names_the_host(source: str, signature: str) 
     cell = replace(CELL, node=v4.new_code_cell(source))
     error = {"ename": "URLError", "evalue": "<urlopen error>", "traceback": []}
     assert diagnosis.cell_error(error, cell).signature == signature
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        "url = ('https://a.org/'\n       'x.csv')\nother = 'https://b.org/'",
+        "base = 'https://a.org/'\nurl = base + 'x.csv'",
+        "url = 'https://old.org/'\nurl = 'https://a.org/'",
+    ],
+)
+def test_an_address_that_an_earlier_cell_put_into_a_variable_names_the_host(earlier: str) -> None:
+    cell = replace(CELL, node=v4.new_code_cell("read_csv(url)"))
+    lines = ["Cell In[2], line 1", "----> 1 read_csv(url)"]
+    error = {"ename": "URLError", "evalue": "<urlopen error timed out>", "traceback": lines}
+    assert diagnosis.cell_error(error, cell, earlier=earlier).signature == "URLError to a.org"
+
+
+def test_variables_that_name_each_other_name_no_host() -> None:
+    lines = ["Cell In[2], line 1", "----> 1 get(a)"]
+    error = {"ename": "URLError", "evalue": "<urlopen error>", "traceback": lines}
+    told = diagnosis.cell_error(error, CELL, earlier="a = b\nb = a")
+    assert told.signature == "URLError: <urlopen error>"
+
+
+@pytest.mark.parametrize(
+    ("ename", "evalue"),
+    [
+        ("URLError", "<urlopen error [Errno -2] Name or service not known>"),
+        ("gaierror", "[Errno -3] Temporary failure in name resolution"),
+        ("ConnectError", "[Errno 111] Connection refused"),
+        ("ClientConnectorError", "Cannot connect to host a.org:443 ssl:default [None]"),
+        (
+            "ConnectionError",
+            "HTTPSConnectionPool(host='a.org', port=443): Max retries (Failed to resolve 'a.org')",
+        ),
+    ],
+)
+def test_a_host_that_cannot_be_reached_is_one_cause_for_every_library(
+    ename: str, evalue: str
+) -> None:
+    lines = ["Cell In[2], line 1", "----> 1 get('https://a.org/x')"]
+    assert failure(ename, evalue, *lines)[2] == "ConnectionError to a.org"
+
+
+@pytest.mark.parametrize(
+    ("ename", "evalue", "signature"),
+    [
+        ("HTTPError", "HTTP Error 404: Not Found", "HTTPError to a.org"),
+        ("SSLError", "certificate verify failed", "SSLError to a.org"),
+        ("URLError", "<urlopen error timed out>", "URLError to a.org"),
+        ("ProxyError", "[Errno 111] Connection refused", "ProxyError to a.org"),
+    ],
+)
+def test_a_host_that_answers_otherwise_is_another_cause(
+    ename: str, evalue: str, signature: str
+) -> None:
+    lines = ["Cell In[2], line 1", "----> 1 get('https://a.org/x')"]
+    assert failure(ename, evalue, *lines)[2] == signature
 
 
 ADDRESS = st.integers(4096, 2**48).map(hex)
