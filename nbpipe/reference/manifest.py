@@ -89,8 +89,8 @@ class Statistics:
     """Null or masked."""
     nan: int = 0
     infinite: int = 0
-    min: float | None = None
-    max: float | None = None
+    min: int | float | None = None
+    max: int | float | None = None
     mean: float | None = None
     std: float | None = None
     """Of the population (divided by n)."""

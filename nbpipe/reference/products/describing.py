@@ -1,0 +1,159 @@
+"""What a run left: every output with bytes, sum, kind, schema and statistics.
+
+A file that is damaged, unreadable, of an unknown kind or changing is described as far as it goes,
+with the reason: this never raises because of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbpipe.reference.manifest import Output
+from nbpipe.reference.products.kinds import kind_of
+from nbpipe.reference.products.reading import (
+    READERS,
+    NoLibrary,
+    ProductError,
+    guarded,
+    opened,
+    rows_at_once,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nbpipe.reference.manifest import Column, Part, Statistics
+    from nbpipe.reference.products.reading import Product
+
+NO_NUMBERS = frozenset({"string", "object"})
+
+
+def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
+    """Describe every file below the folder that a pattern matches, in the order of their paths.
+
+    Args:
+        folder: What paths and patterns are relative to.
+        globs: Patterns as in .gitignore; a later one with `!` takes out again.
+    """
+    return tuple(describe(folder, path) for path in sorted(matching(folder, globs)))
+
+
+def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
+    """Yield the relative path of what matches; links to folders are named, not followed."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (only where files are looked for)
+
+    chosen = GitIgnoreSpec.from_lines(globs)
+    for where, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(where) / name).is_symlink()]
+        for name in (*files, *links):
+            path = (Path(where) / name).relative_to(folder).as_posix()
+            if chosen.match_file(path):
+                yield path
+
+
+def describe(folder: Path, path: str) -> Output:
+    """Describe one file; tried once more where it changed meanwhile."""
+    file = folder / path
+    try:
+        for _ in range(2):
+            before = file.stat()
+            if not stat.S_ISREG(before.st_mode):
+                return _undescribed(path, "special", _what(file, before.st_mode))
+            output = _describe(file, path, before.st_size)
+            if _same(before, file.stat()):
+                return output
+        return replace(output, sha256=None, error="it changed while it was read")
+    except OSError as error:
+        return _undescribed(path, "unreadable", _why(file, error))
+
+
+def _describe(file: Path, path: str, size: int) -> Output:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    output = Output(path=path, bytes=size, sha256=digest, kind=kind_of(file))
+    if file.is_symlink():
+        output = replace(output, notes=(f"a link to {os.readlink(file)}",))  # noqa: PTH115
+    if output.kind not in READERS:
+        return output
+    try:
+        return _with_content(output, file)
+    except NoLibrary as missing:
+        return replace(output, notes=(*output.notes, f"not described: {missing}"))
+    except ProductError as error:
+        return replace(output, error=str(error))
+
+
+def _with_content(output: Output, file: Path) -> Output:
+    errors: list[str] = []
+    with opened(file, output.kind) as product:
+        parts = []
+        for part in product.parts:
+            try:
+                with guarded():
+                    parts.append(_with_statistics(product, part))
+            except ProductError as error:
+                errors.append(f"{part.name}: {error}".removeprefix(": "))
+                parts.append(part)
+        return replace(
+            output,
+            kind=product.kind,
+            parts=tuple(parts),
+            notes=(*output.notes, *product.notes),
+            error="; ".join(errors) or None,
+        )
+
+
+def _with_statistics(product: Product, part: Part) -> Part:
+    if part.form == "table":
+        found = _statistics(product, part, part.columns)
+    else:
+        found = {}
+        for column in part.columns:
+            found |= _statistics(product, part, [column])
+    columns = [replace(each, statistics=found.get(each.name)) for each in part.columns]
+    return replace(part, columns=tuple(columns))
+
+
+def _statistics(product: Product, part: Part, columns: Sequence[Column]) -> dict[str, Statistics]:
+    """Return the statistics of columns with the same number of rows, read together."""
+    from nbpipe.reference.products.statistics import Running  # noqa: PLC0415  (needs numpy)
+
+    numeric = [each for each in columns if each.dtype not in NO_NUMBERS]
+    numeric = [each for each in numeric if product.rows(part, each)]
+    if not numeric:
+        return {}
+    running = {each.name: Running() for each in numeric}
+    rows = rows_at_once(numeric, whole=part.form != "table")
+    for block in product.blocks(part, list(running), rows):
+        for name, values in block.items():
+            running[name].add(values)
+    return {name: each.result() for name, each in running.items()}
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ino) == (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ino,
+    )
+
+
+def _undescribed(path: str, kind: str, why: str) -> Output:
+    return Output(path=path, bytes=0, sha256=None, kind=kind, error=why)
+
+
+def _what(file: Path, mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return f"a link to a folder, {os.readlink(file)}: not followed"  # noqa: PTH115
+    return "neither a file nor a folder"
+
+
+def _why(file: Path, error: OSError) -> str:
+    if file.is_symlink():
+        return f"a link to {os.readlink(file)}: {error.strerror}"  # noqa: PTH115
+    return error.strerror or str(error)

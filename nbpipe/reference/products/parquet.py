@@ -1,0 +1,148 @@
+"""Parquet: one table, its schema and metadata from the footer. Imports pyarrow; see `reading`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nbpipe.reference.manifest import Column, Part
+from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.types import plain_value, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+WRITERS_OWN = frozenset({"ARROW:schema", "pandas", "PARQUET:field_id"})
+"""Metadata that the writing libraries leave; it changes with their versions."""
+
+
+@contextmanager
+def open_product(file: Path, kind: str) -> Iterator[ParquetProduct]:
+    """Open a Parquet file."""
+    with pq.ParquetFile(file, memory_map=True) as parquet:
+        yield ParquetProduct(parquet, kind)
+
+
+class ParquetProduct:
+    """An open Parquet file."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, parquet: Any, kind: str) -> None:  # noqa: ANN401  (pyarrow has no types)
+        self.kind = kind
+        self._parquet = parquet
+        schema = parquet.schema_arrow
+        self._shapes = {field.name: _shape(field.type) for field in schema}
+        columns = tuple(_column(field, self._shapes[field.name]) for field in schema)
+        self.parts = (
+            Part(
+                name="",
+                form="table",
+                rows=parquet.metadata.num_rows,
+                columns=columns,
+                attributes=_metadata(schema.metadata),
+            ),
+        )
+
+    def rows(self, part: Part, column: Column) -> int:
+        """Return the rows of the table."""
+        del column
+        return part.rows or 0
+
+    def blocks(self, part: Part, names: Sequence[str], rows: int) -> Iterator[dict[str, Values]]:
+        """Yield the rows in blocks; they end where a row group does."""
+        del part
+        for batch in self._parquet.iter_batches(batch_size=rows, columns=list(names)):
+            yield {name: _values(batch.column(name), self._shapes[name]) for name in names}
+
+    def take(self, part: Part, names: Sequence[str], rows: NDArray[Any]) -> None:
+        """Refuse: Parquet is read in its own order."""
+        del part, names, rows
+
+
+def _column(field: Any, shape: tuple[int, ...]) -> Column:  # noqa: ANN401
+    attributes = _metadata(field.metadata)
+    unit = attributes.pop("unit", None) or attributes.pop("units", None)
+    return Column(
+        name=field.name,
+        dtype=_type(field.type),
+        unit=None if unit is None else str(unit),
+        shape=shape,
+        attributes=attributes,
+    )
+
+
+def _metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    pairs = {key.decode("utf-8", "replace"): value for key, value in (metadata or {}).items()}
+    return {key: plain_value(each) for key, each in pairs.items() if key not in WRITERS_OWN}
+
+
+def _shape(kind: Any) -> tuple[int, ...]:  # noqa: ANN401
+    """Return the shape of lists of a fixed size, of numbers."""
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_primitive(kind.value_type):
+        return (int(kind.list_size),)
+    return ()
+
+
+def _type(kind: Any) -> str:  # noqa: ANN401
+    types = pa.types
+    if _shape(kind) or types.is_dictionary(kind):
+        return _type(kind.value_type)
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return "datetime"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "string"
+    if types.is_decimal(kind):
+        return "float64"
+    if types.is_primitive(kind) and not types.is_temporal(kind):
+        return type_name(np.dtype(kind.to_pandas_dtype()))
+    return "object"
+
+
+def _values(array: Any, shape: tuple[int, ...]) -> Values:  # noqa: ANN401
+    missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if shape:
+        inner = _values(_elements(array, shape[0]), ())
+        data = inner.data.reshape(len(array), *shape)
+        every = None if missing is None else np.broadcast_to(missing[:, None], data.shape)
+        if inner.missing is not None:
+            every = inner.missing.reshape(data.shape) | (False if every is None else every)
+        return Values(data, every)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = _type(array.type)
+    if kind in {"string", "object"}:
+        texts = array.to_pylist()
+        if kind == "object":
+            texts = [None if each is None else repr(each) for each in texts]
+        data = np.empty(len(texts), dtype=object)
+        data[:] = ["" if each is None else each for each in texts]
+        return Values(data, missing)
+    return Values(_numbers(array, kind), missing)
+
+
+def _elements(array: Any, size: int) -> Any:  # noqa: ANN401
+    """Return all elements; of a row that is null, some of its length."""
+    if array.null_count:
+        rows = [[None] * size if each is None else each for each in array.to_pylist()]
+        return pa.array([each for row in rows for each in row], array.type.value_type)
+    return array.flatten()
+
+
+def _numbers(array: Any, kind: str) -> NDArray[Any]:  # noqa: ANN401
+    if kind == "datetime":
+        array = array.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    elif pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    if array.null_count:
+        # Filled rather than converted: integers with nulls would become floats.
+        array = array.fill_null(pa.scalar(0, pa.int64()).cast(array.type))
+    data: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return data.view("datetime64[us]") if kind == "datetime" else data

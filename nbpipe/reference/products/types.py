@@ -1,0 +1,41 @@
+"""The names of types, the same for every format, and values as a manifest can hold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nbpipe.reference.manifest import Value
+
+TEXT_LIMIT = 4000
+"""Characters of one keyword or attribute."""
+
+
+def type_name(dtype: np.dtype[Any]) -> str:
+    """Return `float32`, `bool`, `string`, `datetime`, `object`, ..."""
+    match dtype.kind:
+        case "S" | "U" | "T":
+            return "string"
+        case "M":
+            return "datetime"
+        case "b" | "i" | "u" | "f" | "c":
+            return dtype.name
+        case _:
+            return "object"
+
+
+def plain_value(value: Any) -> Value:  # noqa: ANN401  (whatever a format holds)
+    """Return a keyword's or attribute's value; what is no single value becomes text."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if isinstance(value, np.ndarray):
+        value = np.array2string(value, separator=", ", threshold=200)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)[:TEXT_LIMIT]
