@@ -49,11 +49,10 @@ def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
 
     chosen = GitIgnoreSpec.from_lines(globs)
     for where, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(where) / name).is_symlink()]
-        for name in (*files, *links):
-            path = (Path(where) / name).relative_to(folder).as_posix()
-            if chosen.match_file(path):
-                yield path
+        links = [name for name in folders if os.path.islink(f"{where}/{name}")]  # noqa: PTH114
+        below = Path(where).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        yield from chosen.match_files(f"{prefix}{name}" for name in (*files, *links))
 
 
 def describe(folder: Path, path: str) -> Output:

@@ -188,7 +188,7 @@ def _untagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> object:
 
 _Untagged.add_multi_constructor("!", _untagged)
 _Untagged.add_multi_constructor("tag:yaml.org,2002:python/", _untagged)
-_Untagged.add_constructor("tag:yaml.org,2002:omap", lambda each, node: _untagged(each, "", node))
+_Untagged.add_constructor("tag:yaml.org,2002:omap", lambda each, node: _untagged(each, "", node))  # type: ignore[arg-type]
 
 
 def _ecsv_column(said: dict[str, Any]) -> Column:
