@@ -1,0 +1,142 @@
+"""One comparison: two manifests, what is left of their files, the rules, a day; one verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.reference.comparison.expectations import judged
+from nbpipe.reference.comparison.model import (
+    FAILING,
+    Change,
+    Comparison,
+    FileComparison,
+    Measure,
+    RunSide,
+    Verdict,
+    shown,
+)
+from nbpipe.reference.comparison.outputs import Folders, compare_outputs
+from nbpipe.reference.comparison.performance import compare_performance, trend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from nbpipe.reference.comparison.rules import Rules
+    from nbpipe.reference.manifest import Manifest
+
+SAME, DIFFERENT, COULD_NOT_COMPARE = 0, 1, 2
+"""Exit codes of a comparison."""
+
+DONE = frozenset({"", "COMPLETED", "DONE", "FINISHED"})
+
+
+def compare(  # noqa: PLR0913, PLR0917  (two runs, each with its files; the rules and the day)
+    reference: Manifest,
+    reference_files: Path | None,
+    new: Manifest,
+    new_files: Path | None,
+    rules: Rules,
+    today: date,
+    *,
+    history: Iterable[Manifest] = (),
+) -> Comparison:
+    """Compare a run with a reference; never raises because of a data product.
+
+    Args:
+        reference: The record of the reference.
+        reference_files: The folder that its outputs are relative to; None where they are gone.
+        new: The record of the run to judge.
+        new_files: The folder of its outputs.
+        rules: What counts as the same.
+        today: The day by which expectations are judged.
+        history: The manifests of all releases, for the trend.
+    """
+    folders = Folders(reference_files, new_files)
+    raw = compare_outputs(reference.outputs, new.outputs, folders, rules)
+    files, notes = judged(raw, rules, today)
+    performance = compare_performance(reference, new, rules)
+    verdict, code = overall(files, performance)
+    if reference.name != new.name:
+        notes = (*notes, f"the reference is of {reference.name}, the run of {new.name}")
+    return Comparison(
+        name=new.name,
+        today=today.isoformat(),
+        verdict=verdict,
+        exit_code=code,
+        summary=summary(verdict, files, performance),
+        reference=_side(reference),
+        new=_side(new),
+        packages=changes(reference.packages, new.packages),
+        parameters=changes(reference.parameters, new.parameters),
+        files=files,
+        performance=performance,
+        trend=trend(history, new),
+        notes=notes,
+    )
+
+
+def overall(files: Sequence[FileComparison], performance: Sequence[Measure]) -> tuple[Verdict, int]:
+    """Return the verdict on the run, and its exit code.
+
+    A difference is a difference, whatever else could not be compared.
+    """
+    verdicts = {each.verdict for each in files}
+    slow = any(each.verdict in FAILING for each in performance)
+    if slow or verdicts & FAILING:
+        return Verdict.DIFFERENT, DIFFERENT
+    if Verdict.NOT_COMPARABLE in verdicts:
+        return Verdict.NOT_COMPARABLE, COULD_NOT_COMPARE
+    if verdicts <= {Verdict.SAME}:
+        return Verdict.SAME, SAME
+    return Verdict.WITHIN, SAME
+
+
+def summary(
+    verdict: Verdict, files: Sequence[FileComparison], performance: Sequence[Measure]
+) -> str:
+    """Return the verdict in one sentence with its numbers."""
+    counts = [
+        f"{number} {each.value}"
+        for each in Verdict
+        if each is not Verdict.SAME and (number := sum(file.verdict is each for file in files))
+    ]
+    same = sum(file.verdict is Verdict.SAME for file in files)
+    told = ", ".join([*counts, f"{same} same"])
+    files_word = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    slow = [each.name for each in performance if each.verdict in FAILING]
+    beyond = f"; beyond the bounds of performance: {', '.join(slow)}" if slow else ""
+    return f"{verdict.value}: of {files_word} {told}{beyond}"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Return what differs between two tables of names and values."""
+    return tuple(
+        Change(
+            name=name,
+            reference=shown(old[name]) if name in old else None,
+            new=shown(new[name]) if name in new else None,
+        )
+        for name in sorted(old.keys() | new.keys(), key=str.lower)
+        if name not in old or name not in new or old[name] != new[name]
+    )
+
+
+def _side(run: Manifest) -> RunSide:
+    return RunSide(
+        run=run.run,
+        release=run.release,
+        created=run.created,
+        system=run.system,
+        host=run.host,
+        commit=run.commit,
+        notebook=run.notebook.path,
+        executed=run.notebook.executed,
+        log=run.notebook.log,
+        states=tuple(f"{job.id}: {job.state}" for job in run.jobs if job.state.upper() not in DONE),
+        accepted=tuple(
+            f"{each.when}: {', '.join(each.only) or 'everything'}: {each.reason}"
+            for each in run.accepted
+        ),
+    )

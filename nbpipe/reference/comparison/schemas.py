@@ -1,0 +1,122 @@
+"""The schemas of two files: what came, went or became something else; pure decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbpipe.reference.comparison.model import KeywordChange, SchemaChange, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nbpipe.reference.comparison.rules import Rules
+    from nbpipe.reference.manifest import Column, Output, Part, Value
+
+ABSENT = "(absent)"
+
+
+def schema_changes(old: Output, new: Output, rules: Rules) -> tuple[SchemaChange, ...]:
+    """Return how the structure of a file changed."""
+    if old.kind != new.kind:
+        return (SchemaChange(part="", what=f"{old.kind} became {new.kind}", breaking=True),)
+    return tuple(_parts(old, new, rules))
+
+
+def keyword_changes(old: Output, new: Output, rules: Rules) -> tuple[KeywordChange, ...]:
+    """Return which keywords and attributes changed, those that are not compared left out."""
+    before = {part.name: part for part in old.parts}
+    changes: list[KeywordChange] = []
+    for part in new.parts:
+        if (was := before.get(part.name)) is None:
+            continue
+        changes += _keywords(part.name, "", was.attributes, part.attributes)
+        columns = {each.name: each for each in was.columns}
+        for column in part.columns:
+            if column.name in columns:
+                attributes = columns[column.name].attributes
+                changes += _keywords(part.name, column.name, attributes, column.attributes)
+    return tuple(
+        each
+        for each in changes
+        if not rules.ignores_keyword(new.path, each.keyword.rpartition(" ")[2])
+    )
+
+
+def keyed_rows(part: Part, keys: tuple[str, ...]) -> int | None:
+    """Return the rows of a table, or of a group's columns that a key names; None where none."""
+    columns = {each.name: each for each in part.columns}
+    if part.form == "table":
+        return part.rows
+    if part.form != "group" or not keys or not columns.keys() >= set(keys):
+        return None
+    shapes = {columns[key].shape for key in keys}
+    return next(iter(shapes))[0] if len(shapes) == 1 and len(next(iter(shapes))) == 1 else None
+
+
+def row_shape(part: Part, column: Column, keys: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the shape that may not change: without the rows where they are counted apart."""
+    rows = None if part.form == "table" else keyed_rows(part, keys)
+    return column.shape[1:] if rows is not None and column.shape[:1] == (rows,) else column.shape
+
+
+def _parts(old: Output, new: Output, rules: Rules) -> Iterator[SchemaChange]:
+    before = {part.name: part for part in old.parts}
+    after = {part.name: part for part in new.parts}
+    for name, part in before.items():
+        if name not in after:
+            yield SchemaChange(part=name, what=f"{part.form} {name} is gone", breaking=True)
+        elif after[name].form != part.form:
+            what = f"{part.form} became {after[name].form}"
+            yield SchemaChange(part=name, what=what, breaking=True)
+        else:
+            yield from _columns(new.path, part, after[name], rules)
+    for name, part in after.items():
+        if name not in before:
+            yield SchemaChange(part=name, what=f"{part.form} {name} is new", breaking=False)
+
+
+def _columns(path: str, old: Part, new: Part, rules: Rules) -> Iterator[SchemaChange]:
+    before = {each.name: each for each in old.columns}
+    after = {each.name: each for each in new.columns}
+    keys = rules.keys(path)
+    for name, column in before.items():
+        if rules.ignores_column(path, old.name, name):
+            continue
+        if name not in after:
+            yield SchemaChange(part=old.name, what=f"column {name} is gone", breaking=True)
+            continue
+        shapes = row_shape(old, column, keys), row_shape(new, after[name], keys)
+        for what in _column(column, after[name], shapes):
+            yield SchemaChange(part=old.name, what=f"column {name}: {what}", breaking=True)
+    for name, column in after.items():
+        if name not in before and not rules.ignores_column(path, new.name, name):
+            what = f"column {name} is new ({column.dtype})"
+            yield SchemaChange(part=new.name, what=what, breaking=False)
+
+
+def _column(
+    old: Column, new: Column, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> Iterator[str]:
+    if old.dtype != new.dtype:
+        yield f"{old.dtype} became {new.dtype}"
+    if old.unit != new.unit:
+        yield f"unit {old.unit or 'none'} became {new.unit or 'none'}"
+    if shapes[0] != shapes[1]:
+        yield f"shape {_shape(shapes[0])} became {_shape(shapes[1])}"
+    if old.dimensions != new.dimensions:
+        names = [", ".join(each) or "none" for each in (old.dimensions, new.dimensions)]
+        yield f"dimensions {names[0]} became {names[1]}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "single"
+
+
+def _keywords(
+    part: str, column: str, old: Mapping[str, Value], new: Mapping[str, Value]
+) -> Iterator[KeywordChange]:
+    for name in (*old, *(each for each in new if each not in old)):
+        texts = [shown(side[name]) if name in side else ABSENT for side in (old, new)]
+        if texts[0] != texts[1]:
+            keyword = f"{column} {name}" if column else name
+            yield KeywordChange(part=part, keyword=keyword, reference=texts[0], new=texts[1])
