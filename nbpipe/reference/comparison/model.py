@@ -80,7 +80,7 @@ class ColumnDifference:
     changed_kind: int = 0
     """Values that are null, NaN or infinite on one side only."""
     max: float | None = None
-    """Of the sizes of the differences, over all values that are finite on both sides."""
+    """Of the sizes of the differences, over all values that are equal or finite on both sides."""
     mean: float | None = None
     rms: float | None = None
     excess: float | None = None
