@@ -14,7 +14,7 @@ from nbpipe.execution.signature import clues, signature
 from nbpipe.model import Category, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nbpipe.execution.provisioner import Exit
     from nbpipe.execution.source import CodeCell
@@ -67,6 +67,12 @@ _INSTALL = re.compile(
 _FILE = re.compile(
     r"No such file or directory|cannot open file|file .* does not exist", re.IGNORECASE
 )
+_QUOTED = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]+)['\"\u2019\u201d]")
+_FILE_NAME = re.compile(r"[^\s:]+\.\w{1,8}\b")
+_DOWNLOAD = re.compile(
+    r"curl: \((?:5|6|7|28|35|56)\) .*|wget: unable to resolve .*|Could not resolve host: .*"
+    r"|.*failed: (?:Connection refused|Connection timed out|Network is unreachable).*"
+)
 _MEMORY = re.compile(
     "cannot allocate (?:vector|memory)|std::bad_alloc|out of memory|Unable to allocate .* array",
     re.IGNORECASE,
@@ -86,7 +92,11 @@ def plain(text: str) -> str:
 
 
 def cell_error(
-    error: Mapping[str, Any], cell: CodeCell, *, printed: str = "", earlier: str = ""
+    error: Mapping[str, Any],
+    cell: CodeCell,
+    *,
+    printed: str = "",
+    before: Sequence[tuple[str, str]] = (),
 ) -> Failure:
     """Return the failure that an error output or an error reply is.
 
@@ -94,7 +104,7 @@ def cell_error(
         error: With `ename`, `evalue` and `traceback`, as in the Jupyter messaging protocol.
         cell: The cell that was running.
         printed: The end of what the cell printed, for kernels whose errors say nothing.
-        earlier: The source of the cells before it.
+        before: The cells before it: the source, and the end of what it printed.
     """
     name = exception_name(str(error.get("ename") or ""))
     message = plain(str(error.get("evalue") or "")).strip()
@@ -105,7 +115,14 @@ def cell_error(
     if message.endswith("cannot open the connection"):  # R: a warning says what and why
         message += _r_warning(printed)
     category = classify(name, message, traceback)
-    code = clues(category, traceback, source=cell.node.source, earlier=earlier)
+    source = cell.node.source
+    if category is Category.MISSING_FILE and (
+        said := _failed_download(message, [*before, (source, printed)])
+    ):
+        category = Category.NETWORK
+        message += f" (its download failed: {said})"
+    earlier = "\n".join(source for source, _ in before)
+    code = clues(category, traceback, source=source, earlier=earlier)
     return failure(category, name, message, traceback=traceback, cell=cell, code=code)
 
 
@@ -183,6 +200,19 @@ def _chained(name: str, message: str, traceback: str) -> Category:
     if name == "ImportError" and "ModuleNotFoundError" in causes:
         return Category.MISSING_PACKAGE
     return Category.EXCEPTION
+
+
+def _failed_download(message: str, cells: Sequence[tuple[str, str]]) -> str:
+    """Return what `!curl` or `!wget` said when it could not get the file that is missing."""
+    names = _QUOTED.findall(message) or _FILE_NAME.findall(message)
+    name = re.split(r"[/\\]", names[-1])[-1] if names else ""
+    if not name:
+        return ""
+    for number, (_, printed) in reversed(list(enumerate(cells))):
+        said = _DOWNLOAD.search(plain(printed))
+        if said and any(name in source for source, _ in cells[: number + 1]):
+            return said[0].strip()
+    return ""
 
 
 def _bash_message(code: str, printed: str) -> str:

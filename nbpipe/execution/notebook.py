@@ -319,9 +319,13 @@ class _Execution:
             return
         if not errors:
             return
-        printed = self._printed(cell)
-        earlier = "\n".join(before.node.source for before in self._cells[: self._cells.index(cell)])
-        failure = diagnosis.cell_error(errors[0], cell, printed=printed, earlier=earlier)
+        earlier = self._cells[: self._cells.index(cell)]
+        failure = diagnosis.cell_error(
+            errors[0],
+            cell,
+            printed=self._printed(cell),
+            before=[(before.node.source, self._printed(before)) for before in earlier],
+        )
         self._verdict.failures.append(failure)
         if not self._task.all_errors:
             raise _Ended

@@ -14,7 +14,7 @@ from nbpipe.model import Category
 _HOSTS = (
     re.compile(r"(?:https?|ftp)://(?:[^/@\s]*@)?([\w.-]+)"),
     re.compile(r"host=['\"]?([\w.-]+)"),
-    re.compile(r"resolve host(?: ?name)?:? ['\"]?([\w-]+(?:\.[\w-]+)*)"),
+    re.compile(r"resolve host(?: ?name| address)?:? ['\"\u2018]?([\w-]+(?:\.[\w-]+)*)"),
     re.compile(r"Failed to connect to ([\w.-]+)"),
 )
 _R_PREFIX = re.compile(r"^Error(?: in .*?\)| in [^:(]*)?\s*: ")

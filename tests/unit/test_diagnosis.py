@@ -269,13 +269,15 @@ def test_an_address_that_an_earlier_cell_put_into_a_variable_names_the_host(earl
     cell = replace(CELL, node=v4.new_code_cell("read_csv(url)"))
     lines = ["Cell In[2], line 1", "----> 1 read_csv(url)"]
     error = {"ename": "URLError", "evalue": "<urlopen error timed out>", "traceback": lines}
-    assert diagnosis.cell_error(error, cell, earlier=earlier).signature == "URLError to a.org"
+    assert (
+        diagnosis.cell_error(error, cell, before=[(earlier, "")]).signature == "URLError to a.org"
+    )
 
 
 def test_variables_that_name_each_other_name_no_host() -> None:
     lines = ["Cell In[2], line 1", "----> 1 get(a)"]
     error = {"ename": "URLError", "evalue": "<urlopen error>", "traceback": lines}
-    told = diagnosis.cell_error(error, CELL, earlier="a = b\nb = a")
+    told = diagnosis.cell_error(error, CELL, before=[("a = b\nb = a", "")])
     assert told.signature == "URLError: <urlopen error>"
 
 
@@ -313,6 +315,37 @@ def test_a_host_that_answers_otherwise_is_another_cause(
 ) -> None:
     lines = ["Cell In[2], line 1", "----> 1 get('https://a.org/x')"]
     assert failure(ename, evalue, *lines)[2] == signature
+
+
+MISSING = {"ename": "FileNotFoundError", "traceback": []}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "  0  0  0  --:--:--  0curl: (6) Could not resolve host: a.org\r\n",
+        "wget: unable to resolve host address \u2018a.org\u2019\n",
+        "curl: (7) Failed to connect to a.org port 80: Connection refused\n",
+    ],
+)
+def test_a_file_is_missing_because_its_download_failed(said: str) -> None:
+    before = [("! curl -O http://a.org/words.txt", said), ("x = 1", "")]
+    error = {**MISSING, "evalue": "[Errno 2] No such file or directory: 'data/words.txt'"}
+    told = diagnosis.cell_error(error, CELL, before=before)
+    assert (told.category, told.signature) == ("network", "ConnectionError to a.org")
+    assert told.message.startswith("[Errno 2] No such file or directory: 'data/words.txt' (its")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [("! curl -O http://a.org/other.txt", "curl: (6) Could not resolve host: a.org")],
+        [("! curl -O http://a.org/words.txt", "100 12345 0 0:00:01")],
+    ],
+)
+def test_a_file_whose_download_did_not_fail_is_just_missing(before: list[tuple[str, str]]) -> None:
+    error = {**MISSING, "evalue": "[Errno 2] No such file or directory: 'words.txt'"}
+    assert diagnosis.cell_error(error, CELL, before=before).category == "missing-file"
 
 
 ADDRESS = st.integers(4096, 2**48).map(hex)
