@@ -7,28 +7,60 @@ file or knows what a setting does.
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003  (msgspec reads the annotations)
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nbpipe import sizes
+from nbpipe.settings.reference import (
+    ProfileSettings,
+    ReferenceBound,
+    ReferenceColumns,
+    ReferenceExpected,
+    ReferenceFiles,
+    ReferenceSettings,
+)
+from nbpipe.settings.tables import (
+    Budget,
+    Count,
+    Megabytes,
+    Name,
+    Patterns,
+    Seconds,
+    Share,
+    Size,
+    Table,
+    Title,
+    Tolerance,
+)
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Megabytes = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-Size = Annotated[str, msgspec.Meta(pattern=sizes.SIZE)]
-Budget = Annotated[str, msgspec.Meta(pattern=sizes.BUDGET)]
-Title = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
-"""The NAME of `[reference.NAME]` and its like: it becomes part of paths."""
-Tolerance = Annotated[float, msgspec.Meta(ge=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Patterns = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """One table of the file: frozen, keys written with dashes."""
+__all__ = [
+    "Budget",
+    "CollectionSettings",
+    "Count",
+    "HistorySettings",
+    "Keep",
+    "Megabytes",
+    "Name",
+    "Override",
+    "Patterns",
+    "ProfileSettings",
+    "ReferenceBound",
+    "ReferenceColumns",
+    "ReferenceExpected",
+    "ReferenceFiles",
+    "ReferenceSettings",
+    "ReleaseLimits",
+    "Seconds",
+    "Settings",
+    "Share",
+    "Size",
+    "SpacesSettings",
+    "Table",
+    "TestSettings",
+    "Title",
+    "Tolerance",
+    "WebhookSettings",
+]
 
 
 class Override(Table, frozen=True):
@@ -52,7 +84,7 @@ class Override(Table, frozen=True):
     """Try a failing notebook so many times more."""
     all_errors: bool | None = None
     """Go on after a failing cell and report every error."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Added to `test.parameters`, or in place of those of the same name."""
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Each counts as so many notebooks at once; never as more than `jobs`."""
@@ -71,7 +103,7 @@ class TestSettings(Table, frozen=True):
     """False: the exclusions by default do not apply."""
     kernel: Name | None = None
     """Force this kernel on every notebook."""
-    kernel_map: dict[str, Name] = {}
+    kernel_map: dict[str, Name] = msgspec.field(default_factory=dict)
     """Name in the notebook -> installed kernel."""
     missing_kernel: Literal["fail", "skip"] = "fail"
     """What becomes of a notebook whose kernel is not installed."""
@@ -92,7 +124,7 @@ class TestSettings(Table, frozen=True):
 
     Relative to the root; the ending tells the language.
     """
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
     """So many notebooks at once; auto: one for each processor."""
@@ -113,7 +145,7 @@ class TestSettings(Table, frozen=True):
     """`KIND` or `KIND=PATH`, as for `--report`."""
     output_dir: Name | None = None
     """For executed copies and logs, relative to the root; none: the user's state directory."""
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Name -> patterns as in .gitignore: of these notebooks only one runs at a time."""
     overrides: tuple[Override, ...] = ()
     """Other settings for some notebooks."""
@@ -254,137 +286,6 @@ class WebhookSettings(Table, frozen=True):
     """Ids of deliveries that are remembered, so that a replay is recognised."""
 
 
-class ReferenceFiles(Table, frozen=True):
-    """`[[reference.NAME.files]]`: other rules for some outputs; the last one that matches wins."""
-
-    paths: Patterns
-    """Patterns as in .gitignore, relative to the run's folder."""
-    keys: tuple[Name, ...] | None = None
-    """As `keys`, for these files."""
-    absolute: Tolerance | None = None
-    """As `absolute`, for these files."""
-    relative: Tolerance | None = None
-    """As `relative`, for these files."""
-    allowed: Share | None = None
-    """As `allowed`, for these files."""
-    ignore_keywords: tuple[Name, ...] = ()
-    """Added to `ignore-keywords`, for these files."""
-    ignore_columns: tuple[Name, ...] = ()
-    """Added to `ignore-columns`, for these files."""
-
-
-class ReferenceColumns(Table, frozen=True):
-    """`[[reference.NAME.columns]]`: tolerances of some columns; the last one that matches wins."""
-
-    names: Patterns
-    """Patterns of names (`*`, `?`); of an HDF5 tree the whole path or its last part."""
-    paths: tuple[Name, ...] = ("*",)
-    """Patterns as in .gitignore: only in these files."""
-    absolute: Tolerance | None = None
-    """As `absolute`, for these columns; of a time in seconds."""
-    relative: Tolerance | None = None
-    """As `relative`, for these columns."""
-    allowed: Share | None = None
-    """As `allowed`, for these columns."""
-
-
-class ReferenceBound(Table, frozen=True):
-    """`[[reference.NAME.performance]]`: how far a measure may be from the reference's."""
-
-    measure: Literal["wall", "core-hours", "cpu", "memory", "cell"]
-    """Of the run with its children; `cell`: the seconds of each cell."""
-    more: Tolerance | None = None
-    """So much more is allowed: 0.25 for a quarter."""
-    less: Share | None = None
-    """So much less is allowed; none: any."""
-    system: Name = "*"
-    """A pattern: only on these systems."""
-    cells: tuple[Count, ...] = ()
-    """For `cell`: 0-based numbers of cells; none: all."""
-    floor: Tolerance = 1.0
-    """Seconds (core-hours, bytes) below which a change does not count."""
-
-
-class ReferenceExpected(Table, frozen=True):
-    """`[[reference.NAME.expected]]`: a difference that is known, until a day."""
-
-    paths: Patterns
-    """Patterns as in .gitignore, of the files that differ."""
-    until: date
-    """The last day on which it is expected."""
-    reason: Name
-    """Why, for everybody who reads the comparison."""
-    columns: tuple[Name, ...] = ()
-    """Patterns of the columns that differ; none: anything in the file, its absence included."""
-
-
-class ReferenceSettings(Table, frozen=True):
-    """`[reference.NAME]`: what a reference run leaves, and what counts as the same."""
-
-    outputs: tuple[Name, ...] = ()
-    """Patterns as in .gitignore, relative to the run's folder: the data products."""
-    ignore: tuple[Name, ...] = ()
-    """Patterns as in .gitignore: outputs that are not compared."""
-    keys: tuple[Name, ...] = ()
-    """Columns that name a row, where a table has them all; none: rows are compared in order."""
-    absolute: Tolerance = 0.0
-    """Two numbers are the same within `absolute + relative * |reference|`."""
-    relative: Tolerance = 0.0
-    """See `absolute`; 1e-6 is one in a million."""
-    allowed: Share = 0.0
-    """So large a share of a column's values may be beyond the tolerance."""
-    ignore_keywords: tuple[Name, ...] = ("CHECKSUM", "DATASUM", "DATE", "HISTORY", "COMMENT")
-    """Patterns of header keywords and attributes that are not compared."""
-    ignore_columns: tuple[Name, ...] = ()
-    """Patterns of columns that are not compared."""
-    files: tuple[ReferenceFiles, ...] = ()
-    """Other rules for some files."""
-    columns: tuple[ReferenceColumns, ...] = ()
-    """Tolerances of some columns."""
-    performance: tuple[ReferenceBound, ...] = ()
-    """How much slower or larger a run may be."""
-    expected: tuple[ReferenceExpected, ...] = ()
-    """Differences that are known."""
-
-
-class ProfileSettings(Table, frozen=True):
-    """`[profiles.NAME]`: what a job asks of a scheduler, under a name that people know.
-
-    The site's file is read first, then the user's, then the project's; what the site defined,
-    others change only as far as its `allow` says.
-    """
-
-    title: str = ""
-    """As in a hub's menu: "Parallel"; the resources are added."""
-    scheduler: Name = "local"
-    """local, slurm, gridengine, pbs, lsf, htcondor, or what a site has added."""
-    cores: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """Cores on each node."""
-    memory: Name | None = None
-    """Memory on each node, such as "125G"; none: what the scheduler gives unasked."""
-    walltime: Name | None = None
-    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: what the scheduler gives unasked."""
-    queue: Name | None = None
-    """The queue, or Slurm's partition."""
-    account: Name | None = None
-    """The account or project that is charged."""
-    nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """So many machines."""
-    gpus: Count = 0
-    """GPUs on each node."""
-    parallel_environment: Name = "smp"
-    """Grid Engine: the parallel environment that gives several slots of one machine."""
-    setup: tuple[str, ...] = ()
-    """Lines of shell that prepare the environment; in the site's own file only."""
-    extra: tuple[str, ...] = ()
-    """More arguments for the submitting program (HTCondor: lines); in the site's own file only."""
-    allow: dict[str, bool | str | tuple[str, ...]] = {}
-    """What may be overridden, and how far: {walltime = "<=12:00:00", queue = ["a", "b"]}.
-
-    true: anything. In the site's file: what is not named stays as it is.
-    """
-
-
 class Settings(Table, frozen=True):
     """The whole file."""
 
@@ -392,9 +293,9 @@ class Settings(Table, frozen=True):
     """What `nbpipe test` runs, and how."""
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
-    reference: dict[Title, ReferenceSettings] = {}
+    reference: dict[Title, ReferenceSettings] = msgspec.field(default_factory=dict)
     """NAME -> what a reference run leaves, and what counts as the same."""
-    profiles: dict[str, ProfileSettings] = {}
+    profiles: dict[str, ProfileSettings] = msgspec.field(default_factory=dict)
     """Resources of jobs, by name."""
     collection: tuple[CollectionSettings, ...] = ()
     """For a service: what is mirrored, from where, how."""
