@@ -6,11 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clusters import slurm_cluster
+from gridengine_cluster import gridengine_cluster
 from ondisk import REPOSITORY, Collection, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+__all__ = ["gridengine_cluster", "slurm_cluster"]  # fixtures for everybody
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 GRACE = 60.0
 """Seconds that a job may be missing everywhere: accounting is seconds late."""
+SETTLE = 15.0
+"""Seconds that the memory of a killed job may come later than its end."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _KILL = int(signal.SIGKILL)
+_ENDING = {_KILL, int(signal.SIGTERM)}
+"""Signals with which schedulers end a job that was cancelled."""
 _REPEATED = {JobState.PREEMPTED, JobState.NODE_FAIL, JobState.REQUEUED}
 """Ends of an attempt after which the scheduler may queue the job again."""
 _TOLD_TO_STOP = {JobState.CANCELLED, JobState.TIMEOUT, *_REPEATED}
@@ -46,6 +50,8 @@ class JobResult:
     """The signal that told the job to stop early, after which it ended by itself."""
     elapsed: float = 0.0
     """Seconds."""
+    out_of_memory: bool = False
+    """Whether it ended because it got no more memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +67,10 @@ class Evidence:
     """Seconds of any clock that runs on."""
     walltime: int | None = None
     """Seconds asked for."""
+    memory: int | None = None
+    """Bytes asked for on each node; Slurm's accounting knows them later than a job's end."""
+    cancelled: bool = False
+    """Whether we asked for an end; Grid Engine does not tell a deletion from a kill."""
 
     @property
     def failed(self) -> bool:
@@ -115,14 +125,19 @@ def decide(last: Standing, seen: Evidence) -> Standing:
     return last
 
 
-def final(record: Accounting) -> Standing:
+def final(record: Accounting, memory: int | None = None) -> Standing:
     """Return what the accounting of one attempt means.
 
     A memory kill is not always called one: the job was killed (signal 9) and had, at its peak, at
     least what was asked for.
+
+    Args:
+        record: The attempt.
+        memory: Bytes asked for, where the accounting does not say.
     """
-    state = record.state
-    if state is JobState.FAILED and record.signal == _KILL and _memory_was_full(record):
+    state, requested = record.state, record.requested_memory or memory
+    full = record.peak_memory and requested and record.peak_memory >= requested
+    if state is JobState.FAILED and record.signal == _KILL and full:
         state = JobState.OUT_OF_MEMORY
     return Standing(
         state=state,
@@ -138,11 +153,6 @@ def core_hours(attempts: Sequence[Accounting]) -> float:
     return sum(attempt.core_seconds for attempt in attempts) / 3600
 
 
-def _memory_was_full(record: Accounting) -> bool:
-    peak, requested = record.peak_memory, record.requested_memory
-    return bool(peak and requested and peak >= requested)
-
-
 def _result(_last: Standing, seen: Evidence) -> Standing | None:
     """Return what the job itself wrote down; of a job that waits, it is an earlier attempt's."""
     result, queued = seen.result, seen.queued
@@ -153,15 +163,20 @@ def _result(_last: Standing, seen: Evidence) -> Standing | None:
         source="result",
         reason=f"exit code {result.exit_code}",
         exit_code=result.exit_code,
+        signal=result.stopped_by,
     )
-    if result.stopped_by is None:
-        return told
-    told = replace(told, signal=result.stopped_by)
+    if result.out_of_memory:
+        return replace(told, state=JobState.OUT_OF_MEMORY, reason="no more memory")
+    return told if result.stopped_by is None else _stopped(told, result, seen)
+
+
+def _stopped(told: Standing, result: JobResult, seen: Evidence) -> Standing | None:
+    """Return why a job was told to stop: its limit, or what the accounting says."""
     if seen.walltime and result.elapsed >= seen.walltime - _NEAR_LIMIT:
         return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
-    if seen.records and (verdict := final(seen.records[-1])).state in _TOLD_TO_STOP:
+    if seen.records and (verdict := final(seen.records[-1], seen.memory)).state in _TOLD_TO_STOP:
         return replace(told, state=verdict.state, reason=verdict.reason)
-    if queued and not queued.state.ended:
+    if seen.queued and not seen.queued.state.ended:
         return None  # about to end, or an earlier attempt's result
     return replace(told, state=JobState.CANCELLED, reason=f"told to stop by {_name(told.signal)}")
 
@@ -175,13 +190,20 @@ def _going_on(last: Standing, seen: Evidence) -> Standing | None:
     return Standing(state=queued.state, source="queue", reason=queued.reason)
 
 
-def _accounted(_last: Standing, seen: Evidence) -> Standing | None:
+def _accounted(last: Standing, seen: Evidence) -> Standing | None:
     """Return the last attempt's end; not of one that may be queued again unseen."""
     if not seen.records:
         return None
-    verdict = final(seen.records[-1])
+    record = seen.records[-1]
+    verdict = final(record, seen.memory)
     if not verdict.state.ended or (verdict.state in _REPEATED and isinstance(seen.queue, NoNews)):
         return None
+    if seen.cancelled and verdict.state is JobState.FAILED and verdict.signal in _ENDING:
+        return replace(verdict, state=JobState.CANCELLED)
+    measured = record.peak_memory and (record.requested_memory or seen.memory)
+    killed = verdict.state is JobState.FAILED and verdict.signal == _KILL
+    if killed and not measured and not _waited(last, seen, SETTLE):
+        return replace(last, unsettled_since=_since(last, seen))
     return verdict
 
 
@@ -190,7 +212,7 @@ def _ended_in_queue(last: Standing, seen: Evidence) -> Standing | None:
     queued = seen.queued
     if queued is None:
         return None
-    if queued.state is JobState.FAILED and not _waited_long(last, seen):
+    if queued.state is JobState.FAILED and not _waited(last, seen, GRACE):
         return replace(last, unsettled_since=_since(last, seen))
     return Standing(state=queued.state, source="queue", reason=queued.reason or queued.said)
 
@@ -199,7 +221,7 @@ def _missing(last: Standing, seen: Evidence) -> Standing | None:
     """Return LOST for a job that no source has known for long, or none but as going on."""
     if not seen.unknown_to_all or last.state is JobState.LOST:
         return None
-    if not _waited_long(last, seen):
+    if not _waited(last, seen, GRACE):
         return replace(last, unsettled_since=_since(last, seen))
     reason = "neither result, queue nor accounting knows it"
     if seen.records:
@@ -211,8 +233,8 @@ def _since(last: Standing, seen: Evidence) -> float:
     return seen.now if last.unsettled_since is None else last.unsettled_since
 
 
-def _waited_long(last: Standing, seen: Evidence) -> bool:
-    return seen.now - _since(last, seen) >= GRACE
+def _waited(last: Standing, seen: Evidence, seconds: float) -> bool:
+    return seen.now - _since(last, seen) >= seconds
 
 
 def _name(number: int | None) -> str:

@@ -209,8 +209,8 @@ def records(text: str) -> dict[str, tuple[Accounting, ...]]:
 
 
 def _order(record: Accounting) -> float:
-    moment = record.started or record.submitted
-    return moment.timestamp() if moment else float("inf")
+    """An attempt that has not started is the newest."""
+    return record.started.timestamp() if record.started else float("inf")
 
 
 def _grouped(text: str) -> Iterator[tuple[dict[str, str], list[dict[str, str]]]]:

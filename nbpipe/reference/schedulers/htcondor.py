@@ -1,0 +1,259 @@
+"""HTCondor: condor_submit, condor_q, condor_history, condor_rm.
+
+Written after the vendor's documents (HTCondor 23 manual: submit commands, job ClassAd attributes)
+and tested by outputs in their form: no pool could be run. It is for pools whose machines share
+the file system with the submitter.
+
+Dependencies are DAGMan's business, so `after` is refused. HTCondor has no signal before a
+limit: the job watches its own clock. A job that it holds (over its memory, over its time) would
+wait for ever; for us it has ended, and its cause is the reason of the hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.reference import spelling
+from nbpipe.reference.errors import SubmissionRefused
+from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers.protocol import (
+    Accounting,
+    JobRequest,
+    JobState,
+    JobStatus,
+    Traits,
+    batches,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _TRANSFERRING, _SUSPENDED = range(1, 8)
+_GOING_ON = {
+    _IDLE: JobState.PENDING,
+    _RUNNING: JobState.RUNNING,
+    _TRANSFERRING: JobState.RUNNING,
+    _SUSPENDED: JobState.RUNNING,
+}
+"""JobStatus."""
+_HOLDS = {
+    1: JobState.CANCELLED,  # by its user
+    15: JobState.PENDING,  # submitted on hold
+    16: JobState.PENDING,  # its input is being spooled
+    26: JobState.OUT_OF_MEMORY,  # SYSTEM_PERIODIC_HOLD is told apart by its words below
+    34: JobState.OUT_OF_MEMORY,
+    46: JobState.TIMEOUT,  # allowed_job_duration
+    47: JobState.TIMEOUT,  # allowed_execute_duration
+}
+"""HoldReasonCode; all others mean that it could not be run."""
+_OUTAGE = (
+    r"can't (?:find address|connect)|failed to (?:connect|fetch ads|end classad)|"
+    r"couldn't contact|communication error|timed out|unable to contact|schedd"
+)
+_ATTRIBUTES = (
+    *("ClusterId", "ProcId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "QDate"),
+    *("JobStartDate", "JobCurrentStartDate", "CompletionDate", "EnteredCurrentStatus"),
+    *("RemoteWallClockTime", "RemoteUserCpu", "RemoteSysCpu", "ResidentSetSize", "MemoryUsage"),
+    *("RequestMemory", "RequestCpus", "LastRemoteHost", "HoldReason", "HoldReasonCode"),
+    *("RemoveReason", "NumJobStarts"),
+)
+
+
+class HTCondor:
+    """HTCondor, through its own programs."""
+
+    name = "htcondor"
+    traits = Traits(warning=None, dependencies=None, arrays=True)
+
+    def __init__(self, environ: Mapping[str, str] | None = None, timeout: float = 60.0) -> None:
+        self._programs = Programs(self.name, environ=environ, timeout=timeout, outage=_OUTAGE)
+
+    def submit(self, request: JobRequest) -> str:
+        """Submit a job; return its id (see `Scheduler`)."""
+        (job,) = self._submit(description(request))
+        return job
+
+    def submit_array(
+        self, request: JobRequest, count: int, *, at_once: int | None = None
+    ) -> tuple[str, ...]:
+        """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        return self._submit(description(request, count=count, at_once=at_once))
+
+    def _submit(self, text: str) -> tuple[str, ...]:
+        out = self._programs.submit("condor_submit", "-terse", "-", text=text)
+        matched = re.fullmatch(r"(\d+)\.(\d+) - \1\.(\d+)", out)
+        if not matched:
+            raise self._programs.unreadable("condor_submit", out)
+        return tuple(f"{matched[1]}.{n}" for n in range(int(matched[2]), int(matched[3]) + 1))
+
+    def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
+        """Return what condor_q knows of these jobs (see `Scheduler`)."""
+        found = {}
+        for batch in batches(jobs):
+            for facts in self._ask("condor_q", *batch):
+                found[job_of(facts)] = status(facts)
+        return {job: found[job] for job in jobs if job in found}
+
+    def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
+        """Return what the queue and the history know of those that have ended."""
+        found: dict[str, tuple[Accounting, ...]] = {}
+        for batch in batches(jobs):
+            for facts in self._ask("condor_history", *batch):
+                found[job_of(facts)] = (record(facts),)
+            waiting = [job for job in batch if job not in found]
+            for facts in self._ask("condor_q", *waiting) if waiting else ():
+                if status(facts).state.ended:
+                    found[job_of(facts)] = (record(facts),)
+        return {job: found[job] for job in jobs if job in found}
+
+    def _ask(self, program: str, *words: str) -> list[dict[str, Any]]:
+        """Return the ClassAds of jobs; for none the programs write nothing at all."""
+        attributes = ",".join(_ATTRIBUTES)
+        text = self._programs.ask(program, *words, "-json", "-attributes", attributes)
+        try:
+            found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+        except ValueError as error:
+            raise self._programs.unreadable(program, text) from error
+        return found
+
+    def cancel(self, jobs: Collection[str]) -> None:
+        """Remove these jobs (see `Scheduler`)."""
+        for batch in batches(jobs):
+            self._programs.ask("condor_rm", *batch, nothing=r"couldn't find|not found|no result")
+
+    def find(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the jobs of that name (see `Scheduler`)."""
+        constraint = ("-constraint", f'NbpipeName == "{spelling.job_name(name)}"')
+        waiting = self._ask("condor_q", *constraint)
+        ended = self._ask("condor_history", *constraint)
+        return tuple(dict.fromkeys(job_of(facts) for facts in [*waiting, *ended]))
+
+
+def description(request: JobRequest, count: int = 0, at_once: int | None = None) -> str:
+    """Return the submit description: a fixed table of commands, checked values.
+
+    Raises:
+        SubmissionRefused: It waits for other jobs, or is for several machines.
+    """
+    profile = request.profile
+    if request.after or profile.nodes > 1:
+        wish = "waits for other jobs" if request.after else "is for several machines"
+        raise SubmissionRefused(
+            f"htcondor: {request.name} {wish}", hint="HTCondor does that with DAGMan, we do not."
+        )
+    suffix = ".$(NbpipeIndex)" if count else ""
+    arguments = " ".join(_quoted(word) for word in request.command)
+    lines = {
+        "universe": "vanilla",
+        "executable": "/bin/bash",
+        "transfer_executable": "false",
+        "should_transfer_files": "no",
+        "arguments": f'"{arguments}"',
+        "initialdir": str(request.folder),
+        "output": f"{request.stdout}{suffix}",
+        "error": f"{request.stderr}{suffix}",
+        "batch_name": request.name,
+        "My.NbpipeName": f'"{request.name}"',
+        "request_cpus": str(profile.cores),
+        "notification": "never",
+    }
+    if not request.requeue:
+        lines["periodic_remove"] = "NumJobStarts > 1"
+    if profile.memory:
+        lines["request_memory"] = str(max(1, profile.memory // spelling.MIB))
+    if profile.gpus:
+        lines["request_gpus"] = str(profile.gpus)
+    if profile.walltime:
+        lines["allowed_execute_duration"] = str(profile.walltime)
+    if profile.account:
+        lines["accounting_group"] = profile.account
+    if profile.queue:
+        lines["My.Queue"] = f'"{profile.queue}"'
+    if count:
+        lines["environment"] = '"NBPIPE_TASK_INDEX=$(NbpipeIndex)"'
+        if at_once:
+            lines["max_materialize"] = str(at_once)
+    told = [f"{name} = {value}" for name, value in lines.items()]
+    indices = ", ".join(str(index) for index in range(1, count + 1))
+    end = f"queue NbpipeIndex in ({indices})" if count else "queue"
+    return "\n".join([*told, *profile.extra, end, ""])
+
+
+def _quoted(word: str) -> str:
+    """Return a word of the new syntax of arguments; it holds no quote (see `spelling.path`)."""
+    return f"'{word}'"
+
+
+def job_of(facts: Mapping[str, Any]) -> str:
+    """Return a job's id, `12.0`."""
+    return f"{facts['ClusterId']}.{facts['ProcId']}"
+
+
+def status(facts: Mapping[str, Any]) -> JobStatus:
+    """Return what condor_q says of a job."""
+    number = int(facts.get("JobStatus", 0))
+    reason = str(facts.get("HoldReason", "")) if number == _HELD else ""
+    return JobStatus(
+        id=job_of(facts),
+        state=_state(facts),
+        said=f"JobStatus {number}",
+        reason=" ".join(reason.split()),
+    )
+
+
+def _state(facts: Mapping[str, Any]) -> JobState:
+    number = int(facts.get("JobStatus", 0))
+    if number in _GOING_ON:
+        return _GOING_ON[number]
+    if number == _HELD:
+        return _held(facts)
+    if number == _REMOVED:
+        return JobState.CANCELLED
+    if number != _COMPLETED:
+        return JobState.UNKNOWN
+    clean = not facts.get("ExitBySignal") and facts.get("ExitCode") == 0
+    return JobState.COMPLETED if clean else JobState.FAILED
+
+
+def _held(facts: Mapping[str, Any]) -> JobState:
+    words = str(facts.get("HoldReason", "")).lower()
+    code = int(facts.get("HoldReasonCode", 0))
+    if code == 26:  # noqa: PLR2004  (a rule of the site's; its words are all there is)
+        return JobState.OUT_OF_MEMORY if "memory" in words else JobState.CANCELLED
+    return _HOLDS.get(code, JobState.FAILED)
+
+
+def record(facts: Mapping[str, Any]) -> Accounting:
+    """Return what the ClassAd says of a job that has ended."""
+    elapsed = float(facts.get("RemoteWallClockTime", 0.0))
+    cores = int(facts.get("RequestCpus", 1))
+    cpu = float(facts.get("RemoteUserCpu", 0)) + float(facts.get("RemoteSysCpu", 0))
+    signalled = bool(facts.get("ExitBySignal"))
+    words = facts.get("RemoveReason") or facts.get("HoldReason") or ""
+    memory = facts.get("RequestMemory")
+    usage = facts.get("ResidentSetSize")
+    return Accounting(
+        id=job_of(facts),
+        state=_state(facts),
+        said=" ".join(str(words).split()) or f"JobStatus {facts.get('JobStatus')}",
+        exit_code=None if signalled else facts.get("ExitCode"),
+        signal=facts.get("ExitSignal") if signalled else None,
+        submitted=_moment(facts.get("QDate")),
+        started=_moment(facts.get("JobStartDate")),
+        ended=_moment(facts.get("CompletionDate") or facts.get("EnteredCurrentStatus")),
+        elapsed=elapsed,
+        cores=cores,
+        core_seconds=elapsed * cores,
+        cpu_seconds=None if facts.get("ExitSignal") == signal.SIGKILL else cpu,
+        peak_memory=int(usage) * 1024 if isinstance(usage, int) else None,
+        requested_memory=int(memory) * spelling.MIB if isinstance(memory, int) else None,
+        hosts=str(facts.get("LastRemoteHost", "")),
+    )
+
+
+def _moment(seconds: object) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) and seconds else None
