@@ -13,6 +13,7 @@ be extended.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -291,16 +292,29 @@ def _bound(host: str, port: int) -> list[socket.socket]:
         sockets = []
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            raise UsageError(
+                f"{host}: cannot listen there, no such host is known: {_reason(error)}",
+                hint="Choose an address of this machine with --host or `webhook.host`.",
+            ) from error
+        try:
             for family, *_, address in found:
                 one = socket.create_server((str(address[0]), int(address[1])), family=family)
                 sockets.append(stack.enter_context(one))
         except OSError as error:
             raise UsageError(
                 f"{host}:{port}: cannot listen there: {_reason(error)}",
-                hint="Another service may have that port; choose with --host and --port.",
+                hint=_HINTS.get(error.errno or 0, "Choose with --host and --port."),
             ) from error
         stack.pop_all()
         return sockets
+
+
+_HINTS = {
+    errno.EADDRINUSE: "Another service has that port; choose another one with --port.",
+    errno.EADDRNOTAVAIL: "That address is not this machine's; choose one with --host.",
+    errno.EACCES: "Only root may take a port below 1024; choose another one with --port.",
+}
 
 
 def _reason(error: OSError) -> str:

@@ -35,7 +35,7 @@ PATIENCE = 1.0
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit code: 0 all is up to date; 1 something could not be brought up to date, nothing "
-    "is lost; 4 wrong usage.",
+    "is lost; 4 wrong usage, or nowhere to take it from.",
 )
 @click.argument("directory", metavar="[DIR]", required=False)
 @click.option("--from", "given", metavar="PATH|URL", help="A mirror, or a git repository.")

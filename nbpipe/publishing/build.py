@@ -15,6 +15,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.linking import Linking, open_below
 from nbpipe.publishing.mirror import fsync_folder, open_folder
 from nbpipe.publishing.origin import DamagedCacheError
@@ -280,15 +281,3 @@ def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def sync_file_system(fd: int) -> bool:
-    """Have all of that file system on the disk, syncfs(2); False where there is no such call."""
-    import ctypes  # noqa: PLC0415  (for many new files only)
-
-    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if function is None:
-        return False
-    if function(fd):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return True

@@ -206,7 +206,10 @@ class Reconciler:
         if trigger is Trigger.STARTUP:
             publisher.settle()
         previous = mirror.current()
-        wanted = publisher.fetch()
+        try:
+            wanted = publisher.fetch()
+        except Refused as error:
+            return self._failed(record, error, seen=False)
         record = msgspec.structs.replace(record, fetched=self._now(), wanted=wanted)
         self._write(record)
         pin = mirror.pinned()
@@ -282,7 +285,10 @@ class Reconciler:
         except (OSError, PublishError) as error:
             _log.warning("%s: cleaning up failed: %s", self.settings.name, error)
 
-    def _failed(self, record: Record, error: NbpipeError) -> tuple[Record, Outcome]:
+    def _failed(
+        self, record: Record, error: NbpipeError, *, seen: bool = True
+    ) -> tuple[Record, Outcome]:
+        """Return the record of a failure; not `seen`: the commit that it is about is unknown."""
         now, text = self._now(), str(error)
         result = _result_of(error)
         new = msgspec.structs.replace(
@@ -296,7 +302,7 @@ class Reconciler:
         if result is Result.BRANCH_GONE and record.error != text:
             self._record(Event.BRANCH_GONE, self._current() or "", text)
         if result is Result.REFUSED:
-            target = self._target(record)
+            target = self._target(record) if seen else None
             if record.reason != text or record.refused != target:
                 self._record(Event.REFUSED, target or "", text)
             new = msgspec.structs.replace(

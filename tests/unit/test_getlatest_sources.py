@@ -97,8 +97,18 @@ def test_a_collection_that_the_site_does_not_have_is_wrong_usage(place: Place) -
 
 
 def test_nothing_anywhere_names_every_place_that_was_looked_at(place: Place) -> None:
-    with pytest.raises(CopyError, match=r"(?s)NBPIPE_MIRROR is not set, .*nbpipe.toml .*--from"):
+    with pytest.raises(UsageError, match=r"(?s)NBPIPE_MIRROR is not set, .*nbpipe.toml .*--from"):
         place.find()
+
+
+def test_nothing_anywhere_ends_as_a_wrong_place_does(place: Place) -> None:
+    codes = []
+    for given in (None, "/nowhere"):
+        with pytest.raises(UsageError) as caught:
+            place.find(given)
+        codes.append(caught.value.exit_code)
+
+    assert codes == [4, 4]
 
 
 @pytest.mark.parametrize("end", ["", "current", "releases/aaa" + "0" * 37])

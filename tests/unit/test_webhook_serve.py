@@ -107,6 +107,26 @@ def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyP
         ended = CliRunner().invoke(serve, ["--config", str(config), "--port", str(port)])
     assert isinstance(ended.exception, UsageError)
     assert f"127.0.0.1:{port}: cannot listen there" in str(ended.exception)
+    assert "Another service has that port" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "hint"),
+    [
+        ("no.such.host.invalid", "no such host is known", "--host"),
+        ("192.0.2.1", "Cannot assign requested address", "is not this machine's"),
+    ],
+)
+def test_a_host_that_is_unknown_or_not_ours_is_no_matter_of_the_port(
+    config: Path, monkeypatch: pytest.MonkeyPatch, host: str, said: str, hint: str
+) -> None:
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "x")
+    ended = CliRunner().invoke(serve, ["--config", str(config), "--host", host])
+    assert isinstance(ended.exception, UsageError)
+    assert host in str(ended.exception)
+    assert said in str(ended.exception)
+    assert hint in str(ended.exception)
+    assert "Another service" not in str(ended.exception)
 
 
 @pytest.mark.parametrize(

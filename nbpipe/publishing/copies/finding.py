@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.errors import UsageError
-from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.origins import fetch, is_url, repository_name
 from nbpipe.publishing.copies.releases import MirrorFolder
 
@@ -77,8 +76,8 @@ def find(
         collection: The one to choose where the site has several.
 
     Raises:
-        UsageError: What was given, or the site's choice, is not there.
-        CopyError: Nothing was found anywhere.
+        UsageError: What was given, or the site's choice, is not there; or nothing was given, and
+            nothing is configured.
     """
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "nbpipe" / "origins"
     if given and is_url(given):
@@ -98,7 +97,7 @@ def find(
         mirrors = [mirror]
     if mirrors:
         return Source(mirrors[0], None, cache)
-    raise CopyError(
+    raise UsageError(
         f"no notebooks found: NBPIPE_MIRROR is not set, {site} names no mirror that is here, "
         f"and there is no {home / SPACE}",
         hint="Name the place: `getlatest --from PATH` or `getlatest --from https://...`.",

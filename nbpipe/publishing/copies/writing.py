@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 WRITES = frozenset({Action.ADD, Action.UPDATE, Action.RESTORE})
+NEW = frozenset({Action.ADD, Action.RESTORE, Action.BESIDE})
+"""Written without waiting for the disk each time; once for all of them, at the end."""
 TAKEN = WRITES | {Action.SAME, Action.BESIDE}
 """After these the user has seen what the release holds: it is the next run's base."""
 
@@ -57,6 +59,8 @@ class Writer:
             for number, step in enumerate(steps):
                 progress(len(steps) + number, 2 * len(steps))
                 self._apply(step, report)
+            if any(step.action in NEW for step in steps):
+                self.copy.sync()
             release = "" if report.problems else report.release
         finally:
             self._remember(release, {})

@@ -136,6 +136,42 @@ def test_a_deleted_branch_keeps_the_last_release_and_raises_an_alarm_once(
     assert events == [Event.PUBLISHED, Event.BRANCH_GONE]
 
 
+def test_a_repository_with_sha_256_names_is_refused_in_so_many_words(
+    origin: Origin, follow: Follow, tmp_path: Path
+) -> None:
+    head = origin.publish({"a": b"1"})
+    worker = follow()
+    worker.reconcile_once()
+    origin.path.rename(tmp_path / "elsewhere")
+    origin.path.mkdir()
+    origin.git("init", "--quiet", "--bare", "--initial-branch=main", "--object-format=sha256")
+    tree = origin.git("mktree")
+    origin.git("update-ref", "refs/heads/main", origin.commit(tree))
+
+    outcome = worker.reconcile_once()
+
+    assert (outcome.result, outcome.current) == (Result.FAILED, head)
+    assert "has SHA-256 object names, and only repositories with SHA-1" in (outcome.error or "")
+    assert worker.health().state is State.FAILING
+
+
+def test_a_branch_that_git_refused_and_that_is_set_back_is_healthy_again(
+    origin: Origin, follow: Follow
+) -> None:
+    good = origin.publish({"a": b"1"})
+    worker = follow(fsck=True)
+    worker.reconcile_once()
+    origin.push(origin.tree(("100644", b".git", origin.blob(b"x"))))
+    refused = worker.reconcile_once()
+    origin.git("update-ref", "refs/heads/main", good)
+
+    outcome = worker.reconcile_once()
+
+    assert refused.result is Result.REFUSED
+    assert (outcome.result, outcome.error) == (Result.UNCHANGED, None)
+    assert worker.health().state is State.OK
+
+
 def test_a_branch_that_comes_back_is_healthy_again(origin: Origin, follow: Follow) -> None:
     head = origin.publish({"a": b"1"})
     worker = follow()
