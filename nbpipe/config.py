@@ -29,7 +29,7 @@ from nbpipe.errors import ConfigError
 from nbpipe.settings import Settings, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 FILE_NAME = "nbpipe.toml"
 SERVICE_FILE = "/etc/nbpipe/nbpipe.toml"
@@ -204,12 +204,23 @@ def _plain(message: str, kind: Any) -> str:  # noqa: ANN401
     accepted = " or ".join(_accepted(kind))
     if message.startswith("Invalid enum value"):
         return f"expected {accepted}, got {message.removeprefix('Invalid enum value ')}"
+    for pattern, words in _patterns(kind):
+        message = message.replace(f"`str` matching regex {pattern!r}", words)
     message = re.sub(r"`\w+(?: \| \w+)+`", lambda _: accepted, message)
     for word, plain in _TOML_WORDS.items():
         message = message.replace(f"`{word}`", plain)
     message = message.replace(" - at `$[...]`", " for a value in it")
     message = re.sub(r" - at `\$(\[\d+\])`", r" at \1", message)
     return message[:1].lower() + message[1:]
+
+
+def _patterns(kind: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """Yield the patterns in a type, with the words for them."""
+    for meta in getattr(kind, "__metadata__", ()):
+        if meta.pattern and meta.description:
+            yield meta.pattern, meta.description
+    for inner in get_args(kind):
+        yield from _patterns(inner)
 
 
 _TOML_WORDS = {

@@ -59,7 +59,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *settings,
             *telling.about_tasks(tasks, kernels),
             *unreadable,
-            *telling.about_kernels(answers, used=frozenset(each.task.kernel for each in needs)),
+            *telling.about_kernels(answers, needs),
             *telling.about_packages(needs, answers),
             *telling.about_machine(git=git, output=output, tasks=tasks),
         ),

@@ -90,14 +90,18 @@ def unreadable(task: Task, why: str) -> Finding:
     return Finding(severity=Severity.MISSING, kind="notebook", what=why, where=(task.path,))
 
 
-def about_kernels(answers: Mapping[str, Answer], *, used: frozenset[str]) -> Iterator[Finding]:
+def about_kernels(answers: Mapping[str, Answer], needs: Iterable[Needs]) -> Iterator[Finding]:
     """Yield kernels that do not work; one that no notebook needs is only noted."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for each in needs:
+        users[each.task.kernel].append(each.task.path)
     for name, answer in answers.items():
         if answer.works is False:
             yield Finding(
-                severity=Severity.MISSING if name in used else Severity.NOTE,
+                severity=Severity.MISSING if name in users else Severity.NOTE,
                 kind="kernel",
                 what=f"kernel {name!r} does not work: {answer.problem}",
+                where=tuple(users.get(name, ())),
                 how=f"{answer.installer} ipykernel"
                 if "ipykernel" in answer.problem and answer.installer
                 else f"install it again, or take it away: jupyter kernelspec remove {name}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,28 @@ if TYPE_CHECKING:
     from nbpipe.config import Config
     from nbpipe.history import History
     from nbpipe.model import Plan
+
+_RUN = re.compile(r"latest|[\dT]+(?:-[0-9a-f]*)?")
+"""The beginning of a run's id, as `nbpipe.runner` makes them, or the newest."""
+
+
+class ResumingCommand(click.Command):
+    """A command with `--resume [RUN]` and patterns: what follows the option may be either."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with the latest run named where a pattern follows `--resume`."""
+        ends = args.index("--") if "--" in args else len(args)
+        for place in range(min(ends, len(args) - 1)):
+            if args[place] == "--resume" and _is_pattern(args[place + 1]):
+                args[place] = f"--resume={history.LATEST}"
+        return super().parse_args(ctx, args)
+
+
+def _is_pattern(word: str) -> bool:
+    """Return whether a word that may name a run names notebooks: it is no run's, and is there."""
+    if _RUN.fullmatch(word):
+        return False
+    return bool(set(word) & set("*?[/")) or word.endswith(".ipynb") or Path(word).exists()
 
 
 def narrowed(
@@ -39,7 +63,13 @@ def narrowed(
 
 
 def _resumed(plan: Plan, past: History, name: str) -> Plan:
-    run = past.run(name)
+    try:
+        run = past.run(name)
+    except NoHistory:
+        raise
+    except HistoryError as error:
+        error.hint += f" `--resume={history.LATEST} PATTERN` resumes a part of it."
+        raise
     results = past.results(run)
     done = sum(result.complete for result in results)
     failed = sum(result.outcome == "failed" for result in results)

@@ -54,6 +54,7 @@ _NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst"
 
 @click.command(
     name="test",
+    cls=earlier.ResumingCommand,
     epilog="""\b
 Examples:
   nbpipe test                                    everything below this folder
@@ -166,7 +167,7 @@ Examples:
     is_flag=False,
     flag_value="latest",
     metavar="[RUN]",
-    help="Only what run RUN (the latest) did not get to.",
+    help="Only what run RUN (the latest) did not get to; --resume=RUN is never a PATTERN.",
 )
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(

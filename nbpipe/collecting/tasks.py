@@ -16,7 +16,7 @@ from nbpipe.collecting.kernels import choose, missing_failure, missing_skip, nam
 from nbpipe.collecting.preruns import read_preruns
 from nbpipe.collecting.scopes import is_below
 from nbpipe.collecting.wishes import Wishes, read_wishes
-from nbpipe.model import Limits, Task
+from nbpipe.model import Category, Failure, Limits, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ class Tasks:
         choice = choose(
             wanted, forced=forced, kernel_map=self._settings.kernel_map, kernels=self._kernels
         )
-        failure = chosen.head.failure
+        failure = chosen.head.failure or _without_jupytext(chosen)
         skip = None if failure and "skip" not in given else self._skip(chosen.path, given, wishes)
         if choice.missing and not failure and skip is None:
             if given.get("missing_kernel", self._settings.missing_kernel) == "skip":
@@ -154,3 +154,18 @@ class Tasks:
             shutdown_seconds=1.0 if settings.shutdown == "graceful" else 0.0,
             output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
         )
+
+
+def _without_jupytext(chosen: Chosen) -> Failure | None:
+    """Return the failure of a text notebook that is named itself and cannot be read here.
+
+    One that a pattern or folder chose is skipped: nobody asked for that very file.
+    """
+    if not chosen.named or chosen.path.endswith(".ipynb") or texts.is_jupytext_installed():
+        return None
+    return Failure(
+        category=Category.MISSING_PACKAGE,
+        name="ModuleNotFoundError",
+        message=f"a text notebook {texts.SKIP_WITHOUT_JUPYTEXT}",
+        signature="ModuleNotFoundError: No module named 'jupytext'",
+    )

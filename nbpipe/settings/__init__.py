@@ -22,9 +22,11 @@ from nbpipe.settings.reference import (
 from nbpipe.settings.tables import (
     Budget,
     Count,
+    FileName,
     Megabytes,
     Name,
     Patterns,
+    Report,
     Seconds,
     Share,
     Size,
@@ -37,6 +39,7 @@ __all__ = [
     "Budget",
     "CollectionSettings",
     "Count",
+    "FileName",
     "HistorySettings",
     "Keep",
     "Megabytes",
@@ -50,6 +53,7 @@ __all__ = [
     "ReferenceFiles",
     "ReferenceSettings",
     "ReleaseLimits",
+    "Report",
     "Seconds",
     "Settings",
     "Share",
@@ -141,7 +145,7 @@ class TestSettings(Table, frozen=True):
 
     Anything unusual is started anew all the same; the notebook's log says why.
     """
-    reports: tuple[str, ...] = ()
+    reports: tuple[Report, ...] = ()
     """`KIND` or `KIND=PATH`, as for `--report`."""
     output_dir: Name | None = None
     """For executed copies and logs, relative to the root; none: the user's state directory."""
@@ -195,7 +199,7 @@ class ReleaseLimits(Table, frozen=True):
 class CollectionSettings(Table, frozen=True):
     """`[[collection]]`: a branch at an origin, and the mirror that follows it."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+    name: Title
     """Letters, digits and `._-`; the name of the mirror's folder."""
     origin: Name
     """What git fetches from; never with a password in it."""
@@ -259,7 +263,7 @@ class SpacesSettings(Table, frozen=True):
 
     homes: tuple[Name, ...] = ("/home/*",)
     """Patterns of the folders in which it appears."""
-    name: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]{1,255}\Z")] = "notebooks-latest"
+    name: FileName = "notebooks-latest"
     """What the mirror is called in a home."""
     method: Literal["symlink", "bind"] = "symlink"
     """A link on the host, or a read-only mount in each home."""

@@ -1,4 +1,7 @@
-"""What the tables of a configuration file are made of: the base of each, and common types."""
+"""What the tables of a configuration file are made of: the base of each, and common types.
+
+The description of a pattern is what a message says was expected.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,38 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
-Size = Annotated[str, msgspec.Meta(pattern=sizes.SIZE)]
-Budget = Annotated[str, msgspec.Meta(pattern=sizes.BUDGET)]
-Title = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
-"""The NAME of `[reference.NAME]` and its like: it becomes part of paths."""
+Size = Annotated[
+    str, msgspec.Meta(pattern=sizes.SIZE, description=f"an amount of memory, {sizes.EXAMPLES}")
+]
+Budget = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=sizes.BUDGET,
+        description=f"an amount of memory, {sizes.EXAMPLES}, or a share such as 80%",
+    ),
+]
+Title = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
+        description="at most 100 letters, digits and ._-, a letter or a digit first",
+    ),
+]
+"""What becomes part of paths: a collection's name, the NAME of `[reference.NAME]`."""
+FileName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^/\x00-\x1f]{1,255}\Z", description="the name of a file, without a slash"
+    ),
+]
+REPORT_KINDS = ("console", "junit", "json", "html", "markdown", "github")
+Report = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^({'|'.join(REPORT_KINDS)})(=.+)?\Z",
+        description=f"one of {', '.join(REPORT_KINDS)}, such as junit=results/junit.xml",
+    ),
+]
 Tolerance = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Patterns = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]

@@ -39,6 +39,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "own"))  # not the tester's own kernels
     return folder
 
 
@@ -242,3 +243,20 @@ def test_people_read_that_everything_is_there(
     notebook(root / "a.ipynb", "import json")
     assert cli.run(["doctor", "--color", "always"]) == 0
     assert "Everything is there for 1 notebook to run." in capsys.readouterr().out
+
+
+def test_a_kernel_whose_program_is_gone_names_the_notebooks_that_need_it(
+    root: Path, doctor: Doctor, tmp_path: Path
+) -> None:
+    kernelspec(tmp_path, "gone", "/nowhere/python", "-m", "ipykernel_launcher")
+    kernelspec(tmp_path, "idle", "/nowhere/else", "-m", "ipykernel_launcher")
+    notebook(root / "a.ipynb", "1", kernel="gone")
+    notebook(root / "sub/b.ipynb", "1", kernel="gone")
+    code, document = doctor()
+    assert code == 1
+    broken = {each["what"]: each for each in document["findings"] if each["kind"] == "kernel"}
+    ((what, found),) = ((text, each) for text, each in broken.items() if "'gone'" in text)
+    assert "does not work" in what
+    assert (found["severity"], found["where"]) == ("missing", ["a.ipynb", "sub/b.ipynb"])
+    ((_, unused),) = ((text, each) for text, each in broken.items() if "'idle'" in text)
+    assert (unused["severity"], unused["where"]) == ("note", [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe import cli
-from nbpipe.cli import COMMANDS
+from nbpipe.cli import COMMANDS, test
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,8 +126,14 @@ def test_a_wrong_option_is_told_with_the_way_to_help(
 def test_an_unknown_command_is_told_with_the_way_to_help(run: Run) -> None:
     code, out, err = run("tset")
     assert (code, out) == (4, "")
-    assert "No such command 'tset'" in err
+    assert "No such command 'tset'. Did you mean 'test'?" in err
     assert "Try 'nbpipe --help' for help." in err
+
+
+def test_a_command_that_resembles_none_gets_no_advice(run: Run) -> None:
+    code, _, err = run("frobnicate")
+    assert code == 4
+    assert "No such command 'frobnicate'.\n" in err
 
 
 def test_no_command_at_all_shows_the_commands(run: Run) -> None:
@@ -149,6 +155,57 @@ def test_an_unknown_report_is_told_with_the_known_ones(run: Run) -> None:
     assert code == 4
     assert "--report pdf=a.pdf: there is no report `pdf`" in err
     assert "Choose one of: console, junit, json" in err
+
+
+def test_an_unknown_report_in_the_configuration_is_told_by_every_command(
+    run: Run, root: Path
+) -> None:
+    (root / "nbpipe.toml").write_text('[test]\nreports = ["junit", "pdf=a.pdf"]')
+    for command in ("config", "doctor", "test"):
+        code, out, err = run(command)
+        assert (code, out) == (4, "")
+        assert f"{root}/nbpipe.toml: a problem in the configuration\n  test.reports: " in err
+        assert "expected one of console, junit, json, html, markdown, github" in err
+
+
+def test_a_name_that_is_none_is_told_in_words(run: Run, root: Path) -> None:
+    (root / "nbpipe.toml").write_text(
+        '[[collection]]\nname = "my notebooks"\norigin = "https://h/x"\nroot = "/srv"\n'
+        '[spaces]\nname = "a/b"\n[test]\nmemory-budget = "lots"\n'
+    )
+    code, _, err = run("config")
+    assert code == 4
+    assert "regex" not in err
+    assert (
+        "  collection[0].name: expected at most 100 letters, digits and ._-, a letter or a digit"
+        " first\n"
+        "  spaces.name: expected the name of a file, without a slash\n"
+        "  test.memory-budget: expected an amount of memory, such as 16G, 512M or 1.5T, or a share"
+        " such as 80%\n"
+    ) in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "resume", "patterns"),
+    [
+        (["--resume"], "latest", ()),
+        (["--resume", "first.ipynb"], "latest", ("first.ipynb",)),
+        (["--resume", "*.nb", "x"], "latest", ("*.nb", "x")),
+        (["--resume", "sub"], "latest", ("sub",)),
+        (["--resume", "latest", "sub"], "latest", ("sub",)),
+        (["--resume", "20260131T12"], "20260131T12", ()),
+        (["--resume", "20260131T120000-0af", "sub"], "20260131T120000-0af", ("sub",)),
+        (["--resume=sub"], "sub", ()),
+        (["--resume", "zz"], "zz", ()),
+        (["--", "--resume", "sub"], None, ("--resume", "sub")),
+    ],
+)
+def test_what_follows_resume_is_a_run_or_a_pattern(
+    root: Path, arguments: list[str], resume: str | None, patterns: tuple[str, ...]
+) -> None:
+    (root / "sub").mkdir()
+    parsed = test.command.make_context("test", arguments).params
+    assert (parsed["resume"], parsed["patterns"]) == (resume, patterns)
 
 
 def test_a_report_in_a_place_that_is_a_file_is_refused_before_the_run(run: Run, root: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from nbpipe.errors import UsageError
 from nbpipe.model import Run
 from nbpipe.reports import KINDS, ConsoleReporter, Request, check_writable, parse, reporter, write
+from nbpipe.settings.tables import REPORT_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,10 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
         "  Choose one of: console, junit, json, html, markdown, github; "
         "for example --report junit=results/junit.xml."
     )
+
+
+def test_the_configuration_knows_the_same_kinds() -> None:
+    assert REPORT_KINDS == KINDS
 
 
 def test_an_empty_path_is_refused() -> None:

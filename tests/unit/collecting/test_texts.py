@@ -176,3 +176,18 @@ def test_without_jupytext_a_text_notebook_is_skipped_with_the_reason(
     text, notebook = tree.plan().tasks
     assert text.skip == "needs jupytext: pip install 'nbpipe[text]'"
     assert notebook.skip is None
+
+
+def test_without_jupytext_a_text_notebook_that_is_named_itself_fails(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "is_jupytext_installed", lambda: False)
+    tree.write("a.md", MARKDOWN)
+    (task,) = tree.plan("a.md").tasks
+    assert task.skip is None
+    assert task.failure is not None
+    assert (task.failure.category, task.failure.signature) == (
+        "missing-package",
+        "ModuleNotFoundError: No module named 'jupytext'",
+    )
+    assert task.failure.message == "a text notebook needs jupytext: pip install 'nbpipe[text]'"
