@@ -5,6 +5,7 @@ Grouping only; how a group looks is each report's own business.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from nbpipe.model import Failure, Result
 
 NO_REASON = "no reason was recorded"
+_PLACEHOLDER = re.compile("<(?:n|time|address|id)>")
+"""What a signature has in place of what differs from run to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def by_cause(results: Iterable[Result]) -> list[Group]:
         if result.outcome is Outcome.FAILED:
             groups.setdefault(_key(result.failure), []).append(result)
     return [
-        Group(cause(members[0].failure), _category(members[0].failure), tuple(members))
+        Group(_title(members), _category(members[0].failure), tuple(members))
         for members in sorted(groups.values(), key=len, reverse=True)
     ]
 
@@ -70,6 +73,16 @@ def error(failure: Failure) -> str:
     """Return the error itself in one line, as its language would say it."""
     parts = (first_line(failure.name), first_line(failure.message))
     return ": ".join(part for part in parts if part) or failure.category.value
+
+
+def _title(members: list[Result]) -> str:
+    """Return the cause; with its numbers, where they are the same for all."""
+    failures = [result.failure for result in members if result.failure]
+    title = cause(members[0].failure)
+    if not failures or not _PLACEHOLDER.search(title):
+        return title
+    errors = {error(failure) for failure in failures}
+    return errors.pop() if len(errors) == 1 else title
 
 
 def with_category(text: str, category: str) -> str:

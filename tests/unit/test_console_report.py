@@ -161,6 +161,28 @@ def test_many_notebooks_with_one_cause_are_listed_and_one_of_them_is_told() -> N
     assert text.count("run it again:") == 1
 
 
+@pytest.mark.parametrize(
+    ("limits", "heading"),
+    [
+        ((60, 60), "2 notebooks: Timeout: more than 60 s  [timeout]"),
+        ((60, 90), "2 notebooks: Timeout: more than <n> s  [timeout]"),
+    ],
+)
+def test_numbers_that_all_notebooks_of_a_cause_share_are_shown(
+    limits: tuple[int, ...], heading: str
+) -> None:
+    late = (
+        Failure(
+            category=Category.TIMEOUT,
+            name="Timeout",
+            message=f"more than {limit} s",
+            signature="Timeout: more than <n> s",
+        )
+        for limit in limits
+    )
+    assert heading in printed(run(*(failed(f"{fail.message}.ipynb", fail) for fail in late)))
+
+
 def test_further_errors_of_a_notebook_are_named() -> None:
     second = replace(NETWORK, cell=7, name="ValueError", message="bad\nreally")
     assert "    also cells[7]: ValueError: bad\n" in printed(
