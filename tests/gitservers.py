@@ -14,6 +14,7 @@ import os
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -198,6 +199,8 @@ class Behaviour:
     """While set, every answer stops in its middle."""
     stalls_large: threading.Event = field(default_factory=threading.Event)
     """Likewise, for large files only."""
+    tears: bool = False
+    """Tear answers of more than 100 kB off in their middle, with a TCP reset: in a pack."""
     large: dict[str, bytes] = field(default_factory=dict)
     """Git LFS: SHA-256 -> content."""
     asked: list[str] = field(default_factory=list)
@@ -300,6 +303,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(said[: len(said) // 2])
             self.wfile.flush()
             self.behaviour.over.wait()
+            self.close_connection = True
+            return
+        if self.behaviour.tears and len(said) > 100_000:
+            self.wfile.write(said[: len(said) // 2])
+            linger = struct.pack("ii", 1, 0)  # close(2) answers with RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
             return
         self.wfile.write(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -285,6 +286,39 @@ def test_a_server_that_stalls_is_given_up_and_tried_again_until_it_answers(
 
     assert (health.state, health.current) == (State.STALE, first)
     assert "too slow" in (health.error or "").lower()
+
+
+def test_a_pack_that_is_torn_off_keeps_the_release_and_the_next_try_succeeds(
+    origin: Origin, serve: Serve, by_https: ByHttps
+) -> None:
+    first = origin.publish({"a": b"1"})
+    with serve() as server:
+        worker = by_https(server)
+        worker.reconcile_once()
+        second = origin.publish({"a": os.urandom(300_000)})
+        server.behaviour.tears = True
+
+        torn = worker.reconcile_once()
+        server.behaviour.tears = False
+        whole = worker.reconcile_once()
+
+    assert (torn.result, torn.current) == (Result.UNREACHABLE, first)
+    assert (whole.result, whole.current) == (Result.PUBLISHED, second)
+
+
+def test_a_repository_that_is_not_there_keeps_the_release_and_says_so(
+    origin: Origin, serve: Serve, by_https: ByHttps
+) -> None:
+    head = origin.publish({"a": b"1"})
+    with serve() as server:
+        worker = by_https(server)
+        worker.reconcile_once()
+        origin.path.rename(origin.path.with_name("elsewhere.git"))
+
+        outcome = worker.reconcile_once()
+
+    assert (outcome.result, outcome.current) == (Result.UNREACHABLE, head)
+    assert "not found" in (outcome.error or "")
 
 
 @pytest.fixture
