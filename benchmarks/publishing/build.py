@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from repository import change, git, make
 
+from nbpipe.publishing.build import sync_file_system
 from nbpipe.publishing.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
@@ -49,11 +52,12 @@ class Way(Protocol):
 
 
 class Ours:
-    """Hard links to what is held, built from blobs."""
+    """The service: what is held is linked before the commit is there, as soon as nothing is due."""
 
     name = "nbpipe"
 
     def __init__(self, origin: Path, root: Path) -> None:
+        self.preparing: list[tuple[float, float]] = []
         self.worker = Reconciler(
             CollectionSettings(
                 name="nb", origin=str(origin), root=str(root), protocols=("file",), poll=0
@@ -72,13 +76,27 @@ class Ours:
             self.worker.publisher.show(commit)
 
     def clean(self) -> None:
-        """Write the journal, remove old releases."""
+        """Write the journal, remove old releases, prepare the next one as the service does."""
+        self._reconcile()
+        self.preparing.append(_timed(self.worker.prepare))
+
+    def _reconcile(self) -> None:
         outcome = self.worker.reconcile_once(Trigger.STARTUP)
         assert outcome.error is None, outcome.error  # noqa: S101  (likewise)
 
     def current(self) -> Path:
         """Return where the link is."""
         return self.worker.mirror.link
+
+
+class Unprepared(Ours):
+    """`nbpipe publish`: every link is made when the commit is there."""
+
+    name = "nbpipe, nothing prepared"
+
+    def clean(self) -> None:
+        """Write the journal, remove old releases."""
+        self._reconcile()
 
 
 class GitSync:
@@ -159,42 +177,65 @@ class Archive:
         return self.root / "current"
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Return milliseconds per way and round; every result is compared with the working copy."""
+class Seen(NamedTuple):
+    """Milliseconds per way and round."""
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+    """Of this process and those that it waited for."""
+    preparing: list[tuple[float, float]]
+    """Between the rounds, in none of the above: the same two."""
+
+
+def measure(folder: Path, rounds: int) -> Seen:
+    """Measure every way in every round; every result is compared with the working copy."""
     work = folder / "work"
     work.mkdir()
     origin = make(work)
     git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
+    ours = Ours(origin, folder / "ours")
     ways: list[Way] = [
-        Ours(origin, folder / "ours"),
+        ours,
+        Unprepared(origin, folder / "unprepared"),
         GitSync(origin, folder / "git-sync"),
         Archive(origin, folder / "archive"),
     ]
-    times: dict[str, list[float]] = {way.name: [] for way in ways}
+    wall: dict[str, list[float]] = {way.name: [] for way in ways}
+    cpu: dict[str, list[float]] = {way.name: [] for way in ways}
     for number in range(rounds + 1):
         commit = change(work, number)
         for way in ways if number % 2 else reversed(ways):
             way.fetch(commit)
-            _settle()
-            taken = _timed(way.publish, commit)
+            _settle(folder)
+            taken = _timed(partial(way.publish, commit))
             if number:  # the first one fills every store
-                times[way.name].append(taken)
+                wall[way.name].append(taken[0])
+                cpu[way.name].append(taken[1])
             way.clean()
         print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
         for way in ways:
             _compare(way.current(), work, number)
-    return times
+    # What was prepared after the last round is used by none.
+    return Seen(wall, cpu, ours.preparing[:-1])
 
 
-def _timed(publish: Callable[[str], None], commit: str) -> float:
-    start = time.perf_counter()
-    publish(commit)
-    return (time.perf_counter() - start) * 1000
+def _timed(step: Callable[[], None]) -> tuple[float, float]:
+    """Return how long it takes, and the processor's part of it."""
+    cpu, start = _cpu(), time.perf_counter()
+    step()
+    return (time.perf_counter() - start) * 1000, _cpu() - cpu
 
 
-def _settle() -> None:
+def _cpu() -> float:
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in both) * 1000
+
+
+def _settle(folder: Path) -> None:
     """Have no way pay for what another has left to be written."""
-    os.sync()
+    fd = os.open(folder, os.O_RDONLY)
+    sync_file_system(fd)
+    os.close(fd)
 
 
 def _compare(current: Path, work: Path, number: int) -> None:
@@ -203,24 +244,36 @@ def _compare(current: Path, work: Path, number: int) -> None:
     assert sum(1 for _ in current.glob("topic*/*")) == 1000  # noqa: PLR2004, S101  (likewise)
 
 
-def report(times: dict[str, list[float]]) -> str:
+def report(seen: Seen) -> str:
     """Return a Markdown table of medians, and how many times slower than ours.
 
-    The last column holds each round against itself: what else the machine does comes and goes.
+    The last two columns hold each round against itself, since what else the machine does comes
+    and goes: against nbpipe, and against nbpipe with nothing prepared.
     """
-    ours = times["nbpipe"]
     lines = [
-        "| way | median ms | min | max | times nbpipe's | median of the rounds' ratios |",
-        "|---|---|---|---|---|---|",
+        "| way | median ms | min | max | CPU ms | times nbpipe's | each round | unprepared |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name, each in times.items():
+    ours = seen.wall[Ours.name]
+    for name, each in seen.wall.items():
         median = statistics.median(each)
-        ratios = [theirs / mine for theirs, mine in zip(each, ours, strict=True)]
         lines.append(
             f"| {name} | {median:.1f} | {min(each):.1f} | {max(each):.1f} "
-            f"| {median / statistics.median(ours):.1f} | {statistics.median(ratios):.1f} |"
+            f"| {statistics.median(seen.cpu[name]):.1f} | {median / statistics.median(ours):.1f} "
+            f"| {_ratio(each, ours):.1f} | {_ratio(each, seen.wall[Unprepared.name]):.1f} |"
         )
-    return "\n".join(lines)
+    wall, cpu = ([each[number] for each in seen.preparing] for number in (0, 1))
+    both = [one + other for one, other in zip(ours, wall, strict=True)]
+    theirs = _ratio(seen.wall[GitSync.name], both)
+    return "\n".join(lines) + (
+        f"\n\nnbpipe prepares the next release after the flip, outside of these times: "
+        f"median {statistics.median(wall):.1f} ms, CPU {statistics.median(cpu):.1f} ms.\n"
+        f"Both together: git-sync's commands take {theirs:.1f} times as long, in the median round."
+    )
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
 
 
 def main() -> None:
@@ -232,11 +285,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="a folder on the file system to measure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
-        times = measure(Path(folder), options.rounds)
+        seen = measure(Path(folder), options.rounds)
         print(f"{options.rounds} rounds, 1,000 files, 201.5 MB, one changed")
         load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
         print(f"load average {load} on {os.cpu_count()} processors")
-        print(report(times))
+        print(report(seen))
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _Entry = TypeVar("_Entry", "File", "Link")
 
 FILE, EXECUTABLE, FOLDER = 0o444, 0o555, 0o555
+_OPEN = 0o755
+"""The mode of a folder that is still being filled."""
 _NEW = "new"
 """Where the store keeps what is being written."""
 _MANY = 16
@@ -205,7 +207,7 @@ def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> N
         DamagedCacheError: Content is missing, or not what its name says.
         OSError: No room, for one.
     """
-    folder.mkdir(mode=0o755)
+    folder.mkdir(mode=_OPEN)
     files, links = _by_folder(manifest.files), _by_folder(manifest.links)
     with store.filling(content) as filling:
         top = open_folder(folder)
@@ -213,21 +215,78 @@ def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> N
             with Linking(filling, top) as linking:
                 for path in ("", *manifest.folders):
                     if path:
-                        os.mkdir(path, 0o755, dir_fd=top)
+                        os.mkdir(path, _OPEN, dir_fd=top)
                     if path in files:
                         linking.add(path, files[path])
             for path, left in linking.left:
                 _fill(path, left, filling, top)
             for path, targets in links.items():
                 _symlink(path, targets, top)
-            # Bottom-up: a sealed folder takes no further entries.
-            for path in reversed(manifest.folders):
-                os.chmod(path, FOLDER, dir_fd=top)
+            _close(manifest.folders, top)
         finally:
             os.close(top)
     # All that came before is in the file system's journal, in this order; one look at the
     # structure after a restart (`Publisher.settle`) covers those that promise less.
     fsync_folder(folder)
+
+
+def change(folder: Path, before: Manifest, after: Manifest, store: Store, content: Content) -> None:
+    """Make the release `after` of `before`, which nobody sees and is in `folder`, on the disk.
+
+    Only what differs is touched. Cut short, the folder is neither; its owner removes it.
+
+    Raises:
+        DamagedCacheError: Content is missing, or not what its name says.
+        OSError: No room, for one.
+    """
+    old, new = _by_path(before), _by_path(after)
+    gone = [path for path, entry in old.items() if new.get(path) != entry]
+    files = [file for file in after.files if old.get(file.path) != file]
+    links = [link for link in after.links if old.get(link.path) != link]
+    had, has = frozenset(before.folders), frozenset(after.folders)
+    fresh = {*(file.path for file in files), *(link.path for link in links)}
+    opened = _parents({*gone, *fresh, *(had ^ has)})
+    with store.filling(content) as filling:
+        top = open_folder(folder)
+        try:
+            for path in opened & had:
+                os.chmod(path, _OPEN, dir_fd=top)
+            _take_away(gone, [path for path in reversed(before.folders) if path not in has], top)
+            for path in after.folders:
+                if path not in had:
+                    os.mkdir(path, _OPEN, dir_fd=top)
+            for path, named in _by_folder(files).items():
+                _fill(path, named, filling, top)
+            for path, targets in _by_folder(links).items():
+                _symlink(path, targets, top)
+            _close((path for path in after.folders if path in opened or path not in had), top)
+        finally:
+            os.close(top)
+    # The spare was on the disk before; this is in the journal behind it.
+    fsync_folder(folder)
+
+
+def _take_away(files: Iterable[str], folders: Iterable[str], top: int) -> None:
+    for path in files:
+        os.unlink(path, dir_fd=top)
+    for path in folders:
+        os.rmdir(path, dir_fd=top)
+
+
+def _close(folders: Iterable[str], top: int) -> None:
+    """Make folders read-only, which then take no further entries."""
+    for path in folders:
+        os.chmod(path, FOLDER, dir_fd=top)
+
+
+def _by_path(manifest: Manifest) -> dict[str, File | Link]:
+    found: dict[str, File | Link] = {file.path: file for file in manifest.files}
+    found.update((link.path, link) for link in manifest.links)
+    return found
+
+
+def _parents(paths: Iterable[str]) -> set[str]:
+    return {path.rpartition("/")[0] for path in paths}
 
 
 def _fill(path: str, files: Named, filling: Filling, top: int) -> None:

@@ -7,15 +7,16 @@ is whole, and what lies in `building` and `trash` belongs to nobody once the loc
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
-from nbpipe.publishing.errors import MirrorError, Refused
+from nbpipe.publishing.errors import Busy, MirrorError, Refused
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder
 from nbpipe.publishing.origin import Cache, DamagedCacheError
 from nbpipe.publishing.renaming import exchange
+from nbpipe.publishing.spare import Spare
 from nbpipe.publishing.tree import Reader
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Publisher:
         self.store = build.Store(self.mirror.state / "store", max_links=settings.max_links)
         self._reader = Reader(settings, self.cache)
         self._building = self.mirror.state / "building"
+        self._spare = Spare(self._building)
         self._trash = self.mirror.state / "trash"
         self._manifests = self.mirror.state / "manifests"
 
@@ -175,12 +177,26 @@ class Publisher:
             what = f"{len(damages)} damages, the first: {damages[0]}"
             self.record(Event.REPAIRED, commit, Trigger.STARTUP, reason=what)
 
+    def prepare(self) -> None:
+        """Link the current release once more, for the next one to begin with.
+
+        Raises:
+            MirrorError: There is no room, or what the store has lost is not in the cache either.
+        """
+        commit = self.mirror.current()
+        if commit is not None and not self._spare.ready:
+            self._spare.make(self.manifest(commit), self.store, self._content)
+
     def tidy(self) -> None:
         """Have the cache keep what the releases need, and nothing for ever."""
         self.cache.tidy(commit for commit in self.mirror.releases() if self.cache.has(commit))
 
     def close(self) -> None:
-        """End the helpers."""
+        """End the helpers, and remove what was prepared where nobody is at work."""
+        if self._spare.ready:
+            with suppress(MirrorError, Busy), self.at_work(patience=0):
+                self._spare.drop()
+        self._spare.let_go()
         self.cache.close()
 
     def _make(self, commit: str) -> Manifest:
@@ -199,7 +215,10 @@ class Publisher:
         candidate = self._building / made.commit
         build.remove(candidate)
         try:
-            build.build(made, candidate, self.store, self._content)
+            if (spare := self._spare.take(candidate)) is not None:
+                build.change(candidate, spare, made, self.store, self._content)
+            else:
+                build.build(made, candidate, self.store, self._content)
         except BaseException:
             # What a full disk holds of it would be missing elsewhere.
             build.remove(candidate)
@@ -234,7 +253,9 @@ class Publisher:
             )
 
     def _forget(self, made: Manifest, damages: Iterable[Damage]) -> None:
-        # The store's file is the same inode: what is wrong in the release is wrong there.
+        # The store's file is the same inode: what is wrong in the release is wrong there,
+        # and in the spare, whosever that is.
+        self._spare.drop()
         spoiled = {damage.path for damage in damages}
         for file in made.files:
             entry = self.store.entry(file.key)

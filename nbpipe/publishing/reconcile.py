@@ -171,7 +171,23 @@ class Reconciler:
             with self._changed:
                 again = outcome.result in {Result.UNREACHABLE, Result.FAILED}
                 self._schedule.end(time.monotonic(), again=again)
+                idle = self._schedule.wait(time.monotonic()) > 0
+            if idle and outcome.result.good and not stop.is_set():
+                self.prepare()
         self.publisher.close()
+
+    def prepare(self) -> None:
+        """Do what can be done of the next release before there is one, where nothing is due.
+
+        It is only a matter of speed: what goes wrong here takes nothing from what is published.
+        """
+        try:
+            with self._one_at_a_time, self.publisher.at_work(patience=0):
+                self.publisher.prepare()
+        except Busy:
+            return
+        except NbpipeError as error:
+            _log.warning("%s: preparing the next release failed: %s", self.settings.name, error)
 
     def health(self) -> Health:
         """Return how it is now; also true where another process is the worker."""

@@ -44,9 +44,12 @@ class Schedule:
     def wake(self, trigger: Trigger, now: float) -> None:
         """Take note of a reason to look."""
         self._recent.append(now)
+        burst = len(self._recent) == self._recent.maxlen and now - self._recent[0] < RECENT
         if self._pending is None:
             self._pending, self._pending_since = trigger, now
-        burst = len(self._recent) == self._recent.maxlen and now - self._recent[0] < RECENT
+        elif self._due <= self._pending_since:
+            # The first of a burst is not put off by those behind it.
+            return
         self._due = min(now + QUIET, self._pending_since + LONGEST) if burst else now
 
     def wait(self, now: float) -> float:

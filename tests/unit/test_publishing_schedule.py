@@ -59,6 +59,26 @@ def test_a_thousand_beacons_cost_three_reconciliations_at_most(seconds: float) -
     assert 1 <= runs <= 3
 
 
+def test_the_first_of_a_burst_is_not_put_off_by_those_behind_it() -> None:
+    clock = schedule()
+    for number in range(5):
+        clock.wake(Trigger.BEACON, 100.0 + number / 1000)
+
+    assert clock.wait(100.004) == 0
+
+
+def test_the_rest_of_a_burst_is_waited_out() -> None:
+    clock = schedule()
+    for number in range(5):
+        clock.wake(Trigger.BEACON, 100.0 + number / 1000)
+    clock.begin()
+    clock.end(100.05, again=False)
+    for number in range(100):
+        clock.wake(Trigger.BEACON, 100.05 + number / 1000)
+
+    assert clock.wait(100.15) == pytest.approx(0.499)
+
+
 def test_a_beacon_that_never_stops_is_acted_on_within_seconds() -> None:
     clock = schedule()
     for number in range(10_000):

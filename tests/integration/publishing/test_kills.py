@@ -36,7 +36,7 @@ PACKAGE = Path(nbpipe.__file__).parents[1]
 FOLDERS, FILES = 6, 5
 
 # Publishes whatever the branch holds, over and over, with everything that can be cut short:
-# fetch, build, flip, clean-up, a rollback and a verification now and then.
+# fetch, build, flip, clean-up, what is prepared, a rollback and a verification now and then.
 WORKER = """
 import sys
 from nbpipe.settings import CollectionSettings, Keep
@@ -51,6 +51,7 @@ for number in range(1_000_000):
     outcome = worker.reconcile_once(Trigger.POLL if number else Trigger.STARTUP)
     if outcome.error:
         print(outcome.error, flush=True)
+    worker.prepare()
     if number % 5 == 4:
         releases.verify(worker.publisher)
         releases.rollback(worker.publisher)
@@ -149,6 +150,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
     assert [each.damages for each in releases.verify(worker.publisher)] == [()] * len(
         worker.mirror.releases()
     )
+    worker.prepare()
+    worker.publisher.close()
     state = worker.mirror.state
     left = [*(state / "building").iterdir(), *(state / "trash").iterdir()]
     assert left == []
