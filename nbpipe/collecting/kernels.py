@@ -159,7 +159,8 @@ def choose(
     if forced:
         return _exactly(forced[0], _because(wanted, forced[0], forced[1]), kernels)
     if target := kernel_map.get(name):
-        return _exactly(target, f"the kernel map gives {target} for {name!r}", kernels)
+        why = "" if wanted.name else "the notebook names none; "
+        return _exactly(target, f"{why}the kernel map gives {target} for {name!r}", kernels)
     if name and (found := _installed(name, kernels)):
         why = "" if wanted.name else f"the notebook names none; {found} is the default"
         return Choice(found, kernels[found].language, why)

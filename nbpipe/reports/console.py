@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from nbpipe.model import Outcome
+from nbpipe.model import Category, Outcome
 from nbpipe.reports import matrix
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
@@ -35,6 +35,8 @@ SHOWN_PATHS = 20
 SHOWN_LINES = 12
 """Lines of an error's message, or of a traceback where there is no source to show."""
 SHOWN_CHARACTERS = 2000
+_KERNELS_FAULT = {Category.EXCEPTION, Category.MISSING_PACKAGE}
+"""What a notebook fails with on a kernel that is not the one it was written for."""
 
 
 def rerun_command(result: Result, prefix: str = "nbpipe test") -> str:
@@ -99,6 +101,9 @@ class ConsoleReporter:
             page.line("    also ", _where(other), ": ", (error(other), "red"))
         if (more := len(result.failures) - 1 - SHOWN_PATHS) > 0:
             page.line(f"    and {count(more, 'more error')}")
+        if failure and failure.category in _KERNELS_FAULT and result.task.kernel_why:
+            why = plain_name(result.task.kernel_why)
+            page.line(f"    kernel:        {plain_name(result.kernel)} ({why})")
         if result.executed:
             page.line("    executed copy: ", plain_name(str(run.output_dir / result.executed)))
         if result.log:

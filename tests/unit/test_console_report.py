@@ -161,6 +161,17 @@ def test_many_notebooks_with_one_cause_are_listed_and_one_of_them_is_told() -> N
     assert text.count("run it again:") == 1
 
 
+def test_a_kernel_that_the_notebook_did_not_name_is_told_with_an_error_of_its_code() -> None:
+    wrong = Failure(category=Category.EXCEPTION, name="SyntaxError", signature="", message="mkdir")
+    named = failed("a.ipynb", wrong)
+    why = "the notebook names none; python3 is the default"
+    chosen = replace(named, task=replace(named.task, kernel_why=why))
+    line = "    kernel:        python3 (the notebook names none; python3 is the default)\n"
+    assert line in printed(run(chosen))
+    assert "kernel:" not in printed(run(named))
+    assert "kernel:" not in printed(run(replace(chosen, failures=(NETWORK,))))
+
+
 @pytest.mark.parametrize(
     ("limits", "heading"),
     [

@@ -129,7 +129,11 @@ def test_the_kernel_map_comes_before_the_installed_name(tree: Tree) -> None:
 
 def test_a_notebook_without_a_name_counts_as_python3_in_the_kernel_map(tree: Tree) -> None:
     tree.notebook("a.ipynb")
-    assert tree.task(toml='test.kernel-map = {python3 = "ir"}').kernel == "ir"
+    task = tree.task(toml='test.kernel-map = {python3 = "ir"}')
+    assert (task.kernel, task.kernel_why) == (
+        "ir",
+        "the notebook names none; the kernel map gives ir for 'python3'",
+    )
 
 
 def test_an_unknown_forced_kernel_is_refused(tree: Tree) -> None:
