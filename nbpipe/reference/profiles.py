@@ -158,7 +158,7 @@ def override(profile: Profile, wanted: Mapping[str, object]) -> Profile:
         if key not in OVERRIDABLE:
             raise ProfileError(
                 f"profile {profile.name}: {key!r} cannot be overridden",
-                hint=f"What may be: {_allowed(profile)}.",
+                hint=f"What may be: {allowed(profile)}.",
             )
     typed = {key: _typed(key, value) for key, value in values.items()}
     for key, value in typed.items():
@@ -196,8 +196,9 @@ def _check_layer(below: Profile, values: Mapping[str, Any]) -> None:
             _check_allowed(below, key, value)
         elif key not in _FREE:
             raise ProfileError(
-                f"`{key}` of a profile of the site ({below.source}) cannot be changed",
-                hint=f"What may be: {_allowed(below)}. Or define a profile of another name.",
+                f"`{key.replace('_', '-')}` of a profile of the site ({below.source}) cannot be "
+                "changed",
+                hint=f"What may be: {allowed(below)}. Or define a profile of another name.",
             )
 
 
@@ -211,7 +212,7 @@ def _check_allowed(profile: Profile, key: str, value: object) -> None:
     if limit is False:
         raise ProfileError(
             f"profile {profile.name}: {key} cannot be overridden",
-            hint=f"What may be: {_allowed(profile)}.",
+            hint=f"What may be: {allowed(profile)}.",
         )
     raise ProfileError(
         f"profile {profile.name}: {key} {_shown(key, value)} is not allowed",
@@ -228,7 +229,7 @@ def _covers(limit: bool | str | tuple[str, ...], key: str, value: object) -> boo
     return isinstance(value, int) and isinstance(most, int) and value <= most
 
 
-def _allowed(profile: Profile) -> str:
+def allowed(profile: Profile) -> str:
     """Return what may be overridden, for people."""
     if profile.allow is None:
         return ", ".join(OVERRIDABLE)

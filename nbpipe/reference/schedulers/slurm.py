@@ -221,8 +221,10 @@ def _grouped(text: str) -> Iterator[tuple[dict[str, str], list[dict[str, str]]]]
         row = dict(zip(_FIELDS, line.split("|"), strict=False))
         if len(row) < len(_FIELDS):
             continue
-        if "." in row["JobID"]:
-            steps.append(row)
+        number, dot, _ = row["JobID"].partition(".")
+        if dot:
+            if job and job["JobID"] == number:
+                steps.append(row)
             continue
         if job:
             yield job, steps

@@ -1,0 +1,91 @@
+"""`nbpipe profiles`: the sizes of jobs, as people know them from a hub's menu."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbpipe import config
+from nbpipe.cli import options
+from nbpipe.errors import ExitCode
+from nbpipe.reference import profiles
+from nbpipe.reports.plaintext import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.reference.profiles import Profile, Profiles
+
+FORMAT = 1
+
+
+@click.command(
+    name="profiles",
+    epilog="""\b
+Examples:
+  nbpipe profiles            what `--profile` can name here
+  nbpipe profiles --json     the same, for programs""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@options.shared
+def command(*, config_file: Path | None, as_json: bool) -> int:
+    """List the profiles: named sizes of jobs, and what may be changed in them.
+
+    They come from the site's own file (/etc/nbpipe/nbpipe.toml, or what NBPIPE_SITE names), the
+    user's (nbpipe.toml in the folder of settings, such as ~/.config/nbpipe), and the project's.
+    The site's file alone may set `setup` and `extra`; what it does not `allow` stays as it is.
+    """
+    known = load(config_file)
+    with options.while_read():
+        if as_json:
+            document = {"format": FORMAT, "profiles": [_described(each) for each in known]}
+            click.echo(json.dumps(document, indent=2))
+        else:
+            _show([*known])
+    return ExitCode.OK
+
+
+def load(config_file: Path | None) -> Profiles:
+    """Return the profiles that hold for a command started here.
+
+    Raises:
+        ConfigError: A file has problems.
+    """
+    import platformdirs  # noqa: PLC0415  (only where profiles are needed)
+
+    return profiles.load(
+        site=config.site(os.environ),
+        user=config.user(platformdirs.user_config_path("nbpipe")),
+        project=options.load_config(config_file),
+    )
+
+
+def _show(known: list[Profile]) -> None:
+    width = max(len(profile.name) for profile in known)
+    for profile in known:
+        click.echo(f"{profile.name:{width}}  {plain(profile.label)}  ({profile.scheduler})")
+        if profile.source is not None:
+            changeable = profiles.allowed(profile)
+            click.echo(f"{'':{width}}    may be changed: {changeable}")
+
+
+def _described(profile: Profile) -> dict[str, Any]:
+    """Return a profile for programs; memory in bytes, time in seconds."""
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "label": profile.label,
+        "scheduler": profile.scheduler,
+        "cores": profile.cores,
+        "memory": profile.memory,
+        "walltime": profile.walltime,
+        "queue": profile.queue,
+        "account": profile.account,
+        "nodes": profile.nodes,
+        "gpus": profile.gpus,
+        "allow": None if profile.allow is None else dict(profile.allow),
+        "source": str(profile.source) if profile.source else None,
+    }
