@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nbpipe.history import reading, schema
 from nbpipe.history.access import storable
@@ -40,7 +40,8 @@ def collection(connection: sa.Connection, keys: tuple[str, ...]) -> int:
         new = schema.collections.insert().returning(schema.collections.c.id)
         number = int(connection.execute(new).scalar_one())
     rows = [{"key": key, "collection": number} for key in keys]
-    connection.execute(_insert(connection, schema.collection_keys).on_conflict_do_nothing(), rows)
+    insert = _insert(connection.dialect.name, schema.collection_keys)
+    connection.execute(insert.on_conflict_do_nothing(), rows)
     return _first_of(connection, keys)
 
 
@@ -96,7 +97,7 @@ def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
         if result.outcome is not Outcome.SKIPPED
     ]
     if known:
-        connection.execute(_remember(connection), known)
+        connection.execute(_remember(connection.dialect.name), known)
 
 
 _RESULT = (
@@ -148,10 +149,14 @@ def _failure(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _remember(connection: sa.Connection) -> Any:  # noqa: ANN401  (each database's own)
-    """Return what writes what is known last; a failure makes no notebook quicker or smaller."""
+@cache
+def _remember(dialect: str) -> Any:  # noqa: ANN401  (each database's own)
+    """Return what writes what is known last; a failure makes no notebook quicker or smaller.
+
+    To make it takes longer than to execute it.
+    """
     table = schema.notebooks
-    insert = _insert(connection, table)
+    insert = _insert(dialect, table)
     new = insert.excluded
     failed = new.outcome == Outcome.FAILED.value
     slower = sa.and_(failed, table.c.seconds > new.seconds)
@@ -196,10 +201,15 @@ def forget(
         connection.execute(table.delete().where(mine, table.c.id.not_in(newest)))
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401  (two kinds)
+def _insert(dialect: str, table: sa.Table) -> Any:  # noqa: ANN401  (two kinds)
     """Return an INSERT that knows ON CONFLICT, which is each database's own."""
-    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return kind.insert(table)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415  (only the one that is used)
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  (slow)
+
+    return postgresql.insert(table)
 
 
 def _clean(value: Any) -> Any:  # noqa: ANN401
