@@ -2,5 +2,5 @@
 
 `profiles`, `schedulers` and `state` run it; `manifest` is the record of it; `products` describes
 its files and `comparison` compares two records. Nothing of the command line, and no page for
-people (see `nbpipe.pages`), enters this room. Importing it imports none of its parts.
+people (see `pages`, a room above this one), enters here. Importing it imports none of its parts.
 """

@@ -33,7 +33,7 @@ class ReferenceColumns(Table, frozen=True):
     """`[[reference.NAME.columns]]`: tolerances of some columns; the last one that matches wins."""
 
     names: Patterns
-    """Patterns of names (`*`, `?`); of an HDF5 tree the whole path or its last part."""
+    """Patterns of names (`*`, `?`); one with a slash is of `TABLE/COLUMN` or `/group/name`."""
     paths: tuple[Name, ...] = ("*",)
     """Patterns as in .gitignore: only in these files."""
     absolute: Tolerance | None = None

@@ -27,7 +27,7 @@ LAYERS = (
         *("nbpipe.collecting", "nbpipe.execution", "nbpipe.reports", "nbpipe.history"),
         *("nbpipe.checking", "nbpipe.publishing", "nbpipe.reference"),
     },
-    {"nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"},
+    {"nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup", "nbpipe.reference.pages"},
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},
 )

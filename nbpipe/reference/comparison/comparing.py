@@ -66,8 +66,8 @@ def compare(  # noqa: PLR0913, PLR0917  (two runs, each with its files; the rule
         verdict=verdict,
         exit_code=code,
         summary=summary(verdict, files, performance),
-        reference=_side(reference),
-        new=_side(new),
+        reference=_side(reference, reference_files),
+        new=_side(new, new_files),
         packages=changes(reference.packages, new.packages),
         parameters=changes(reference.parameters, new.parameters),
         files=files,
@@ -123,7 +123,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...
     )
 
 
-def _side(run: Manifest) -> RunSide:
+def _side(run: Manifest, folder: Path | None) -> RunSide:
     return RunSide(
         run=run.run,
         release=run.release,
@@ -134,6 +134,7 @@ def _side(run: Manifest) -> RunSide:
         notebook=run.notebook.path,
         executed=run.notebook.executed,
         log=run.notebook.log,
+        folder=None if folder is None else str(folder.absolute()),
         states=tuple(f"{job.id}: {job.state}" for job in run.jobs if job.state.upper() not in DONE),
         accepted=tuple(
             f"{each.when}: {', '.join(each.only) or 'everything'}: {each.reason}"

@@ -54,11 +54,17 @@ def _excused(
 ) -> FileComparison | None:
     """Return the file without what was expected; None where nothing of it was."""
     if not expected.columns:
-        excused = replace(file, verdict=Verdict.EXPECTED, reason=reason)
-        return excused if file.verdict in FAILING else None
+        if file.verdict not in FAILING:
+            return None
+        columns = [
+            replace(each, verdict=Verdict.EXPECTED) if each.verdict in FAILING else each
+            for each in file.columns
+        ]
+        return replace(file, verdict=Verdict.EXPECTED, reason=reason, columns=tuple(columns))
     columns = [
         replace(each, verdict=Verdict.EXPECTED, note=reason)
-        if each.verdict is Verdict.DIFFERENT and any_matches(expected.columns, [each.column])
+        if each.verdict is Verdict.DIFFERENT
+        and any_matches(expected.columns, each.column, f"{each.part}/{each.column}")
         else each
         for each in file.columns
     ]

@@ -188,6 +188,8 @@ class RunSide:
     notebook: str
     executed: str | None
     log: str | None
+    folder: str | None = None
+    """Where its files are; None where they are gone."""
     states: tuple[str, ...] = ()
     """Jobs that did not complete: `2: TIMEOUT`."""
     accepted: tuple[str, ...] = ()

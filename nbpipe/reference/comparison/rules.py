@@ -39,13 +39,13 @@ class Rules:
 
     def tolerance(self, path: str, part: str, column: str) -> Tolerance:
         """Return the tolerance of a column: the column's rule, the file's, the general one."""
-        names = _names(part, column)
         rules = [
             *self._files(path),
             *(
                 each
                 for each in self.settings.columns
-                if path_matches(each.paths, path) and any_matches(each.names, names)
+                if path_matches(each.paths, path)
+                and any_matches(each.names, column, _whole(part, column))
             ),
         ]
         found = {name: getattr(self.settings, name) for name in ("absolute", "relative", "allowed")}
@@ -60,14 +60,14 @@ class Rules:
         patterns = list(self.settings.ignore_columns)
         for each in self._files(path):
             patterns += each.ignore_columns
-        return any_matches(patterns, _names(part, column))
+        return any_matches(patterns, column, _whole(part, column))
 
     def ignores_keyword(self, path: str, keyword: str) -> bool:
         """Tell whether a keyword or attribute is not compared."""
         patterns = list(self.settings.ignore_keywords)
         for each in self._files(path):
             patterns += each.ignore_keywords
-        return any_matches(patterns, [keyword])
+        return any_matches(patterns, keyword)
 
     def expected(self, today: date) -> tuple[ReferenceExpected, ...]:
         """Return the differences that are expected today."""
@@ -102,9 +102,11 @@ def path_matches(patterns: Sequence[str], path: str) -> bool:
     return bool(patterns) and _spec(tuple(patterns)).match_file(path)
 
 
-def any_matches(patterns: Iterable[str], names: Sequence[str]) -> bool:
-    """Tell whether a pattern matches one of the names."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def any_matches(patterns: Iterable[str], name: str, whole: str = "") -> bool:
+    """Tell whether a pattern matches a name; one with a slash is of the `whole` name."""
+    return any(
+        fnmatchcase(whole if whole and "/" in pattern else name, pattern) for pattern in patterns
+    )
 
 
 @lru_cache(maxsize=256)
@@ -114,6 +116,6 @@ def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(patterns)
 
 
-def _names(part: str, column: str) -> list[str]:
-    """Return what a pattern may call a column: its name, or with its table's or group's."""
-    return [column, f"{part.rstrip('/')}/{column}"] if part else [column]
+def _whole(part: str, column: str) -> str:
+    """Return a column's name with its table's or group's: `ZCAT/Z`, `/spectra/flux`."""
+    return f"{part.rstrip('/')}/{column}"

@@ -1,0 +1,190 @@
+"""One page of a comparison: every kind tells the same, in order, and nothing gets out of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pytest
+from junitparser import JUnitXml
+from manifests import PLAIN
+
+from nbpipe.errors import UsageError
+from nbpipe.reference.comparison import Verdict, compare, default_rules, encode, schema
+from nbpipe.reference.comparison.document import derived_schema
+from nbpipe.reference.comparison.model import (
+    ColumnDifference,
+    FileComparison,
+    KeywordChange,
+    RowChange,
+    SchemaChange,
+    Tolerance,
+    Worst,
+)
+from nbpipe.reference.pages import KINDS, write_page
+from nbpipe.reference.pages.writing import render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.reference.comparison import Comparison
+
+from datetime import date
+
+EVIL = "</td><script>alert(1)</script>&\x1b[31m`|\n"
+
+COLUMN = ColumnDifference(
+    part="ZCAT",
+    column=f"Z{EVIL}",
+    unit=EVIL,
+    verdict=Verdict.DIFFERENT,
+    level="data",
+    tolerance=Tolerance(absolute=1e-5, relative=1e-6),
+    compared=1000,
+    differing=900,
+    beyond=40,
+    beyond_10=30,
+    beyond_100=20,
+    max=0.003,
+    mean=1e-4,
+    rms=6e-4,
+    excess=298.0,
+    worst=(Worst(row=f"ID={EVIL}", reference=EVIL, new=EVIL, difference=0.003),),
+    histogram={"-9": 40, "-20": 860},
+)
+DIFFERENT = FileComparison(
+    path=f"zcat{EVIL}.fits",
+    verdict=Verdict.DIFFERENT,
+    kind="fits",
+    level="data",
+    bytes_reference=100,
+    bytes_new=200,
+    schema=(SchemaChange(part=EVIL, what=f"column {EVIL} is gone", breaking=True),),
+    keywords=(KeywordChange(part=EVIL, keyword=EVIL, reference=EVIL, new=EVIL),),
+    rows=(RowChange(part=EVIL, reference=5, new=4, only_reference=1, examples=(EVIL,)),),
+    columns=(COLUMN,),
+    compared_columns=3,
+    notes=(EVIL,),
+)
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    evil = replace(
+        PLAIN,
+        name=EVIL,
+        run="r2",
+        release=EVIL,
+        system=PLAIN.system,
+        parameters={EVIL: EVIL},
+        cells=tuple(replace(each, title=EVIL, seconds=99.0) for each in PLAIN.cells),
+    )
+    found = compare(
+        PLAIN, None, evil, None, default_rules(), date(2026, 2, 1), history=(PLAIN, evil)
+    )
+    gone = FileComparison(path="gone.txt", verdict=Verdict.MISSING, bytes_reference=5_000_000)
+    excused = FileComparison(path="a.csv", verdict=Verdict.EXPECTED, reason=EVIL)
+    return replace(found, files=(DIFFERENT, gone, excused), verdict=Verdict.DIFFERENT)
+
+
+def test_the_published_schema_is_the_one_of_the_classes(comparison: Comparison) -> None:
+    assert schema() == derived_schema()
+    assert json.loads(encode(comparison))["files"][0]["columns"][0]["excess"] == 298.0
+
+
+@pytest.mark.parametrize("kind", ["console", "markdown", "html", "junit"])
+def test_no_control_character_leaves_a_page(kind: str, comparison: Comparison) -> None:
+    page = render(comparison, kind)  # type: ignore[arg-type]
+    assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", page) == []
+
+
+def test_html_holds_no_element_of_a_file(comparison: Comparison) -> None:
+    page = render(comparison, "html")
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 20
+    assert "default-src 'none'" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert page.count("<svg") == 3
+
+
+def test_html_tells_the_sections_in_the_order_of_a_release_manager(comparison: Comparison) -> None:
+    assert re.findall(r"<h2>(.*?)</h2>", render(comparison, "html")) == [
+        "The two runs",
+        "Changed since the reference",
+        "Files missing, new, renamed",
+        "Schema changes",
+        "Values, the worst column first",
+        "The worst values",
+        "Keywords and attributes",
+        "Rows",
+        "Expected, not comparable, and why",
+        "Performance against the reference",
+        "Time in the queue, which is not judged",
+        "Notebooks and logs",
+        "Over the releases",
+        "Every file",
+        "Notes",
+    ]
+
+
+def test_markdown_keeps_files_in_code_and_tables_whole(comparison: Comparison) -> None:
+    page = render(comparison, "markdown")
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page)
+    assert "<script>" not in outside
+    widths: set[tuple[int, int]] = set()
+    for number, block in enumerate(re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)):
+        widths |= {(number, len(re.findall(r"(?<!\\)\|", line))) for line in block.splitlines()}
+    assert len(widths) == len({number for number, _ in widths})
+
+
+def test_junit_has_a_case_for_each_file(comparison: Comparison) -> None:
+    page = render(comparison, "junit")
+    (suite,) = JUnitXml.fromstring(page.encode())
+    assert [(len(case.result), case.is_failure, case.is_skipped) for case in suite] == [
+        (1, True, False),
+        (1, True, False),
+        (1, False, True),
+    ]
+    assert "298 times the tolerance" in unescape(page)
+
+
+def test_the_console_page_begins_and_ends_with_the_verdict(comparison: Comparison) -> None:
+    lines = render(comparison, "console", width=400).splitlines()
+    assert lines[1] == lines[-1] == comparison.summary
+    (row,) = (line for line in lines if line.startswith("different") and "298x" in line)
+    assert "4 % / 3 % / 2 %" in row
+    assert "1e-05 absolute + 1e-06 relative" in row
+
+
+def test_colours_only_where_they_are_wanted(comparison: Comparison) -> None:
+    for color, colored in (("always", True), ("never", False)):
+        stream = io.StringIO()
+        write_page(comparison, "console", None, stdout=stream, color=color)  # type: ignore[arg-type]
+        assert ("\x1b[" in stream.getvalue()) is colored
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_is_written_whole(kind: str, comparison: Comparison, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / f"page.{kind}"
+    write_page(comparison, kind, path, stdout=io.StringIO())  # type: ignore[arg-type]
+    assert path.read_text(encoding="utf-8").strip()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_page_that_cannot_be_written_is_named(comparison: Comparison, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="page cannot be written: "):
+        write_page(comparison, "json", tmp_path / "file/x.json", stdout=io.StringIO())
+
+
+def test_links_lead_from_the_page_to_the_notebooks(tmp_path: Path) -> None:
+    found = compare(
+        PLAIN, tmp_path / "1 0", PLAIN, tmp_path / "1.1", default_rules(), date(2026, 2, 1)
+    )
+    write_page(found, "html", tmp_path / "pages/c.html", stdout=io.StringIO())
+    page = (tmp_path / "pages/c.html").read_text()
+    assert re.findall(r'href="(.*?)"', page) == ["../1%200/minitest.ipynb", "../1.1/minitest.ipynb"]
