@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from nbpipe.reference.pages.content import sections, text, title, tone
+from nbpipe.reference.pages.content import sections
+from nbpipe.reference.pages.wording import text, title, tone
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,10 +8,10 @@ was accepted; the trend; every file. Sections are tables of plain text: the page
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reports.plaintext import duration, encodable, plain_name
+from nbpipe.reference.pages.wording import GONE, amount, label, number, size, text, tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,17 +21,13 @@ if TYPE_CHECKING:
         Comparison,
         FileComparison,
         Measure,
-        RunSide,
         TrendPoint,
     )
-
-Tone = Literal["bad", "warn", "good", ""]
+    from nbpipe.reference.pages.wording import Tone
 
 SHOWN = 200
 """Rows of a section; the JSON page has all."""
-GONE = "-"
 PRESENCE = (Verdict.MISSING, Verdict.NEW, Verdict.RENAMED)
-SIZES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,56 +74,6 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
         Section("notes", "Notes", lines=tuple(_notes(comparison))),
     )
     return tuple(_shown(each) for each in every if each.rows or each.lines)
-
-
-def tone(verdict: Verdict) -> Tone:
-    """Return how a verdict looks."""
-    if verdict in FAILING:
-        return "bad"
-    if verdict in {Verdict.EXPECTED, Verdict.NOT_COMPARABLE}:
-        return "warn"
-    return "good"
-
-
-def title(comparison: Comparison) -> str:
-    """Return the page's title."""
-    return text(f"{comparison.name}: {label(comparison.new)} against {label(comparison.reference)}")
-
-
-def label(side: RunSide) -> str:
-    """Return what a run is called: its release, else its id."""
-    return side.release or side.run
-
-
-def text(value: str) -> str:
-    """Return text from a file as one harmless line."""
-    return encodable(plain_name(value))
-
-
-def number(value: float | None) -> str:
-    """Return a number for people."""
-    return GONE if value is None else f"{value:.4g}"
-
-
-def amount(value: float | None, unit: str) -> str:
-    """Return a measure with its unit for people."""
-    if value is None:
-        return GONE
-    if unit == "s":
-        return duration(value)
-    if unit == "bytes":
-        return size(int(value))
-    return f"{value:.3g}"
-
-
-def size(value: int | None) -> str:
-    """Return a number of bytes for people."""
-    if value is None:
-        return GONE
-    for factor, unit in SIZES:
-        if value >= factor:
-            return f"{value / factor:.1f} {unit}"
-    return f"{value} B"
 
 
 def _runs(comparison: Comparison) -> Section:

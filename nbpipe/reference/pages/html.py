@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from nbpipe.reference.comparison.model import FAILING
 from nbpipe.reference.pages import plots
-from nbpipe.reference.pages.content import sections, text, title, tone
+from nbpipe.reference.pages.content import sections
+from nbpipe.reference.pages.wording import text, title, tone
 from nbpipe.reports.plaintext import encodable
 
 if TYPE_CHECKING:

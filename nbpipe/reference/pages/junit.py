@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reference.pages.content import amount, number, text
+from nbpipe.reference.pages.wording import amount, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

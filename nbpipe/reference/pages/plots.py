@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.comparison.model import Verdict
-from nbpipe.reference.pages.content import amount, number, text
+from nbpipe.reference.pages.wording import amount, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +52,11 @@ def _scale(column: ColumnDifference, low: int, high: int) -> str:
         size = number(2.0**exponent)
         marks += f'<text x="{x}" y="{HEIGHT - 18}" text-anchor="{anchor}">{size}</text>'
     if limit and low <= math.log2(limit) <= high:
-        x = LEFT + (math.log2(limit) - low) * wide
+        at = LEFT + (math.log2(limit) - low) * wide
         word = "absolute tolerance" if column.tolerance.relative else "tolerance"
         marks += (
-            f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{base}"/>'
-            f'<text class="limit" x="{x:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{word}</text>'
+            f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{base}"/>'
+            f'<text class="limit" x="{at:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{word}</text>'
         )
     return f'{marks}<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{base}" y2="{base}"/>'
 

@@ -1,0 +1,66 @@
+"""How names, numbers and verdicts are written on a page: plain, harmless text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from nbpipe.reference.comparison.model import FAILING, Verdict
+from nbpipe.reports.plaintext import duration, encodable, plain_name
+
+if TYPE_CHECKING:
+    from nbpipe.reference.comparison.model import Comparison, RunSide
+
+Tone = Literal["bad", "warn", "good", ""]
+
+GONE = "-"
+SIZES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def tone(verdict: Verdict) -> Tone:
+    """Return how a verdict looks."""
+    if verdict in FAILING:
+        return "bad"
+    if verdict in {Verdict.EXPECTED, Verdict.NOT_COMPARABLE}:
+        return "warn"
+    return "good"
+
+
+def title(comparison: Comparison) -> str:
+    """Return the page's title."""
+    return text(f"{comparison.name}: {label(comparison.new)} against {label(comparison.reference)}")
+
+
+def label(side: RunSide) -> str:
+    """Return what a run is called: its release, else its id."""
+    return side.release or side.run
+
+
+def text(value: str) -> str:
+    """Return text from a file as one harmless line."""
+    return encodable(plain_name(value))
+
+
+def number(value: float | None) -> str:
+    """Return a number for people."""
+    return GONE if value is None else f"{value:.4g}"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Return a measure with its unit for people."""
+    if value is None:
+        return GONE
+    if unit == "s":
+        return duration(value)
+    if unit == "bytes":
+        return size(int(value))
+    return f"{value:.3g}"
+
+
+def size(value: int | None) -> str:
+    """Return a number of bytes for people."""
+    if value is None:
+        return GONE
+    for factor, unit in SIZES:
+        if value >= factor:
+            return f"{value / factor:.1f} {unit}"
+    return f"{value} B"
