@@ -230,11 +230,15 @@ def test_a_job_is_found_by_its_name_by_anybody(
     ended(other, job)
 
 
-def test_more_cores_than_there_are_are_refused(
-    local: Local, request_for: Callable[..., JobRequest]
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({"cores": 3}, "3 cores on 1 machines"), ({"nodes": 2}, "2 cores on 2 machines")],
+)
+def test_more_than_this_machine_has_is_refused(
+    local: Local, request_for: Callable[..., JobRequest], more: dict[str, int], said: str
 ) -> None:
-    with pytest.raises(SubmissionRefused, match="3 cores are asked for, this machine gives 2"):
-        local.submit(request_for("true", replace(PROFILE, cores=3)))
+    with pytest.raises(SubmissionRefused, match=f"{said} are asked for, this one gives 2"):
+        local.submit(request_for("true", replace(PROFILE, **more)))
 
 
 def test_an_unknown_job_is_in_no_queue_and_no_accounting(local: Local) -> None:

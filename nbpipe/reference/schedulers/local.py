@@ -70,10 +70,11 @@ class Local:
     def _submit(
         self, request: JobRequest, count: int | None, at_once: int | None
     ) -> tuple[str, ...]:
-        if request.profile.cores > self._cores:
+        cores = request.profile.cores * request.profile.nodes
+        if cores > self._cores or request.profile.nodes > 1:
             raise SubmissionRefused(
-                f"local: {request.profile.cores} cores are asked for, this machine gives "
-                f"{self._cores}",
+                f"local: {cores} cores on {request.profile.nodes} machines are asked for, "
+                f"this one gives {self._cores}",
                 hint="Choose a smaller profile (see `nbpipe profiles`).",
             )
         base = f"{int(self._now() * 1000)}{secrets.randbelow(1000):03}"
