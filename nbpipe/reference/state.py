@@ -214,7 +214,12 @@ def _ended_in_queue(last: Standing, seen: Evidence) -> Standing | None:
         return None
     if queued.state is JobState.FAILED and not _waited(last, seen, GRACE):
         return replace(last, unsettled_since=_since(last, seen))
-    return Standing(state=queued.state, source="queue", reason=queued.reason or queued.said)
+    return Standing(
+        state=queued.state,
+        source="queue",
+        reason=queued.reason or queued.said,
+        exit_code=0 if queued.state is JobState.COMPLETED else None,
+    )
 
 
 def _missing(last: Standing, seen: Evidence) -> Standing | None:

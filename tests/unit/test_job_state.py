@@ -166,7 +166,7 @@ def test_a_failure_in_the_queue_waits_for_its_cause() -> None:
 
 def test_without_accounting_the_queue_has_the_word() -> None:
     told = decide(RUNNING, seen(queue=queued(S.COMPLETED), accounting=NoNews.OUTAGE))
-    assert (told.state, told.source) == (S.COMPLETED, "queue")
+    assert (told.state, told.source, told.exit_code) == (S.COMPLETED, "queue", 0)
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, S.COMPLETED), (3, S.FAILED)])
