@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Run
     from nbpipe.runner import Order
+    from nbpipe.settings import TestSettings
 
 
 def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
@@ -99,7 +100,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     )
     order, problem = runner.remember(order, settings.settings.history)
     _warn(problem)
-    return TestRun(order, fork=settings.settings.test.fork)
+    return TestRun(order, settings.settings.test)
 
 
 def _warn(problem: HistoryError | None) -> None:
@@ -154,9 +155,9 @@ class TestRun:
 
     __test__ = False  # pytest: this is no test
 
-    def __init__(self, order: Order, *, fork: bool) -> None:
+    def __init__(self, order: Order, settings: TestSettings) -> None:
         self._order = order
-        self._fork = fork and len(order.plan.tasks) > 1  # a server pays from the second on
+        self._settings = settings
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._results: list[Result] = []
         self._running: dict[str, Progress] = {}
@@ -285,7 +286,8 @@ class TestRun:
         from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
 
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()
-        return servers() if self._fork else contextlib.nullcontext()
+        test = self._settings
+        return servers(self._order.plan.tasks, fork=test.fork, preload=test.preload)
 
 
 class Failures:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,10 @@ class Limits:
     """For the kernel to answer for the first time."""
     grace_seconds: float = 10.0
     """Between the interrupt and the kill."""
-    shutdown_seconds: float = 1.0
-    """For atexit handlers and temporary folders, after the last cell; 0: it is killed at once."""
+    shutdown: Literal["auto", "graceful", "immediate"] = "auto"
+    """How a kernel ends after the last cell: as the setting of that name."""
+    shutdown_seconds: float = 5.0
+    """For atexit handlers and temporary folders, where there is such an end."""
     output_bytes: int = 100_000_000
     """All outputs of the notebook together."""
 

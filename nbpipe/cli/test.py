@@ -48,7 +48,7 @@ _SETTINGS = (
 _NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
     "memory_budget",
     "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
-    "last_failed", "failed_first", "resume",
+    "last_failed", "failed_first", "resume", "preload",
 }  # fmt: skip
 
 
@@ -151,7 +151,13 @@ Examples:
 @click.option(
     "--fork/--no-fork",
     default=None,
-    help="Fork Python kernels from one process, which is faster; else start each anew.",
+    help="Fork Python kernels from one process (the default); or start each anew.",
+)
+@click.option(
+    "--preload",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this before forking; repeatable. Faster, but a notebook can see it.",
 )
 @click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
 @click.option(
@@ -251,6 +257,7 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
         kernel_map=test.kernel_map | dict(given["kernel_map"]),
         parameters=parameters,
         prerun=(*test.prerun, *(str(cwd / file) for file in given["prerun"])),
+        preload=(*test.preload, *given["preload"]),
         reports=(*test.reports, *given["report"]),
         **changes,
     )
@@ -279,8 +286,7 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         memory_budget=runner.memory_budget(test.memory_budget),
     )
     order, problem = runner.remember(order, config.settings.history)
-    # A fork server pays from the second notebook on.
-    run = _with_progress(order, given, fork=test.fork and len(plan.tasks) > 1)
+    run = _with_progress(order, given, test)
     earlier.warn(problem or order.problem)
     console = reports.ConsoleReporter(
         color=given["color"],
@@ -314,7 +320,7 @@ def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleR
         raise problems[0]
 
 
-def _with_progress(order: runner.Order, given: dict[str, Any], *, fork: bool) -> Run:
+def _with_progress(order: runner.Order, given: dict[str, Any], test: TestSettings) -> Run:
     """Run while showing how it goes, and own the signals."""
     with reports.open_progress(
         given["progress"],
@@ -325,21 +331,22 @@ def _with_progress(order: runner.Order, given: dict[str, Any], *, fork: bool) ->
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)
-        around = partial(_around, handled=handled if own else None, fork=fork)
+        around = partial(_around, handled if own else None, order, test)
         return asyncio.run(runner.run(order, display, on_start=around))
 
 
 @contextmanager
 def _around(
-    scheduler: Scheduler,
-    *,
     handled: Callable[[Scheduler], AbstractContextManager[None]] | None,
-    fork: bool,
+    order: runner.Order,
+    test: TestSettings,
+    scheduler: Scheduler,
 ) -> Iterator[None]:
     """Own what a run needs while it goes on: the signals, the fork servers."""
     from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
 
-    with handled(scheduler) if handled else nullcontext(), servers() if fork else nullcontext():
+    forked = servers(order.plan.tasks, fork=test.fork, preload=test.preload)
+    with handled(scheduler) if handled else nullcontext(), forked:
         yield
 
 

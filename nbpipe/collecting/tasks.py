@@ -151,7 +151,7 @@ class Tasks:
             notebook_seconds=given.get("notebook_timeout", settings.notebook_timeout),
             startup_seconds=settings.startup_timeout,
             grace_seconds=settings.grace,
-            shutdown_seconds=1.0 if settings.shutdown == "graceful" else 0.0,
+            shutdown=settings.shutdown,
             output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
         )
 

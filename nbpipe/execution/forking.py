@@ -1,51 +1,40 @@
 """Kernels forked from servers that have ipykernel imported already.
 
-Which kernels that is done for, the servers' lives, and the way back to an ordinary start for
-anything unusual. What a forked kernel is stands in `forkserver`; how it is watched in `guard`.
+Which kernels that is done for, and the way back to an ordinary start for anything unusual. What a
+forked kernel is stands in `forkserver`; how it is watched in `guard`; the servers' lives in
+`servers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
-import socket
-import subprocess
 import sys
+from collections import Counter
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_client.launcher import launch_kernel
-
+from nbpipe.execution.ending import TRACERS
 from nbpipe.execution.provisioner import MARK, GuardedProvisioner, supported
+from nbpipe.execution.servers import ForkServers, UnusualError
 from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jupyter_client.connect import KernelConnectionInfo
 
-_START_SECONDS = 60.0
+    from nbpipe.execution.servers import ForkServer
+    from nbpipe.model import Task
+
 _ANSWER_SECONDS = 30.0
-
-_RESTARTS = 3
-"""So often is a server replaced whose packages have changed; then kernels are spawned."""
-
-_SERVER = Path(__file__).with_name("forkserver.py")
-_GUARD = Path(__file__).with_name("guard.py")
 
 _FLAG = re.compile(r"-(?:[bBdEIOPqsSuv]+|X.+|W.+)")
 _KNOWN_ARGUMENTS = {"--HistoryManager.hist_file=:memory:"}
-_TRACERS = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COV_CORE_SOURCE")
-_UNUSUAL_VARIABLES = (*_TRACERS, "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC")
-
-
-class UnusualError(Exception):
-    """This kernel is to be spawned; the message says why."""
+_UNUSUAL_VARIABLES = (*TRACERS, "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC")
 
 
 class _Guard:
@@ -78,139 +67,21 @@ class _Guard:
             self._fd = None
 
 
-class ForkServer:
-    """One server process; its kernels outlive it, it does not outlive the runner.
-
-    Args:
-        command: A kernel's command, whose interpreter and flags it gets; its own command line
-            is made as long, so that kernels can be seen with theirs.
-        env: A kernel's environment.
-    """
-
-    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
-        self._control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._said = os.fdopen(os.memfd_create("nbpipe"), "rb+", buffering=0)
-        with remote, _SERVER.open("rb") as script:
-            fds = (remote.fileno(), script.fileno())
-            try:
-                self._process: subprocess.Popen[bytes] = launch_kernel(
-                    _server_command(command, *fds),
-                    stdout=self._said.fileno(),
-                    stderr=self._said.fileno(),
-                    env={**env, MARK: "0" * 36},
-                    cwd=os.sep,
-                    pass_fds=fds,
-                )
-            except OSError as error:
-                self._control.close()
-                self._said.close()
-                raise UnusualError(f"the fork server could not be started: {error}") from error
-        with contextlib.suppress(OSError):  # it has ended already
-            self._control.send(os.fsencode(_GUARD))
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._control, self._hear)
-        self._ready = self._loop.create_future()
-        self._ended = self._loop.create_future()
-        self._closed = False
-        self._last_words = ""
-
-    def _hear(self) -> None:
-        """Read `ready`, or the end."""
-        try:
-            data = self._control.recv(16)
-        except OSError:
-            data = b""
-        if data and not self._ready.done():
-            self._ready.set_result(None)
-        elif not data and not self._ended.done():
-            self._loop.remove_reader(self._control)
-            self._ended.set_result(None)
-
-    async def ready(self) -> None:
-        """Return when it answers; raise `UnusualError` when it does not, or no longer."""
-        if not self._ended.done():
-            await first_of(self._ready, self._ended, seconds=_START_SECONDS)
-        if self._ended.done():
-            raise UnusualError(self._how_it_ended())
-        if not self._ready.done():
-            raise UnusualError(f"the fork server did not start within {_START_SECONDS:g} s")
-
-    def _how_it_ended(self) -> str:
-        self.close()
-        code = self._process.returncode
-        return f"the fork server ended (exit code {code}) {self._last_words}".rstrip()
-
-    def ask(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        """Ask for a kernel; the answer comes on the first of the descriptors."""
-        try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
-        except OSError as error:
-            raise UnusualError(f"the fork server does not listen: {error.strerror}") from error
-
-    def close(self) -> None:
-        """End it, if it has not ended; what it has forked goes on."""
-        if self._closed:
-            return
-        self._closed = True
-        self._loop.remove_reader(self._control)
-        self._control.close()
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip()
-        self._last_words = said.rpartition("\n")[2][-500:]
-        self._said.close()
-
-
-def _server_command(command: list[str], control: int, script: int) -> list[str]:
-    flags = command[: command.index("-m")]
-    run = f"exec(open({script}).read(),{{'CONTROL':{control}}})"
-    own, wanted = (sum(len(os.fsencode(word)) + 1 for word in words) for words in (
-        [*flags, "-c", run], command,
-    ))  # fmt: skip
-    return [*flags, "-c", run, *(["-" * (wanted - own - 1)] if wanted > own else [])]
-
-
-class ForkServers:
-    """The servers of a run: one for each interpreter with its flags and environment."""
-
-    def __init__(self) -> None:
-        self._servers: dict[object, ForkServer] = {}
-        self._restarts = 0
-
-    def server(self, command: list[str], env: Mapping[str, str]) -> ForkServer:
-        """Return the server for such a kernel; it may still be starting, or have ended."""
-        key = (*command[: command.index("-m")], frozenset(env.items()))
-        if key not in self._servers:
-            self._servers[key] = ForkServer(command, env)
-        return self._servers[key]
-
-    def replace(self, server: ForkServer) -> None:
-        """Forget a server whose packages have changed."""
-        for key, known in list(self._servers.items()):
-            if known is server:
-                self._restarts += 1
-                if self._restarts <= _RESTARTS:
-                    del self._servers[key]
-        server.close()
-
-    def close(self) -> None:
-        """End all of them."""
-        for server in self._servers.values():
-            server.close()
-
-
-_current: ContextVar[ForkServers | None] = ContextVar("_current", default=None)
+_current: ContextVar[tuple[ForkServers, Counter[str]] | None] = ContextVar("_current", default=None)
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[None]:
-    """Fork kernels where that can be done, for what is started in here; end the servers then."""
-    made = ForkServers()
-    token = _current.set(made)
+def servers(tasks: Iterable[Task], *, fork: bool, preload: Iterable[str] = ()) -> Iterator[None]:
+    """Fork kernels where that can be done, for what is started in here; end the servers then.
+
+    Args:
+        tasks: What is to be executed; a server pays from the second notebook of a kernel on.
+        fork: False: fork nothing.
+        preload: Modules that the servers import first.
+    """
+    made = ForkServers(tuple(preload))
+    notebooks = Counter(task.kernel for task in tasks if task.skip is None and task.failure is None)
+    token = _current.set((made, notebooks) if fork else None)
     try:
         yield
     finally:
@@ -225,6 +96,10 @@ class ForkedProvisioner(GuardedProvisioner):
         super().__init__(**kwargs)
         self.spawned = ""
         """Why it was not forked."""
+        self.graceful = False
+        """Whether it needs an orderly end in any case."""
+        self.refused: tuple[str, ...] = ()
+        """Modules that it should have had already and has not, each with the reason."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ANN401
         """Fork the kernel and return when its process id is known; else spawn it."""
@@ -238,18 +113,21 @@ class ForkedProvisioner(GuardedProvisioner):
         return self.connection_info
 
     async def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
-        forkservers, env = _current.get(), kwargs["env"]
-        if forkservers is None:
-            raise UnusualError("switched off, or only one notebook")
+        current, env = _current.get(), kwargs["env"]
+        if current is None:
+            raise UnusualError("switched off")
+        forkservers, notebooks = current
+        if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
+            raise UnusualError("the only notebook on this kernel")
         if why := _unusual(cmd, env):
             raise UnusualError(why)
         answer = b"refused stale"
         while answer.startswith(b"refused stale"):
-            server = forkservers.server(cmd, env)
-            await server.ready()
+            server, self.refused = await forkservers.server(cmd, env)
             answer = await self._ask(server, cmd, kwargs)
             if answer.startswith(b"refused stale"):
                 forkservers.replace(server)
+        self.graceful = server.graceful
         if answer.startswith(b"refused"):
             raise UnusualError(answer.decode().removeprefix("refused ").strip())
 
@@ -307,8 +185,12 @@ async def _answer(status: int) -> bytes:
 
 def _unusual(cmd: list[str], env: Mapping[str, str]) -> str:
     """Return why a kernel with this command and environment is not to be forked, or nothing."""
-    if not (supported() and hasattr(os, "pidfd_open")):
+    if not supported():
         return f"not on this platform ({sys.platform})"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:  # an older kernel, a container that forbids it
+        return f"there is no pidfd_open here ({error})"
     start = cmd.index("-m") if "-m" in cmd else len(cmd)
     flags, rest = cmd[1:start], cmd[start:]
     plain = rest[:3] == ["-m", "ipykernel_launcher", "-f"] and {*rest[4:]} <= _KNOWN_ARGUMENTS

@@ -12,8 +12,8 @@ What a notebook must not notice is put right in `_become`; what differs is liste
 tests/integration/test_fork_fidelity.py.
 """
 
-# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208  (what is imported when is the
-# point here; pathlib is slow)
+# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208, S102  (what is imported when is
+# the point here; pathlib is slow; the files that are executed are our own)
 
 import sys
 
@@ -56,6 +56,30 @@ _LATER = (
 for _name in _LATER:
     with contextlib.suppress(ImportError):  # another version has it elsewhere
         importlib.import_module(_name)
+
+_FOLDER, *_PRELOAD = os.read(globals()["CONTROL"], 65536).decode().split("\0")
+
+
+def _executed(name: str) -> "dict[str, Any]":
+    """Return what is in a file beside this one."""
+    file = f"{_FOLDER}/{name}.py"
+    found = {"__name__": name}
+    with open(file, "rb") as source:
+        exec(compile(source.read(), file, "exec"), found)
+    return found
+
+
+_ready = "ready"
+if _PRELOAD:
+    _before = set(sys.modules)
+    _left = _executed("leftovers")["left"]
+    _at_first = _left()
+    _unfit = _executed("preloading")["load"](_PRELOAD)
+    if _unfit:
+        _ready = f"unfit {_unfit}"
+    elif _left() != _at_first:
+        _ready = "ready graceful"
+    _SHADOWED.update(name.partition(".")[0] for name in set(sys.modules) - _before)
 _before = set(sys.modules)
 
 import builtins
@@ -77,18 +101,22 @@ _OWN = set(sys.modules) - _before
 """What only this module has imported."""
 
 _PR_SET_PDEATHSIG = 1
+_READ_THERE = {"matplotlib": "matplotlibrc"}
+"""What a module that may be preloaded reads in the working directory."""
 _STAT = {"arguments": 45, "environment": 47}
 """Fields of proc(5), `stat`, from the third: where the process's own memory has them."""
 
 
 def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
     """Answer requests until there are no more; return one, in a process that is its kernel."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for guards
     gc.collect()
     gc.freeze()
-    control.send(b"ready")
+    control.send(_ready.encode()[:4096])
+    if not _ready.startswith("ready"):
+        os._exit(0)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 65536, 4)
+        _reap()
         if not message:
             os._exit(0)
         request = json.loads(message)
@@ -103,6 +131,13 @@ def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
             os.close(descriptor)
 
 
+def _reap() -> None:
+    """Take note of the guards that have ended; what they used up counts as the run's then."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _unusual(cwd: str) -> str:
     """Return why a fork would not be what a fresh interpreter is, or nothing."""
     threads = len(os.listdir("/proc/self/task"))
@@ -115,6 +150,9 @@ def _unusual(cwd: str) -> str:
         for file in (f"{cwd}/{name}.py", f"{cwd}/{name}/__init__.py"):
             if os.path.exists(file):
                 return f"{file} is imported by a kernel's start"
+    for name, file in _READ_THERE.items():
+        if name in sys.modules and os.path.exists(f"{cwd}/{file}"):
+            return f"{cwd}/{file} is read when {name} is imported"
     return ""
 
 
@@ -123,7 +161,6 @@ def _guarded(request: "dict[str, Any]", descriptors: list[int], guard: "dict[str
     status = descriptors[0]
     kernel = None
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         os.write(status, f"guard {os.getpid()}\n".encode())
         guard["watch"](status)
@@ -162,6 +199,9 @@ def _become(request: "dict[str, Any]") -> None:
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:  # preloaded: its global generator was seeded then
+        numpy.seed()
     gc.unfreeze()
     # The guard is to be watched; ipykernel has read the environment when it was imported. The
     # launcher takes the instance that is there.
@@ -198,11 +238,7 @@ def _wait_for_request() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     control = socket.socket(fileno=int(globals()["CONTROL"]))
     control.set_inheritable(False)
-    file = control.recv(65536).decode()
-    with open(file, "rb") as source:
-        guard = {"__name__": "guard"}
-        exec(compile(source.read(), file, "exec"), guard)  # noqa: S102  (our own file)
-    _become(_serve(control, guard))
+    _become(_serve(control, _executed("guard")))
 
 
 _wait_for_request()

@@ -20,6 +20,7 @@ import zmq
 import zmq.asyncio
 from jupyter_client.manager import AsyncKernelManager
 
+from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
 from nbpipe.execution.provisioner import Exit, supported
 from nbpipe.execution.waiting import first_of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from jupyter_client.asynchronous.client import AsyncKernelClient
+
+    from nbpipe.execution.ending import Shutdown
 
 _POLL_SECONDS = 0.5
 """For kernels of foreign provisioners, which do not tell when they end."""
@@ -57,7 +60,7 @@ class KernelStartError(Exception):
 class Kernel:
     """A running kernel with its client; made by `start`, ended by `stop`."""
 
-    def __init__(self, name: str, *, max_message_bytes: int) -> None:
+    def __init__(self, name: str, *, max_message_bytes: int, shutdown: Shutdown) -> None:
         self.manager = AsyncKernelManager(kernel_name=name, context=_context(max_message_bytes))
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
@@ -66,6 +69,9 @@ class Kernel:
         """Why it was not forked; empty where it was."""
         self.memory: int | None = None
         """Peak memory of its processes in bytes, after `stop`; None where nobody measured it."""
+        self.refused: tuple[str, ...] = ()
+        """What should have been imported before the fork and was not, each with the reason."""
+        self._end = End(shutdown)
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -114,12 +120,18 @@ class Kernel:
                 raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
         if self._guarded:
-            self.spawned = provisioner.spawned
+            self.spawned, self.refused = provisioner.spawned, provisioner.refused
+            self._end.insist(provisioner.graceful)
         if not self._guarded:
             self._watch = asyncio.ensure_future(self._poll_exit())
         self._client = self.manager.client(context=self.manager.context)
         self._client.start_channels(hb=False)
         self._client.allow_stdin = False
+        self._end.began(
+            self._client,
+            python="ipykernel_launcher" in spec.argv,
+            env=os.environ | (spec.env or {}),
+        )
         await self._until_ready(seconds)
 
     def _make_folder(self, *, ipc: bool) -> str:
@@ -179,6 +191,7 @@ class Kernel:
             self.client.shell_channel.socket.get(zmq.EVENTS)
             reply = await self.client.shell_channel.get_msg()
             while reply["parent_header"].get("msg_id") not in asked:
+                self._end.heard(reply)
                 reply = await self.client.shell_channel.get_msg()
             self.client._handle_kernel_info_reply(reply)  # noqa: SLF001  (old protocols)
             if await self._idle(asked, patience):
@@ -209,7 +222,7 @@ class Kernel:
         """End the kernel, its processes, sockets and files; never raise for a dead one.
 
         Args:
-            grace: Seconds that it may take to shut itself down; 0 kills it at once.
+            grace: Seconds that it may take to shut itself down, where it has to; 0 kills it.
         """
         try:
             if self.manager.has_kernel:
@@ -226,7 +239,12 @@ class Kernel:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
-        if grace > 0 and self._client is not None and not self.exited.done():
+        if (
+            grace > 0
+            and self._client is not None
+            and not self.exited.done()
+            and await self._end.is_needed(self._client, self.exited, seconds=grace)
+        ):
             await self.manager.request_shutdown()
             await asyncio.wait({self.exited}, timeout=grace)
         if not self.exited.done():

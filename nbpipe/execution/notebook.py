@@ -164,7 +164,11 @@ class _Execution:
         self._progress = Progress(task=task, cell=0, cells=0, attempt=attempt)
         self._moved = moved
         self._cells = source.code_cells(notebook)
-        self._kernel = Kernel(task.kernel, max_message_bytes=_message_bytes(task.limits))
+        self._kernel = Kernel(
+            task.kernel,
+            max_message_bytes=_message_bytes(task.limits),
+            shutdown=task.limits.shutdown,
+        )
         self._notebook = notebook
         self._session: Session
         verdict.total = sum(cell.origin is not None for cell in self._cells)
@@ -183,7 +187,8 @@ class _Execution:
             for clock in clocks:
                 clock.cancel()
             unwell = self._verdict.interrupted or self._halt.reason.done()
-            await self._kernel.stop(grace=0 if unwell else self._limits.shutdown_seconds)
+            grace = 0 if unwell else self._limits.shutdown_seconds
+            await self._kernel.stop(grace=grace)
             self._verdict.memory = self._kernel.memory
 
     async def _start(self) -> None:
@@ -206,8 +211,11 @@ class _Execution:
         except KernelStartError as error:
             said = self._workspace.said(log_start)
             self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
-        if self._kernel.spawned:
-            self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
+        finally:
+            if self._kernel.spawned:
+                self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
+            for refused in self._kernel.refused:
+                self._workspace.logger.info("not preloaded: %s", refused)
         self._session = Session(
             self._notebook,
             self._kernel,

@@ -1,0 +1,100 @@
+"""Whether a kernel must shut down in order, or may be killed.
+
+What an orderly end would see to is asked of the kernel itself (see `nbpipe.execution.leftovers`).
+How it is ended stands in `kernel`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import zmq
+
+from nbpipe.execution.waiting import first_of
+
+if TYPE_CHECKING:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+Shutdown = Literal["auto", "graceful", "immediate"]
+
+TRACERS = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COV_CORE_SOURCE")
+"""Variables that have a Python process write coverage data at its end, from before its start."""
+
+_KEY = "nbpipe"
+
+
+class End:
+    """Decides how one kernel ends.
+
+    Args:
+        shutdown: The setting; only `auto` asks the kernel.
+    """
+
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
+        self._asked = ""
+        self._before: str | None = None
+
+    def insist(self, graceful: bool) -> None:  # noqa: FBT001  (its only word)
+        """Take note of a kernel that has something to see to from its start."""
+        if graceful and self._shutdown == "auto":
+            self._shutdown = "graceful"
+
+    def began(self, client: AsyncKernelClient, *, python: bool, env: dict[str, str]) -> None:
+        """Ask a kernel that starts; the answer is the first on its shell channel."""
+        if self._shutdown == "auto" and python and not any(map(env.get, TRACERS)):
+            self._asked = _ask(client)
+
+    def heard(self, reply: dict[str, Any]) -> None:
+        """Take the answer, should this be it."""
+        if self._asked and reply["parent_header"].get("msg_id") == self._asked:
+            self._before = _answer(reply)
+
+    async def is_needed(
+        self, client: AsyncKernelClient, exited: asyncio.Future[Any], *, seconds: float
+    ) -> bool:
+        """Return whether there is anything to see to; also where that cannot be found out."""
+        if self._shutdown != "auto":
+            return self._shutdown == "graceful"
+        if self._before is None:
+            return True
+        asking = asyncio.ensure_future(_after(client))
+        await first_of(asking, exited, seconds=seconds)
+        if asking.done():
+            return asking.result() != self._before
+        asking.cancel()
+        await asyncio.wait({asking})
+        return True
+
+
+async def _after(client: AsyncKernelClient) -> str | None:
+    asked = _ask(client)
+    while True:
+        reply = await client.shell_channel.get_msg()
+        if reply["parent_header"].get("msg_id") == asked:
+            return _answer(reply)
+
+
+def _ask(client: AsyncKernelClient) -> str:
+    """Send the question, with nothing that a notebook would see; return its message id."""
+    asked: str = client.execute("", silent=True, user_expressions={_KEY: _QUESTION})
+    client.shell_channel.socket.get(zmq.EVENTS)  # see Session._look_again
+    return asked
+
+
+def _answer(reply: dict[str, Any]) -> str | None:
+    with contextlib.suppress(KeyError, TypeError):
+        return str(reply["content"]["user_expressions"][_KEY]["data"]["text/plain"])
+    return None
+
+
+def _question() -> str:
+    """Return the question as an expression, which leaves no name behind."""
+    source = Path(__file__).with_name("leftovers.py").read_text(encoding="utf-8")
+    return f"(lambda own: (exec({source!r}, own), str(own['left']()))[1])({{}})"
+
+
+_QUESTION = _question()
