@@ -26,8 +26,7 @@ UNFIT = {
     ),
     "printing": ("print('welcome')", "prints while it is imported"),
     "threaded": (
-        "import threading, time\n"
-        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+        "import threading as t, time\nt.Thread(target=time.sleep, args=(60,), daemon=True).start()",
         "starts a thread of Python",
     ),
     "processes": (
