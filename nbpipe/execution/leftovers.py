@@ -4,6 +4,9 @@ The text of this file is run inside a kernel, before its first cell and after it
 imported by the runner. Where both answers are the same, the kernel may be killed, which takes a
 tenth of the time that Python needs to take itself down. A kernel's own Python may run this: 3.9 is
 enough. It imports nothing that is not there when a kernel has started, and leaves nothing.
+
+Child processes are no reason: the guard kills them, and ipykernel would wait in vain for those that
+it has ended and nobody has reaped.
 """
 
 import atexit
@@ -38,7 +41,6 @@ def left() -> "list[object]":
         _registered("logging", "_handlerList"),
         _registered("multiprocessing.util", "_finalizer_registry"),
         _registered("weakref", "finalize", "_registry"),
-        _children(),
         _written(),
     ]
 
@@ -67,15 +69,6 @@ def _registered(module: str, *names: str) -> int:
     for name in names:
         found = getattr(found, name, None)
     return len(found) if found else 0
-
-
-def _children() -> "list[str]":
-    """Return the process ids of child processes, those that have ended included (proc(5))."""
-    found = []
-    for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as children:
-            found += children.read().split()
-    return sorted(found)
 
 
 def _written() -> "list[tuple[int, int, int]]":

@@ -123,7 +123,7 @@ class TestSettings(Table, frozen=True):
     """After the last cell: let the kernel shut down (5 s), for atexit handlers; or kill it.
 
     auto: kill it (faster) where a Python kernel has nothing to see to: no atexit handler, file
-    open for writing, thread or child process that was not there before the first cell.
+    open for writing or thread that was not there before the first cell.
     """
     output_limit: Megabytes = 100.0
     """Megabytes (10^6 bytes) of output that one notebook may produce."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ondisk import Collection
-from running import running, traces, until
+from running import traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,25 +138,6 @@ def test_every_end_is_reported_in_the_same_way(collection: Collection) -> None:
         ]
     assert told["--fork"] == told["--no-fork"]
     assert told["--fork"][0][2]["message"] == "the kernel died: killed by SIGSEGV"
-
-
-def test_a_run_leaves_nothing(collection: Collection, left: Traces) -> None:
-    for number in range(3):
-        collection.notebook(f"{number}.ipynb", "import subprocess as s; s.Popen(['sleep', '600'])")
-    ended = collection.test("-n", "2", "--fork")
-    assert (ended.code, left.processes(), left.files()) == (0, [], [])
-
-
-def test_kill_9_of_the_runner_leaves_nothing(collection: Collection, left: Traces) -> None:
-    child = "import subprocess, time\nsubprocess.Popen(['setsid', 'sleep', '600'])\n"
-    for name in ("one", "two"):
-        flag = f"open('{name}.flag', 'w').close()\ntime.sleep(600)"
-        collection.notebook(f"{name}.ipynb", child + flag)
-    with running(collection, "-n", "2", "--fork") as run:
-        run.wait_for("one.flag", "two.flag")
-        run.process.kill()
-        until(lambda: left.processes() == [], "no process is left")
-        until(lambda: left.files() == [], "no file is left")
 
 
 def test_kill_9_of_the_server_harms_no_notebook(
@@ -295,15 +276,3 @@ def test_new_packages_are_seen_by_the_next_notebook(
     servers = {ended.executed(f"{name}.ipynb").cells[0].outputs[0]["text"] for name in "ab"}
     assert len(servers) == 2
     assert "not forked" not in log("a") + log("b")
-
-
-def test_an_immediate_shutdown_waits_for_no_handler(
-    collection: Collection, log: Callable[[str], str]
-) -> None:
-    last = "import atexit, os, time\natexit.register(os.write, 2, b'at the end')"
-    collection.notebook("a.ipynb", last)
-    collection.notebook("b.ipynb", "print('fine')")
-    text = '[test]\nshutdown = "immediate"\n'
-    (collection.root / "nbpipe.toml").write_text(text, encoding="utf-8")
-    assert collection.test("--fork").code == 0
-    assert "at the end" not in log("a")
