@@ -21,10 +21,9 @@ from nbpipe.model import Outcome, Progress, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from nbpipe.execution.schedule import Scheduler
     from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Run
-    from nbpipe.runner import Order
+    from nbpipe.runner import Executor, Order
     from nbpipe.settings import TestSettings
 
 
@@ -161,7 +160,7 @@ class TestRun:
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._results: list[Result] = []
         self._running: dict[str, Progress] = {}
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Executor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
         self._run: Run | None = None
@@ -282,7 +281,7 @@ class TestRun:
         finally:
             self._queue.put(None)
 
-    def _begin(self, scheduler: Scheduler) -> contextlib.AbstractContextManager[None]:
+    def _begin(self, scheduler: Executor) -> contextlib.AbstractContextManager[None]:
         from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
 
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()

@@ -5,14 +5,12 @@ Frozen values only. Nothing here imports from nbpipe, reads a file or a clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (annotations are read: batch.wire)
 from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from pathlib import Path
+from pathlib import Path  # noqa: TC003
+from typing import Any, Literal
 
 
 class Outcome(StrEnum):

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nbpipe import sizes
 from nbpipe._version import __version__
@@ -32,7 +32,7 @@ from nbpipe.model import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbpipe.execution.schedule import Listener, Scheduler
+    from nbpipe.execution.schedule import Listener
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.model import Plan, Progress, Result, Task
     from nbpipe.settings import HistorySettings
@@ -172,11 +172,31 @@ class Order:
         return self.recorder.problem if self.recorder else None
 
 
+class Executor(Protocol):
+    """What executes tasks: a `Scheduler` of this machine, or a `Cluster` of others."""
+
+    running: dict[str, Progress]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was told to stop."""
+
+    async def run(self) -> list[Result]:
+        """Run everything; return all results, in the order in which they came."""
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more and interrupt what runs; it becomes skipped with that reason."""
+
+    def kill(self) -> None:
+        """Kill what was interrupted and still runs."""
+
+
 async def run(
     order: Order,
     listener: Listener,
     *,
-    on_start: Callable[[Scheduler], contextlib.AbstractContextManager[None]] | None = None,
+    on_start: Callable[[Executor], contextlib.AbstractContextManager[None]] | None = None,
+    elsewhere: Callable[[tuple[Task, ...], Listener], Executor] | None = None,
 ) -> Run:
     """Execute a plan, and return the run.
 
@@ -184,25 +204,16 @@ async def run(
         order: What to run.
         listener: Is told what happens.
         on_start: Gives a context in which it all happens, for instance with signals handled.
+        elsewhere: Makes what executes the tasks; None: this machine does.
     """
-    from nbpipe.execution.schedule import MemoryBudget, Scheduler  # noqa: PLC0415  (slow)
-
     clock = time.monotonic()
     begun = _begin(order)
     recorder = order.recorder
     if recorder is not None:
         recorder.begin(_to_record(begun), order.plan.tasks)
         listener = _Recorded(listener, recorder)
-    scheduler = Scheduler(
-        order.start or order.plan.tasks,
-        jobs=order.jobs,
-        output_dir=order.output_dir,
-        listener=listener,
-        maxfail=order.maxfail,
-        budget=MemoryBudget(order.memory_budget, capacity.available)
-        if order.memory_budget
-        else None,
-    )
+    tasks = order.start or order.plan.tasks
+    scheduler = elsewhere(tasks, listener) if elsewhere else _here(order, tasks, listener)
     try:
         with on_start(scheduler) if on_start else contextlib.nullcontext():
             results = await scheduler.run()
@@ -216,6 +227,21 @@ async def run(
         seconds=seconds,
         results=tuple(sorted(results, key=lambda result: place[result.path])),
         interrupted=scheduler.interrupted,
+    )
+
+
+def _here(order: Order, tasks: tuple[Task, ...], listener: Listener) -> Executor:
+    from nbpipe.execution.schedule import MemoryBudget, Scheduler  # noqa: PLC0415  (slow)
+
+    return Scheduler(
+        tasks,
+        jobs=order.jobs,
+        output_dir=order.output_dir,
+        listener=listener,
+        maxfail=order.maxfail,
+        budget=MemoryBudget(order.memory_budget, capacity.available)
+        if order.memory_budget
+        else None,
     )
 
 
@@ -292,7 +318,7 @@ def remember(order: Order, settings: HistorySettings) -> tuple[Order, HistoryErr
 
 @contextlib.contextmanager
 def signals(
-    scheduler: Scheduler, *, say: Callable[[str], None], running: Callable[[], str]
+    scheduler: Executor, *, say: Callable[[str], None], running: Callable[[], str]
 ) -> Iterator[None]:
     """Own the signals of the process while a run goes on; only in the main thread.
 

@@ -25,6 +25,10 @@ COMMANDS = {
     "release": ("nbpipe.cli.release", "Look at and steer what is published."),
     "space": ("nbpipe.cli.space", "Make the mirror appear in every home; prove it read-only."),
     "serve": ("nbpipe.cli.serve", "Receive beacons; publish; show how it stands."),
+    "reference": (
+        "nbpipe.cli.reference",
+        "Run a notebook as a job; keep it as a release's reference.",
+    ),
     "profiles": ("nbpipe.cli.profiles", "List the sizes of jobs that `--profile` can name."),
     "doctor": ("nbpipe.cli.doctor", "Check kernels and packages; say what is missing."),
     "config": ("nbpipe.cli.config", "Show the effective settings and where they come from."),

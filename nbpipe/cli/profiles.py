@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe import config
 from nbpipe.cli import options
+from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode
 from nbpipe.reference import profiles
 from nbpipe.reports.plaintext import plain
@@ -17,7 +16,7 @@ from nbpipe.reports.plaintext import plain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbpipe.reference.profiles import Profile, Profiles
+    from nbpipe.reference.profiles import Profile
 
 FORMAT = 1
 
@@ -38,7 +37,7 @@ def command(*, config_file: Path | None, as_json: bool) -> int:
     user's (nbpipe.toml in the folder of settings, such as ~/.config/nbpipe), and the project's.
     The site's file alone may set `setup` and `extra`; what it does not `allow` stays as it is.
     """
-    known = load(config_file)
+    known = known_profiles(options.load_config(config_file))
     with options.while_read():
         if as_json:
             document = {"format": FORMAT, "profiles": [_described(each) for each in known]}
@@ -46,21 +45,6 @@ def command(*, config_file: Path | None, as_json: bool) -> int:
         else:
             _show([*known])
     return ExitCode.OK
-
-
-def load(config_file: Path | None) -> Profiles:
-    """Return the profiles that hold for a command started here.
-
-    Raises:
-        ConfigError: A file has problems.
-    """
-    import platformdirs  # noqa: PLC0415  (only where profiles are needed)
-
-    return profiles.load(
-        site=config.site(os.environ),
-        user=config.user(platformdirs.user_config_path("nbpipe")),
-        project=options.load_config(config_file),
-    )
 
 
 def _show(known: list[Profile]) -> None:

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from nbpipe import collecting, reports, runner
-from nbpipe.cli import earlier, options
+from nbpipe.cli import earlier, elsewhere, options, rerun
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from nbpipe.config import Config
-    from nbpipe.execution.schedule import Scheduler
-    from nbpipe.model import Plan, Result, Run
+    from nbpipe.execution.schedule import Listener
+    from nbpipe.model import Plan, Run
+    from nbpipe.runner import Executor
     from nbpipe.settings import TestSettings
 
 _SETTINGS = (
@@ -44,12 +45,6 @@ _SETTINGS = (
     "fork",
 )
 """Options that stand for the setting of the same name."""
-
-_NOT_FOR_RERUN = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
-    "memory_budget",
-    "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
-    "last_failed", "failed_first", "resume", "preload",
-}  # fmt: skip
 
 
 @click.command(
@@ -158,6 +153,11 @@ Examples:
     multiple=True,
     metavar="MODULE",
     help="Import this before forking; repeatable. Faster, but a notebook can see it.",
+)
+@click.option(
+    "--cluster",
+    metavar="PROFILE|ADDRESS",
+    help="Run on other machines: a profile (`nbpipe profiles`), dask, or tcp://… of Dask.",
 )
 @click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
 @click.option(
@@ -286,13 +286,16 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         memory_budget=runner.memory_budget(test.memory_budget),
     )
     order, problem = runner.remember(order, config.settings.history)
-    run = _with_progress(order, given, test)
+    away = given["cluster"] and elsewhere.executor(
+        given["cluster"], config, order, jobs=_asked(ctx, test)
+    )
+    run = _with_progress(order, given, test, away or None)
     earlier.warn(problem or order.problem)
     console = reports.ConsoleReporter(
         color=given["color"],
         environ=os.environ,
         durations=given["durations"],
-        rerun=partial(_rerun, ctx),
+        rerun=partial(rerun.command, ctx),
     )
     _report(run, requests, console)
     return _exit_code(run, flaky=test.flaky)
@@ -320,7 +323,18 @@ def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleR
         raise problems[0]
 
 
-def _with_progress(order: runner.Order, given: dict[str, Any], test: TestSettings) -> Run:
+def _asked(ctx: click.Context, test: TestSettings) -> int | None:
+    """Return how many notebooks at once somebody asked for; None: nobody did."""
+    default = ctx.get_parameter_source("jobs") is not click.core.ParameterSource.COMMANDLINE
+    return None if default or test.jobs == "auto" else test.jobs
+
+
+def _with_progress(
+    order: runner.Order,
+    given: dict[str, Any],
+    test: TestSettings,
+    away: Callable[[tuple[Task, ...], Listener], Executor] | None,
+) -> Run:
     """Run while showing how it goes, and own the signals."""
     with reports.open_progress(
         given["progress"],
@@ -331,21 +345,23 @@ def _with_progress(order: runner.Order, given: dict[str, Any], test: TestSetting
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)
-        around = partial(_around, handled if own else None, order, test)
-        return asyncio.run(runner.run(order, display, on_start=around))
+        around = partial(_around, handled if own else None, order, None if away else test)
+        return asyncio.run(runner.run(order, display, on_start=around, elsewhere=away))
 
 
 @contextmanager
 def _around(
-    handled: Callable[[Scheduler], AbstractContextManager[None]] | None,
+    handled: Callable[[Executor], AbstractContextManager[None]] | None,
     order: runner.Order,
-    test: TestSettings,
-    scheduler: Scheduler,
+    test: TestSettings | None,
+    scheduler: Executor,
 ) -> Iterator[None]:
     """Own what a run needs while it goes on: the signals, the fork servers."""
     from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
 
-    forked = servers(order.plan.tasks, fork=test.fork, preload=test.preload)
+    forked = nullcontext()
+    if test is not None:  # kernels are started here
+        forked = servers(order.plan.tasks, fork=test.fork, preload=test.preload)
     with handled(scheduler) if handled else nullcontext(), forked:
         yield
 
@@ -361,36 +377,3 @@ def _exit_code(run: Run, *, flaky: str) -> ExitCode:
         return ExitCode.INTERRUPTED
     bad = run.count(Outcome.FAILED) + (run.count(Outcome.FLAKY) if flaky == "fail" else 0)
     return ExitCode.FAILED if bad else ExitCode.OK
-
-
-def _rerun(ctx: click.Context, result: Result) -> str:
-    """Return a command that runs one notebook again, from here, with what mattered."""
-    words = ["nbpipe", "test"]
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        source = ctx.get_parameter_source(name)
-        if name in _NOT_FOR_RERUN or source is not click.core.ParameterSource.COMMANDLINE:
-            continue
-        words += _words(parameter, ctx.params[name])
-    path = os.path.relpath(result.task.file)
-    words += ["--", path] if path.startswith("-") else [path]
-    return " ".join(map(reports.shell_quoted, words))
-
-
-def _words(parameter: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401  (click's)
-    """Return an option as it was given."""
-    flag = parameter.opts[-1]
-    if isinstance(value, bool):
-        return [flag if value else parameter.secondary_opts[-1]]
-    values = value if parameter.multiple else [value]
-    words = []
-    for each in values:
-        if isinstance(parameter.type, options.Pair):
-            words += [flag, "=".join(each)]
-        else:
-            words += [flag, *map(_text, each if parameter.nargs > 1 else [each])]
-    return words
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

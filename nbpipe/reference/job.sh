@@ -4,4 +4,4 @@
 cd -- "$1" || exit 97
 if [ -f setup.sh ]; then . ./setup.sh; fi
 IFS= read -r interpreter <interpreter || exit 98
-exec "$interpreter" -P -m nbpipe.reference.job "$1"
+exec "$interpreter" -P -m nbpipe.batch.job "$1"

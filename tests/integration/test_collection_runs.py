@@ -31,7 +31,7 @@ def test_every_notebook_of_the_collection_passes(ended: Ended) -> None:
     assert ended.report is not None, ended.err
     outcomes = {each["path"]: each["outcome"] for each in ended.report["notebooks"]}
     notebooks = {path.relative_to(COLLECTION).as_posix() for path in COLLECTION.rglob("*.ipynb")}
-    expected = {path for path in notebooks if not path.startswith("tests/")}
+    expected = {path for path in notebooks if not path.startswith(("tests/", "06_"))}
     assert outcomes == dict.fromkeys(expected, "passed"), ended.out
     assert ended.code == 0
 

@@ -27,7 +27,10 @@ LAYERS = (
         *("nbpipe.collecting", "nbpipe.execution", "nbpipe.reports", "nbpipe.history"),
         *("nbpipe.checking", "nbpipe.publishing", "nbpipe.reference"),
     },
-    {"nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup", "nbpipe.reference.pages"},
+    {
+        *("nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"),
+        *("nbpipe.batch", "nbpipe.reference.pages"),
+    },
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},
 )

@@ -1,0 +1,13 @@
+"""Notebooks as jobs of a scheduler: one as a reference run, or a collection in slices.
+
+    submission   a notebook with its collection -> a run's folder -> a job
+    job          what runs inside the job: `python -m nbpipe.batch.job FOLDER`
+    following    how the job and its children stand; wait; cancel
+    gathering    a finished run -> its manifest
+    judging      promote, compare, accept
+    cluster      `nbpipe test --cluster`: a plan in slices, results as they come
+    wire         tasks and results as JSON, for the way to a job and back
+
+This room knows both the engine (`execution`, `runner`) and the schedulers (`reference`), which do
+not know each other. Nothing of the command line enters it.
+"""

@@ -1,0 +1,147 @@
+"""Promote a run, compare it with a release, accept differences; what each of them records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import pathspec
+
+from nbpipe.errors import UsageError
+from nbpipe.reference.comparison import Rules, compare, default_rules
+from nbpipe.reference.manifest import Acceptance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nbpipe.config import Config
+    from nbpipe.reference.comparison import Comparison
+    from nbpipe.reference.manifest import Manifest, Output
+    from nbpipe.reference.store import Store, StoredRelease, StoredRun
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What a run is compared with."""
+
+    manifest: Manifest
+    files: Path | None
+    release: StoredRelease | None = None
+
+
+def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> StoredRelease:
+    """Make a collected run the reference of a release.
+
+    Raises:
+        UsageError: It did not pass or was not collected, the reason is empty, or the release has
+            a reference already.
+    """
+    manifest = run.manifest()
+    _check_reason(reason)
+    bad = [job for job in manifest.jobs if job.state != "completed"]
+    if bad or not manifest.jobs:
+        told = ", ".join(f"{job.id} {job.state}" for job in bad) or "it has no job"
+        raise UsageError(
+            f"run {run.id} of {run.name} cannot be a reference: {told}",
+            hint="Only a run whose jobs completed is promoted; look at `nbpipe reference show`.",
+        )
+    return keep.promote(run, replace(manifest, release=release, reason=reason))
+
+
+def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
+    """Return what a run is to be compared with: a release, another run, or the newest release.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if against is None:
+        releases = keep.releases(run.name)
+        if not releases:
+            raise UsageError(
+                f"{run.name} has no release to compare with",
+                hint=f"Promote a run first: nbpipe reference promote {run.id} --release R.",
+            )
+        return _of_release(releases[-1])
+    found = keep.release(run.name, against)
+    if found is not None:
+        return _of_release(found)
+    try:
+        other = keep.run(against)
+    except UsageError as error:
+        known = ", ".join(each.release for each in keep.releases(run.name)) or "none"
+        raise UsageError(
+            f"{run.name} has neither a release nor a run {against!r}",
+            hint=f"Releases: {known}. Runs: nbpipe reference list.",
+        ) from error
+    return Against(other.manifest(), other.work if other.work.is_dir() else None)
+
+
+def _of_release(release: StoredRelease) -> Against:
+    return Against(release.manifest(), release.files, release)
+
+
+def judge(
+    keep: Store, against: Against, run: StoredRun, config: Config, *, today: date
+) -> Comparison:
+    """Compare a collected run by the rules of its name in the configuration."""
+    settings = config.settings.reference.get(run.name)
+    rules = Rules(settings) if settings is not None else default_rules()
+    files = run.work if run.work.is_dir() else None
+    past = [each.manifest() for each in keep.releases(run.name)]
+    return compare(
+        against.manifest, against.files, run.manifest(), files, rules, today, history=past
+    )
+
+
+def accept(
+    keep: Store, run: StoredRun, *, release: str | None, only: Sequence[str], reason: str
+) -> StoredRelease:
+    """Make a run's outputs that match the reference's from now on; recorded with the reason.
+
+    Raises:
+        UsageError: There is no such release, nothing matches, or the reason is empty.
+    """
+    _check_reason(reason)
+    against = reference(keep, run, release)
+    if against.release is None:
+        raise UsageError(
+            f"{release!r} is a run, not a release", hint="Only a release is a reference."
+        )
+    old, new = against.manifest, run.manifest()
+    chosen = _matching(new, only) | _matching(old, only)
+    if not chosen:
+        raise UsageError(
+            f"run {run.id}: no output matches {' '.join(only)}",
+            hint=f"It has: {', '.join(each.path for each in new.outputs[:10])}.",
+        )
+    kept = [each for each in old.outputs if each.path not in chosen]
+    taken = [each for each in new.outputs if each.path in chosen]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    acceptance = Acceptance(only=tuple(only), reason=reason, when=now, run=run.id)
+    manifest = replace(
+        old,
+        outputs=tuple(sorted((*kept, *taken), key=_path)),
+        accepted=(*old.accepted, acceptance),
+    )
+    files = {each.path: run.work / each.path for each in taken}
+    if against.files is not None:
+        files |= {each.path: against.files / each.path for each in kept}
+    return keep.accept(against.release, manifest, files)
+
+
+def _path(output: Output) -> str:
+    return output.path
+
+
+def _matching(manifest: Manifest, patterns: Sequence[str]) -> set[str]:
+    spec = pathspec.GitIgnoreSpec.from_lines(patterns)
+    return set(spec.match_files(each.path for each in manifest.outputs))
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError(
+            "a reason is missing", hint="Say why in --reason: it is kept with the reference."
+        )

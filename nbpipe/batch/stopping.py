@@ -1,0 +1,77 @@
+"""A scheduler's signals, turned into a gentle end of what runs in a job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbpipe.runner import Executor
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""What schedulers send before the limit: TERM (Slurm, PBS, us), USR1 and USR2 (Grid Engine)."""
+
+
+@dataclass
+class Stopping:
+    """Turns the scheduler's signals into a gentle end."""
+
+    signal: int | None = None
+    """The first one that came."""
+    reason: str | None = None
+    """Why everything is to stop; not always a signal."""
+    schedulers: list[Executor] = field(default_factory=list)
+    """What runs now."""
+
+    def install(self) -> None:
+        """Take the signals, in the main thread and before there is an event loop."""
+        for number in SIGNALS:
+            signal.signal(number, self)
+
+    def __call__(self, number: int, _frame: object = None) -> None:
+        """Take a signal: the first one interrupts, the second one kills."""
+        if self.signal is not None:
+            self.kill()
+            return
+        self.signal = number
+        self.stop(f"the job was told to stop ({signal.Signals(number).name})")
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more, and interrupt what runs."""
+        self.reason = self.reason or reason
+        for scheduler in self.schedulers:
+            scheduler.stop(self.reason)
+
+    def kill(self) -> None:
+        """Kill what was interrupted and still runs."""
+        for scheduler in self.schedulers:
+            scheduler.kill()
+
+    @contextlib.contextmanager
+    def around(self, scheduler: Executor) -> Iterator[None]:
+        """Stop this run too while it goes on."""
+        self.schedulers.append(scheduler)
+        if self.reason is not None:  # it came before there was anything to stop
+            scheduler.stop(self.reason)
+        try:
+            yield
+        finally:
+            self.schedulers.remove(scheduler)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals in the event loop that runs here, so that it wakes up for them."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self, number)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+            self.install()

@@ -1,0 +1,240 @@
+"""A notebook with its collection -> a run's folder -> a job of a scheduler.
+
+The collection is copied as it is in the working tree, so that what is edited afterwards does not
+change what runs, and what runs does not change the collection. The job's unique name is written
+down before it is submitted and its id afterwards: a submitter that dies in between is found by
+the name.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nbpipe import runner
+from nbpipe.batch.job import FORMAT
+from nbpipe.errors import UsageError
+from nbpipe.reference import recorder, store
+from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.schedulers import registry
+from nbpipe.reference.schedulers.protocol import JobRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nbpipe.config import Config
+    from nbpipe.reference.profiles import Profile
+    from nbpipe.reference.schedulers.protocol import Scheduler
+    from nbpipe.reference.store import Store, StoredRun
+
+Children = Literal["wait", "ignore", "fail"]
+
+_MOST_BYTES = 5_000_000_000
+"""Of a collection that is copied for a run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What to submit."""
+
+    notebook: Path
+    """Absolute."""
+    name: str
+    release: str
+    profile: Profile
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of `[test]`, in place of the collection's: kernel, timeout, …"""
+    outputs: tuple[str, ...] = ()
+    """Patterns of the data products, relative to the collection; none: whatever is new."""
+    children: Children = "wait"
+    """What becomes of the run with jobs that the notebook submits."""
+
+
+def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], None]) -> StoredRun:
+    """Store a run and submit its job; return the run.
+
+    Raises:
+        UsageError: The notebook, the name or the store cannot be; nothing was submitted.
+        SubmissionRefused: The scheduler will not take it; the run is removed again.
+        SchedulerOutage: No answer; `following` finds the job by its name, should there be one.
+    """
+    root, paths = _collection(order.notebook, config.root)
+    store.checked(order.release, "--release")
+    scheduler = registry.scheduler(order.profile.scheduler)
+    run = keep.new_run(order.name, runner.new_run_id(datetime.now(UTC)))
+    try:
+        run.work.mkdir()
+        store.copy_tree(root, paths, run.work, say=say)
+        _write_request(order, config, root, run)
+        _write_job(order, config, root, run)
+        recorder.install(run.folder)
+        return _submit(scheduler, order.profile, run)
+    except SchedulerOutage:
+        raise
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)  # nothing ran from it
+        raise
+
+
+def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun:
+    name = f"nbpipe-{run.name}-{run.id}"[:90]
+    request = JobRequest(
+        name=name,
+        command=(str(script(run.folder)), str(run.folder)),
+        folder=run.folder,
+        stdout=run.folder / "job.out",
+        stderr=run.folder / "job.err",
+        profile=profile,
+    )
+    before = {"scheduler": profile.scheduler, "name": name, "submitted": _now()}
+    run.write("submission.json", before)
+    job = scheduler.submit(request)
+    run.write("submission.json", {**before, "job": job})
+    return run
+
+
+def script(folder: Path) -> Path:
+    """Put the constant script of every job into a folder; return its path."""
+    path = folder / "job.sh"
+    path.write_bytes(resources.files("nbpipe.reference").joinpath("job.sh").read_bytes())
+    path.chmod(0o755)
+    (folder / "interpreter").write_text(f"{sys.executable}\n", encoding="utf-8")
+    return path
+
+
+def _write_request(order: Order, config: Config, root: Path, run: StoredRun) -> None:
+    source = order.notebook.read_bytes()
+    run.write(
+        "request.json",
+        {
+            "format": FORMAT,
+            "name": order.name,
+            "release": order.release,
+            "run": run.id,
+            "notebook": order.notebook.relative_to(root).as_posix(),
+            "sha256": hashlib.sha256(source).hexdigest(),
+            "parameters": dict(order.parameters),
+            "outputs": list(order.outputs) or list(_configured(order, config)),
+            "children": order.children,
+            "profile": {
+                "name": order.profile.name,
+                "label": order.profile.label,
+                "scheduler": order.profile.scheduler,
+                "walltime": order.profile.walltime,
+                "memory": order.profile.memory,
+            },
+            "commit": runner.head_commit(root),
+            "changed": _changed(root),
+            "root": str(root),
+            "host": socket.gethostname(),
+            "user": getpass.getuser(),
+            "submitted": _now(),
+        },
+    )
+
+
+def _configured(order: Order, config: Config) -> tuple[str, ...]:
+    settings = config.settings.reference.get(order.name)
+    return settings.outputs if settings is not None else ()
+
+
+def _write_job(order: Order, config: Config, root: Path, run: StoredRun) -> None:
+    here = order.notebook.parent.relative_to(root)
+    inside = config.file is not None and config.file.is_relative_to(root)
+    if order.profile.setup:
+        lines = "".join(f"{line}\n" for line in order.profile.setup)
+        (run.folder / "setup.sh").write_text(lines, encoding="utf-8")
+    run.write(
+        "job.json",
+        {
+            "format": FORMAT,
+            "kind": "reference",
+            "notebook": order.notebook.name,
+            "cwd": here.as_posix(),
+            "config": config.file.relative_to(root).as_posix()
+            if inside and config.file is not None
+            else None,
+            "parameters": dict(order.parameters),
+            "settings": dict(order.settings),
+        },
+    )
+
+
+def _collection(notebook: Path, root: Path) -> tuple[Path, list[Path]]:
+    """Return the folder to copy, and the files in it.
+
+    That is what git knows of the repository (and what it does not ignore), or without git the
+    notebook's own folder, or the collection's where a configuration marks it.
+
+    Raises:
+        UsageError: There is no such notebook, or too much to copy.
+    """
+    if not notebook.is_file():
+        raise UsageError(f"{notebook}: there is no such notebook", hint="Name an existing file.")
+    known = _known_to_git(notebook.parent)
+    if known is not None:
+        folder, paths = known
+    else:
+        folder = root if notebook.is_relative_to(root) else notebook.parent
+        paths = sorted(
+            Path(parent, name).relative_to(folder)
+            for parent, folders, names in os.walk(folder)
+            if not _skip(folders)
+            for name in names
+        )
+    if notebook.relative_to(folder) not in paths:
+        paths.append(notebook.relative_to(folder))
+    total = sum((folder / path).lstat().st_size for path in paths if (folder / path).exists())
+    if total > _MOST_BYTES:
+        raise UsageError(
+            f"{folder}: {total / 1e9:.1f} GB would be copied for the run",
+            hint="Keep large data outside of the repository, and give the notebook its path.",
+        )
+    return folder, paths
+
+
+def _skip(folders: list[str]) -> bool:
+    """Take out what never belongs to a collection, so that the walk does not enter it."""
+    folders[:] = [each for each in folders if not each.startswith(".") and each != "node_modules"]
+    return False
+
+
+def _known_to_git(folder: Path) -> tuple[Path, list[Path]] | None:
+    try:
+        top = _git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")
+        names = _git(Path(os.fsdecode(top)), "ls-files", "-z", "-co", "--exclude-standard")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    paths = {Path(os.fsdecode(name)) for name in names.split(b"\0") if name}
+    return Path(os.fsdecode(top)), sorted(paths)
+
+
+def _changed(root: Path) -> list[str]:
+    """Return what differs from the commit; [] outside of a repository."""
+    try:
+        lines = _git(root, "status", "--porcelain", "-z").split(b"\0")
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line[3:].decode(errors="backslashreplace") for line in lines if line][:1000]
+
+
+def _git(folder: Path, *words: str) -> bytes:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,358 @@
+"""`nbpipe reference`: integration notebooks as jobs, and the reference runs of releases."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbpipe.cli import options
+from nbpipe.cli.elsewhere import known_profiles
+from nbpipe.errors import ExitCode, UsageError
+from nbpipe.reference import profiles
+from nbpipe.reference.store import VARIABLE, Store, location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbpipe.batch.following import View
+    from nbpipe.reference.store import StoredRelease, StoredRun
+
+_OVERRIDES = profiles.OVERRIDABLE
+_PAGES = ("console", "json", "markdown", "junit", "html")
+
+
+@click.group(
+    name="reference",
+    epilog="""\b
+Examples:
+  nbpipe reference submit minitest.ipynb --name minitest --release 1.0 --profile parallel
+  nbpipe reference wait latest && nbpipe reference collect latest
+  nbpipe reference promote latest --release 1.0 --reason "first release"
+  nbpipe reference compare latest --against 1.0""",
+)
+def command() -> None:
+    """Run an integration notebook as a job; keep it as a release's reference; compare with it.
+
+    RUN is a run's id, the beginning of it, or `latest`; NAME/latest where there are several.
+    """
+
+
+def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command here."""
+    store = click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help=f"Where runs are kept; also {VARIABLE}. All hosts must see it.",
+    )
+    return options.shared(store(function))
+
+
+def _store(given: Path | None) -> Store:
+    return Store(location(os.environ, given))
+
+
+def _subcommand(name: str, example: str) -> Callable[..., Any]:
+    return command.command(name=name, epilog=f"Example: nbpipe reference {example}")
+
+
+@_subcommand("submit", "submit minitest.ipynb --name minitest --release 1.0 --profile parallel")
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.option("--name", required=True, metavar="NAME", help="Of the reference: [reference.NAME].")
+@click.option("--release", required=True, metavar="R", help="Which release it is run for.")
+@click.option("--profile", default="local", show_default=True, metavar="P", help="The resources.")
+@click.option("--cores", metavar="N", help="In place of the profile's, as far as it allows.")
+@click.option("--memory", metavar="SIZE", help="Likewise, such as 125G.")
+@click.option("--walltime", metavar="TIME", help="Likewise, such as 2:00:00.")
+@click.option("--queue", metavar="NAME", help="Likewise; Slurm's partition.")
+@click.option("--account", metavar="NAME", help="Likewise.")
+@click.option("--nodes", metavar="N", help="Likewise.")
+@click.option("--gpus", metavar="N", help="Likewise.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameter",
+    type=(options.Parameter(), str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Parameter, as papermill injects it; repeatable.",
+)
+@click.option(
+    "--parameters-file",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Parameters from YAML.",
+)
+@click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
+@click.option("--outputs", multiple=True, metavar="GLOB", help="Its data products; repeatable.")
+@click.option(
+    "--children",
+    type=click.Choice(["wait", "ignore", "fail"]),
+    default="wait",
+    show_default=True,
+    help="Jobs that it submits: wait for them, ignore them, or fail where one fails.",
+)
+@_shared
+def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  # noqa: ANN401
+    """Submit a notebook, with its collection as it is now, as a job."""
+    from nbpipe.batch import submission  # noqa: PLC0415  (slow)
+
+    config = options.load_config(config_file)
+    profile = known_profiles(config).get(given["profile"])
+    profile = profiles.override(profile, {key: given[key] for key in _OVERRIDES})
+    parameters: dict[str, Any] = {}
+    for file in given["parameters_file"]:
+        parameters |= options.parameters_file(file)
+    parameters |= {name: options.typed(value) for name, value in given["parameter"]}
+    order = submission.Order(
+        notebook=_notebook(given["notebook"]),
+        name=given["name"],
+        release=given["release"],
+        profile=profile,
+        parameters=parameters,
+        settings={"kernel": given["kernel"]} if given["kernel"] else {},
+        outputs=given["outputs"],
+        children=given["children"],
+    )
+    run = submission.submit(order, config, _store(store), say=_warn)
+    job = run.read("submission.json").get("job")
+    click.echo(f"{run.id}  job {job}  {profile.label}")
+    _warn(f"folder: {run.folder}")
+    _warn(f"next:   nbpipe reference wait {run.id}")
+    return ExitCode.OK
+
+
+def _notebook(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such notebook", hint="Name an existing file.")
+    return path.resolve()
+
+
+@_subcommand("status", "status latest")
+@click.argument("run", default="latest")
+@_shared
+def status(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+    """Show how a run's job and its children stand."""
+    from nbpipe.batch import following  # noqa: PLC0415
+
+    view = following.look(_store(store).run(run))
+    click.echo("\n".join(_lines(view)))
+    return ExitCode.OK
+
+
+@_subcommand("wait", "wait latest")
+@click.argument("run", default="latest")
+@_shared
+def wait(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+    """Wait for a run's end, and tell how it goes; Ctrl-C leaves the job alone."""
+    from nbpipe.batch import following  # noqa: PLC0415
+
+    chosen = _store(store).run(run)
+    told: list[str] = []
+
+    def tell(view: View) -> None:
+        lines = _lines(view)
+        if lines != told:
+            click.echo("\n".join(each for each in lines if each not in told))
+            told[:] = lines
+
+    try:
+        view = following.wait(chosen, told=tell)
+    except KeyboardInterrupt:
+        _warn(f"\nnot waiting any more; the job goes on: nbpipe reference wait {chosen.id}")
+        return ExitCode.INTERRUPTED
+    if not view.completed:
+        _warn(following.log_tail(chosen).rstrip())
+    _warn(f"next: nbpipe reference collect {chosen.id}")
+    return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+def _lines(view: View) -> list[str]:
+    """Return the run, its job and its children, a line each."""
+    lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
+    lines += [f"  child {_state(child.id, child)}" for child in view.children]
+    if view.problem:
+        lines.append(f"  no news: {view.problem}")
+    return lines
+
+
+def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
+    standing = view.standing
+    parts = [f"job {job or '?'}", standing.state.value]
+    if standing.reason and standing.reason not in {"None", standing.state.value}:
+        parts.append(f"({standing.reason})")
+    if view.core_hours is not None and standing.state.ended:
+        parts.append(f"{view.core_hours:.3f} core-hours")
+    return "  ".join(parts)
+
+
+@_subcommand("collect", "collect latest")
+@click.argument("run", default="latest")
+@_shared
+def collect(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+    """Write the manifest of a run that has ended."""
+    from nbpipe.batch import following, gathering  # noqa: PLC0415
+
+    chosen = _store(store).run(run)
+    view = following.look(chosen)
+    made = gathering.collect(view)
+    total = sum(job.core_hours or 0.0 for job in made.jobs)
+    size = sum(output.bytes for output in made.outputs)
+    click.echo(
+        f"{chosen.folder / 'manifest.json'}: {len(made.outputs)} outputs, {size:,} bytes, "
+        f"{len(made.jobs)} jobs, {total:.3f} core-hours"
+    )
+    for output in made.outputs:
+        if output.error:
+            _warn(f"{output.path}: {output.error}")
+    return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+@_subcommand("compare", "compare latest --against 1.0 --report html=page")
+@click.argument("run", default="latest")
+@click.option("--against", metavar="RELEASE|RUN", help="By default the newest release.")
+@click.option(
+    "--report", multiple=True, metavar="KIND=PATH", help=f"Also write: {', '.join(_PAGES[1:])}."
+)
+@options.color_option
+@_shared
+def compare(config_file: Path | None, store: Path | None, run: str, **given: Any) -> int:  # noqa: ANN401
+    """Compare a run with a release or another run; 0 the same, 1 different, 2 could not."""
+    from nbpipe.batch import judging  # noqa: PLC0415
+    from nbpipe.reference.pages import write_page  # noqa: PLC0415
+
+    keep = _store(store)
+    chosen = keep.run(run)
+    wanted = [_page(text) for text in given["report"]]
+    against = judging.reference(keep, chosen, given["against"])
+    config = options.load_config(config_file)
+    found = judging.judge(keep, against, chosen, config, today=datetime.now(UTC).date())
+    with options.while_read():
+        write_page(
+            found, "console", None, stdout=sys.stdout, color=given["color"], environ=os.environ
+        )
+    for kind, path in wanted:
+        write_page(found, kind, path, stdout=sys.stdout)
+    return found.exit_code
+
+
+def _page(text: str) -> tuple[str, Path]:
+    kind, equals, path = text.partition("=")
+    if kind in _PAGES[1:] and equals and path:
+        return kind, Path(path)
+    raise UsageError(
+        f"--report {text}: is not KIND=PATH", hint=f"Kinds are: {', '.join(_PAGES[1:])}."
+    )
+
+
+@_subcommand("promote", 'promote latest --release 1.0 --reason "release of 2026-01"')
+@click.argument("run", default="latest")
+@click.option("--release", required=True, metavar="R")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@_shared
+def promote(
+    config_file: Path | None,  # noqa: ARG001
+    store: Path | None,
+    run: str,
+    **given: str,
+) -> int:
+    """Make a collected run the reference of a release; it never changes afterwards."""
+    from nbpipe.batch import judging  # noqa: PLC0415
+
+    keep = _store(store)
+    made = judging.promote(keep, keep.run(run), **given)
+    click.echo(f"{made.name} {made.release}: {made.folder}")
+    return ExitCode.OK
+
+
+@_subcommand("accept", "accept latest --only 'qa/*.png' --reason 'new colour map'")
+@click.argument("run", default="latest")
+@click.option("--only", multiple=True, required=True, metavar="GLOB", help="Which outputs.")
+@click.option("--release", metavar="R", help="By default the newest.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@_shared
+def accept(
+    config_file: Path | None,  # noqa: ARG001
+    store: Path | None,
+    run: str,
+    **given: Any,  # noqa: ANN401
+) -> int:
+    """Take a run's outputs as the reference's from now on; recorded with the reason."""
+    from nbpipe.batch import judging  # noqa: PLC0415
+
+    keep = _store(store)
+    made = judging.accept(keep, keep.run(run), **given)
+    click.echo(f"{made.name} {made.release}, revision {made.revision}: {made.folder}")
+    return ExitCode.OK
+
+
+@_subcommand("list", "list minitest")
+@click.argument("name", required=False)
+@_shared
+def list_(config_file: Path | None, store: Path | None, name: str | None) -> int:  # noqa: ARG001
+    """List releases and runs."""
+    keep = _store(store)
+    releases, runs = keep.releases(name), keep.runs(name)
+    for release in releases:
+        click.echo(_release_line(release))
+    for run in runs:
+        click.echo(_run_line(run))
+    if not releases and not runs:
+        _warn(f"{keep.root}: nothing yet")
+    return ExitCode.OK
+
+
+def _release_line(release: StoredRelease) -> str:
+    manifest = release.manifest()
+    revision = f" (revision {release.revision})" if release.revision > 1 else ""
+    who = f"{release.name}  {release.release}{revision}"
+    return f"release  {who}  run {manifest.run}  {manifest.reason}"
+
+
+def _run_line(run: StoredRun) -> str:
+    request = run.request
+    job = run.read("submission.json").get("job") or ""
+    state = run.read("standing.json").get(job, {}).get("state", "unknown")
+    collected = "  collected" if (run.folder / "manifest.json").exists() else ""
+    label = request.get("profile", {}).get("label", "")
+    return (
+        f"run      {run.name}  {request.get('release', '?')}  {run.id}  {state}{collected}  {label}"
+    )
+
+
+@_subcommand("show", "show latest")
+@click.argument("run", default="latest")
+@_shared
+def show(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+    """Show the manifest of a run, or of a release (NAME/RELEASE)."""
+    from nbpipe.reference import manifest as manifests  # noqa: PLC0415
+
+    keep = _store(store)
+    name, _, release = run.rpartition("/")
+    found = keep.release(name, release) if name else None
+    made = found.manifest() if found is not None else keep.run(run).manifest()
+    with options.while_read():
+        sys.stdout.write(manifests.encode(made).decode())
+        sys.stdout.flush()
+    return ExitCode.OK
+
+
+@_subcommand("cancel", "cancel latest")
+@click.argument("run", default="latest")
+@_shared
+def cancel(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+    """Cancel a run's job and its children."""
+    from nbpipe.batch import following  # noqa: PLC0415
+
+    click.echo("\n".join(_lines(following.cancel(_store(store).run(run)))))
+    return ExitCode.OK
+
+
+def _warn(text: str) -> None:
+    click.echo(text, err=True)

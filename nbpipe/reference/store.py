@@ -1,0 +1,368 @@
+"""The folders of reference runs, on a file system that all hosts of a site share.
+
+    STORE/NAME/runs/RUN/            one run, from its submission on
+      request.json                  what was asked for; never changed
+      submission.json               the job's unique name (before submitting), then its id
+      standing.json                 what was last known of the job and its children
+      job.json interpreter setup.sh what the job reads; bin/ the recorder; children/ its records
+      work/                         the collection as it was submitted; the notebook runs in it
+      result.json                   written by the job, at once and last
+      manifest.json                 written by `collect`
+    STORE/NAME/releases/RELEASE/REVISION/
+      manifest.json, files/         a promoted run; read-only. A later revision is an acceptance.
+
+Every file is written whole (beside its place, then renamed); a release's folder appears by one
+rename and is never written again. Nothing here asks a scheduler or reads a data product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbpipe.errors import UsageError
+from nbpipe.reference import manifest as manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from nbpipe.reference.manifest import Manifest
+
+VARIABLE = "NBPIPE_REFERENCE"
+"""Names the store where it is not in the user's own data directory."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+_RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+
+
+def location(environ: Mapping[str, str], given: Path | None = None) -> Path:
+    """Return the store's folder: what is given, the variable's, or the user's own."""
+    import platformdirs  # noqa: PLC0415
+
+    named = environ.get(VARIABLE)
+    if given is not None:
+        return given.absolute()
+    return Path(named) if named else Path(platformdirs.user_data_path("nbpipe")) / "reference"
+
+
+def checked(text: str, what: str) -> str:
+    """Return the text if it can name a folder of the store.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if _NAME.fullmatch(text):
+        return text
+    raise UsageError(
+        f"{what}: {text!r} cannot be used as a name",
+        hint="Letters, digits and _.+- are accepted; the first is a letter or a digit.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """The folder of one run."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+    @property
+    def name(self) -> str:
+        """The reference's name, as in `[reference.NAME]`."""
+        return self.folder.parent.parent.name
+
+    @property
+    def work(self) -> Path:
+        """Where the notebook runs, and leaves its products."""
+        return self.folder / "work"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return one of its JSON files; {} where it is not there (yet).
+
+        Raises:
+            UsageError: It is damaged.
+        """
+        return read_json(self.folder / name)
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write one of its JSON files, whole."""
+        write_json(self.folder / name, value)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.read("request.json")
+
+    def manifest(self) -> Manifest:
+        """Return its manifest.
+
+        Raises:
+            UsageError: It was not collected.
+            ManifestError: It cannot be read.
+        """
+        file = self.folder / "manifest.json"
+        if not file.exists():
+            raise UsageError(
+                f"run {self.id} of {self.name} has no manifest yet",
+                hint=f"nbpipe reference collect {self.id}",
+            )
+        return manifests.read(file)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """One revision of a release's reference."""
+
+    folder: Path
+
+    @property
+    def release(self) -> str:
+        """The release's name."""
+        return self.folder.parent.name
+
+    @property
+    def name(self) -> str:
+        """The reference's name."""
+        return self.folder.parent.parent.parent.name
+
+    @property
+    def revision(self) -> int:
+        """1 for the promoted run; one more for each acceptance."""
+        return int(self.folder.name)
+
+    @property
+    def files(self) -> Path | None:
+        """Its data products; None where somebody has purged them."""
+        folder = self.folder / "files"
+        return folder if folder.is_dir() else None
+
+    def manifest(self) -> Manifest:
+        """Return its manifest.
+
+        Raises:
+            ManifestError: It cannot be read.
+        """
+        return manifests.read(self.folder / "manifest.json")
+
+
+class Store:
+    """All runs and releases below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def new_run(self, name: str, run: str) -> StoredRun:
+        """Make the folder of a new run.
+
+        Raises:
+            UsageError: The name cannot be, or the store cannot be written.
+        """
+        folder = self.root / checked(name, "--name") / "runs" / run
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: the run cannot be stored: {error.strerror}",
+                hint=f"Name another store with --store or {VARIABLE}.",
+            ) from error
+        return StoredRun(folder)
+
+    def runs(self, name: str | None = None) -> list[StoredRun]:
+        """Return all runs, oldest first."""
+        found = self.root.glob(f"{name or '*'}/runs/*")
+        runs = [StoredRun(each) for each in found if _RUN.fullmatch(each.name)]
+        return sorted(runs, key=lambda run: (run.id, run.name))
+
+    def run(self, text: str) -> StoredRun:
+        """Return the run that is meant: its id, the beginning of it, or `latest`.
+
+        Raises:
+            UsageError: There is none, or several.
+        """
+        name, slash, wanted = text.rpartition("/")
+        runs = self.runs(name if slash else None)
+        if wanted == "latest" and runs:
+            return runs[-1]
+        chosen = [run for run in runs if run.id.startswith(wanted)]
+        if len(chosen) == 1:
+            return chosen[0]
+        told = ", ".join(f"{run.name}/{run.id}" for run in (chosen or runs)[-5:])
+        raise UsageError(
+            f"{self.root}: {'several runs are' if chosen else 'there is no run'} {text!r}",
+            hint=f"There are: {told}." if told else "Submit one: nbpipe reference submit.",
+        )
+
+    def releases(self, name: str | None = None) -> list[StoredRelease]:
+        """Return the newest revision of each release, oldest promotion first."""
+        newest: dict[Path, StoredRelease] = {}
+        for folder in self.root.glob(f"{name or '*'}/releases/*/*"):
+            if not folder.name.isdecimal():
+                continue
+            found = StoredRelease(folder)
+            known = newest.get(folder.parent)
+            if known is None or known.revision < found.revision:
+                newest[folder.parent] = found
+        return sorted(
+            newest.values(), key=lambda each: (each.folder / "manifest.json").stat().st_mtime
+        )
+
+    def release(self, name: str, release: str) -> StoredRelease | None:
+        """Return the newest revision of a release, None where there is none."""
+        found = [each for each in self.releases(name) if each.release == release]
+        return found[0] if found else None
+
+    def promote(self, run: StoredRun, manifest: Manifest) -> StoredRelease:
+        """Make a run the reference of its manifest's release, for ever.
+
+        Raises:
+            UsageError: The release has a reference already, or cannot be written.
+        """
+        release = checked(manifest.release or "", "--release")
+        folder = self.root / run.name / "releases" / release / "1"
+        if folder.exists():
+            raise UsageError(
+                f"release {release} of {run.name} has a reference already: {folder}",
+                hint="A reference never changes: promote under another release, or `accept`.",
+            )
+        products = {each.path: run.work / each.path for each in manifest.outputs}
+        self._publish(folder, manifest, products)
+        return StoredRelease(folder)
+
+    def accept(
+        self, old: StoredRelease, manifest: Manifest, products: Mapping[str, Path]
+    ) -> StoredRelease:
+        """Make a new revision of a release's reference.
+
+        Args:
+            old: The revision it is based on.
+            manifest: The new one's.
+            products: Output's path -> the file to keep.
+
+        Raises:
+            UsageError: Somebody else made that revision first, or it cannot be written.
+        """
+        folder = old.folder.with_name(str(old.revision + 1))
+        self._publish(folder, manifest, products)
+        return StoredRelease(folder)
+
+    def _publish(self, folder: Path, manifest: Manifest, products: Mapping[str, Path]) -> None:
+        """Fill a folder beside its place, make it read-only, and put it there by one rename."""
+        fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        try:
+            fresh.mkdir(parents=True)
+            for path, source in products.items():
+                if source.is_file():
+                    keep(source, fresh / "files" / path)
+            manifests.write(manifest, fresh / "manifest.json")
+            seal(fresh)
+            fresh.chmod(0o755)  # or it could not be renamed
+            fresh.rename(folder)
+            folder.chmod(0o555)
+        except OSError as error:
+            unseal(fresh)
+            shutil.rmtree(fresh, ignore_errors=True)
+            there = error.errno in {errno.EEXIST, errno.ENOTEMPTY}
+            why = "somebody was quicker" if there else error.strerror
+            raise UsageError(
+                f"{folder}: the reference cannot be written: {why}",
+                hint="Look at `nbpipe reference list`." if there else "Is there room, and a right?",
+            ) from error
+
+
+def _age(release: StoredRelease) -> tuple[float, str]:
+    first = release.folder.with_name("1") / "manifest.json"
+    return first.stat().st_mtime if first.exists() else 0.0, release.release
+
+
+def keep(source: Path, target: Path) -> None:
+    """Keep a file's content under another name: a hard link, or a copy where that cannot be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def seal(folder: Path) -> None:
+    """Take the right to write from everything below a folder, and from itself."""
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            path = Path(parent, name)
+            path.chmod(path.stat().st_mode & ~0o222)
+        for name in folders:
+            Path(parent, name).chmod(0o555)
+    folder.chmod(0o555)
+
+
+def unseal(folder: Path) -> None:
+    """Give the owner the right back to remove the folder."""
+    for parent, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(parent).chmod(0o755)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return a JSON object; {} where there is no file.
+
+    Raises:
+        UsageError: It cannot be read, or is damaged.
+    """
+    try:
+        value = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{file}: cannot be read: {error}", hint="Restore it, or submit the run again."
+        ) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{file}: holds no JSON object", hint="Submit the run again.")
+    return value
+
+
+def write_json(file: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole and safe from a crash."""
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    with fresh.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        json.dump(value, stream, indent=1, ensure_ascii=False)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+
+
+def copy_tree(root: Path, paths: Iterable[Path], into: Path, *, say: Callable[[str], None]) -> None:
+    """Copy files from below a folder, with their modes and times; never a link to elsewhere.
+
+    Args:
+        root: The folder.
+        paths: Relative to it; what has gone meanwhile is passed over.
+        into: Where to.
+        say: Is told what was left out.
+    """
+    for path in paths:
+        source, target = root / path, into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink() and not _inside(source, root):
+            say(f"{path}: a link that leads out of the collection is not copied")
+        elif source.is_symlink():
+            target.symlink_to(source.readlink())
+        elif source.is_file():
+            shutil.copy2(source, target)
+
+
+def _inside(link: Path, root: Path) -> bool:
+    to = link.readlink()
+    return not to.is_absolute() and Path(os.path.normpath(link.parent / to)).is_relative_to(root)

@@ -1,0 +1,166 @@
+"""`nbpipe test --cluster` on a job array of this machine: the same verdicts, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ondisk import Collection
+
+
+@pytest.fixture(autouse=True)
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the jobs of this machine in a folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "nbpipe" / "jobs"
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Wait for a condition, long enough for the slowest machine."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} never came"
+        time.sleep(0.1)
+
+
+def verdicts(report: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (each["path"], each["outcome"], each["kernel"], each["cells"], each["reason"])
+        + (
+            (each["failure"]["category"], each["failure"]["signature"], each["failure"]["cell"])
+            if each["failure"]
+            else ()
+        )
+        for each in report["notebooks"]
+    ]
+
+
+def test_the_report_is_that_of_a_run_on_this_machine(
+    collection: Collection, schema: dict[str, Any]
+) -> None:
+    import jsonschema  # noqa: PLC0415
+
+    for number in range(6):
+        collection.notebook(f"good {number}.ipynb", f"x = {number}", "print(x)")
+    collection.notebook("a/bad.ipynb", "1/0")
+    collection.notebook("a/missing.ipynb", "import nothere")
+    missing = {"name": "no-such", "language": "q", "display_name": "Q"}
+    collection.notebook("other.ipynb", "1", kernelspec=missing)
+    here = collection.test("-n", "2")
+    collection.output_dir = collection.output_dir.with_name("away")
+    away = collection.test("-n", "2", "--cluster", "local")
+    assert (here.code, away.code) == (1, 1)
+    assert here.report is not None
+    assert away.report is not None
+    assert verdicts(away.report) == verdicts(here.report)
+    jsonschema.validate(away.report, schema)
+    assert away.executed("good 3.ipynb").cells[1].outputs[0].text == "3\n"
+    assert list(collection.output_dir.glob(".cluster*")) == []
+
+
+def test_an_interrupted_run_stops_the_workers_kernels_and_reports(
+    collection: Collection, tmp_path: Path, jobs: Path
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    for number in range(3):
+        collection.notebook(
+            f"slow{number}.ipynb",
+            f"import os, pathlib, time\n"
+            f"pathlib.Path({str(marks)!r}, str(os.getpid())).touch()\ntime.sleep(600)",
+        )
+    process = subprocess.Popen(
+        collection.command("-n", "2", "--cluster", "local"),
+        cwd=collection.root,
+        env=collection.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: len(list(marks.iterdir())) == 2, "the second kernel")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    ended = collection.ended(process.returncode, "", err)
+    assert ended.code == 2
+    assert ended.report is not None
+    assert ended.report["summary"]["skipped"] == 3
+    kernels = [int(each.name) for each in marks.iterdir()]
+    until(lambda: not any(map(psutil.pid_exists, kernels)), "the kernels' end")
+
+
+def test_a_notebook_whose_worker_was_killed_runs_again_and_says_so(
+    collection: Collection, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    collection.notebook(
+        "deadly.ipynb",
+        "import os, pathlib, signal, time\n"
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        "first = not mark.exists()\n"
+        "mark.write_text(str(os.getpid()))\n"
+        "if first: time.sleep(600)",
+    )
+    for number in range(3):
+        collection.notebook(f"other{number}.ipynb", "print(1)")
+    process = subprocess.Popen(
+        collection.command("-n", "1", "--cluster", "local"),
+        cwd=collection.root,
+        env=collection.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(mark.exists, "the notebook's start")
+    worker = next(
+        each
+        for each in psutil.Process(int(mark.read_text() or 0)).parents()
+        if "nbpipe.batch.job" in each.cmdline()
+    )
+    os.kill(worker.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    ended = collection.ended(process.returncode, "", err)
+    assert ended.code == 0, err
+    assert [each["outcome"] for each in ended.report["notebooks"]] == ["passed"] * 4  # type: ignore[index]
+    notes = {path: ended[path]["notes"] for path in ("deadly.ipynb", "other0.ipynb")}
+    assert len(notes["deadly.ipynb"]) == 1
+    assert notes["deadly.ipynb"][0] == "run again: its worker was lost (killed by SIGKILL)"
+    assert notes["other0.ipynb"] == []
+
+
+def test_a_cluster_that_cannot_run_anything_fails_every_notebook(
+    collection: Collection, jobs: Path
+) -> None:
+    collection.notebook("a.ipynb", "1")
+    collection.root.joinpath("nbpipe.toml").write_text(
+        '[profiles.broken]\nscheduler = "local"\nwalltime = "1s"\n'
+    )
+    ended = collection.test("--cluster", "broken")
+    assert ended.code == 1
+    failure = ended["a.ipynb"]["failure"]
+    assert (failure["category"], failure["name"]) == ("kernel-died", "WorkerLost")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [
+        ("nosuch", "there is no profile 'nosuch'"),
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers there"),
+    ],
+)
+def test_an_unknown_cluster_is_refused_before_anything_runs(
+    collection: Collection, cluster: str, told: str
+) -> None:
+    collection.notebook("a.ipynb", "1")
+    ended = collection.test("--cluster", cluster)
+    assert ended.code == 4
+    assert told in ended.err

@@ -1,0 +1,306 @@
+"""A notebook as a reference run: on this machine, on real Slurm, on real Grid Engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import jsonschema
+import nbformat
+import psutil
+import pytest
+from clusters import until
+from nbformat import v4
+
+from nbpipe.reference import manifest as manifests
+
+CATALOGUE = """
+import numpy as np
+rng = np.random.default_rng(1)
+z = rng.uniform(0, 1, 200) + shift
+lines = [f"{number},{value:.8f},{number * 2}" for number, value in enumerate(z)]
+open("zcat.csv", "w").write("id,z,flux\\n" + "\\n".join(lines) + "\\n")
+"""
+CHILDREN = """
+import os, shutil, subprocess
+if shutil.which("sbatch") and os.environ.get("SLURM_JOB_ID"):
+    call = ["sbatch", "--parsable", "-n", "2", "-o", "child-%j.log", "--wrap", "sleep 2; echo done"]
+elif shutil.which("qsub") and os.environ.get("SGE_ROOT"):
+    call = ["qsub", "-terse", "-b", "y", "-cwd", "-o", "child.log", "-j", "y", "/bin/sleep", "2"]
+else:
+    call = ["true"]
+for _ in range(2):
+    subprocess.run(call, check=True)
+"""
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clusters import SlurmCluster
+    from gridengine_cluster import GridEngineCluster
+
+
+@dataclass
+class Site:
+    """A repository with a notebook, a store, and the command line in its environment."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "repository"
+
+    def make(self, config: str = "") -> None:
+        self.root.mkdir()
+        cells = [
+            v4.new_code_cell("shift = 0.0", metadata={"tags": ["parameters"]}),
+            v4.new_code_cell(CATALOGUE),
+            v4.new_code_cell(CHILDREN),
+        ]
+        (self.root / "qa").mkdir()
+        nbformat.write(v4.new_notebook(cells=cells), self.root / "qa" / "mini.ipynb")
+        (self.root / "nbpipe.toml").write_text(config)
+        for words in (
+            ("init", "-q"),
+            ("add", "-A"),
+            ("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "first"),
+        ):
+            subprocess.run(["git", "-C", str(self.root), *words], check=True)
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "nbpipe", "reference", *words, "--store", str(self.store)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        state = {"XDG_STATE_HOME": str(self.folder / "state"), "XDG_CONFIG_HOME": str(self.folder)}
+        return os.environ | state | self.environ
+
+    def run(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            self.command(*words),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def submit(self, *words: str, release: str = "1.0", profile: str = "local") -> None:
+        notebook = ("qa/mini.ipynb", "--name", "mini", "--release", release)
+        self.run("submit", *notebook, "--profile", profile, *words)
+
+    def manifest(self, run: str = "latest") -> manifests.Manifest:
+        return manifests.decode(self.run("show", run).encode(), "show")
+
+    @property
+    def folder_of_run(self) -> Path:
+        return max((self.store / "mini" / "runs").iterdir())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.make()
+    return made
+
+
+def released(site: Site, profile: str) -> None:
+    """Run two releases, compare them, with and without tolerances."""
+    site.submit(profile=profile)
+    site.run("wait")
+    site.run("collect")
+    site.run("promote", "--release", "1.0", "--reason", "the first")
+    site.submit("-p", "shift", "0.001", release="1.1", profile=profile)
+    site.run("wait")
+    site.run("collect")
+    told = site.run("compare", "--against", "1.0", code=1)
+    assert "zcat.csv" in told
+    assert " z " in told
+    assert "0.001" in told
+    assert "flux" not in told
+    more = "\n[reference.mini]\nabsolute = 0.01\n"
+    config = site.root / "nbpipe.toml"
+    config.write_text(config.read_text() + more)
+    site.run("compare", "--against", "1.0", code=0)
+
+
+def test_two_releases_on_this_machine(site: Site) -> None:
+    released(site, "local")
+    schema = manifests.schema()
+    jsonschema.validate(json.loads(site.run("show", "mini/1.0")), schema)
+    made = site.manifest()
+    assert [output.path for output in made.outputs] == ["qa/zcat.csv"]
+    assert made.parameters == {"shift": 0.001}
+    assert made.commit is not None
+    assert made.packages["nbpipe"]
+    assert [(cell.index, cell.title) for cell in made.cells] == [
+        (0, "shift = 0.0"),
+        (1, "import numpy as np"),
+        (2, "import os, shutil, subprocess"),
+    ]
+    assert [job.state for job in made.jobs] == ["completed"]
+    assert not (site.root / "qa" / "zcat.csv").exists()
+    assert "release  mini  1.0" in site.run("list")
+
+
+def test_a_reference_cannot_be_changed_by_anybody(site: Site) -> None:
+    site.submit()
+    site.run("wait")
+    site.run("collect")
+    site.run("promote", "--release", "1.0", "--reason", "x")
+    folder = site.store / "mini" / "releases" / "1.0" / "1"
+    modes = {path.stat().st_mode & 0o222 for path in (folder, *folder.rglob("*"))}
+    assert modes == {0}
+    told = site.run("promote", "--release", "1.0", "--reason", "again", code=4)
+    assert "has a reference already" in told
+
+
+def test_accepted_outputs_are_a_new_revision_that_says_why(site: Site) -> None:
+    site.submit()
+    site.run("wait")
+    site.run("collect")
+    site.run("promote", "--release", "1.0", "--reason", "x")
+    site.submit("-p", "shift", "0.5", release="1.1")
+    site.run("wait")
+    site.run("collect")
+    site.run("compare", code=1)
+    site.run("accept", "--only", "*.csv", "--reason", "a new zero point")
+    site.run("compare", code=0)
+    accepted = site.manifest("mini/1.0").accepted
+    assert [(each.only, each.reason) for each in accepted] == [(("*.csv",), "a new zero point")]
+    assert (site.store / "mini" / "releases" / "1.0" / "1" / "manifest.json").exists()
+
+
+def test_a_failing_notebook_is_collected_and_never_promoted(site: Site) -> None:
+    site.submit("-p", "shift", "no number")
+    told = site.run("wait", code=1)
+    assert "failed" in told
+    site.run("collect", code=1)
+    told = site.run("promote", "--release", "1.0", "--reason", "x", code=4)
+    assert "cannot be a reference" in told
+
+
+def test_a_run_survives_its_submitter_and_is_found_by_its_name(site: Site) -> None:
+    site.submit()
+    folder = site.folder_of_run
+    submission = json.loads((folder / "submission.json").read_text())
+    job = submission.pop("job")
+    (folder / "submission.json").write_text(json.dumps(submission))  # died before writing it
+    told = site.run("wait")
+    assert job in told
+    assert json.loads((folder / "submission.json").read_text())["job"] == job
+
+
+def test_waiting_can_be_given_up_and_taken_up_again(site: Site) -> None:
+    cells = [v4.new_code_cell("import time, pathlib; pathlib.Path('mark').touch(); time.sleep(6)")]
+    nbformat.write(v4.new_notebook(cells=cells), site.root / "qa" / "mini.ipynb")
+    site.submit()
+    mark = site.folder_of_run / "work" / "qa" / "mark"
+    waiting = subprocess.Popen(
+        site.command("wait"),
+        cwd=site.root,
+        env=site.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until(mark.exists, "the notebook's start")
+    waiting.send_signal(signal.SIGINT)
+    told, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 2
+    assert "the job goes on" in told
+    assert "completed" in site.run("wait")
+
+
+def test_a_cancelled_run_stops_its_kernel(site: Site) -> None:
+    cells = [
+        v4.new_code_cell(
+            "import os, time, pathlib\npathlib.Path('mark').write_text(str(os.getpid()))\n"
+            "print('partial', flush=True)\ntime.sleep(600)"
+        )
+    ]
+    nbformat.write(v4.new_notebook(cells=cells), site.root / "qa" / "mini.ipynb")
+    site.submit()
+    mark = site.folder_of_run / "work" / "qa" / "mark"
+    until(lambda: mark.exists() and mark.read_text(), "the notebook's start")
+    site.run("cancel")
+    assert "cancelled" in site.run("wait", code=1)
+    until(lambda: not psutil.pid_exists(int(mark.read_text())), "the kernel's end")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("submit", "nosuch.ipynb", "--name", "a", "--release", "1"), "there is no such notebook"),
+        (
+            ("submit", "qa/mini.ipynb", "--name", "../x", "--release", "1"),
+            "cannot be used as a name",
+        ),
+        (
+            ("submit", "qa/mini.ipynb", "--name", "a", "--release", "1", "--profile", "parallel"),
+            "there is no profile 'parallel'",
+        ),
+        (
+            ("submit", "qa/mini.ipynb", "--name", "a", "--release", "1", "--walltime", "1\n#"),
+            "is no length of time",
+        ),
+        (("status", "latest"), "there is no run 'latest'"),
+        (("compare", "latest"), "there is no run 'latest'"),
+    ],
+)
+def test_wrong_input_is_refused_and_leaves_nothing(
+    site: Site, words: tuple[str, ...], told: str
+) -> None:
+    assert told in site.run(*words, code=4)
+    assert list(site.store.glob("*/runs/*")) == []
+
+
+@pytest.fixture
+def on_slurm(tmp_path: Path, slurm_cluster: SlurmCluster) -> Site:
+    made = Site(tmp_path, dict(slurm_cluster.environ))
+    made.make(
+        '[profiles.small]\nscheduler = "slurm"\ncores = 1\nmemory = "500M"\nwalltime = "10m"\n'
+        'queue = "normal"\n'
+    )
+    return made
+
+
+def test_two_releases_on_slurm_with_their_child_jobs(on_slurm: Site) -> None:
+    released(on_slurm, "small")
+    jobs = on_slurm.manifest().jobs
+    assert [job.state for job in jobs] == ["completed"] * 3
+    assert jobs[0].children == tuple(job.id for job in jobs[1:])
+    assert all(job.core_hours and job.core_hours >= 2 * 2 / 3600 for job in jobs[1:])
+    assert jobs[0].queue_seconds is not None
+    assert jobs[0].peak_memory_bytes
+    total = sum(job.core_hours or 0 for job in jobs)
+    assert f"3 jobs, {total:.3f} core-hours" in on_slurm.run("collect")
+
+
+@pytest.fixture
+def on_grid_engine(tmp_path: Path, gridengine_cluster: GridEngineCluster) -> Site:
+    made = Site(tmp_path, dict(gridengine_cluster.environ))
+    made.make('[profiles.small]\nscheduler = "gridengine"\ncores = 1\nwalltime = "10m"\n')
+    return made
+
+
+def test_two_releases_on_grid_engine_with_their_child_jobs(on_grid_engine: Site) -> None:
+    released(on_grid_engine, "small")
+    jobs = on_grid_engine.manifest().jobs
+    assert [job.state for job in jobs] == ["completed"] * 3
+    assert jobs[0].children == tuple(job.id for job in jobs[1:])
+    assert all(job.core_hours and job.core_hours >= 2 / 3600 for job in jobs[1:])
