@@ -7,6 +7,7 @@ written there, so that an outage leaves the last one standing.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -173,6 +174,7 @@ def _result(run: StoredRun) -> JobResult | None:
         exit_code=int(answer["exit_code"]),
         stopped_by=answer.get("stopped_by"),
         elapsed=float(answer.get("elapsed", 0.0)),
+        out_of_memory=bool(answer.get("out_of_memory")),
     )
 
 
@@ -259,3 +261,9 @@ def log_tail(run: StoredRun, size: int = 2000) -> str:
             return stream.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def cell_now(run: StoredRun) -> str:
+    """Return where the notebook is, by the last word of its job: `cell 3 of 12`; "" unknown."""
+    found = re.findall(r"nbpipe: (cell \d+ of \d+)$", log_tail(run), re.MULTILINE)
+    return found[-1] if found else ""

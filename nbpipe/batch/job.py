@@ -25,7 +25,7 @@ from nbpipe import collecting, config, runner
 from nbpipe.batch import packages, worker
 from nbpipe.batch.stopping import Stopping
 from nbpipe.errors import ExitCode, NbpipeError
-from nbpipe.model import Outcome
+from nbpipe.model import Category, Outcome
 from nbpipe.reference import store
 from nbpipe.reports import json_report
 from nbpipe.settings import Settings
@@ -127,10 +127,11 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     timing = Timing()
     order = runner.Order(plan=plan, run_id=folder.name, jobs=1, output_dir=folder / "executed")
     order.output_dir.mkdir(exist_ok=True)
-    ran = asyncio.run(_run(order, timing, stopping))
+    ran = asyncio.run(_run(order, timing, stopping, job.get("seconds")))
     result = ran.results[0]
     return {
         "exit_code": int(_code(ran)),
+        "out_of_memory": any(each.category is Category.OUT_OF_MEMORY for each in result.failures),
         "report": json_report.document(ran),
         "cells": timing.cells(),
         "packages": packages.of_kernel(result.kernel),
@@ -138,7 +139,12 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     }
 
 
-async def _run(order: runner.Order, timing: Timing, stopping: Stopping) -> Run:
+async def _run(
+    order: runner.Order, timing: Timing, stopping: Stopping, seconds: float | None
+) -> Run:
+    """Run the notebook; a scheduler that does not warn has left us the seconds until its limit."""
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, stopping, int(signal.SIGTERM))
     with stopping.listening():
         return await runner.run(order, timing, on_start=stopping.around)
 

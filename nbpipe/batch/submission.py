@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Children = Literal["wait", "ignore", "fail"]
 
+WARNING = 120
+"""Seconds before the limit at which a job is warned."""
 _MOST_BYTES = 5_000_000_000
 """Of a collection that is copied for a run."""
 
@@ -77,7 +79,7 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
         run.work.mkdir()
         store.copy_tree(root, paths, run.work, say=say)
         _write_request(order, config, root, run)
-        _write_job(order, config, root, run)
+        _write_job(order, config, root, run, scheduler)
         recorder.install(run.folder)
         return _submit(scheduler, order.profile, run)
     except SchedulerOutage:
@@ -96,6 +98,7 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun
         stdout=run.folder / "job.out",
         stderr=run.folder / "job.err",
         profile=profile,
+        warning=WARNING,
     )
     before = {"scheduler": profile.scheduler, "name": name, "submitted": _now()}
     run.write("submission.json", before)
@@ -149,7 +152,9 @@ def _configured(order: Order, config: Config) -> tuple[str, ...]:
     return settings.outputs if settings is not None else ()
 
 
-def _write_job(order: Order, config: Config, root: Path, run: StoredRun) -> None:
+def _write_job(
+    order: Order, config: Config, root: Path, run: StoredRun, scheduler: Scheduler
+) -> None:
     here = order.notebook.parent.relative_to(root)
     inside = config.file is not None and config.file.is_relative_to(root)
     if order.profile.setup:
@@ -167,8 +172,16 @@ def _write_job(order: Order, config: Config, root: Path, run: StoredRun) -> None
             else None,
             "parameters": dict(order.parameters),
             "settings": dict(order.settings),
+            "seconds": _own_clock(order.profile, scheduler),
         },
     )
+
+
+def _own_clock(profile: Profile, scheduler: Scheduler) -> int | None:
+    """Return after how many seconds the job warns itself, where the scheduler does not."""
+    if scheduler.traits.warning is not None or profile.walltime is None:
+        return None
+    return max(profile.walltime - WARNING, profile.walltime // 2)
 
 
 def _collection(notebook: Path, root: Path) -> tuple[Path, list[Path]]:

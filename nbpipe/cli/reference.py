@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbpipe.batch.following import View
+    from nbpipe.reference.pages.writing import Kind
     from nbpipe.reference.store import StoredRelease, StoredRun
 
 _OVERRIDES = profiles.OVERRIDABLE
-_PAGES = ("console", "json", "markdown", "junit", "html")
+_PAGES: tuple[Kind, ...] = ("console", "json", "markdown", "junit", "html")
 
 
 @click.group(
@@ -175,7 +176,11 @@ def wait(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa
 
 def _lines(view: View) -> list[str]:
     """Return the run, its job and its children, a line each."""
+    from nbpipe.batch.following import cell_now  # noqa: PLC0415
+
     lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
+    if not view.job.standing.state.ended and (cell := cell_now(view.run)):
+        lines.append(f"  {cell}")
     lines += [f"  child {_state(child.id, child)}" for child in view.children]
     if view.problem:
         lines.append(f"  no news: {view.problem}")
@@ -242,10 +247,11 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     return found.exit_code
 
 
-def _page(text: str) -> tuple[str, Path]:
-    kind, equals, path = text.partition("=")
-    if kind in _PAGES[1:] and equals and path:
-        return kind, Path(path)
+def _page(text: str) -> tuple[Kind, Path]:
+    word, equals, path = text.partition("=")
+    for kind in _PAGES[1:]:
+        if kind == word and equals and path:
+            return kind, Path(path)
     raise UsageError(
         f"--report {text}: is not KIND=PATH", hint=f"Kinds are: {', '.join(_PAGES[1:])}."
     )
