@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nbpipe.config import Config
     from nbpipe.execution.schedule import Listener
-    from nbpipe.model import Plan, Run
+    from nbpipe.model import Plan, Run, Task
     from nbpipe.runner import Executor
     from nbpipe.settings import TestSettings
 
@@ -359,7 +359,7 @@ def _around(
     """Own what a run needs while it goes on: the signals, the fork servers."""
     from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
 
-    forked = nullcontext()
+    forked: AbstractContextManager[None] = nullcontext()
     if test is not None:  # kernels are started here
         forked = servers(order.plan.tasks, fork=test.fork, preload=test.preload)
     with handled(scheduler) if handled else nullcontext(), forked:

@@ -120,11 +120,12 @@ def site(tmp_path: Path) -> Site:
 
 def released(site: Site, profile: str) -> None:
     """Run two releases, compare them, with and without tolerances."""
-    site.submit(profile=profile)
+    site.submit("--outputs", "qa/*.csv", profile=profile)
     site.run("wait")
     site.run("collect")
     site.run("promote", "--release", "1.0", "--reason", "the first")
-    site.submit("-p", "shift", "0.001", release="1.1", profile=profile)
+    moved = ("-p", "shift", "0.001", "--outputs", "qa/*.csv")
+    site.submit(*moved, release="1.1", profile=profile)
     site.run("wait")
     site.run("collect")
     told = site.run("compare", "--against", "1.0", code=1)
