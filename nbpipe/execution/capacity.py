@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from nbpipe.execution import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,26 +44,10 @@ def _meminfo(root: Path, name: str) -> list[int]:
 
 def _groups(root: Path) -> Iterator[tuple[int, int]]:
     """Yield limit and use of every control group that this process is in and that has a limit."""
-    for version, folder in _folders(root):
+    for version, folder in cgroups.folders(root):
         limit, used, spare = _NAMES[version]
         with contextlib.suppress(OSError, ValueError):  # `max` is no number
             most = int((folder / limit).read_text(encoding="ascii"))
             stat = (folder / "memory.stat").read_text(encoding="ascii")
             cached = [int(each) for each in re.findall(rf"^{spare} (\d+)$", stat, re.MULTILINE)]
             yield most, int((folder / used).read_text(encoding="ascii")) - sum(cached)
-
-
-def _folders(root: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the folders of our control groups, the innermost first (cgroups(7))."""
-    with contextlib.suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            number, controllers, name = line.split(":", 2)
-            if number == "0":
-                version, base = 2, root / "sys/fs/cgroup"
-            elif "memory" in controllers.split(","):
-                version, base = 1, root / "sys/fs/cgroup/memory"
-            else:
-                continue
-            path = PurePosixPath(name.lstrip("/"))
-            for part in (path, *path.parents):
-                yield version, base / part

@@ -45,6 +45,31 @@ def too_much(why: str) -> Failure:
     )
 
 
+def overran(what: str, seconds: float) -> Failure:
+    """Return the failure of a cell or a notebook that ran for too long."""
+    name, message = f"{what.title()}Timeout", f"the {what} ran for more than {seconds:g} s"
+    return diagnosis.failure(Category.TIMEOUT, name, message)
+
+
+def told_how(failure: Failure, how: str) -> Failure:
+    """Return the failure with what was done about it; its signature stays as it is."""
+    if failure.category is Category.TIMEOUT:
+        return replace(failure, message=f"{failure.message} and was {how}")
+    return failure
+
+
+def ended_early() -> Failure:
+    """Return the failure of a notebook whose injected code calls `exit()`."""
+    message = "code that was injected (prerun, parameters) ended the session; no cell was executed"
+    return diagnosis.failure(Category.EXCEPTION, "SystemExit", message)
+
+
+def waits(program: str) -> Failure:
+    """Return the failure of a notebook one of whose programs waits at a terminal."""
+    message = f"asks for input: {program} waits at its terminal, where nobody types"
+    return diagnosis.failure(Category.ASKS_FOR_INPUT, "InputRequest", message)
+
+
 def asks(prompt: str) -> Failure:
     """Return the failure of a notebook whose kernel asks the user for something."""
     message = f"asks for input: {prompt!r}" if prompt else "asks for input"

@@ -84,6 +84,12 @@ class Kernel:
             raise RuntimeError("the kernel has not been started")
         return self._client
 
+    @property
+    def process(self) -> int | None:
+        """The kernel's process id; None before it is started, and where nobody can know it."""
+        known: int | None = getattr(self.manager.provisioner, "pid", None)
+        return known if self._guarded else None
+
     async def start(self, *, cwd: Path, log: BinaryIO, seconds: float) -> None:
         """Start the kernel and wait until it answers.
 

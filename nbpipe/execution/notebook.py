@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, halting, memory, source
+from nbpipe.execution import diagnosis, halting, memory, source, terminals, watching
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import Session
 from nbpipe.execution.waiting import first_of
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
-_TICK_SECONDS = 1.0
-_STRAY_LOG_FACTOR = 2
+_INPUT_GRACE_SECONDS = 1.0
+"""For a kernel that waits for an answer: IRkernel does not see the interrupt before it has one."""
+
+_SHELL_ENDED = {
+    "ename": "ShellExit",
+    "evalue": "the cell ended its shell: `exit`, or a command that failed under `set -e` (with"
+    " which status is not known)",
+}
 
 
 @dataclass(slots=True)
@@ -175,17 +182,14 @@ class _Execution:
 
     async def run(self) -> None:
         """Run all cells; whatever happens is in the verdict then, and the kernel is gone."""
-        self._kills_before = memory.kills()
-        clocks = [asyncio.ensure_future(self._watch_log())]
-        if self._limits.notebook_seconds is not None:
-            clocks.append(asyncio.ensure_future(self._watch_time(self._limits.notebook_seconds)))
+        watch = watching.watched(
+            self._task, self._workspace, self._halt, lambda: self._kernel.process
+        )
         try:
-            with contextlib.suppress(_Ended):
+            with contextlib.suppress(_Ended), watch:
                 await self._start()
                 await self._run_cells()
         finally:
-            for clock in clocks:
-                clock.cancel()
             unwell = self._verdict.interrupted or self._halt.reason.done()
             grace = 0 if unwell else self._limits.shutdown_seconds
             await self._kernel.stop(grace=grace)
@@ -205,7 +209,7 @@ class _Execution:
         if not starting.done():
             starting.cancel()
             await asyncio.wait({starting})
-            self._stopped(None)
+            self._stopped(self._halt.reason.result())
         try:
             await starting
         except KernelStartError as error:
@@ -216,6 +220,8 @@ class _Execution:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
             for refused in self._kernel.refused:
                 self._workspace.logger.info("not preloaded: %s", refused)
+        self._kills = memory.counter(self._kernel.process or os.getpid())
+        self._shell = watching.Shell(self._task.language, self._kernel.process)
         self._session = Session(
             self._notebook,
             self._kernel,
@@ -233,7 +239,7 @@ class _Execution:
                 self._progress = replace(self._progress, cell=number, cells=len(self._cells))
                 self._moved(self._progress)
                 if self._halt.reason.done():  # an idle kernel would miss the interrupt
-                    self._stopped(cell)
+                    self._stopped(self._halt.reason.result(), cell)
                 if not cell.skip:
                     await self._run_cell(cell)
             if lost := self._session.lost():
@@ -249,6 +255,7 @@ class _Execution:
         started = time.monotonic()
         self._verdict.executed += cell.origin is not None
         log_start = self._workspace.log_bytes()
+        self._kills_before = memory.kills(self._kills)
         running = asyncio.ensure_future(self._session.run(cell.node, cell.index))
         try:
             await first_of(
@@ -258,8 +265,9 @@ class _Execution:
                 seconds=self._limits.cell_seconds,
             )
             if self._halt.reason.done() or not (running.done() or self._kernel.exited.done()):
-                await self._interrupt(running)
-                self._stopped(cell)
+                why = self._halt.reason.result() if self._halt.reason.done() else self._overdue()
+                how = await self._interrupt(running, why)
+                self._stopped(why, cell, how=how)
             elif not running.done() and not await self._finished_after_exit(running):
                 await self._died(cell, log_start)
         finally:
@@ -274,32 +282,38 @@ class _Execution:
         await self._session.drain(_DRAIN_SECONDS)
         return running.done()
 
-    async def _interrupt(self, running: asyncio.Future[Any]) -> None:
-        """Interrupt the kernel; kill it when it does not react in time."""
+    def _overdue(self) -> Failure:
+        """Return what is wrong with a cell that is at its limit: it may wait at a terminal."""
+        process, seconds = self._kernel.process, self._limits.cell_seconds or 0.0
+        waiting = terminals.reader(process) if process is not None else None
+        return halting.waits(waiting.name) if waiting else halting.overran("cell", seconds)
+
+    async def _interrupt(self, running: asyncio.Future[Any], why: str | Failure) -> str:
+        """Interrupt the kernel; kill it when it does not react in time. Return what was done."""
+        grace = self._limits.grace_seconds
+        if isinstance(why, Failure) and why.category is Category.ASKS_FOR_INPUT:
+            grace = min(grace, _INPUT_GRACE_SECONDS)
         begun = asyncio.ensure_future(self._session.begun())
         await first_of(running, begun, self._kernel.exited, seconds=_BEGIN_SECONDS)
         begun.cancel()
         await self._kernel.interrupt()
         hurry = asyncio.ensure_future(self._halt.now.wait())
-        await first_of(running, self._kernel.exited, hurry, seconds=self._limits.grace_seconds)
+        await first_of(running, self._kernel.exited, hurry, seconds=grace)
         hurry.cancel()
-        if not running.done():
-            await self._kernel.kill()
-            await self._session.drain(_DRAIN_SECONDS)
+        if running.done():
+            return "interrupted"
+        await self._kernel.kill()
+        await self._session.drain(_DRAIN_SECONDS)
+        return "interrupted and killed"
 
-    def _stopped(self, cell: CodeCell | None) -> None:
+    def _stopped(
+        self, why: str | Failure, cell: CodeCell | None = None, *, how: str = "stopped"
+    ) -> None:
         """Record why it was stopped by us: what the kernel said about it does not count."""
-        if not self._halt.reason.done():
-            seconds = self._limits.cell_seconds
-            assert seconds is not None  # noqa: S101  (only this clock leads here)
-            message = f"the cell ran for more than {seconds:g} s and was interrupted"
-            self._fail(diagnosis.failure(Category.TIMEOUT, "CellTimeout", message, cell=cell))
-            return
-        reason = self._halt.reason.result()
-        if isinstance(reason, str):
-            self._verdict.interrupted = reason
+        if isinstance(why, str):
+            self._verdict.interrupted = why
             raise _Ended
-        self._fail(halting.at(reason, cell))
+        self._fail(halting.at(halting.told_how(why, how), cell))
 
     def _fail(self, failure: Failure) -> None:
         """Record a failure after which nothing more is executed."""
@@ -309,7 +323,7 @@ class _Execution:
     async def _died(self, cell: CodeCell, log_start: int) -> None:
         how = await self._kernel.exited
         said = diagnosis.plain(self._workspace.said(log_start)).strip()
-        killed = memory.kills() > self._kills_before
+        killed = memory.kills(self._kills) > self._kills_before
         self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
 
     def _judge(self, cell: CodeCell, reply: dict[str, Any]) -> None:
@@ -317,6 +331,8 @@ class _Execution:
         errors = [output for output in cell.node.outputs if output["output_type"] == "error"]
         if reply.get("status") not in {"ok", None} and not errors:
             errors = [reply]
+        if self._shell.was_lost() and not errors:
+            errors = [_SHELL_ENDED]
         if self._ended_itself(cell, reply, errors):
             raise _Ended
         if cell.raises or self._task.allow_errors:
@@ -350,10 +366,12 @@ class _Execution:
         `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
         is `exit()`, which asks the frontend to end the session (messaging protocol, payloads).
         """
-        if cell.origin is None:  # a prerun that exits would let every notebook pass unseen
-            return False
         exits = [error for error in errors if error.get("ename") == "SystemExit"]
         asked = any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
+        if cell.origin is None:  # it would let every notebook pass unseen
+            if asked and not errors:
+                self._fail(halting.ended_early())
+            return False
         well = exits and all(str(e.get("evalue", "")) in {"", "0", "None"} for e in exits)
         if not well and (errors or not asked):
             return False
@@ -363,23 +381,6 @@ class _Execution:
                 f"cells[{cell.origin}] ended the notebook; code cells not executed: {left}"
             )
         return True
-
-    async def _watch_time(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._halt(
-            diagnosis.failure(
-                Category.TIMEOUT,
-                "NotebookTimeout",
-                f"the notebook ran for more than {seconds:g} s and was interrupted",
-            )
-        )
-
-    async def _watch_log(self) -> None:
-        """Stop a kernel whose process itself writes for ever, past the protocol."""
-        limit = _STRAY_LOG_FACTOR * self._limits.output_bytes
-        while self._workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
-            await asyncio.sleep(_TICK_SECONDS)
-        self._halt(halting.too_much(f"more than {limit / 1e6:g} MB on the kernel's own output"))
 
 
 def _message_bytes(limits: Limits) -> int:

@@ -185,7 +185,8 @@ def test_a_prerun_that_exits_is_no_pass(collection: Collection, source: str) -> 
     collection.notebook("n.ipynb", "1 / 0")
     (collection.root / "pre.py").write_text(source, encoding="utf-8")
     told = collection.test("--prerun", "pre.py")["n.ipynb"]
-    assert (told["outcome"], told["cells"]["total"]) == ("failed", 1)
+    assert (told["outcome"], told["cells"]) == ("failed", {"total": 1, "executed": 0})
+    assert (told["failure"]["name"], told["failure"]["cell"]) == ("SystemExit", None)
 
 
 def test_a_failure_in_the_prerun_is_in_no_cell(collection: Collection) -> None:

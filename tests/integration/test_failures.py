@@ -28,8 +28,8 @@ NOTEBOOKS: dict[str, tuple[Any, ...]] = {
     "timeout.ipynb": ("print('before', flush=True)\nimport time\ntime.sleep(600)",),
     "stubborn.ipynb": (
         "import signal, time",
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)",
-        "print('before', flush=True)\ntime.sleep(600)",
+        "ignored = signal.SIGINT",  # ipykernel forgets it with the cell
+        "signal.signal(ignored, signal.SIG_IGN)\nprint('before', flush=True)\ntime.sleep(600)",
     ),
     "shell.ipynb": ("!sleep 600",),
     "segfault.ipynb": ("import ctypes\nctypes.string_at(0)",),
@@ -134,6 +134,14 @@ def test_cells_before_the_failure_were_executed_and_those_after_were_not(ended: 
     assert ended["exception.ipynb"]["cells"] == {"total": 3, "executed": 2}
     counts = [cell.execution_count for cell in ended.executed("exception.ipynb").cells]
     assert counts == [1, 2, None]
+
+
+def test_a_timeout_says_what_was_done_about_it_and_is_one_cause(ended: Ended) -> None:
+    timeout, stubborn = (ended[path]["failure"] for path in ("timeout.ipynb", "stubborn.ipynb"))
+    assert timeout["message"] == "the cell ran for more than 5 s and was interrupted"
+    assert stubborn["message"] == "the cell ran for more than 5 s and was interrupted and killed"
+    assert timeout["signature"] == "CellTimeout: the cell ran for more than <n> s"
+    assert stubborn["signature"] == timeout["signature"]
 
 
 def test_a_crash_says_by_which_signal(ended: Ended) -> None:
