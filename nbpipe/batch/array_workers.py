@@ -43,7 +43,7 @@ class ArrayWorkers:
         """Submit workers (see `Workers`)."""
         request = JobRequest(
             name=f"nbpipe-test-{secrets.token_hex(6)}",
-            command=(str(script(folder)), str(folder)),
+            command=(str(script(folder, self._profile)), str(folder)),
             folder=folder,
             stdout=folder / "worker.out",
             stderr=folder / "worker.err",

@@ -93,7 +93,7 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun
     name = f"nbpipe-{run.name}-{run.id}"[:90]
     request = JobRequest(
         name=name,
-        command=(str(script(run.folder)), str(run.folder)),
+        command=(str(script(run.folder, profile)), str(run.folder)),
         folder=run.folder,
         stdout=run.folder / "job.out",
         stderr=run.folder / "job.err",
@@ -107,12 +107,15 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun
     return run
 
 
-def script(folder: Path) -> Path:
-    """Put the constant script of every job into a folder; return its path."""
+def script(folder: Path, profile: Profile) -> Path:
+    """Put the constant script of every job, and what it reads, into a folder; return its path."""
     path = folder / "job.sh"
     path.write_bytes(resources.files("nbpipe.reference").joinpath("job.sh").read_bytes())
     path.chmod(0o755)
     (folder / "interpreter").write_text(f"{sys.executable}\n", encoding="utf-8")
+    if profile.setup:
+        lines = "".join(f"{line}\n" for line in profile.setup)
+        (folder / "setup.sh").write_text(lines, encoding="utf-8")
     return path
 
 
@@ -157,9 +160,6 @@ def _write_job(
 ) -> None:
     here = order.notebook.parent.relative_to(root)
     inside = config.file is not None and config.file.is_relative_to(root)
-    if order.profile.setup:
-        lines = "".join(f"{line}\n" for line in order.profile.setup)
-        (run.folder / "setup.sh").write_text(lines, encoding="utf-8")
     run.write(
         "job.json",
         {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from clusters import SlurmCluster
     from ondisk import Collection
 
 
@@ -138,16 +139,17 @@ def test_a_notebook_whose_worker_was_killed_runs_again_and_says_so(
 
 
 def test_a_cluster_that_cannot_run_anything_fails_every_notebook(
-    collection: Collection, jobs: Path
+    collection: Collection, tmp_path: Path
 ) -> None:
     collection.notebook("a.ipynb", "1")
-    collection.root.joinpath("nbpipe.toml").write_text(
-        '[profiles.broken]\nscheduler = "local"\nwalltime = "1s"\n'
-    )
+    site = tmp_path / "site.toml"
+    site.write_text('[profiles.broken]\nscheduler = "local"\nsetup = ["exit 3"]\n')
+    collection.environ = {"NBPIPE_SITE": str(site)}
     ended = collection.test("--cluster", "broken")
     assert ended.code == 1
     failure = ended["a.ipynb"]["failure"]
     assert (failure["category"], failure["name"]) == ("kernel-died", "WorkerLost")
+    assert failure["message"] == "no worker took it; all ended: failed with exit code 3"
 
 
 @pytest.mark.parametrize(
@@ -164,3 +166,26 @@ def test_an_unknown_cluster_is_refused_before_anything_runs(
     ended = collection.test("--cluster", cluster)
     assert ended.code == 4
     assert told in ended.err
+
+
+def test_forty_notebooks_on_two_nodes_of_slurm(
+    collection: Collection, slurm_cluster: SlurmCluster
+) -> None:
+    for number in range(40):
+        collection.notebook(f"n{number:02}.ipynb", "x = 1", "print(x)")
+    collection.notebook("bad.ipynb", "1/0")
+    collection.root.joinpath("nbpipe.toml").write_text(
+        '[profiles.node]\nscheduler = "slurm"\ncores = 3\nmemory = "2G"\nqueue = "normal"\n'
+        'walltime = "20m"\n'
+    )
+    here = collection.test("-n", "2")
+    collection.environ = dict(slurm_cluster.environ)
+    collection.output_dir = collection.output_dir.with_name("away")
+    away = collection.test("-n", "6", "--cluster", "node")
+    assert (here.code, away.code) == (1, 1), away.err
+    assert here.report is not None
+    assert away.report is not None
+    assert verdicts(away.report) == verdicts(here.report)
+    nodes = slurm_cluster.daemons.run("sacct", "-n", "-X", "-P", "-o", "JobName,NodeList")
+    used = {line.partition("|")[2] for line in nodes.splitlines() if "nbpipe-test" in line}
+    assert used == {"n1", "n2"}
