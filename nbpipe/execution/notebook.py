@@ -302,6 +302,8 @@ class _Execution:
         hurry.cancel()
         if running.done():
             return "interrupted"
+        if self._kernel.exited.done():
+            return "interrupted, which ended its kernel"
         await self._kernel.kill()
         await self._session.drain(_DRAIN_SECONDS)
         return "interrupted and killed"
@@ -366,7 +368,8 @@ class _Execution:
         `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
         is `exit()`, which asks the frontend to end the session (messaging protocol, payloads).
         """
-        exits = [error for error in errors if error.get("ename") == "SystemExit"]
+        names = (diagnosis.exception_name(str(error.get("ename"))) for error in errors)
+        exits = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
         asked = any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
         if cell.origin is None:  # it would let every notebook pass unseen
             if asked and not errors:
