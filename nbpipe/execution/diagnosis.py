@@ -78,7 +78,8 @@ _MEMORY = re.compile(
     re.IGNORECASE,
 )
 _INPUT = re.compile(
-    "does not support input requests|EOF when reading a line|allow_stdin|stdin is not allowed",
+    "does not support input requests|EOF when reading a line|allow_stdin|stdin is not allowed"
+    "|cannot be used non-interactively",
     re.IGNORECASE,
 )
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)

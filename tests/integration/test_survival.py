@@ -279,6 +279,8 @@ def test_a_kill_for_memory_is_told_apart_from_a_kill_by_hand(
     collection.notebook("a.ipynb", eat)
     collection.notebook("b.ipynb", "import os\nos.kill(os.getpid(), 9)")
     collection.notebook("c.ipynb", "print('fine')")
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {eat!r}])"
+    collection.notebook("d.ipynb", child, "import os\nos.kill(os.getpid(), 9)")
     with memory_limit(600, need) as group:
         join = ["sh", "-c", f'echo $$ > {group} && exec "$@"', "sh"]
         done = subprocess.run(
@@ -291,13 +293,15 @@ def test_a_kill_for_memory_is_told_apart_from_a_kill_by_hand(
             check=False,
         )
         ended = collection.ended(done.returncode, done.stdout, done.stderr)
-    told = [ended[f"{name}.ipynb"] for name in "abc"]
+    told = [ended[f"{name}.ipynb"] for name in "abcd"]
     assert told[0]["failure"]["category"] == "out-of-memory"
     assert told[0]["failure"]["cell"] == 0
     assert ended.executed("a.ipynb").cells[0].outputs[0]["text"] == "before\n"
     assert told[1]["failure"]["category"] == "kernel-died"
     assert "SIGKILL" in told[1]["failure"]["message"]
     assert (told[2]["outcome"], ended.code) == ("passed", 1)
+    # that an earlier cell's child was killed for memory says nothing about the kernel
+    assert (told[3]["failure"]["category"], told[3]["failure"]["cell"]) == ("kernel-died", 1)
     assert left.processes() == []
 
 

@@ -102,6 +102,11 @@ def test_in_r_a_warning_says_which_file_could_not_be_opened() -> None:
     assert "nosuch.csv" in told[2]
 
 
+def test_r_asks_for_input_in_its_menus() -> None:
+    said = 'Error in menu(c("a", "b")): menu() cannot be used non-interactively'
+    assert failure("ERROR", said)[0] == "asks-for-input"
+
+
 @pytest.mark.parametrize(
     ("code", "printed", "category", "signature"),
     [
