@@ -30,6 +30,8 @@ SHOWN_EACH = 3
 """A cause with at most so many notebooks is told for each of them, else for the first."""
 SHOWN_GROUPS = 50
 """Causes told in full; the others in one line."""
+SHOWN_HEADINGS = 500
+"""Causes named at all."""
 SHOWN_PATHS = 20
 """Notebooks listed under one cause or reason."""
 SHOWN_LINES = 12
@@ -86,8 +88,10 @@ class ConsoleReporter:
                 self._one(page, run, result, example=many)
         if len(groups) > SHOWN_GROUPS:
             page.line()
-            for group in groups[SHOWN_GROUPS:]:
+            for group in groups[SHOWN_GROUPS:SHOWN_HEADINGS]:
                 _heading(page, group)
+        if (more := len(groups) - SHOWN_HEADINGS) > 0:
+            page.line(f"and {count(more, 'more cause')}: a JSON report has all (--report json)")
 
     def _one(self, page: Page, run: Run, result: Result, *, example: bool) -> None:
         """Tell one failed notebook: where, what, and what to do."""

@@ -1,6 +1,7 @@
 """The PASS/FAIL matrix of the console: one line for each notebook, and the slowest ones.
 
-Where more than `FOLD` passed, those are counted by folder: what did not pass stays in sight.
+Where more than `FOLD` had one outcome, those are counted by folder, but for the first failed ones:
+the failures themselves are told above by their causes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nbpipe.reports.terminal import Page
 
 FOLD = 200
+_OTHERS = "(other folders)"
 COLORS = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "red",
@@ -61,11 +63,21 @@ def slowest(page: Page, results: Sequence[Result], number: int) -> None:
 
 
 def _rows(results: Sequence[Result]) -> list[Row]:
-    passed = [result for result in results if result.outcome is Outcome.PASSED]
-    if len(passed) <= FOLD:
+    of_outcome = {
+        outcome: [result for result in results if result.outcome is outcome] for outcome in Outcome
+    }
+    if all(len(members) <= FOLD for members in of_outcome.values()):
         return [_row(result) for result in results]
-    others = [_row(result) for result in results if result.outcome is not Outcome.PASSED]
-    return [*_folded(passed), *others]
+    order = (Outcome.PASSED, Outcome.SKIPPED, Outcome.FLAKY, Outcome.FAILED)
+    return [row for outcome in order for row in _shortened(of_outcome[outcome])]
+
+
+def _shortened(members: Sequence[Result]) -> list[Row]:
+    """Return rows for the results of one outcome."""
+    if len(members) <= FOLD:
+        return [_row(result) for result in members]
+    told = FOLD if members[0].outcome in {Outcome.FAILED, Outcome.FLAKY} else 0
+    return [*(_row(result) for result in members[:told]), *_folded(members[told:])]
 
 
 def _row(result: Result) -> Row:
@@ -79,18 +91,22 @@ def _row(result: Result) -> Row:
     return result.outcome, cells, duration(result.seconds), kernel, path, ", ".join(parts)
 
 
-def _folded(passed: Sequence[Result]) -> list[Row]:
+def _folded(members: Sequence[Result]) -> list[Row]:
+    """Return a row for each folder, the last one for all folders that are too many."""
     folders: dict[str, list[Result]] = {}
-    for result in passed:
-        folders.setdefault(result.path.rpartition("/")[0], []).append(result)
+    for result in members:
+        name = result.path.rpartition("/")[0]
+        if name not in folders and len(folders) >= FOLD:
+            name = _OTHERS
+        folders.setdefault(name, []).append(result)
     return [
         (
-            Outcome.PASSED,
-            str(sum(result.cells_executed for result in members)),
-            duration(sum(result.seconds for result in members)),
-            ", ".join(sorted({plain_name(result.kernel) for result in members})),
-            plain_name(f"{folder}/" if folder else "./"),
-            count(len(members), "notebook"),
+            results[0].outcome,
+            str(sum(result.cells_executed for result in results)),
+            duration(sum(result.seconds for result in results)),
+            ", ".join(sorted({plain_name(result.kernel) for result in results})),
+            name if name == _OTHERS else plain_name(f"{name}/" if name else "./"),
+            count(len(results), "notebook"),
         )
-        for folder, members in folders.items()
+        for name, results in folders.items()
     ]

@@ -254,16 +254,32 @@ def test_where_many_passed_they_are_counted_by_folder() -> None:
     )
 
 
+def test_of_many_failures_the_first_are_listed_and_the_others_counted_by_folder() -> None:
+    results = [failed(f"f{number // 300}/n{number}.ipynb", DIED) for number in range(600)]
+    text = printed(run(*results))
+    rows = text[text.index("All: ") :].splitlines()[1:]
+    assert sum(row.startswith("  FAILED") for row in rows) == 202
+    assert "  FAILED    400  2 min 00 s  python3  f0/  100 notebooks" in rows
+    assert "  FAILED   1200  6 min 00 s  python3  f1/  300 notebooks" in rows
+
+
+def test_of_many_folders_the_last_are_counted_together() -> None:
+    results = [result(f"f{number}/n.ipynb") for number in range(300)]
+    rows = printed(run(*results)).splitlines()
+    assert "  PASSED   1000  2 min 00 s  python3  (other folders)  100 notebooks" in rows
+
+
 def test_ten_thousand_failures_are_told_in_proportion() -> None:
     results = [
         failed(f"n{number}.ipynb", replace(NETWORK, signature=f"cause {number}"))
         for number in range(10_000)
     ]
     lines = printed(run(*results)).splitlines()
-    assert lines.count("1 notebook: cause 9999  [network]") == 1
+    assert lines.count("1 notebook: cause 499  [network]") == 1
+    assert lines.count("and 9,500 more causes: a JSON report has all (--report json)") == 1
     assert sum("run it again" in line for line in lines) == 50
-    assert sum(line.startswith("  FAILED ") for line in lines) == 10_000
-    assert len(lines) < 21_000
+    assert sum(line.startswith("  FAILED ") for line in lines) == 201
+    assert len(lines) < 1_500
 
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x00 \x9b ]]> 😀 [bold]x[/bold] %0A \udcff"
