@@ -186,6 +186,15 @@ def typed(value: str) -> Any:  # noqa: ANN401  (JSON)
     return value
 
 
+def _without_dates(loader: Any) -> Any:  # noqa: ANN401  (yaml is imported late)
+    """Return a loader that leaves a date the text that it is, as papermill's."""
+    kept = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in loader.yaml_implicit_resolvers.items()
+    }
+    return type("Loader", (loader,), {"yaml_implicit_resolvers": kept})
+
+
 def parameters_file(path: Path) -> dict[str, Any]:
     """Return the parameters in a YAML (or JSON) file.
 
@@ -195,7 +204,8 @@ def parameters_file(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415  (slow)
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, Loader=_without_dates(yaml.SafeLoader))  # noqa: S506  (it is safe)
     except OSError as error:
         raise UsageError(
             f"--parameters-file {path}: cannot be read: {error.strerror}",

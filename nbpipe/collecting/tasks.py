@@ -6,6 +6,7 @@ metadata, else from the settings.
 
 from __future__ import annotations
 
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class Tasks:
             language=choice.language,
             kernel_why=choice.why,
             limits=self._limits(given, wishes),
-            parameters={**self._settings.parameters, **given["parameters"]},
+            parameters=_as_json({**self._settings.parameters, **given["parameters"]}),
             prerun=tuple(code for code in self._preruns if code.language == choice.language),
             all_errors=given.get("all_errors", self._settings.all_errors),
             allow_errors=wishes.allow_errors,
@@ -154,6 +155,18 @@ class Tasks:
             shutdown=settings.shutdown,
             output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
         )
+
+
+def _as_json(value: Any) -> Any:  # noqa: ANN401  (what TOML, YAML or Python holds)
+    """Return a parameter as a notebook can hold it: a date becomes text, as with papermill."""
+    match value:
+        case dict():
+            return {name: _as_json(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_as_json(each) for each in value]
+        case date() | time():
+            return value.isoformat()
+    return value
 
 
 def _without_jupytext(chosen: Chosen) -> Failure | None:

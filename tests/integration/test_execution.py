@@ -170,6 +170,17 @@ def test_parameters_are_typed_and_go_where_papermill_puts_them(collection: Colle
     assert printed(copy.cells[3]) == "7 7 apples [1, 'two'] True\n"
 
 
+def test_dates_are_passed_as_text_from_toml_and_from_yaml(collection: Collection) -> None:
+    collection.notebook("n.ipynb", ("a = b = c = 0", {"tags": ["parameters"]}), "print(a, b, c)")
+    (collection.root / "p.yaml").write_text("b: 2026-01-31 12:00\n", encoding="utf-8")
+    (collection.root / "nbpipe.toml").write_text(
+        "[test.parameters]\na = 2026-01-31\nc = {days = [2026-01-31T12:00:00]}\n", encoding="utf-8"
+    )
+    copy = collection.test("--parameters-file", "p.yaml").executed("n.ipynb")
+    expected = "2026-01-31 2026-01-31 12:00 {'days': ['2026-01-31T12:00:00']}\n"
+    assert printed(copy.cells[2]) == expected
+
+
 def test_a_failure_after_injected_cells_names_the_cell_of_the_source(
     collection: Collection,
 ) -> None:
