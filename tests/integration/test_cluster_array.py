@@ -189,3 +189,52 @@ def test_forty_notebooks_on_two_nodes_of_slurm(
     nodes = slurm_cluster.daemons.run("sacct", "-n", "-X", "-P", "-o", "JobName,NodeList")
     used = {line.partition("|")[2] for line in nodes.splitlines() if "nbpipe-test" in line}
     assert used == {"n1", "n2"}
+
+
+def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
+    collection: Collection, slurm_cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    for number in range(2):
+        collection.notebook(
+            f"slow{number}.ipynb",
+            "import os, pathlib, time\n"
+            "node = os.environ['SLURMD_NODENAME']\n"
+            f"mark = pathlib.Path({str(marks)!r}, 'slow{number}')\n"
+            "first = not mark.exists()\n"
+            "mark.write_text(node)\n"
+            f"while first and not pathlib.Path({str(tmp_path)!r}, 'go').exists(): time.sleep(0.1)\n"
+            "print(node)",
+        )
+    collection.notebook("quick.ipynb", "print(1)")
+    collection.root.joinpath("nbpipe.toml").write_text(
+        '[profiles.node]\nscheduler = "slurm"\ncores = 3\nmemory = "2G"\nqueue = "normal"\n'
+        'walltime = "20m"\n[test]\nfork = false\n'
+    )
+    collection.environ = dict(slurm_cluster.environ)
+    process = subprocess.Popen(
+        collection.command("-n", "6", "--cluster", "node"),
+        cwd=collection.root,
+        env=collection.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    node = ("scontrol", "update", "NodeName=n1")
+    try:
+        until(lambda: len(list(marks.iterdir())) == 2, "two notebooks at work")
+        where = {each.name: each.read_text() for each in marks.iterdir()}
+        slurm_cluster.daemons.run(*node, "State=DOWN", "Reason=test")
+        (tmp_path / "go").touch()
+        _, err = process.communicate(timeout=300)
+    finally:
+        slurm_cluster.daemons.works(*node, "State=RESUME")  # it may be back by itself
+        slurm_cluster.wait_for_nodes()
+    ended = collection.ended(process.returncode, "", err)
+    assert ended.code == 0, err
+    for name, first in where.items():
+        notes = ended[f"{name}.ipynb"]["notes"]
+        expected = ["run again: its worker was lost (node-fail)"] if first == "n1" else []
+        assert notes == expected
+    assert "n1" in where.values()

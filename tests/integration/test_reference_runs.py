@@ -305,3 +305,28 @@ def test_two_releases_on_grid_engine_with_their_child_jobs(on_grid_engine: Site)
     assert [job.state for job in jobs] == ["completed"] * 3
     assert jobs[0].children == tuple(job.id for job in jobs[1:])
     assert all(job.core_hours and job.core_hours >= 2 / 3600 for job in jobs[1:])
+
+
+def test_before_the_limit_the_notebook_is_interrupted_and_kept(site: Site) -> None:
+    (site.root / "nbpipe.toml").write_text('[profiles.short]\nscheduler="local"\nwalltime="125s"\n')
+    cells = [v4.new_code_cell("print('kept', flush=True)\nimport time\ntime.sleep(600)")]
+    nbformat.write(v4.new_notebook(cells=cells), site.root / "qa" / "mini.ipynb")
+    site.submit(profile="short")
+    assert "timeout  (warned of the time limit)" in site.run("wait", code=1)
+    site.run("collect", code=1)
+    made = site.manifest()
+    assert [job.state for job in made.jobs] == ["timeout"]
+    assert made.notebook.executed is not None
+    executed = nbformat.read(site.folder_of_run / made.notebook.executed, as_version=4)
+    assert executed.cells[0].outputs[0].text == "kept\n"
+
+
+def test_a_run_that_counts_its_children_fails_with_one_of_them(on_slurm: Site) -> None:
+    source = "import subprocess\nsubprocess.run(['sbatch', '-o', '/dev/null', '--wrap', 'exit 3'])"
+    nbformat.write(
+        v4.new_notebook(cells=[v4.new_code_cell(source)]), on_slurm.root / "qa" / "mini.ipynb"
+    )
+    on_slurm.submit("--children", "fail", profile="small")
+    told = on_slurm.run("wait", code=1)
+    assert "child job" in told
+    assert "failed" in told
