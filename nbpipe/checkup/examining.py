@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe import collecting
-from nbpipe.checkup import telling
+from nbpipe.checkup import site, telling
 from nbpipe.checkup.findings import Checkup, Finding, KernelState
 from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
@@ -62,6 +62,8 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *telling.about_kernels(answers, needs),
             *telling.about_packages(needs, answers),
             *telling.about_machine(git=git, output=output, tasks=tasks),
+            *site.about_schedulers(config),
+            *site.about_service(config, environ),
         ),
     )
 

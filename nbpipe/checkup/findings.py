@@ -26,7 +26,7 @@ class Finding:
 
     severity: Severity
     kind: str
-    """kernel, package, notebook, program, folder or setting."""
+    """kernel, package, notebook, program, folder, setting, scheduler or secret."""
     what: str
     where: tuple[str, ...] = ()
     """Paths of notebooks, as in reports; empty where it is about the machine."""

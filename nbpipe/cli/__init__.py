@@ -30,7 +30,10 @@ COMMANDS = {
         "Run a notebook as a job; keep it as a release's reference.",
     ),
     "profiles": ("nbpipe.cli.profiles", "List the sizes of jobs that `--profile` can name."),
-    "doctor": ("nbpipe.cli.doctor", "Check kernels and packages; say what is missing."),
+    "doctor": (
+        "nbpipe.cli.doctor",
+        "Check kernels, packages and the service; say what is missing.",
+    ),
     "config": ("nbpipe.cli.config", "Show the effective settings and where they come from."),
 }
 

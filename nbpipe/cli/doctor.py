@@ -43,7 +43,7 @@ Exit code 0: everything is there; 1: something is missing.""",
 def command(
     *, patterns: tuple[str, ...], config_file: Path | None, as_json: bool, color: Color
 ) -> int:
-    """Check kernels and packages; say what is missing, where, and how to get it.
+    """Check kernels, packages, schedulers, secrets; say what is missing and how to get it.
 
     The notebooks are chosen as by `nbpipe test`. Their imports are read, and each kernel's own
     interpreter is asked for them; no notebook is executed and nothing is imported.
