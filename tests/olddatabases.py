@@ -60,7 +60,14 @@ CREATE TABLE notebooks (
 INSERT INTO notebooks VALUES (7, 'a.ipynb', 'failed', 'r2', '{later}', 60.0)
 """
 )
-_STATEMENTS = (_VERSION_0, _VERSION_1)
+_VERSION_2 = (
+    _VERSION_1
+    + """;
+ALTER TABLE results ADD COLUMN memory BIGINT;
+ALTER TABLE notebooks ADD COLUMN memory BIGINT
+"""
+)
+_STATEMENTS = (_VERSION_0, _VERSION_1, _VERSION_2)
 
 
 def make(url: str, root: Path, version: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ondisk import lacking
 
-from nbpipe.history import PastRun, open_history
+from nbpipe.history import Archive, PastRun, open_history
 from nbpipe.model import Category, Failure, Outcome, Plan, Result, Task
 from nbpipe.settings import HistorySettings
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbpipe.history import History
+    from nbpipe.history.looking import Look
 
 START = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 FAILURE = Failure(
@@ -76,6 +77,17 @@ def record(history: History, run: PastRun, *results: Result, planned: tuple[str,
 
 def opened(url: str, root: Path, *, collection: str | None = None, create: bool = True) -> History:
     return open_history(HistorySettings(url=url, collection=collection), root, create=create)
+
+
+@contextmanager
+def looked(url: str, root: Path) -> Iterator[Look]:
+    """Give what pages ask of a database."""
+    archive = Archive(HistorySettings(url=url), root)
+    try:
+        with archive.look() as look:
+            yield look
+    finally:
+        archive.close()
 
 
 @contextmanager

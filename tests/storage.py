@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import olddatabases
 import pytest
 import sqlalchemy as sa
-from pasts import FAILURE, START, opened, past_run, record, result, task
+from pasts import FAILURE, START, looked, opened, past_run, record, result, task
+from plans import full_scan, questions
 
 from nbpipe.history import HistoryError, Last, PastFailure
 from nbpipe.history.engine import address
@@ -224,6 +225,104 @@ class Storage:
             assert history.notebook("a.ipynb", 1)[0].memory == 5_000_000_000
         assert olddatabases.shape(url, tmp_path) == wanted
 
+    @pytest.mark.parametrize("version", range(VERSION))
+    def test_what_pages_need_is_made_from_what_an_old_database_has(
+        self, url: str, tmp_path: Path, version: int
+    ) -> None:
+        olddatabases.make(url, tmp_path, version)
+        with looked(url, tmp_path) as look:
+            (old,) = look.collections()
+            runs = look.runs(old.id, 9)
+            told = [(each.run.id, each.planned, each.passed, each.missing) for each in runs]
+            assert told == [("r2", 2, 0, 1), ("r1", 2, 1, 0)]
+            changes = [(each.run, each.path, each.change) for each in look.changes(old.id, 9)]
+            assert changes == [("r2", "a.ipynb", "failing")]
+            past = [(each.run, each.started.day) for each in look.notebook(old.id, "a.ipynb", 9)]
+            assert past == [("r2", 1), ("r1", 31)]
+
+    def test_a_failure_is_news_once_and_so_is_its_end(self, url: str, tmp_path: Path) -> None:
+        outcomes = ("passed", "failed", "skipped", "failed", "flaky", "passed", "failed")
+        with opened(url, tmp_path) as history:
+            for day, outcome in enumerate(outcomes):
+                record(history, past_run(f"r{day}", days=day), result("a.ipynb", outcome))
+        with looked(url, tmp_path) as look:
+            news = [(each.run, each.change) for each in look.changes(1, 9)]
+        assert news == [("r6", "failing"), ("r4", "recovered"), ("r1", "failing")]
+
+    def test_the_first_failure_of_a_new_notebook_is_news_its_first_pass_is_not(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        with opened(url, tmp_path) as history:
+            record(
+                history, past_run("r1"), result("a.ipynb", "passed"), result("b.ipynb", "failed")
+            )
+        with looked(url, tmp_path) as look:
+            assert [(each.path, each.change) for each in look.changes(1, 9)] == [
+                ("b.ipynb", "failing")
+            ]
+
+    def test_a_result_that_is_written_twice_is_the_same_news(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        with opened(url, tmp_path) as history:
+            record(history, past_run("r1"), result("a.ipynb", "passed"))
+            record(history, past_run("r2", days=1), result("a.ipynb", "failed"))
+            history.add("r2", [result("a.ipynb", "failed")])
+        with looked(url, tmp_path) as look:
+            assert [each.change for each in look.changes(1, 9)] == ["failing"]
+
+    def test_a_run_under_way_has_its_numbers_too(self, url: str, tmp_path: Path) -> None:
+        with opened(url, tmp_path) as history:
+            run = past_run("r1")
+            history.begin(run, [("a.ipynb", "python3"), ("b.ipynb", "python3")])
+            history.add("r1", [result("a.ipynb", "flaky")])
+        with looked(url, tmp_path) as look:
+            (told,) = look.runs(1, 9)
+        assert (told.planned, told.flaky, told.missing) == (2, 1, 1)
+
+    def test_runs_are_read_page_by_page(self, url: str, tmp_path: Path) -> None:
+        with opened(url, tmp_path) as history:
+            for name in ("r1", "r2", "r3"):  # at the same moment
+                record(history, past_run(name))
+            record(history, past_run("r0", days=-1))
+        with looked(url, tmp_path) as look:
+            first = look.runs(1, 2)
+            rest = look.runs(1, 9, before=first[-1].run)
+        assert [each.run.id for each in (*first, *rest)] == ["r3", "r2", "r1", "r0"]
+
+    def test_failing_notebooks_are_listed_first(self, url: str, tmp_path: Path) -> None:
+        with opened(url, tmp_path) as history:
+            outcomes = {"a_.ipynb": "passed", "b.ipynb": "failed", "c.ipynb": "flaky"}
+            record(history, past_run("r1"), *(result(*each) for each in outcomes.items()))
+        with looked(url, tmp_path) as look:
+            told = [each.path for each in look.notebooks(1, 9)]
+            assert told == ["b.ipynb", "c.ipynb", "a_.ipynb"]
+            assert [each.path for each in look.notebooks(1, 9, part="A_")] == ["a_.ipynb"]
+            assert [each.path for each in look.notebooks(1, 1, 1)] == ["c.ipynb"]
+            assert look.standing(1) == {"passed": 1, "failed": 1, "flaky": 1}
+
+    def test_the_pasts_of_several_notebooks_come_each_with_its_own(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        with opened(url, tmp_path) as history:
+            for day in range(3):
+                run = past_run(f"r{day}", days=day)
+                rare = [result("b.ipynb", "failed")] if day == 0 else []
+                record(history, run, result("a.ipynb", "passed"), *rare)
+        with looked(url, tmp_path) as look:
+            pasts = look.pasts(1, ["a.ipynb", "b.ipynb", "none.ipynb"], 2)
+        told = {path: [each.run for each in past] for path, past in pasts.items()}
+        assert told == {"a.ipynb": ["r2", "r1"], "b.ipynb": ["r0"], "none.ipynb": []}
+
+    def test_no_question_of_a_page_reads_all_results(self, url: str, tmp_path: Path) -> None:
+        with opened(url, tmp_path) as history:
+            run = past_run("r1")
+            record(history, run, result("a.ipynb", "failed"), result("b.ipynb", "passed"))
+            history.notebook("a.ipynb", 5)
+        asked = questions(url, tmp_path, run)
+        assert len(asked) > 10
+        assert [plan for plan in asked if full_scan(plan)] == []
+
     def test_a_failure_does_not_make_a_notebook_smaller(self, history: History) -> None:
         record(history, past_run("r1"), result("a.ipynb", "passed", memory=5_000_000_000))
         record(history, past_run("r2", days=1), result("a.ipynb", "failed", memory=1_000))
@@ -237,7 +336,7 @@ class Storage:
         with opened(url, tmp_path):
             pass
         execute(url, tmp_path, "UPDATE nbpipe_schema SET version = 99")
-        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 2\)"):
+        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 3\)"):
             opened(url, tmp_path)
 
 

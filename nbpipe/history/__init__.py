@@ -5,6 +5,7 @@
     recorder = Recorder(settings.history, root)               writes results as they come
     recorder.begin(run, tasks); recorder.add(result); recorder.end(...)
     by_duration(settings.history, root, tasks)        the order in which to start
+    with Archive(settings.history, root).look() as look:      every collection, for pages
 
 SQLite by default, PostgreSQL by URL, both through SQLAlchemy Core. A collection is recognised
 wherever it is cloned (see `identity`). Nothing here executes, collects or prints, and nothing
@@ -16,10 +17,20 @@ Importing this package does not import SQLAlchemy.
 from __future__ import annotations
 
 from nbpipe.history.access import LATEST, History, open_history, storable
+from nbpipe.history.archive import Archive
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.ordering import by_duration
 from nbpipe.history.recorder import Recorder
-from nbpipe.history.records import Last, PastFailure, PastResult, PastRun
+from nbpipe.history.records import (
+    Known,
+    Last,
+    PastCollection,
+    PastFailure,
+    PastLine,
+    PastResult,
+    PastRun,
+    RunLine,
+)
 from nbpipe.history.selecting import (
     failed_first,
     failing_outcomes,
@@ -31,14 +42,19 @@ from nbpipe.history.statistics import Statistics, statistics
 
 __all__ = [
     "LATEST",
+    "Archive",
     "History",
     "HistoryError",
+    "Known",
     "Last",
     "NoHistory",
+    "PastCollection",
     "PastFailure",
+    "PastLine",
     "PastResult",
     "PastRun",
     "Recorder",
+    "RunLine",
     "Statistics",
     "by_duration",
     "failed_first",

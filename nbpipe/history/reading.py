@@ -64,7 +64,7 @@ def results(connection: sa.Connection, run: PastRun) -> list[PastResult]:
     rows = connection.execute(
         sa.select(table).where(table.c.run == run.id).order_by(table.c.position)
     )
-    return [_result({**row._asdict(), "started": run.started}) for row in rows]
+    return [result({**row._asdict(), "started": run.started}) for row in rows]
 
 
 def outcomes(
@@ -72,24 +72,30 @@ def outcomes(
 ) -> list[PastResult]:
     """Return complete results, the newest first: of one notebook, or of the newest runs."""
     table, run = schema.results, schema.runs
-    columns = [table.c[name] for name in table.c.keys() if name != "failures" or path is not None]  # noqa: SIM118
-    query = sa.select(*columns, run.c.started).join(run).where(table.c.complete)
-    query = query.where(run.c.collection == collection)
-    query = query.order_by(run.c.started.desc(), run.c.id.desc(), table.c.position)
     if path is not None:
-        query = query.where(table.c.path == path).limit(limit)
+        query = past(sa.select(table), collection, path, limit)
     else:
+        columns = [column for column in table.c if column.name != "failures"]
         newest = (
             sa.select(run.c.id)
             .where(run.c.collection == collection)
             .order_by(run.c.started.desc(), run.c.id.desc())
             .limit(limit)
         )
-        query = query.where(run.c.id.in_(newest))
-    return [_result(row._asdict()) for row in connection.execute(query)]
+        query = sa.select(*columns).where(table.c.complete, table.c.run.in_(newest))
+        query = query.order_by(table.c.started.desc(), table.c.run.desc(), table.c.position)
+    return [result(row._asdict()) for row in connection.execute(query)]
 
 
-def _result(row: Mapping[str, Any]) -> PastResult:
+def past(query: sa.Select[Any], collection: int | None, path: str, limit: int) -> sa.Select[Any]:
+    """Return the query for a notebook's newest complete results: one look at an index."""
+    table = schema.results
+    query = query.where(table.c.collection == collection, table.c.path == path, table.c.complete)
+    return query.order_by(table.c.started.desc(), table.c.run.desc()).limit(limit)
+
+
+def result(row: Mapping[str, Any]) -> PastResult:
+    """Return a row of `results`, with or without its failures, as a value."""
     return PastResult(
         run=row["run"],
         started=row["started"],

@@ -64,6 +64,67 @@ class PastResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PastLine:
+    """A result in one line: without what its failures say."""
+
+    run: str
+    started: datetime
+    path: str
+    outcome: str | None
+    complete: bool
+    reason: str | None
+    kernel: str
+    seconds: float
+    attempts: int
+    memory: int | None
+    category: str | None
+    """Of the first failure."""
+    signature: str | None
+    change: str | None
+    """`failing`: it failed and had not before; `recovered`: it passed and had failed; else None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLine:
+    """A run with its numbers."""
+
+    run: PastRun
+    planned: int
+    passed: int
+    failed: int
+    flaky: int
+    skipped: int
+
+    @property
+    def missing(self) -> int:
+        """How many of the plan have no result (yet)."""
+        return self.planned - self.passed - self.failed - self.flaky - self.skipped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastCollection:
+    """A collection that the database knows."""
+
+    id: int
+    keys: tuple[str, ...]
+    """As in `identity`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A notebook that the database knows."""
+
+    path: str
+    outcome: str
+    """The last time that it was executed."""
+    run: str
+    started: datetime
+    """Of that run; aware, UTC."""
+    seconds: float
+    memory: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Last:
     """What is known about a notebook from the last time that it was executed."""
 

@@ -5,6 +5,7 @@ Versions of the schema:
 0. runs and results.
 1. `notebooks`: what is known last about each, so that a plan of ten thousand needs one look.
 2. `memory` of a result, and what is known last about it.
+3. The collection, time and `change` of a result, with their indexes; the counts of a run.
 
 A new version adds a step (see `steps`). Imports SQLAlchemy: only to be imported where a database
 is used.
@@ -41,6 +42,9 @@ class Moment(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+COUNTED = ("planned", "passed", "failed", "flaky", "skipped")
+"""What is counted once a run has ended; null until then."""
+
 metadata = sa.MetaData()
 
 version = sa.Table("nbpipe_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -69,6 +73,7 @@ runs = sa.Table(
     sa.Column("version", sa.Text, nullable=False),
     sa.Column("python", sa.Text, nullable=False),
     sa.Column("jobs", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Integer) for name in COUNTED),
     sa.Index("runs_by_time", "collection", "started"),
 )
 
@@ -88,7 +93,18 @@ results = sa.Table(
     sa.Column("category", sa.Text),
     sa.Column("signature", sa.Text),
     sa.Column("failures", sa.JSON(none_as_null=True)),
-    sa.Index("results_by_path", "path"),
+    # of its run, so that a notebook's past and the changes are each one look at an index:
+    sa.Column("collection", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("started", Moment),
+    sa.Column("change", sa.Text),
+    sa.Index("results_by_notebook", "collection", "path", "started"),
+)
+sa.Index(
+    "results_by_change",
+    results.c.collection,
+    results.c.started,
+    sqlite_where=results.c.change.is_not(None),
+    postgresql_where=results.c.change.is_not(None),
 )
 
 notebooks = sa.Table(

@@ -57,5 +57,45 @@ def _to_2(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN memory BIGINT")
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2)
+def _to_3(connection: sa.Connection) -> None:
+    """Let a notebook's results and the changes be found by index; count the results of runs."""
+    moment = "TIMESTAMP WITH TIME ZONE" if connection.dialect.name == "postgresql" else "DATETIME"
+    for column in ("collection INTEGER NOT NULL DEFAULT 0", f"started {moment}", "change TEXT"):
+        connection.exec_driver_sql(f"ALTER TABLE results ADD COLUMN {column}")
+    for name in _COUNTED:
+        connection.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {name} INTEGER")
+    connection.exec_driver_sql("DROP INDEX results_by_path")
+    for statement in (_OWNERS, *_INDEXES, _CHANGES, *map(_count, _COUNTED)):
+        connection.exec_driver_sql(statement)
+
+
+_COUNTED = ("planned", "passed", "failed", "flaky", "skipped")
+_OWNERS = """UPDATE results SET
+  collection = (SELECT collection FROM runs WHERE runs.id = results.run),
+  started = (SELECT started FROM runs WHERE runs.id = results.run)"""
+_INDEXES = (
+    "CREATE INDEX results_by_notebook ON results (collection, path, started)",
+    "CREATE INDEX results_by_change ON results (collection, started) WHERE change IS NOT NULL",
+)
+_CHANGES = """UPDATE results
+SET change = CASE WHEN outcome = 'failed' THEN 'failing' ELSE 'recovered' END
+WHERE complete AND outcome IN ('passed', 'failed', 'flaky')
+AND (outcome = 'failed') <> COALESCE((
+  SELECT earlier.outcome = 'failed' FROM results AS earlier
+  WHERE earlier.collection = results.collection AND earlier.path = results.path
+  AND earlier.started < results.started
+  AND earlier.complete AND earlier.outcome IN ('passed', 'failed', 'flaky')
+  ORDER BY earlier.started DESC LIMIT 1), FALSE)"""
+
+
+def _count(name: str) -> str:
+    """Return what counts one outcome, or the plan, of the runs that have ended."""
+    which = "" if name == "planned" else f" AND complete AND outcome = '{name}'"
+    return (
+        f"UPDATE runs SET {name} ="  # noqa: S608  (names of ours)
+        f" (SELECT COUNT(*) FROM results WHERE run = runs.id{which}) WHERE seconds IS NOT NULL"
+    )
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2, _to_3)
 """Step N brings a database of version N to N + 1."""

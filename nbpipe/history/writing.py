@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXT = 20_000
 """Characters of a message or traceback that are kept: its end, where the error is."""
+_MOST_NAMES = 500
 
 
 @contextmanager
@@ -61,6 +62,8 @@ def begin(
     rows = [
         {
             "run": run.id,
+            "collection": collection,
+            "started": run.started,
             "path": storable(path),
             "position": position,
             "complete": False,
@@ -82,7 +85,11 @@ def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
     owner = connection.execute(
         sa.select(schema.runs.c.collection, schema.runs.c.started).where(schema.runs.c.id == run)
     ).one()
-    connection.execute(_RESULT, [_row(run, result) for result in ordered])
+    earlier = _earlier(connection, owner.collection, run, ordered)
+    rows = [_row(run, result) for result in ordered]
+    for row in rows:
+        row["change"] = change(earlier.get(row["of_path"]), row["outcome"])
+    connection.execute(_RESULT, rows)
     known = [
         {
             "collection": owner.collection,
@@ -100,6 +107,38 @@ def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
         connection.execute(_remember(connection.dialect.name), known)
 
 
+def _earlier(
+    connection: sa.Connection, collection: int, run: str, results: list[Result]
+) -> dict[str, str]:
+    """Return what is known last, from other runs, about the notebooks of these results."""
+    table = schema.notebooks
+    known: dict[str, str] = {}
+    for some in batched([storable(result.path) for result in results]):
+        rows = connection.execute(
+            sa.select(table.c.path, table.c.outcome).where(
+                table.c.collection == collection, table.c.path.in_(some), table.c.run != run
+            )
+        )
+        known |= {row.path: row.outcome for row in rows}
+    return known
+
+
+def change(earlier: str | None, outcome: str) -> str | None:
+    """Return whether a result is news: `failing`, `recovered` or None; a skip never is.
+
+    The first failure of a notebook that is not known yet is news, its first pass is not.
+    """
+    if outcome == Outcome.SKIPPED or (outcome == Outcome.FAILED) == (earlier == Outcome.FAILED):
+        return None
+    return "failing" if outcome == Outcome.FAILED else "recovered"
+
+
+def batched(names: list[str]) -> Iterator[list[str]]:
+    """Yield the names, as many at a time as every database takes in one list."""
+    for start in range(0, len(names), _MOST_NAMES):
+        yield names[start : start + _MOST_NAMES]
+
+
 _RESULT = (
     schema.results.update()
     .where(
@@ -111,7 +150,7 @@ _RESULT = (
             name: sa.bindparam(name)
             for name in (
                 *("outcome", "complete", "reason", "kernel", "seconds", "attempts"),
-                *("memory", "category", "signature", "failures"),
+                *("memory", "category", "signature", "failures", "change"),
             )
         }
     )
@@ -176,9 +215,22 @@ def _remember(dialect: str) -> Any:  # noqa: ANN401  (each database's own)
 def end(connection: sa.Connection, run: str, *, seconds: float, interrupted: bool) -> None:
     """Write how a run ended."""
     table = schema.runs
+    mine = schema.results.c.run == run
+    ended = {
+        name: sa.select(_counted(name)).where(mine).scalar_subquery() for name in schema.COUNTED
+    }
     connection.execute(
-        table.update().where(table.c.id == run).values(seconds=seconds, interrupted=interrupted)
+        table.update()
+        .where(table.c.id == run)
+        .values(seconds=seconds, interrupted=interrupted, **ended)
     )
+
+
+def _counted(name: str) -> sa.Function[int]:
+    table = schema.results
+    if name == "planned":
+        return sa.func.count()
+    return sa.func.count(sa.case((sa.and_(table.c.complete, table.c.outcome == name), 1)))
 
 
 def forget(
