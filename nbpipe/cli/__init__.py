@@ -21,6 +21,7 @@ COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
     "history": ("nbpipe.cli.history", "Show past runs; flakiness and durations of notebooks."),
     "show": ("nbpipe.cli.show", "Show a past run: its summary and its failures."),
+    "github": ("nbpipe.cli.github", "Tell a run on GitHub: status, check run, comment."),
     "publish": ("nbpipe.cli.publish", "Bring the mirror to where its origin is, now or for ever."),
     "release": ("nbpipe.cli.release", "Look at and steer what is published."),
     "space": ("nbpipe.cli.space", "Make the mirror appear in every home; prove it read-only."),

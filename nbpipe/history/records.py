@@ -40,6 +40,8 @@ class PastFailure:
     signature: str
     cell: int | None
     cell_id: str | None
+    source: str = ""
+    """Empty, too, where it was recorded by an early version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

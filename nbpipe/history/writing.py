@@ -185,6 +185,7 @@ def _failure(failure: Failure) -> dict[str, Any]:
         "signature": _cut(failure.signature),
         "cell": failure.cell,
         "cell_id": _clean(failure.cell_id),
+        "source": _cut(failure.source),
     }
 
 

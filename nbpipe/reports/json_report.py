@@ -5,6 +5,7 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
 1. 2026-01-31: the first. Beyond the keys of the contract: `run.interrupted`, `run.output_dir`
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
+   Later, per failure: `source` and `line`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -18,7 +19,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from nbpipe.model import Outcome
-from nbpipe.reports.plaintext import encodable
+from nbpipe.reports.excerpt import failing_line
+from nbpipe.reports.place import line_in_file
+from nbpipe.reports.plaintext import encodable, plain
 
 if TYPE_CHECKING:
     from nbpipe.model import Failure, Result, Run
@@ -86,18 +89,18 @@ def _notebook(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
         "cells": {"total": result.cells_total, "executed": result.cells_executed},
-        "failure": _failure(first) if first else None,
+        "failure": _failure(result, first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
         "memory": result.memory,
         "notes": [encodable(note) for note in result.notes],
     }
     if len(result.failures) > 1 or (first and result.task.all_errors):
-        notebook["failures"] = [_failure(failure) for failure in result.failures]
+        notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
 
 
-def _failure(failure: Failure) -> dict[str, Any]:
+def _failure(result: Result, failure: Failure) -> dict[str, Any]:
     return {
         "category": failure.category.value,
         "cell": failure.cell,
@@ -106,7 +109,16 @@ def _failure(failure: Failure) -> dict[str, Any]:
         "message": encodable(failure.message),
         "traceback": encodable(failure.traceback),
         "signature": encodable(failure.signature),
+        "source": encodable(failure.source),
+        "line": _line(result, failure),
     }
+
+
+def _line(result: Result, failure: Failure) -> int | None:
+    if failure.cell is None:
+        return None
+    line = failing_line(plain(failure.source), failure.traceback) or 1
+    return line_in_file(result.task.file, failure.cell, line, failure.source)
 
 
 def _time(moment: datetime) -> str:

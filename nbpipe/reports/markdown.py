@@ -207,7 +207,7 @@ def _row(result: Result) -> str:
     why = span(cause(result.failure)) if result.failure else ""
     if result.reason:
         why = span(first_line(result.reason))
-    cells = f"{result.cells_executed}/{result.cells_total}"
+    cells = f"{result.cells_executed}/{result.cells_total}" if result.cells_total else ""
     columns = (
         f"{_SIGNS[result.outcome]} {result.outcome.value}",
         span(plain_name(result.path)),

@@ -1,6 +1,6 @@
 """Where in a notebook's file a cell's line stands, for links and annotations.
 
-Reads the source's text again; a file that has changed or cannot be read has no place.
+A file that has changed or cannot be read has no place.
 """
 
 from __future__ import annotations
@@ -27,11 +27,18 @@ def line_in_file(file: Path, cell: int, line: int, source: str) -> int | None:
         source: The cell's text; finds it in a text notebook.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix != ".ipynb":
+        return line_in_text(file.read_text(encoding="utf-8"), file.name, cell, line, source)
+    except (OSError, ValueError):
+        return None
+
+
+def line_in_text(text: str, name: str, cell: int, line: int, source: str) -> int | None:
+    """Return the same of a file's text; its name tells what it is."""
+    try:
+        if not name.endswith(".ipynb"):
             return _in_text(text, source, line)
         return _in_json(text, cell, line)
-    except (OSError, ValueError, LookupError, RecursionError):
+    except (ValueError, LookupError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from nbpipe.settings.github import GithubSettings
 from nbpipe.settings.reference import (
     ProfileSettings,
     ReferenceBound,
@@ -40,6 +41,7 @@ __all__ = [
     "CollectionSettings",
     "Count",
     "FileName",
+    "GithubSettings",
     "HistorySettings",
     "Keep",
     "Megabytes",
@@ -306,6 +308,8 @@ class Settings(Table, frozen=True):
     """What `nbpipe test` runs, and how."""
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
+    github: GithubSettings = GithubSettings()
+    """How runs are told on GitHub by `nbpipe github`."""
     reference: dict[Title, ReferenceSettings] = msgspec.field(default_factory=dict)
     """NAME -> what a reference run leaves, and what counts as the same."""
     profiles: dict[str, ProfileSettings] = msgspec.field(default_factory=dict)

@@ -1,0 +1,213 @@
+"""`nbpipe github`: a run told on GitHub, while it goes on and when it has ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from nbpipe.cli import options
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbpipe.config import Config
+    from nbpipe.github.session import Session
+
+
+@click.group(
+    name="github",
+    epilog="""\b
+Examples:
+  nbpipe github run --repo ORG/REPO --sha "$(git rev-parse HEAD)" -- notebooks/
+  nbpipe github report latest --repo ORG/REPO --sha 0123… --comment 42""",
+)
+def command() -> None:
+    """Tell a run on GitHub: a commit status, or a check run with annotations; a comment.
+
+    By the token in GITHUB_TOKEN, or what [github] in the configuration names. On a GitHub
+    Enterprise Server, GITHUB_API_URL is its API's address.
+    """
+
+
+def _about(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which commit is told about, and how."""
+    for option in (
+        options.shared,
+        click.option("--url", metavar="URL", help="A page about the run, linked from there."),
+        click.option("--name", metavar="NAME", help="What it is called there, if not nbpipe."),
+        click.option(
+            "--as",
+            "kind",
+            type=click.Choice(["status", "check"]),
+            help="A commit status, or a check run; by default a check run for a GitHub App.",
+        ),
+        click.option("--sha", required=True, metavar="SHA", help="The commit's full name."),
+        click.option(
+            "--repo",
+            "repository",
+            envvar="GITHUB_REPOSITORY",
+            required=True,
+            metavar="OWNER/NAME",
+            help="The repository; by default what GITHUB_REPOSITORY says.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+_comment_option = click.option(
+    "--comment",
+    type=click.IntRange(min=1),
+    metavar="PR",
+    help="Also as the one comment on this pull request, new or brought up to date.",
+)
+
+
+@command.command(
+    name="start",
+    epilog="""\b
+Example:
+  nbpipe github start --repo ORG/REPO --sha "$(git rev-parse HEAD)"
+  nbpipe test --report json=report.json
+  nbpipe github report report.json --repo ORG/REPO --sha "$(git rev-parse HEAD)" """,
+)
+@_about
+def start(**given: Any) -> None:  # noqa: ANN401  (click's)
+    """Show on the commit that its notebooks run.
+
+    `nbpipe github report` ends it. Where that never comes, any later `nbpipe github` on this
+    machine does, once the shell or script that called this one has ended.
+    """
+    session = _session(given)
+    _sweep(session)
+    click.echo(f"begun: {session.begin(process=os.getppid())}")
+
+
+@command.command(
+    name="report",
+    epilog="""\b
+Examples:
+  nbpipe github report latest --repo ORG/REPO --sha "$(git rev-parse HEAD)"
+  nbpipe github report results/report.json --repo ORG/REPO --sha 0123… --as check --comment 42""",
+)
+@click.argument("run")
+@_comment_option
+@_about
+def report(run: str, *, comment: int | None, **given: Any) -> None:  # noqa: ANN401  (click's)
+    """Show on the commit how run RUN ended.
+
+    RUN is the beginning of its id, `latest`, the JSON report of `nbpipe test --report json`, or
+    the output directory with it. Ends what `start` began; works without it, too.
+    """
+    from nbpipe.github.loading import load  # noqa: PLC0415  (slow)
+
+    session = _session(given, comment=comment)
+    content = session.compose(load(run, session.config))
+    _sweep(session)
+    for place in session.finish(content):
+        click.echo(f"{content.conclusion}, {content.title}: {place}")
+
+
+@command.command(
+    name="run",
+    epilog="""\b
+Examples:
+  nbpipe github run --repo ORG/REPO --sha "$(git rev-parse HEAD)" -- -n 4 notebooks/
+  nbpipe github run --repo ORG/REPO --sha 0123… --as check --comment 42""",
+)
+@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS OF nbpipe test…]")
+@_comment_option
+@_about
+def run(arguments: tuple[str, ...], *, comment: int | None, **given: Any) -> int:  # noqa: ANN401
+    """Run `nbpipe test`, shown on the commit from its start to its end, however it ends.
+
+    The token is not in the notebooks' environment. Ends with the exit code of `nbpipe test`.
+    """
+    from nbpipe.github.child import Signals  # noqa: PLC0415  (slow)
+
+    session = _session(given, comment=comment)
+    _sweep(session)
+    signals = Signals()
+    with signals.owned(), tempfile.TemporaryDirectory(prefix="nbpipe-github-") as folder:
+        file = Path(folder) / "report.json"
+        words = [sys.executable, "-m", "nbpipe", "test", "--report", f"json={file}"]
+        if given["config_file"]:
+            words += ["--config", str(given["config_file"])]
+        _warned(lambda: session.begin(process=os.getpid()))
+        code: int | None = None
+        try:
+            code = signals.run([*words, *arguments], session.child_environ())
+        finally:
+            content = session.outcome(file, code, signals.ended_by)
+            told = _warned(lambda: session.finish(content))
+    for place in told or ():
+        click.echo(f"{content.conclusion}, {content.title}: {place}", err=True)
+    if code < 0:
+        return ExitCode.INTERRUPTED
+    return code or (ExitCode.OK if told else ExitCode.FAILED)
+
+
+def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
+    from nbpipe.github import begun  # noqa: PLC0415  (slow)
+    from nbpipe.github.client import Clock  # noqa: PLC0415  (slow)
+    from nbpipe.github.session import Session  # noqa: PLC0415  (slow)
+    from nbpipe.github.targets import Commit  # noqa: PLC0415  (slow)
+
+    config = _merged(options.load_config(given["config_file"]), given)
+    return Session(
+        config=config,
+        commit=Commit(
+            repository=given["repository"],
+            sha=given["sha"].lower(),
+            name=config.settings.github.name,
+            url=given["url"],
+        ),
+        comment=comment,
+        environ=os.environ,
+        clock=Clock(now=time.time, sleep=_sleep),
+        begun=begun.default(),
+    )
+
+
+def _merged(config: Config, given: dict[str, Any]) -> Config:
+    import dataclasses  # noqa: PLC0415
+
+    changes = {key: given[key] for key in ("kind", "name") if given[key]}
+    github = msgspec.structs.replace(config.settings.github, **changes)
+    settings = msgspec.structs.replace(config.settings, github=github)
+    return dataclasses.replace(config, settings=settings)
+
+
+def _sleep(seconds: float) -> None:
+    if seconds > 10:  # noqa: PLR2004  (seconds after which a person wonders)
+        click.echo(f"nbpipe: GitHub wants to be asked again in {seconds:,.0f} s", err=True)
+    time.sleep(seconds)
+
+
+def _sweep(session: Session) -> None:
+    """End what earlier runs on this machine left open; what hinders that hinders nothing else."""
+    for ended, problem in session.sweep():
+        what = f"{ended.name} on {ended.repository}@{ended.sha[:12]}"
+        if problem is None:
+            click.echo(f"nbpipe: ended what a run left open: {what}", err=True)
+        else:
+            click.echo(f"nbpipe: warning: {what} is still open: {problem}", err=True)
+
+
+def _warned(action: Callable[[], Any]) -> Any:  # noqa: ANN401  (the action's)
+    """Return what an action returns; GitHub's troubles are told, and hinder no run."""
+    try:
+        return action()
+    except UsageError:
+        raise
+    except NbpipeError as error:
+        click.echo(f"nbpipe: warning: not told on GitHub: {error}", err=True)
+        return None
