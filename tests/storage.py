@@ -62,6 +62,7 @@ class Storage:
                 signature=FAILURE.signature,
                 cell=3,
                 cell_id="c3",
+                source="import x",
             ),
         )
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from githubs import INSTALLED, REPOSITORY, SHA, TOKEN, UNDISTURBED, Fault, Github, serving
 
@@ -310,8 +311,11 @@ def test_what_a_killed_run_left_pending_is_ended_by_the_next_one(told: Told) -> 
     )
     process = running(told)
     wait_for(started, process)
+    left = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait(60)
+    _, alive = psutil.wait_procs(left, timeout=120)
+    assert alive == []
     assert [each["state"] for each in told.github.statuses] == ["pending"]
     (told.collection.root / "a.ipynb").unlink()
     _, err = told("start", "--name", "another")

@@ -40,7 +40,7 @@ SERVICES = LAYERS[3]
 
 SLOW = {
     *("dask", "distributed", "flask", "git", "jupyterhub", "jupytext", "nbclient"),
-    *("nbconvert", "nbformat", "numpy", "papermill", "rich", "sqlalchemy"),
+    *("nbconvert", "nbformat", "numpy", "papermill", "requests", "rich", "sqlalchemy"),
 }
 
 
