@@ -1,18 +1,27 @@
-"""The notebooks that every runner gets: W1 to W5, made anew in an empty folder."""
+"""The notebooks that every runner gets: W1 to W5, made anew in an empty folder.
+
+The last line of each leaves an empty file of its name in the folder that the variable RAN names;
+it refuses to be run twice. So whoever measures sees what was really executed, of every tool.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import nbformat
 from nbformat import v4
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
+RAN = "NBPIPE_BENCHMARK_RAN"
 
-SCIENCE = """
+_SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
+_MARK = "import os; open(os.path.join(os.environ['{variable}'], '{name}'), 'x').close()"
+
+_WORK = """\
 import time
 import numpy as np
 import pandas as pd
@@ -21,42 +30,82 @@ end = time.process_time() + 0.5
 while time.process_time() < end:
     values = np.sort(np.random.default_rng(1).normal(size=100_000))
 """
+_PLOT = """\
+frame = pd.DataFrame({'v': values})
+plt.hist(frame.v, bins=50)
+plt.show()
+"""
+
+Cells = tuple[str, ...]
 
 
-def write(path: Path, *sources: str) -> None:
-    """Write one notebook."""
-    cells = [v4.new_code_cell(source) for source in sources]
-    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": SPEC}), path)
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Some notebooks."""
+
+    title: str
+    cells: Callable[[float], dict[str, Cells]]
+    """Returns the cells of each notebook by its name, at a scale: 1.0 is the real one."""
+    sleeps: Callable[[float], tuple[float, ...]] = lambda _: ()
+    """Returns how many seconds each notebook takes at least, where that is known."""
+
+    def build(self, folder: Path, scale: float = 1.0) -> tuple[str, ...]:
+        """Write the notebooks; return their names without suffix."""
+        notebooks = self.cells(scale)
+        for name, sources in notebooks.items():
+            mark = _MARK.format(variable=RAN, name=name)
+            marked = (*sources[:-1], f"{sources[-1].rstrip()}\n{mark}")
+            cells = [
+                v4.new_code_cell(source, id=f"c{number}") for number, source in enumerate(marked)
+            ]
+            notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": _SPEC})
+            nbformat.write(notebook, folder / f"{name}.ipynb")
+        return tuple(notebooks)
+
+    def bound(self, jobs: int, scale: float = 1.0) -> float | None:
+        """Return the seconds that so many workers cannot beat; None where that is not known."""
+        sleeps = self.sleeps(scale)
+        return max(*sleeps, sum(sleeps) / jobs) if sleeps else None
 
 
-def trivial(folder: Path) -> None:
-    """W1: forty trivial notebooks."""
-    for number in range(40):
-        write(folder / f"n{number:02}.ipynb", "x = 1 + 1", "print(x)")
+def _trivial(scale: float) -> dict[str, Cells]:
+    return {f"n{number:02}": ("x = 1 + 1", "print(x)") for number in range(_some(40, scale))}
 
 
-def science(folder: Path) -> None:
-    """W2: twelve with scientific imports, half a second of work and a plot."""
-    for number in range(12):
-        plot = "frame = pd.DataFrame({'v': values})\nplt.hist(frame.v, bins=50)\nplt.show()"
-        write(folder / f"n{number:02}.ipynb", SCIENCE, plot)
+def _science(scale: float) -> dict[str, Cells]:
+    return {f"n{number:02}": (_WORK, _PLOT) for number in range(_some(12, scale))}
 
 
-def one_long(folder: Path) -> None:
-    """W3: thirty-nine that sleep 0.2 to 1 s, and one of 20 s, last in the alphabet."""
-    for number in range(39):
-        write(folder / f"n{number:02}.ipynb", f"import time\ntime.sleep({0.2 + 0.8 * number / 38})")
-    write(folder / "z.ipynb", "import time\ntime.sleep(20)")
+def _naps(scale: float) -> tuple[float, ...]:
+    count = _some(39, scale)
+    return (
+        *(round(0.2 + 0.8 * number / max(1, count - 1), 3) for number in range(count)),
+        20.0 * scale,
+    )
 
 
-def many_cells(folder: Path) -> None:
-    """W4: one notebook of 500 tiny cells."""
-    write(folder / "cells.ipynb", *(f"x = {number}\nx" for number in range(500)))
+def _one_long(scale: float) -> dict[str, Cells]:
+    *short, long = _naps(scale)
+    naps = {f"n{number:02}": seconds for number, seconds in enumerate(short)} | {"z": long}
+    return {name: (f"import time\ntime.sleep({nap})",) for name, nap in naps.items()}
 
 
-def loud(folder: Path) -> None:
-    """W5: one notebook that prints 50 MB."""
-    write(folder / "loud.ipynb", "for _ in range(50_000):\n    print('x' * 999)")
+def _many_cells(scale: float) -> dict[str, Cells]:
+    return {"cells": tuple(f"x = {number}\nx" for number in range(_some(500, scale)))}
 
 
-WORKLOADS = {"W1": trivial, "W2": science, "W3": one_long, "W4": many_cells, "W5": loud}
+def _loud(scale: float) -> dict[str, Cells]:
+    return {"loud": (f"for _ in range({_some(50_000, scale)}):\n    print('x' * 999)",)}
+
+
+def _some(count: int, scale: float) -> int:
+    return max(1, round(count * scale))
+
+
+WORKLOADS = {
+    "W1": Workload("forty trivial notebooks", _trivial),
+    "W2": Workload("twelve with numpy, pandas, matplotlib, 0.5 s of work and a plot", _science),
+    "W3": Workload("39 that sleep 0.2 to 1 s, and one of 20 s, last by name", _one_long, _naps),
+    "W4": Workload("one notebook of 500 tiny cells", _many_cells),
+    "W5": Workload("one notebook that prints 50 MB", _loud),
+}
