@@ -17,7 +17,6 @@ import threading
 import typing
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 # ruff: noqa: PTH123, PTH208  (pathlib is slow, and need not be imported in a kernel)
@@ -45,22 +44,32 @@ def left() -> "list[object]":
     ]
 
 
+class _Seen:
+    """Sees what is registered: `atexit.unregister` compares it with each, and it equals none."""
+
+    def __init__(self) -> None:
+        self.functions: list[object] = []
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        self.functions.append(other)
+        return False
+
+
 def _handlers() -> int:
     """Return how many atexit handlers there are whose work would be missed."""
-    count: Callable[[], int] = vars(atexit)["_ncallbacks"]
-    wanted = count()
+    seen = _Seen()
+    atexit.unregister(seen)  # type: ignore[arg-type]  # there is no other way to see them
+    harmless = []
     for module, names, files in _HARMLESS:
         found: Any = sys.modules.get(module)
         if found is None or (files and getattr(found, files, True)):
             continue
         for name in names.split("."):
             found = getattr(found, name, None)
-        known = count()
-        atexit.unregister(found)  # there is no other way to see whether it is registered
-        if count() != known:
-            wanted -= known - count()
-            atexit.register(found)
-    return wanted
+        harmless.append(found)
+    return sum(function not in harmless for function in seen.functions)
 
 
 def _registered(module: str, *names: str) -> int:

@@ -78,6 +78,15 @@ def test_a_kernel_with_nothing_to_do_is_killed_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_kernel_that_has_plotted_has_nothing_to_do(collection: Collection, way: str) -> None:
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    collection.notebook("a.ipynb", plot, NOTHING_TO_DO.replace("sys.it", "it"))
+    collection.notebook("b.ipynb", "1")
+    assert collection.test(way).code == 0
+    assert not (collection.root / "done").exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_an_immediate_end_does_nothing(collection: Collection, way: str) -> None:
     chosen(collection, "immediate")
     for name, code in TO_DO.items():
