@@ -22,6 +22,7 @@ COMMANDS = {
     "history": ("nbpipe.cli.history", "Show past runs; flakiness and durations of notebooks."),
     "show": ("nbpipe.cli.show", "Show a past run: its summary and its failures."),
     "github": ("nbpipe.cli.github", "Tell a run on GitHub: status, check run, comment."),
+    "notify": ("nbpipe.cli.notify", "Tell people what a run has changed; a test message."),
     "publish": ("nbpipe.cli.publish", "Bring the mirror to where its origin is, now or for ever."),
     "release": ("nbpipe.cli.release", "Look at and steer what is published."),
     "space": ("nbpipe.cli.space", "Make the mirror appear in every home; prove it read-only."),

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from nbpipe import collecting, reports, runner
-from nbpipe.cli import earlier, elsewhere, options, rerun
+from nbpipe.cli import earlier, elsewhere, notify, options, rerun
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
@@ -297,7 +297,10 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         durations=given["durations"],
         rerun=partial(rerun.command, ctx),
     )
-    _report(run, requests, console)
+    try:
+        _report(run, requests, console)
+    finally:
+        notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from nbpipe.settings.github import GithubSettings
+from nbpipe.settings.notify import EmailSettings, NotifySettings
 from nbpipe.settings.reference import (
     ProfileSettings,
     ReferenceBound,
@@ -40,12 +41,14 @@ __all__ = [
     "Budget",
     "CollectionSettings",
     "Count",
+    "EmailSettings",
     "FileName",
     "GithubSettings",
     "HistorySettings",
     "Keep",
     "Megabytes",
     "Name",
+    "NotifySettings",
     "Override",
     "Patterns",
     "ProfileSettings",
@@ -310,6 +313,8 @@ class Settings(Table, frozen=True):
     """Where runs and results are kept, and for how long."""
     github: GithubSettings = GithubSettings()
     """How runs are told on GitHub by `nbpipe github`."""
+    notify: NotifySettings = NotifySettings()
+    """Who is told when a notebook begins to fail, and when it works again."""
     reference: dict[Title, ReferenceSettings] = msgspec.field(default_factory=dict)
     """NAME -> what a reference run leaves, and what counts as the same."""
     profiles: dict[str, ProfileSettings] = msgspec.field(default_factory=dict)

@@ -1,0 +1,186 @@
+"""`nbpipe notify`: people told of what has changed, by mail, a webhook or a command."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe.cli import options, service
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nbpipe.config import Config
+    from nbpipe.model import Run
+    from nbpipe.notify.channels import Channel
+    from nbpipe.notify.events import Event, Occasion
+    from nbpipe.notify.memory import Memory
+    from nbpipe.settings import NotifySettings
+
+_HINT = "Set [notify.email] to, [notify] webhook or [notify] command."
+
+
+@click.command(
+    name="notify",
+    epilog="""\b
+Examples:
+  nbpipe notify --test                     does a message arrive?
+  nbpipe notify                            what the latest run changed, if nobody was told yet
+  nbpipe notify 20260131T1200 --show       the same as Markdown; nobody is told
+  nbpipe notify --publishing --config /etc/nbpipe/nbpipe.toml""",
+)
+@click.argument("run", default="latest")
+@click.option("--test", "test", is_flag=True, help="Send a test message to every channel.")
+@click.option(
+    "--publishing",
+    is_flag=True,
+    help="Tell of the collections that the configuration publishes: refused, stale, well again.",
+)
+@click.option("--show", is_flag=True, help="Print it as Markdown, nothing where nothing changed.")
+@options.shared
+def command(
+    run: str, *, test: bool, publishing: bool, show: bool, config_file: Path | None
+) -> int | None:
+    """Tell people what run RUN (the latest) has changed: newly failing, recovered, still failing.
+
+    `nbpipe test` does it by itself where [notify] is configured. Each change is told once on
+    each channel; what could not be sent is sent the next time.
+    """
+    if test and (publishing or show):
+        raise UsageError("--test: sends a message of its own", hint="Give it alone.")
+    config = options.load_config(config_file)
+    if test:
+        return _test(config.settings.notify)
+    if publishing:
+        return _publishing(config, show=show)
+    events, occasion = _changes(config, run)
+    if show:
+        return _show(events, occasion)
+    return _tell(config, events, occasion)
+
+
+def after(config: Config, run: Run) -> None:
+    """Tell what a run has changed, where that is configured; warnings at most."""
+    settings = config.settings.notify
+    if not (settings.email.to or settings.webhook or settings.command):
+        return
+    try:
+        events, occasion = _changes(config, run.id)
+        _, problems = _deliver(config, events, occasion)
+    except NbpipeError as error:
+        problems = [str(error)]
+    except Exception as error:  # noqa: BLE001  (a run never fails because of a message)
+        problems = [f"a mistake, please report it: {type(error).__name__}: {error}"]
+    for problem in problems:
+        click.echo(f"nbpipe: warning: not told: {problem}", err=True)
+
+
+def _changes(config: Config, name: str) -> tuple[list[Event], Occasion]:
+    from nbpipe import history  # noqa: PLC0415  (slow)
+    from nbpipe.notify import changes, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify.events import Occasion  # noqa: PLC0415  (slow)
+
+    settings = config.settings
+    with history.open_history(settings.history, config.root) as past:
+        run = past.run(name)
+        events = changes.of_run(
+            past, run, still_after=settings.notify.still_after, flaky=settings.test.flaky
+        )
+    occasion = Occasion(
+        about=run.root, host=run.host, commit=run.commit, next=f"nbpipe show {run.id}"
+    )
+    return telling.wanted(events, settings.notify.on), occasion
+
+
+def _show(events: Sequence[Event], occasion: Occasion) -> int:
+    from nbpipe.notify import wording  # noqa: PLC0415  (slow)
+
+    if events:
+        click.echo(f"## {wording.subject(events)}\n")
+        click.echo(wording.markdown(events, occasion), nl=False)
+    return ExitCode.OK
+
+
+def _tell(config: Config, events: Sequence[Event], occasion: Occasion) -> int:
+    if not _channels(config.settings.notify):
+        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+    return _said(*_deliver(config, events, occasion))
+
+
+def _deliver(config: Config, events: Sequence[Event], occasion: Occasion) -> tuple[int, list[str]]:
+    from nbpipe.history import identity  # noqa: PLC0415
+    from nbpipe.notify import memory, telling  # noqa: PLC0415  (slow)
+
+    key = identity.keys(config.root, name=config.settings.history.collection)[0]
+    return telling.tell(
+        lambda _: events,
+        occasion,
+        _channels(config.settings.notify),
+        file=memory.default(key),
+        now=time.time(),
+    )
+
+
+def _publishing(config: Config, *, show: bool) -> int:
+    from nbpipe.notify import memory, publishing, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify.events import Occasion  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
+
+    settings = config.settings
+    every = service.some(settings, config.file or config.root)
+    health = [Reconciler(each).health() for each in every]
+    occasion = Occasion(
+        about=str(config.file), host=socket.gethostname(), next="nbpipe release list"
+    )
+
+    def find(past: Memory) -> list[Event]:
+        events = publishing.of_collections(health, told=past.open_troubles())
+        return telling.wanted(events, settings.notify.on)
+
+    if show:
+        return _show(find(memory.Memory()), occasion)
+    channels = _channels(settings.notify)
+    if not channels:
+        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+    file = memory.default("publishing:" + ":".join(f"{each.root}/{each.name}" for each in every))
+    return _said(*telling.tell(find, occasion, channels, file=file, now=time.time()))
+
+
+def _test(settings: NotifySettings) -> int:
+    from nbpipe.notify.events import Event, Occasion  # noqa: PLC0415  (slow)
+
+    channels = _channels(settings)
+    if not channels:
+        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+    host = socket.gethostname()
+    event = Event(kind="test", subject="nbpipe", detail="This is how it will look.", key="test")
+    code = ExitCode.OK
+    for channel in channels:
+        try:
+            channel.send([event], Occasion(about=f"{options.here()}", host=host))
+        except NbpipeError as error:
+            click.echo(f"nbpipe: not sent: {error}", err=True)
+            code = ExitCode.FAILED
+        else:
+            click.echo(f"{channel.name}: sent")
+    return code
+
+
+def _channels(settings: NotifySettings) -> list[Channel]:
+    from nbpipe.notify import channels  # noqa: PLC0415  (slow)
+
+    return channels.channels(settings, os.environ)
+
+
+def _said(told: int, problems: Sequence[str]) -> int:
+    changes = "1 change" if told == 1 else f"{told:,} changes"
+    click.echo(f"told: {changes}" if told else "nothing new was told")
+    for problem in problems:
+        click.echo(f"nbpipe: not sent: {problem}", err=True)
+    return ExitCode.FAILED if problems else ExitCode.OK

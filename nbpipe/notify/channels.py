@@ -1,0 +1,199 @@
+"""The ways to people: mail, a webhook, a command. Each sends one message, or says why it did not.
+
+No message of an error holds a password or a webhook's address, which is a secret itself.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import subprocess
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from nbpipe.errors import ConfigError, ExitCode, NbpipeError
+from nbpipe.notify import wording
+from nbpipe.publishing.address import secret
+from nbpipe.reports.plaintext import cut, first_line, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nbpipe.notify.events import Event, Occasion
+    from nbpipe.settings import EmailSettings, NotifySettings
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class NotSent(NbpipeError):  # noqa: N818  (what is the case)
+    """A message could not be sent; it is sent the next time."""
+
+    exit_code = ExitCode.FAILED
+
+
+class Channel(Protocol):
+    """One way to people."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and in the memory."""
+
+    def send(self, events: Sequence[Event], occasion: Occasion) -> None:
+        """Send one message.
+
+        Raises:
+            NotSent: It was not taken.
+            ConfigError: A secret is missing.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Email:
+    """Mail through an SMTP server."""
+
+    settings: EmailSettings
+    timeout: float
+    environ: Mapping[str, str]
+    name: str = "email"
+
+    def send(self, events: Sequence[Event], occasion: Occasion) -> None:
+        """Send a mail to all addresses."""
+        settings = self.settings
+        password = ""
+        if settings.user:
+            if settings.security == "none" and settings.host not in _LOOPBACK:
+                raise ConfigError(
+                    "[notify.email] security: a password is not sent without encryption",
+                    hint='Set security = "starttls" or "tls".',
+                )
+            source = settings.password or ""
+            password = secret(source, self.environ, where="[notify.email] password").strip()
+        try:
+            with self._connected() as server:
+                if settings.user:
+                    server.login(settings.user, password)
+                refused = server.send_message(self._message(events, occasion))
+        except (smtplib.SMTPException, OSError) as error:
+            raise NotSent(
+                f"email: {settings.host}:{settings.port}: {_smtp_reason(error)}",
+                hint="See [notify.email]: host, port, security, user, sender.",
+            ) from error
+        if refused:
+            raise NotSent(f"email: {settings.host} refused {', '.join(sorted(refused))}")
+
+    def _connected(self) -> smtplib.SMTP:
+        host, port = self.settings.host, self.settings.port
+        if self.settings.security == "tls":
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, timeout=self.timeout, context=context)
+        server = smtplib.SMTP(host, port, timeout=self.timeout)
+        if self.settings.security == "starttls":
+            try:
+                server.starttls(context=ssl.create_default_context())
+            except BaseException:
+                server.close()
+                raise
+        return server
+
+    def _message(self, events: Sequence[Event], occasion: Occasion) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = first_line(wording.subject(events))
+        message["From"] = self.settings.sender
+        message["To"] = ", ".join(self.settings.to)
+        message["Date"] = formatdate(localtime=False)
+        message["Message-ID"] = make_msgid(domain="nbpipe")
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notices in return
+        message.set_content(wording.text(events, occasion))
+        return message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """An address that takes Slack's JSON."""
+
+    source: str
+    timeout: float
+    environ: Mapping[str, str]
+    name: str = "webhook"
+
+    def send(self, events: Sequence[Event], occasion: Occasion) -> None:
+        """Post the message."""
+        import requests  # noqa: PLC0415  (slow)
+
+        url = secret(self.source, self.environ, where="[notify] webhook").strip()
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            raise ConfigError(
+                f"[notify] webhook: what {self.source} holds is no https address",
+                hint="It is one line: https://hooks.slack.com/services/…",
+            )
+        try:
+            answer = requests.post(
+                url,
+                json=wording.slack(events, occasion),
+                timeout=self.timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # its text would repeat the address, which is a secret
+            raise NotSent(f"webhook: {parts.hostname}: {type(error).__name__}") from None
+        if not answer.ok or answer.is_redirect:
+            said = cut(plain(answer.text), 200)
+            raise NotSent(f"webhook: {parts.hostname} answers {answer.status_code}: {said}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A program that gets JSON on its standard input."""
+
+    words: tuple[str, ...]
+    timeout: float
+    name: str = "command"
+
+    def send(self, events: Sequence[Event], occasion: Occasion) -> None:
+        """Run the program to its end."""
+        try:
+            done = subprocess.run(
+                self.words,
+                input=wording.document(events, occasion),
+                capture_output=True,
+                timeout=self.timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NotSent(f"command: {self.words[0]}: not done after {self.timeout:g} s") from error
+        except OSError as error:
+            raise NotSent(f"command: {self.words[0]}: {error.strerror}") from error
+        if done.returncode != 0:
+            said = first_line(done.stderr.decode(errors="replace"))
+            raise NotSent(f"command: {self.words[0]} ended with {done.returncode}: {said}")
+
+
+def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Channel]:
+    """Return the ways that are configured."""
+    found: list[Channel] = []
+    if settings.email.to:
+        found.append(Email(settings=settings.email, timeout=settings.timeout, environ=environ))
+    if settings.webhook:
+        found.append(Webhook(source=settings.webhook, timeout=settings.timeout, environ=environ))
+    if settings.command:
+        found.append(Command(words=settings.command, timeout=settings.timeout))
+    return found
+
+
+def _smtp_reason(error: Exception) -> str:
+    """Return what a server said, without what we sent it."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        return f"{error.smtp_code} {first_line(text)}"
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        told = "; ".join(
+            f"{to}: {code} {text.decode(errors='replace')}"
+            for to, (code, text) in error.recipients.items()
+        )
+        return first_line(f"nobody was accepted: {told}")
+    return first_line(str(error)) or type(error).__name__

@@ -1,0 +1,46 @@
+"""`[notify]`: who is told when something changes, and how."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nbpipe.settings.tables import Count, Name, Seconds, Table
+
+Occasion = Literal["failing", "still-failing", "recovered", "refused", "stale"]
+OCCASIONS: tuple[Occasion, ...] = ("failing", "still-failing", "recovered", "refused", "stale")
+
+
+class EmailSettings(Table, frozen=True):
+    """`[notify.email]`: mail through a server of yours."""
+
+    to: tuple[Name, ...] = ()
+    """Addresses; none: no mail."""
+    sender: Name = "nbpipe@localhost"
+    """The address that it comes from."""
+    host: Name = "localhost"
+    """The SMTP server."""
+    port: Count = 25
+    """Its port; 587 is usual for `starttls`, 465 for `tls`."""
+    security: Literal["none", "starttls", "tls"] = "none"
+    """How the connection is encrypted; a password is never sent over one that is not."""
+    user: Name | None = None
+    """Log in as this user."""
+    password: Name | None = None
+    """`env:NAME` or `file:PATH`."""
+
+
+class NotifySettings(Table, frozen=True):
+    """`[notify]`: who is told when a notebook begins to fail, and when it works again."""
+
+    on: tuple[Occasion, ...] = OCCASIONS
+    """What is told; refused and stale: a collection that is not published any more."""
+    still_after: Count = 5
+    """`still-failing`: told once, when a notebook has failed in so many runs; 0: never."""
+    email: EmailSettings = EmailSettings()
+    """Mail through a server of yours."""
+    webhook: Name | None = None
+    """An address that takes Slack's JSON (Mattermost and others do); `env:NAME` or `file:PATH`."""
+    command: tuple[Name, ...] = ()
+    """A command and its arguments; what is told is JSON on its standard input."""
+    timeout: Seconds = 30.0
+    """Seconds for the mail server, the webhook or the command."""
