@@ -124,6 +124,8 @@ class Task:
     """Bytes that it is expected to need at its peak; None where nothing is known."""
     turn: str = ""
     """Why it starts earlier than its place says; empty where it does not."""
+    because: str = ""
+    """What changed, so that it runs (`--changed-since`)."""
     skip: str | None = None
     """Why it will not be executed at all."""
     failure: Failure | None = None
@@ -162,6 +164,40 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """What a notebook that passed depended on; paths are relative to the repository's top."""
+
+    source: str
+    """The git id of the notebook itself; `CHANGED` where it was edited meanwhile."""
+    kernel: str
+    """The kernelspec's name."""
+    settings: str
+    """A digest of the kernelspec and of everything in the task that can change the result."""
+    inputs: Mapping[str, str]
+    """What it read, each with its git id: empty where there was none, `CHANGED` where it was
+    written meanwhile. `folder/` is a folder that was listed; `//.h5` every file with that ending,
+    `//` every file, `//names` the names of all files."""
+    modules: tuple[str, ...] = ()
+    """Top-level modules that it imported, none of the standard library."""
+    folders: tuple[str, ...] = ()
+    """Where those were looked for."""
+    places: tuple[str, ...] = ()
+    """Where modules of packages were looked for: `package/module`."""
+    found: tuple[str, ...] = ()
+    """Of all these places, those where there was one."""
+    outputs: tuple[str, ...] = ()
+    """What it wrote."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The distributions that it imported, with their versions; and `python`."""
+    unknown: str = ""
+    """Why nobody can know what it read; empty where that is known."""
+
+
+CHANGED = "?"
+"""The id of a file that was written while it was read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
     """What became of a task."""
 
@@ -189,6 +225,8 @@ class Result:
     """Peak of the kernel and all that it started, in bytes, of the attempt that took most; None
     where it was not measured."""
     notes: tuple[str, ...] = ()
+    trace: Trace | None = None
+    """What it depended on; None where it did not pass, or nobody looked."""
 
     @property
     def path(self) -> str:

@@ -163,6 +163,8 @@ class Order:
     """Bytes for all notebooks that run at once; None: not looked at."""
     start: tuple[Task, ...] = ()
     """The plan's tasks in the order in which to start them; empty: as in the plan."""
+    trace: bool = True
+    """Whether it is recorded what notebooks depend on, where a history is written."""
     recorder: Recorder | None = None
     """Writes the history; None: it is not written."""
 
@@ -214,8 +216,9 @@ async def run(
         listener = _Recorded(listener, recorder)
     tasks = order.start or order.plan.tasks
     scheduler = elsewhere(tasks, listener) if elsewhere else _here(order, tasks, listener)
+    traced = recorder is not None and order.trace and elsewhere is None
     try:
-        with on_start(scheduler) if on_start else contextlib.nullcontext():
+        with on_start(scheduler) if on_start else contextlib.nullcontext(), _traced(order, traced):
             results = await scheduler.run()
     finally:
         seconds = time.monotonic() - clock
@@ -243,6 +246,13 @@ def _here(order: Order, tasks: tuple[Task, ...], listener: Listener) -> Executor
         if order.memory_budget
         else None,
     )
+
+
+def _traced(order: Order, wanted: bool) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001
+    """Return a context in which it is recorded what notebooks depend on, where that is wanted."""
+    from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
+
+    return traced(order.plan.root if wanted else None)
 
 
 def _begin(order: Order) -> Run:
@@ -313,7 +323,7 @@ def remember(order: Order, settings: HistorySettings) -> tuple[Order, HistoryErr
     else:
         start, problem = by_duration(settings, root, tasks)
     recorder = None if problem else Recorder(settings, root)
-    return replace(order, start=start, recorder=recorder), problem
+    return replace(order, start=start, recorder=recorder, trace=settings.trace), problem
 
 
 @contextlib.contextmanager

@@ -67,7 +67,27 @@ ALTER TABLE results ADD COLUMN memory BIGINT;
 ALTER TABLE notebooks ADD COLUMN memory BIGINT
 """
 )
-_STATEMENTS = (_VERSION_0, _VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    _VERSION_2
+    + """;
+ALTER TABLE results ADD COLUMN collection INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN started {time};
+ALTER TABLE results ADD COLUMN change TEXT;
+ALTER TABLE runs ADD COLUMN planned INTEGER;
+ALTER TABLE runs ADD COLUMN passed INTEGER;
+ALTER TABLE runs ADD COLUMN failed INTEGER;
+ALTER TABLE runs ADD COLUMN flaky INTEGER;
+ALTER TABLE runs ADD COLUMN skipped INTEGER;
+DROP INDEX results_by_path;
+CREATE INDEX results_by_notebook ON results (collection, path, started);
+CREATE INDEX results_by_change ON results (collection, started) WHERE change IS NOT NULL;
+UPDATE results SET collection = 7, started = '{start}' WHERE run = 'r1';
+UPDATE results SET collection = 7, started = '{later}' WHERE run = 'r2';
+UPDATE results SET change = 'failing' WHERE run = 'r2' AND path = 'a.ipynb';
+UPDATE runs SET planned = 2, passed = 1, failed = 0, flaky = 0, skipped = 1 WHERE id = 'r1'
+"""
+)
+_STATEMENTS = (_VERSION_0, _VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def make(url: str, root: Path, version: int) -> None:

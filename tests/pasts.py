@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ondisk import lacking
 
 from nbpipe.history import Archive, PastRun, open_history
-from nbpipe.model import Category, Failure, Outcome, Plan, Result, Task
+from nbpipe.model import Category, Failure, Outcome, Plan, Result, Task, Trace
 from nbpipe.settings import HistorySettings
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def result(path: str, outcome: str, seconds: float = 1.0, **fields: object) -> R
     failures = (FAILURE,) if kind in {Outcome.FAILED, Outcome.FLAKY} else ()
     given = {"kernel": "python3", "attempts": 1, "failures": failures} | fields
     return Result(task=task(path), outcome=kind, seconds=seconds, **given)  # type: ignore[arg-type]
+
+
+def trace(**fields: object) -> Trace:
+    """Return what a notebook depended on that read nothing but itself."""
+    given = {"source": "s", "kernel": "python3", "settings": "x", "inputs": {}} | fields
+    return Trace(**given)  # type: ignore[arg-type]
 
 
 def record(history: History, run: PastRun, *results: Result, planned: tuple[str, ...] = ()) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import olddatabases
 import pytest
 import sqlalchemy as sa
-from pasts import FAILURE, START, looked, opened, past_run, record, result, task
+from pasts import FAILURE, START, looked, opened, past_run, record, result, task, trace
 from plans import full_scan, questions
 
-from nbpipe.history import HistoryError, Last, PastFailure
+from nbpipe.history import HistoryError, Last, PastFailure, PastTrace
 from nbpipe.history.engine import address
 from nbpipe.history.schema import VERSION
 
@@ -324,6 +324,22 @@ class Storage:
         assert len(asked) > 10
         assert [plan for plan in asked if full_scan(plan)] == []
 
+    def test_the_trace_of_the_last_pass_is_kept(self, history: History) -> None:
+        first, second = trace(inputs={"d.csv": "1"}), trace(inputs={"d\udcff.csv": "2", "e": ""})
+        record(history, past_run("r1"), result("a.ipynb", "passed", trace=first))
+        record(history, past_run("r2", days=1), result("a.ipynb", "failed", trace=second))
+        assert history.traces() == {"a.ipynb": PastTrace(run="r1", trace=first)}
+        record(history, past_run("r3", days=2), result("a.ipynb", "passed", trace=second))
+        kept = history.traces()["a.ipynb"]
+        assert (kept.run, kept.trace) == ("r3", trace(inputs={"d\\udcff.csv": "2", "e": ""}))
+        record(history, past_run("r4", days=3), result("a.ipynb", "passed"))
+        assert history.traces()["a.ipynb"].run == "r3"
+
+    def test_an_old_trace_is_forgotten_with_its_notebook(self, history: History) -> None:
+        record(history, past_run("r1"), result("a.ipynb", "passed", trace=trace()))
+        history.forget(keep_runs=0, before=START + timedelta(days=1))
+        assert history.traces() == {}
+
     def test_a_failure_does_not_make_a_notebook_smaller(self, history: History) -> None:
         record(history, past_run("r1"), result("a.ipynb", "passed", memory=5_000_000_000))
         record(history, past_run("r2", days=1), result("a.ipynb", "failed", memory=1_000))
@@ -337,7 +353,7 @@ class Storage:
         with opened(url, tmp_path):
             pass
         execute(url, tmp_path, "UPDATE nbpipe_schema SET version = 99")
-        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 3\)"):
+        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 4\)"):
             opened(url, tmp_path)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe import history
+from nbpipe.cli import affected
 from nbpipe.history import HistoryError, NoHistory
 
 if TYPE_CHECKING:
@@ -39,14 +40,22 @@ def _is_pattern(word: str) -> bool:
     return bool(set(word) & set("*?[/")) or word.endswith(".ipynb") or Path(word).exists()
 
 
-def narrowed(
-    plan: Plan, config: Config, *, last_failed: bool, failed_first: bool, resume: str | None
+def narrowed(  # noqa: PLR0913  (an option each)
+    plan: Plan,
+    config: Config,
+    *,
+    last_failed: bool,
+    failed_first: bool,
+    resume: str | None,
+    changed_since: str | None = None,
 ) -> Plan:
     """Return the plan with what the options leave of it, in their order.
 
     Raises:
         HistoryError: The history cannot be read, or knows nothing of what was chosen.
     """
+    if changed_since is not None:
+        plan = affected.narrowed(plan, config, changed_since)
     if not (last_failed or failed_first or resume):
         return plan
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
     "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
-    "last_failed", "failed_first", "resume", "cluster", "memory_budget", "preload",
+    "last_failed", "failed_first", "resume", "changed_since", "cluster", "memory_budget", "preload",
 }  # fmt: skip
 """Options that do not change what becomes of one notebook."""
 

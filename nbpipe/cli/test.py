@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from nbpipe import collecting, reports, runner
-from nbpipe.cli import earlier, elsewhere, notify, options, rerun
+from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.model import Outcome
 
@@ -175,6 +175,7 @@ Examples:
     metavar="[RUN]",
     help="Only what run RUN (the latest) did not get to; --resume=RUN is never a PATTERN.",
 )
+@affected.option
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(
     "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
@@ -225,6 +226,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         last_failed=given["last_failed"],
         failed_first=given["failed_first"],
         resume=given["resume"],
+        changed_since=given["changed_since"],
     )
     if given["list_only"]:
         reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe.execution import diagnosis, halting, memory, source, terminals, watching
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import Session
+from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
 from nbpipe.execution.workspace import Workspace
 from nbpipe.model import Category, Failure, Limits, Outcome, Progress, Result, Task
@@ -79,12 +80,14 @@ async def execute_once(
     started = time.monotonic()
     verdict = _Verdict(notes=list(task.notes))
     workspace = Workspace(output_dir, task, attempt)
+    watch = Watch(task, workspace.copy)
     executed = None
     try:
         workspace.logger.info("%s, kernel %s, attempt %s", task.path, task.kernel, attempt)
         notebook = await _prepare(task, verdict)
         if notebook is not None:
             execution = _Execution(task, notebook, workspace, verdict, halt, moved, attempt)
+            execution.watch = watch
             await execution.run()
             executed = await _write(workspace, notebook, verdict)
         _log_failures(workspace, verdict)
@@ -104,6 +107,7 @@ async def execute_once(
         log=workspace.log_relative,
         memory=verdict.memory,
         notes=tuple(verdict.notes),
+        trace=await watch.end(passed=_outcome(verdict) is Outcome.PASSED),
     )
 
 
@@ -178,6 +182,7 @@ class _Execution:
         )
         self._notebook = notebook
         self._session: Session
+        self.watch: Watch | None = None
         verdict.total = sum(cell.origin is not None for cell in self._cells)
 
     async def run(self) -> None:
@@ -222,6 +227,8 @@ class _Execution:
                 self._workspace.logger.info("not preloaded: %s", refused)
         self._kills = memory.counter(self._kernel.process or os.getpid())
         self._shell = watching.Shell(self._task.language, self._kernel.process)
+        if self.watch is not None:
+            self.watch.begin(self._kernel, self._notebook)
         self._session = Session(
             self._notebook,
             self._kernel,

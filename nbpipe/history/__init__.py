@@ -29,6 +29,7 @@ from nbpipe.history.records import (
     PastLine,
     PastResult,
     PastRun,
+    PastTrace,
     RunLine,
 )
 from nbpipe.history.selecting import (
@@ -53,6 +54,7 @@ __all__ = [
     "PastLine",
     "PastResult",
     "PastRun",
+    "PastTrace",
     "Recorder",
     "RunLine",
     "Statistics",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from nbpipe.history.records import Last, PastResult, PastRun
+    from nbpipe.history.records import Last, PastResult, PastRun, PastTrace
     from nbpipe.model import Result
     from nbpipe.settings import HistorySettings
 
@@ -113,6 +113,13 @@ class History:
 
         with reading.connected(self._engine, self.where) as connection:
             return reading.last(connection, reading.collection(connection, self._keys))
+
+    def traces(self) -> dict[str, PastTrace]:
+        """Return what each notebook depended on when it passed last, by its path."""
+        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+
+        with reading.connected(self._engine, self.where) as connection:
+            return reading.traces(connection, reading.collection(connection, self._keys))
 
     def runs(self, limit: int) -> list[PastRun]:
         """Return the newest runs, the newest first."""

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from nbpipe.history import schema
 from nbpipe.history.engine import explained
-from nbpipe.history.records import Last, PastFailure, PastResult, PastRun
+from nbpipe.history.records import Last, PastFailure, PastResult, PastRun, PastTrace
+from nbpipe.model import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +45,26 @@ def last(connection: sa.Connection, collection: int | None) -> dict[str, Last]:
         row.path: Last(outcome=row.outcome, run=row.run, seconds=row.seconds, memory=row.memory)
         for row in rows
     }
+
+
+def traces(connection: sa.Connection, collection: int | None) -> dict[str, PastTrace]:
+    """Return what each notebook depended on when it passed last."""
+    table = schema.traces
+    rows = connection.execute(
+        sa.select(table.c.path, table.c.run, table.c.trace).where(table.c.collection == collection)
+    )
+    return {row.path: PastTrace(run=row.run, trace=_trace(row.trace)) for row in rows}
+
+
+def _trace(fields: dict[str, Any]) -> Trace | None:
+    """Return a trace, None for one of another version of nbpipe."""
+    values: Any = {
+        key: tuple(each) if isinstance(each, list) else each for key, each in fields.items()
+    }
+    try:
+        return Trace(**values)
+    except TypeError:
+        return None
 
 
 def runs(

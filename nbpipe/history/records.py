@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from nbpipe.model import Trace
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PastRun:
@@ -137,3 +139,12 @@ class Last:
     """How long it takes: a failure after a pass does not make it shorter."""
     memory: int | None = None
     """Peak in bytes, None where it is not known: a failure does not make it smaller."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastTrace:
+    """What a notebook depended on when it passed last."""
+
+    run: str
+    trace: Trace | None
+    """None where another version of nbpipe wrote it, in a form that this one does not know."""

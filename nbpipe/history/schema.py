@@ -6,6 +6,7 @@ Versions of the schema:
 1. `notebooks`: what is known last about each, so that a plan of ten thousand needs one look.
 2. `memory` of a result, and what is known last about it.
 3. The collection, time and `change` of a result, with their indexes; the counts of a run.
+4. `traces`: what each notebook depended on when it passed last.
 
 A new version adds a step (see `steps`). Imports SQLAlchemy: only to be imported where a database
 is used.
@@ -117,6 +118,16 @@ notebooks = sa.Table(
     sa.Column("started", Moment, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
     sa.Column("memory", sa.BigInteger),
+)
+
+traces = sa.Table(
+    "traces",
+    metadata,
+    sa.Column("collection", sa.ForeignKey("collections.id"), primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("started", Moment, nullable=False),
+    sa.Column("trace", sa.JSON, nullable=False),
 )
 
 

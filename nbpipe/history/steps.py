@@ -97,5 +97,21 @@ def _count(name: str) -> str:
     )
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2, _to_3)
+def _to_4(connection: sa.Connection) -> None:
+    """Add `traces`; nobody looked at what notebooks depended on before."""
+    metadata = sa.MetaData()
+    sa.Table("collections", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    traces = sa.Table(
+        "traces",
+        metadata,
+        sa.Column("collection", sa.ForeignKey("collections.id"), primary_key=True),
+        sa.Column("path", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("started", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("trace", sa.JSON, nullable=False),
+    )
+    traces.create(connection)
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2, _to_3, _to_4)
 """Step N brings a database of version N to N + 1."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nbpipe.history.records import PastRun
-    from nbpipe.model import Failure, Result
+    from nbpipe.model import Failure, Result, Trace
 
 _MOST_TEXT = 20_000
 """Characters of a message or traceback that are kept: its end, where the error is."""
@@ -105,6 +105,43 @@ def add(connection: sa.Connection, run: str, results: Iterable[Result]) -> None:
     ]
     if known:
         connection.execute(_remember(connection.dialect.name), known)
+    traced = [
+        {
+            "collection": owner.collection,
+            "path": storable(result.path),
+            "run": run,
+            "started": owner.started,
+            "trace": _storable_trace(result.trace),
+        }
+        for result in ordered
+        if result.trace is not None and result.outcome is Outcome.PASSED
+    ]
+    if traced:
+        connection.execute(_keep(connection.dialect.name), traced)
+
+
+@cache
+def _keep(dialect: str) -> Any:  # noqa: ANN401  (each database's own)
+    """Return what writes a trace in the place of the one before."""
+    table = schema.traces
+    insert = _insert(dialect, table)
+    return insert.on_conflict_do_update(
+        index_elements=[table.c.collection, table.c.path],
+        set_={name: insert.excluded[name] for name in ("run", "started", "trace")},
+    )
+
+
+def _storable_trace(trace: Trace) -> dict[str, Any]:
+    """Return a trace as JSON that every database takes."""
+    found: dict[str, Any] = {}
+    for name, value in asdict(trace).items():
+        if isinstance(value, str):
+            found[name] = storable(value)
+        elif isinstance(value, tuple):
+            found[name] = [storable(each) for each in value]
+        else:
+            found[name] = {storable(key): each for key, each in value.items()}
+    return found
 
 
 def _earlier(
@@ -242,12 +279,10 @@ def forget(
     mine = table.c.collection == collection
     if before is not None:
         connection.execute(table.delete().where(mine, table.c.started < before))
-        notebooks = schema.notebooks
-        connection.execute(
-            notebooks.delete().where(
-                notebooks.c.collection == collection, notebooks.c.started < before
+        for known in (schema.notebooks, schema.traces):
+            connection.execute(
+                known.delete().where(known.c.collection == collection, known.c.started < before)
             )
-        )
     if keep_runs:
         newest = sa.select(table.c.id).where(mine)
         newest = newest.order_by(table.c.started.desc(), table.c.id.desc()).limit(keep_runs)

@@ -26,7 +26,7 @@ def listing(plan: Plan, stream: TextIO, *, color: Color, environ: Mapping[str, s
         name = plain_name(task.path)
         gap = " " * (width - columns(name) + 2 if columns(name) < width else 2)
         page.line(f"{number:5}  {name}{gap}", (task.kernel, "cyan"))
-        _remarks(page, (task.turn, task.kernel_why, *task.notes))
+        _remarks(page, (task.because, task.turn, task.kernel_why, *task.notes))
     _others(page, "would fail without being executed", _broken(plan.tasks))
     _others(page, "would be skipped", ((t.path, t.skip) for t in plan.tasks if t.skip is not None))
     _others(page, "would not run", ((each.path, each.reason) for each in plan.excluded))

@@ -182,6 +182,8 @@ class HistorySettings(Table, frozen=True):
     """
     collection: Name | None = None
     """What the collection is called there; none: recognised by its repository."""
+    trace: bool = True
+    """What each notebook reads and imports is recorded, for `--changed-since`; needs git."""
     keep_runs: Count = 500
     """The newest so many runs of a collection are kept; 0: all."""
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = 365.0

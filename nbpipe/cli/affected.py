@@ -1,0 +1,176 @@
+"""`--changed-since REV`: what the history, git and the kernels tell, for the decision.
+
+The decision itself is `nbpipe.collecting.affected`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe import environments, fingerprint, history, worktree
+from nbpipe.collecting.affected import Difference, Known, Present, affected
+from nbpipe.errors import UsageError
+from nbpipe.execution import mentions
+from nbpipe.history import HistoryError, NoHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jupyter_client.kernelspec import KernelSpec
+
+    from nbpipe.config import Config
+    from nbpipe.model import Plan, Task, Trace
+
+option = click.option(
+    "--changed-since",
+    metavar="REV",
+    help="Only what changes since that commit could affect; the working tree counts.",
+)
+
+
+def narrowed(plan: Plan, config: Config, rev: str) -> Plan:
+    """Return the plan with what a change cannot have affected skipped, and why the others run.
+
+    Raises:
+        UsageError: The collection is in no repository of git, or there is no such commit here.
+    """
+    top = worktree.top(plan.root)
+    if top is None:
+        raise UsageError(
+            f"--changed-since {rev}: {plan.root} is in no repository of git",
+            hint="Run without it, or in a clone of the collection.",
+        )
+    top = Path(os.path.realpath(top))
+    change = worktree.change(top, rev)
+    known = _known(plan, config)
+    tasks = {task.path: task for task in plan.tasks if task.skip is None and task.failure is None}
+    looking = _Looking(top, known, change)
+    notebooks = {path: looking.present(task) for path, task in tasks.items()}
+    difference = Difference(
+        rev=rev,
+        changed=change.changed,
+        names=change.names,
+        untracked=change.untracked,
+        tracked=change.tracked,
+    )
+    by_path = {path: known.get(history.storable(path), Known()) for path in tasks}
+    others = {path: past for path, past in known.items() if path not in by_path}
+    chosen = affected(notebooks, {**others, **by_path}, difference, looking.ids)
+    return dataclasses.replace(
+        plan,
+        tasks=tuple(
+            _decided(task, chosen, by_path) if task.path in tasks else task for task in plan.tasks
+        ),
+    )
+
+
+def _decided(task: Task, chosen: Mapping[str, str], known: Mapping[str, Known]) -> Task:
+    if task.path in chosen:
+        return dataclasses.replace(task, because=chosen[task.path])
+    return dataclasses.replace(task, skip=f"unaffected since run {known[task.path].run}")
+
+
+def _known(plan: Plan, config: Config) -> dict[str, Known]:
+    """Return what the history knows; nothing where there is none."""
+    try:
+        with history.open_history(config.settings.history, plan.root) as past:
+            last, traces = past.last(), past.traces()
+    except HistoryError as error:
+        if not isinstance(error, NoHistory):
+            click.echo(f"nbpipe: warning: the history: {error}", err=True)
+        click.echo("nbpipe: no history of this collection: every notebook runs", err=True)
+        return {}
+    return {
+        path: Known(
+            outcome=last[path].outcome if path in last else None,
+            outcome_run=last[path].run if path in last else "",
+            run=traces[path].run if path in traces else "",
+            trace=traces[path].trace if path in traces else None,
+        )
+        for path in last.keys() | traces.keys()
+    }
+
+
+class _Looking:
+    """Looks at notebooks as they are now.
+
+    Args:
+        top: The repository's.
+        known: What is known, by storable path.
+        change: Between the commit and now.
+    """
+
+    def __init__(self, top: Path, known: Mapping[str, Known], change: worktree.Change) -> None:
+        self._top, self._known, self._change = top, known, change
+        self._modules = cache(partial(worktree.modules_in, top))
+        self._spec = cache(_spec)
+        self._environments: dict[str, dict[str, str] | None] = {}
+        self._files = worktree.Files(top)
+        wanted = {path for past in known.values() if past.trace for path in past.trace.inputs}
+        self.ids = self._files.ids(wanted)
+
+    def present(self, task: Task) -> Present:
+        """Return what the decision needs about one notebook."""
+        place = self._place(os.path.realpath(task.file))
+        if place not in self.ids:
+            self.ids |= self._files.ids({place})
+        past = self._known.get(history.storable(task.path), Known())
+        spec = self._spec(task.kernel)
+        argv, own = (spec.argv, spec.env or {}) if spec is not None else ([], {})
+        trace = past.trace
+        return Present(
+            place=place,
+            kernel=task.kernel,
+            settings=fingerprint.settings(task, argv, own),
+            found=worktree.modules_found(trace, self._modules) if trace else (),
+            environment=self._environment(task.kernel, argv, own) if trace else None,
+            writes=self._writes(task, place, trace),
+        )
+
+    def _place(self, file: str) -> str:
+        return os.path.relpath(file, self._top)
+
+    def _environment(
+        self, kernel: str, argv: list[str], own: Mapping[str, str]
+    ) -> dict[str, str] | None:
+        if kernel not in self._environments:
+            found = environments.ask(argv, own, os.environ, modules=False)
+            has = {"python": found.python, **found.versions} if found else None
+            self._environments[kernel] = has
+        return self._environments[kernel]
+
+    def _writes(self, task: Task, place: str, trace: Trace | None) -> frozenset[str]:
+        """Return what a notebook seems to write whose code is not what its trace knows."""
+        code = {place, *(path for path in (trace.inputs if trace else ()) if path.endswith(".py"))}
+        changed = {path for path in code if self._is_changed(path, trace)}
+        found: set[str] = set()
+        for path in changed:
+            try:
+                text = (self._top / path).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            if path.endswith(".ipynb"):
+                text = text.replace('\\"', "'").replace("\\n", "\n")  # JSON; a look is enough
+            folder = str(task.file.parent)
+            found |= {self._place(f"{folder}/{each}") for each in mentions.written(text)}
+        return frozenset(found)
+
+    def _is_changed(self, path: str, trace: Trace | None) -> bool:
+        if trace is None or path in self._change.changed:
+            return True
+        return self.ids.get(path) != trace.inputs.get(path, trace.source)
+
+
+def _spec(name: str) -> KernelSpec | None:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415  (slow)
+
+    try:
+        return KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel:
+        return None

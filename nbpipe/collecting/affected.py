@@ -1,0 +1,268 @@
+"""What a change affects: traces and the state of things now -> why each notebook runs, or not.
+
+Pure: everything comes in as values. Never skips a notebook that could be affected: where something
+is not known, it runs. A trace holds only as long as nothing in it has changed since its run; a
+notebook whose trace does not hold runs, whatever the change.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nbpipe.model import CHANGED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nbpipe.model import Trace
+
+_MODULES = (".py", ".so", ".pyd", ".pyc")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the history tells about one notebook."""
+
+    outcome: str | None = None
+    """Of the last time that it was executed; None: it never was."""
+    outcome_run: str = ""
+    run: str = ""
+    """The one that the trace is of."""
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Present:
+    """One notebook as it is now."""
+
+    place: str
+    """Its path, relative to the repository's top."""
+    kernel: str
+    settings: str
+    """The digest."""
+    found: tuple[str, ...] = ()
+    """Where there is a module, of the places where it looks for one."""
+    environment: Mapping[str, str] | None = None
+    """What the kernel has: versions of all distributions, and `python`; None where not known."""
+    writes: frozenset[str] = frozenset()
+    """What its text says that it writes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What is not the same in a commit and now; paths are relative to the top."""
+
+    rev: str
+    changed: frozenset[str]
+    names: frozenset[str]
+    """Of these, what came or went; folders too."""
+    untracked: frozenset[str]
+    tracked: frozenset[str]
+
+
+def affected(
+    notebooks: Mapping[str, Present],
+    known: Mapping[str, Known],
+    difference: Difference,
+    ids: Mapping[str, str],
+) -> dict[str, str]:
+    """Return why each notebook that could be affected runs; the others are not in it.
+
+    Args:
+        notebooks: Those to decide about, by path.
+        known: What is known about these and others, which may write what they read.
+        difference: Between the commit and now.
+        ids: What all the traces name, with the ids of now.
+    """
+    products = _products(known)
+    made = difference.untracked & products.keys()  # by notebooks: no part of the change
+    difference = replace(
+        difference, changed=difference.changed - made, names=difference.names - made
+    )
+    chosen: dict[str, str] = {}
+    for path, present in notebooks.items():
+        past = known.get(path, Known())
+        others = {output for output, makers in products.items() if makers - {path}}
+        reason = next(_reasons(past, present, difference, ids, others), None)
+        if reason is not None:
+            chosen[path] = reason
+    _follow(chosen, notebooks, known, ids)
+    return chosen
+
+
+def _products(known: Mapping[str, Known]) -> dict[str, set[str]]:
+    """Return what notebooks write, with those who do."""
+    found: dict[str, set[str]] = {}
+    for path, past in known.items():
+        for output in past.trace.outputs if past.trace else ():
+            found.setdefault(output, set()).add(path)
+    return found
+
+
+def _reasons(
+    past: Known,
+    present: Present,
+    difference: Difference,
+    ids: Mapping[str, str],
+    products: set[str],
+) -> Iterator[str]:
+    """Yield why a notebook runs by itself, the plainest reason first."""
+    trace = past.trace
+    if past.outcome is None:
+        yield "it was never run"
+    elif past.outcome != "passed":
+        yield f"{past.outcome} in run {past.outcome_run}"
+    if trace is None:
+        yield "nobody knows yet what it reads: it was never traced"
+        return
+    if present.place in difference.changed:
+        yield f"itself changed since {difference.rev}"
+    if ids[present.place] != trace.source:
+        yield f"itself changed since run {past.run}"
+    if trace.unknown:
+        yield f"what it reads is not known: {trace.unknown}"
+    if present.kernel != trace.kernel:
+        yield f"its kernel is {present.kernel}, and was {trace.kernel}"
+    if present.settings != trace.settings:
+        yield f"its settings or its kernel's changed since run {past.run}"
+    yield from _inputs(past, trace, difference, ids, products)
+    yield from _modules(past, trace, present, difference)
+    yield from _environment(past, trace, present)
+
+
+def _inputs(
+    past: Known,
+    trace: Trace,
+    difference: Difference,
+    ids: Mapping[str, str],
+    products: set[str],
+) -> Iterator[str]:
+    for path, before in trace.inputs.items():
+        shown = _shown(path)
+        if before == CHANGED:
+            yield f"{shown} was written while it ran, in run {past.run}"
+        elif path in products and path not in difference.tracked:
+            if ids[path] and ids[path] != before:  # where it is gone its producer makes it again
+                yield f"{shown} changed since run {past.run}"
+        elif ids[path] != before:
+            yield f"{shown} {_how(before, ids[path])} since run {past.run}"
+        elif _differs(path, difference):
+            yield f"{shown} changed since {difference.rev}"
+
+
+def _how(before: str, now: str) -> str:
+    if not before:
+        return "came"
+    return "changed" if now else "went"
+
+
+def _shown(path: str) -> str:
+    if not path.startswith("//"):
+        return path
+    ending = path[2:]
+    if ending == "names":
+        return "the name of some file"
+    return f"some file *{ending}" if ending else "some file"
+
+
+def _differs(path: str, difference: Difference) -> bool:
+    """Return whether an input is not the same as in the commit."""
+    if path.startswith("//"):
+        ending = path[2:]
+        if ending == "names":
+            return bool(difference.names)
+        return any(each.endswith(ending) for each in difference.changed)
+    if path.endswith("/"):
+        folder = path.rstrip("/")
+        return any(each.rpartition("/")[0] == folder for each in difference.names)
+    return any(each in difference.changed for each in _with_parents(path))
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    """Yield a path and the folders it lies in: one of them may be a link, or a submodule."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _modules(past: Known, trace: Trace, present: Present, difference: Difference) -> Iterator[str]:
+    """Yield which modules came or went that an import may mean."""
+    for place in sorted(set(trace.found) ^ set(present.found)):
+        yield f"module {place} came or went since run {past.run}"
+    names = sys.stdlib_module_names | set(trace.modules)
+    folders, places = set(trace.folders), set(trace.places)
+    for path in sorted(difference.names):
+        folder, _, name = path.rpartition("/")
+        stem, dot, _ = name.partition(".")
+        if dot and not name.endswith(_MODULES):
+            continue
+        place = f"{folder}/{stem}" if folder else stem
+        is_meant = folder in folders and stem in names and (dot or place in present.found)
+        if is_meant or place in places:
+            yield f"module {place} came or went since {difference.rev}"
+
+
+def _environment(past: Known, trace: Trace, present: Present) -> Iterator[str]:
+    now = present.environment
+    if trace.environment and now is None:
+        yield f"the packages of kernel {present.kernel} are not known"
+        return
+    for name, version in trace.environment.items():
+        found = (now or {}).get(name)
+        if found != version:
+            yield f"{name} is {found or 'not installed'}, and was {version} in run {past.run}"
+
+
+def _follow(
+    chosen: dict[str, str],
+    notebooks: Mapping[str, Present],
+    known: Mapping[str, Known],
+    ids: Mapping[str, str],
+) -> None:
+    """Add who reads what a chosen one writes, and who writes what a chosen one misses."""
+    products = _products(known)
+    waiting = list(chosen)
+    while waiting:
+        path = waiting.pop()
+        for other, why in [
+            *_readers(path, notebooks, known),
+            *_missing(path, known, ids, products),
+        ]:
+            if other not in chosen and other in notebooks:
+                chosen[other] = why
+                waiting.append(other)
+
+
+def _readers(
+    path: str, notebooks: Mapping[str, Present], known: Mapping[str, Known]
+) -> Iterator[tuple[str, str]]:
+    trace = known[path].trace if path in known else None
+    outputs = {*(trace.outputs if trace else ()), *notebooks[path].writes}
+    folders = {f"{each.rpartition('/')[0]}/" for each in outputs}
+    for other, past in known.items():
+        if other == path or past.trace is None:
+            continue
+        for each in _written(outputs, folders, past.trace.inputs):
+            yield other, f"it reads {_shown(each)}, which {path} writes, and that runs"
+            break
+
+
+def _written(outputs: set[str], folders: set[str], inputs: Iterable[str]) -> Iterator[str]:
+    for each in inputs:
+        if each in outputs or each in folders or (each.startswith("//") and outputs):
+            yield each
+
+
+def _missing(
+    path: str,
+    known: Mapping[str, Known],
+    ids: Mapping[str, str],
+    products: Mapping[str, set[str]],
+) -> Iterator[tuple[str, str]]:
+    trace = known[path].trace if path in known else None
+    for each in trace.inputs if trace else ():
+        if not ids.get(each, "") and each in products:
+            for producer in sorted(products[each]):
+                yield producer, f"it writes {each}, which {path} needs and which is not there"

@@ -1,0 +1,225 @@
+"""What a Python kernel runs to note which files it opens and which modules it imports.
+
+Executed in the kernel, as text, before the first cell; with the standard library only, and never
+imported by the runner. It leaves no name behind: the hook lives in the interpreter (PEP 578),
+stays through `%reset`, and goes into processes that the notebook forks. Python traces and profiles
+nothing in a hook. Whatever goes wrong in it is noted; the notebook never sees it.
+
+Notes are lines of a file: a letter, a blank, and a path or name as Python writes it.
+
+    H  the hook is in place                 M  a module is imported
+    R  opened for reading                   L  a folder is listed
+    W  written from its beginning           A  written at its end
+    U  changed, or read and written         X  a program is started
+    P  a folder of modules                  S  a module is looked for here
+    E  something that was not noted
+
+What the interpreter does not tell (docs.python.org, "Audit events table"): `os.stat` and all that
+is built on it, and files that a library written in C opens itself.
+"""
+
+# ruff: noqa: PTH120 (pathlib is slow)
+
+import os
+import sys
+import typing
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_QUIET = (
+    *("<frozen importlib._bootstrap_external>", "importlib/_bootstrap_external.py"),
+    *("importlib/metadata/__init__.py", "importlib_metadata/__init__.py"),
+    *("pkgutil.py", "pkg_resources/__init__.py"),
+)
+"""Whose listing of a folder is no question of the notebook's."""
+
+
+def begin(trace: str, top: str, watched: "tuple[str, ...]") -> str:
+    """Put the hook in place; return a word that says so.
+
+    Args:
+        trace: The file for the notes.
+        top: The folder whose files count, as the operating system resolves it.
+        watched: Modules that are noted under their whole name too.
+    """
+    notes = _Notes(trace, top)
+    notes.note("H", "")
+    for name, module in list(sys.modules.items()):
+        notes.module(name.partition(".")[0])
+        notes.file("R", getattr(module, "__file__", None))
+    notes.path(sys.path)
+    sys.addaudithook(_hook(notes, frozenset(watched)))
+    return "traced"
+
+
+class _Notes:
+    """Writes each note once. What it needs is bound here: a notebook may replace functions."""
+
+    def __init__(self, trace: str, top: str) -> None:
+        self.trace, self.top, self.prefix = trace, top, f"{top}/"
+        self.seen: set[tuple[str, str]] = set()
+        self.known = frozenset(getattr(sys, "stdlib_module_names", ()))
+        ends = ("site-packages", "dist-packages")
+        sites = {f"{path}/" for path in sys.path if path.endswith(ends)}
+        library = os.path.dirname(os.__file__)
+        others = {f"{folder}/" for folder in (library, "/proc", "/sys", "/dev")}
+        self.sites = tuple(each for each in sites if not self.prefix.startswith(each))
+        self.libraries = tuple(each for each in sites | others if not self.prefix.startswith(each))
+        self.flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self.open, self.write, self.close, self.getcwd = os.open, os.write, os.close, os.getcwd
+        self.fspath, self.fsdecode, self.join = os.fspath, os.fsdecode, os.path.join
+        self.absolute, self.real = os.path.abspath, os.path.realpath
+
+    def note(self, kind: str, what: str) -> None:
+        """Write a note, unless it is written."""
+        if (kind, what) in self.seen:
+            return
+        self.seen.add((kind, what))
+        line = f"{kind} {what!a}\n".encode()
+        notes = self.open(self.trace, self.flags, 0o600)
+        try:
+            self.write(notes, line)
+        finally:
+            self.close(notes)
+
+    def file(self, kind: str, path: object) -> None:
+        """Note a file or folder, where it is one of those that count."""
+        if path is None or isinstance(path, int):
+            return
+        name = self.fsdecode(self.fspath(path))  # type: ignore[call-overload]
+        if name == self.trace:
+            return
+        if name.startswith(self.libraries):
+            self.library(name)
+            return
+        if name[:1] != "/":
+            name = self.join(self.getcwd(), name)
+        if (kind, name) in self.seen:
+            return
+        self.seen.add((kind, name))
+        for place in {self.absolute(name), self.real(name)}:
+            if place.startswith(self.libraries):
+                continue
+            if place.startswith(self.prefix) or place == self.top:
+                self.note(kind, place[len(self.prefix) :])
+
+    def library(self, name: str) -> None:
+        """Note the module that a file belongs to: `importlib.import_module` tells no names."""
+        for site in self.sites:
+            if name.startswith(site):
+                module = name[len(site) :].partition("/")[0].partition(".")[0]
+                if module.isidentifier():
+                    self.module(module)
+
+    def module(self, name: str) -> None:
+        """Note a module that is not the standard library's."""
+        if name not in self.known:
+            self.note("M", name)
+
+    def path(self, folders: "list[str]") -> None:
+        """Note in which folders modules are looked for."""
+        for folder in folders:
+            self.file("P", folder or ".")
+
+    def submodule(self, name: str) -> None:
+        """Note where a module of a package is looked for, where the package is one that counts."""
+        package, _, last = name.rpartition(".")
+        found = sys.modules.get(package) if package else None
+        file = getattr(found, "__file__", None)
+        if found is not None and (file is None or not file.startswith(self.libraries)):
+            for folder in getattr(found, "__path__", ()):
+                self.file("S", self.join(folder, last))
+
+
+def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any, ...]], None]":  # noqa: C901, PLR0915  (a table)
+    """Return the hook."""
+    access, anew, frame = os.O_ACCMODE, os.O_TRUNC | os.O_EXCL, sys._getframe  # noqa: SLF001
+    write_only, append, wild = os.O_WRONLY, os.O_APPEND, frozenset("*?[")
+
+    def opened(path: object, _mode: object, flags: int) -> None:
+        kind = "R"
+        if flags & access:
+            kind = "A" if flags & access == write_only and flags & append else "U"
+            kind = "W" if flags & anew else kind
+        notes.file(kind, path)
+
+    def imported(name: str, path: object, folders: "list[str] | None" = None, *_: object) -> None:
+        notes.module(name.partition(".")[0])
+        if name in watched:
+            notes.note("M", name)
+        if folders:
+            notes.path(folders)
+        notes.submodule(name)
+        notes.file("R", path)
+
+    def listed(path: object, *_: object) -> None:
+        if not frame(2).f_code.co_filename.endswith(_QUIET):
+            notes.file("L", "." if path is None else path)
+
+    def globbed(pattern: str, *_: object) -> None:
+        if wild.isdisjoint(notes.fsdecode(pattern)):
+            notes.file("R", pattern)
+
+    def database(path: object, *_: object) -> None:
+        name = notes.fsdecode(notes.fspath(path))  # type: ignore[call-overload]
+        if name[:5] == "file:":
+            name = name[5:].partition("?")[0]
+        if name[:1] != ":":
+            notes.file("R", name)
+
+    def loaded(name: object, *_: object) -> None:
+        if name is not None and "/" in str(name):
+            notes.file("R", name)
+
+    def started(program: object, arguments: object = None, *_: object) -> None:
+        if isinstance(arguments, (list, tuple)) and arguments:
+            program = arguments[0]
+        notes.note("X", notes.fsdecode(notes.fspath(program)).partition("\n")[0][:200])  # type: ignore[call-overload]
+
+    def spawned(_mode: object, program: object, *_: object) -> None:
+        started(program)
+
+    def renamed(old: object, new: object, *_: object) -> None:
+        notes.file("U", old)
+        notes.file("W", new)
+
+    def changed(path: object, *_: object) -> None:
+        notes.file("U", path)
+
+    events: dict[str, Callable[..., None]] = {
+        "open": opened,
+        "import": imported,
+        "os.listdir": listed,
+        "os.scandir": listed,
+        "glob.glob": globbed,
+        "sqlite3.connect": database,
+        "ctypes.dlopen": loaded,
+        "os.rename": renamed,
+        "os.link": renamed,
+        "os.symlink": renamed,
+        "os.remove": changed,
+        "os.rmdir": changed,
+        "os.truncate": changed,
+        "subprocess.Popen": started,
+        "os.system": started,
+        "os.exec": started,
+        "os.posix_spawn": started,
+        "os.spawn": spawned,
+        "pty.spawn": started,
+    }
+
+    def hook(event: str, arguments: "tuple[Any, ...]") -> None:
+        known = events.get(event)
+        if known is None:
+            return
+        try:
+            known(*arguments)
+        except Exception as error:  # noqa: BLE001  (the notebook must not see it)
+            try:
+                notes.note("E", f"{event}: {type(error).__name__}")
+            except Exception:  # noqa: BLE001
+                return
+
+    return hook
