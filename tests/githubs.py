@@ -29,6 +29,7 @@ from referencing.jsonschema import DRAFT202012
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DESCRIPTION = NODE / "node_modules/@octokit/openapi/generated/api.github.com.json"
 TOKEN = "ghp_secretsecretsecretsecretsecret00"  # noqa: S105  (of these tests)
@@ -357,3 +358,50 @@ def serving() -> Iterator[Github]:
         server.server_close()
         thread.join(60)
     assert github.problems == []
+
+
+def report(path: Path, failures: int, **run: Any) -> Path:  # noqa: ANN401  (JSON)
+    """Write the JSON report of a run with so many failures."""
+    failure = {
+        "category": "exception",
+        "cell": 2,
+        "cell_id": None,
+        "name": "ValueError",
+        "message": "50%, \x1b[31ma|b\n@octocat ```",
+        "traceback": "Traceback\nValueError: 50%",
+        "signature": "ValueError: <n>%",
+        "source": "1/0",
+        "line": 17,
+    }
+    notebooks = [
+        {
+            "path": f"n{number}.ipynb",
+            "outcome": "failed",
+            "reason": None,
+            "kernel": "python3",
+            "seconds": 1.5,
+            "attempts": 1,
+            "cells": {"total": 3, "executed": 2},
+            "failure": failure,
+            "executed": None,
+            "log": None,
+            "memory": None,
+            "notes": [],
+        }
+        for number in range(failures)
+    ]
+    about = {
+        "id": "20260131T120000-a3e82e",
+        "started": "2026-01-31T12:00:00Z",
+        "seconds": 3.0,
+        "commit": SHA,
+        "host": "h",
+        "version": "1",
+        "python": "3.11.7",
+        "jobs": 2,
+        "interrupted": False,
+        "output_dir": "/out",
+    }
+    document = {"format": 1, "run": about | run, "notebooks": notebooks, "excluded": []}
+    path.write_text(json.dumps(document))
+    return path

