@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
-from jupyter_client.adapter import adapt
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
+from nbpipe.execution import messages
+from nbpipe.execution.backlog import Backlog
 from nbpipe.execution.spool import Escaped
 from nbpipe.execution.waiting import first_of
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
-    from jupyter_client.session import Session as Protocol
     from nbformat import NotebookNode
     from zmq.asyncio import Socket
 
@@ -43,11 +41,7 @@ _EXIT_SECONDS = 1.0
 
 _NUMBER = re.compile(r"_\d+_(\d+)\Z")
 
-_LONG = 1_000_000
-"""Bytes from which a text is better not decoded."""
-
-_SHOWN = {"display_data", "execute_result", "update_display_data"}
-_COUNTED = {"stream", "error"} | _SHOWN
+_COUNTED = {"stream", "error"} | messages.SHOWN
 
 
 def _future() -> asyncio.Future[Any]:
@@ -169,25 +163,35 @@ class Session(NotebookClient):
     async def _read(self, channel: Any, handle: Callable[[dict[str, Any]], None]) -> None:  # noqa: ANN401
         """Hand every message of a channel over, for ever."""
         socket: Socket = channel.socket
-        while True:
-            frames = await socket.recv_multipart(copy=False)
-            size = sum(len(frame.buffer) for frame in frames)
-            if self.flooded and size > _LONG:  # no status, and nobody wants it any more
-                continue
-            try:
-                message = _decode(self._client.session, frames)
-            except (ValueError, TypeError, msgspec.MsgspecError) as error:
-                self.log.warning("a message that cannot be read: %s", error)
-                continue
-            del frames
-            message["nbpipe_size"] = size
-            self._number(message)
-            try:
-                handle(message)
-            except Exception:  # a strange message must not end the conversation
-                self.log.exception("a %s message could not be handled", message["msg_type"])
-            self._look_again()
-            self._heard.set()
+        backlog = Backlog(socket, self._kernel)
+        try:
+            while True:
+                frames = await socket.recv_multipart(copy=False)
+                size = sum(len(frame.buffer) for frame in frames)
+                if not self.flooded or size <= messages.LONG:  # else no status, and nobody wants it
+                    self._receive(frames, size, handle)
+                del frames
+                backlog.took(size)
+        finally:
+            backlog.release()
+
+    def _receive(
+        self, frames: list[Any], size: int, handle: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Hand one message over."""
+        try:
+            message = messages.decode(self._client.session, frames)
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            self.log.warning("a message that cannot be read: %s", error)
+            return
+        message["nbpipe_size"] = size
+        self._number(message)
+        try:
+            handle(message)
+        except Exception:  # a strange message must not end the conversation
+            self.log.exception("a %s message could not be handled", message["msg_type"])
+        self._look_again()
+        self._heard.set()
 
     def _number(self, message: dict[str, Any]) -> None:
         """Take note of the number that ipykernel gives each message, from our first request on."""
@@ -336,63 +340,3 @@ class Session(NotebookClient):
                 )
         finally:
             self._client.iopub_channel.socket.disable_monitor()
-
-
-def _decode(protocol: Protocol, frames: list[zmq.Frame]) -> dict[str, Any]:
-    """Return a message, without a second copy of a long content."""
-    parts: list[Any] = protocol.feed_identities(frames, copy=False)[1]
-    content = parts.pop(4)
-    signed = [bytes(part.bytes) for part in parts[:4]]
-    check = protocol.sign([*signed[1:], content.buffer])
-    if not compare_digest(check, signed[0]):
-        raise ValueError("invalid signature")
-    header, parent, metadata = (protocol.unpack(part) for part in signed[1:4])
-    message = {
-        "header": header,
-        "msg_id": header["msg_id"],
-        "msg_type": header["msg_type"],
-        "parent_header": parent,
-        "metadata": metadata,
-        "content": _content(content, header["msg_type"]),
-        "buffers": [memoryview(bytes(part.bytes)) for part in parts[4:]],
-    }
-    return adapt(message)  # from older versions of the protocol
-
-
-class _Stream(msgspec.Struct):
-    """The content of a stream message whose text is not decoded."""
-
-    name: str
-    text: msgspec.Raw
-
-
-class _Shown(msgspec.Struct):
-    """The content of a display whose values are not decoded."""
-
-    data: dict[str, msgspec.Raw]
-    metadata: dict[str, Any] = {}
-    transient: dict[str, Any] = {}
-    execution_count: int | None = None
-
-
-def _content(frame: zmq.Frame, kind: str) -> Any:  # noqa: ANN401  (JSON)
-    try:
-        if kind == "stream" and len(frame.buffer) > _LONG:
-            stream = msgspec.json.decode(frame.buffer, type=_Stream)
-            text = memoryview(stream.text)[1:-1]
-            return {"name": stream.name, "text": Escaped(text)}
-        if kind in _SHOWN and len(frame.buffer) > _LONG:
-            shown = msgspec.json.decode(frame.buffer, type=_Shown)
-            values = {mime: _value(raw) for mime, raw in shown.data.items()}
-            return msgspec.structs.asdict(shown) | {"data": values}
-        return msgspec.json.decode(frame.buffer)
-    except msgspec.DecodeError:  # NaN, lone surrogates: what Python's own parser accepts
-        return json.loads(frame.bytes)
-
-
-def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401  (JSON)
-    """Return a value of a display: a long text as it came."""
-    text = memoryview(raw)
-    if len(text) > _LONG and bytes(text[:1]) == b'"':
-        return Escaped(text[1:-1])
-    return msgspec.json.decode(raw)

@@ -63,6 +63,7 @@ def test_a_job_runs_in_its_folder_with_its_argument(jobs: Jobs, folder: Path) ->
     assert (told.state, told.exit_code, told.source) == (JobState.COMPLETED, 0, "accounting")
     assert (folder / "good.out").read_text() == f"{folder} {folder}\n"
     assert (folder / "good.err").read_text() == "no\n"
+    until(lambda: jobs.scheduler.account([job])[job][0].requested_memory, "the memory asked for")
     (record,) = jobs.scheduler.account([job])[job]
     assert (record.cores, record.requested_memory) == (2, 100 * MIB)
     assert record.elapsed >= 1

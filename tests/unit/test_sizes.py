@@ -72,8 +72,8 @@ def test_the_configuration_says_which_amount_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "nbpipe.toml").write_text(toml)
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
-    assert "test.memory-budget: expected text matching" in str(caught.value)
-    assert "test.overrides[0].memory: expected text matching" in str(caught.value)
+    assert "test.memory-budget: expected an amount of memory" in str(caught.value)
+    assert "test.overrides[0].memory: expected an amount of memory" in str(caught.value)
 
 
 def test_a_budget_is_an_amount_of_this_machine() -> None:
