@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ from nbpipe.cli import options, service
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nbpipe.config import Config
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from nbpipe.notify.channels import Channel
     from nbpipe.notify.events import Event, Occasion
     from nbpipe.notify.memory import Memory
-    from nbpipe.settings import NotifySettings
+    from nbpipe.settings import CollectionSettings, NotifySettings, Settings
 
+_LOOK_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 _HINT = "Set [notify.email] to, [notify] webhook or [notify] command."
 
 
@@ -128,28 +133,78 @@ def _deliver(config: Config, events: Sequence[Event], occasion: Occasion) -> tup
 
 
 def _publishing(config: Config, *, show: bool) -> int:
-    from nbpipe.notify import memory, publishing, telling  # noqa: PLC0415  (slow)
-    from nbpipe.notify.events import Occasion  # noqa: PLC0415  (slow)
-    from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
+    from nbpipe.notify.memory import Memory  # noqa: PLC0415  (slow)
 
-    settings = config.settings
-    every = service.some(settings, config.file or config.root)
-    health = [Reconciler(each).health() for each in every]
-    occasion = Occasion(
-        about=str(config.file), host=socket.gethostname(), next="nbpipe release list"
+    source = config.file or config.root
+    every = service.some(config.settings, source)
+    if show:
+        events = _troubles(every, config.settings.notify, Memory())
+        return _show(events, _service(source))
+    if not _channels(config.settings.notify):
+        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+    return _said(*_tell_troubles(config.settings, source))
+
+
+@contextlib.contextmanager
+def watched(settings: Settings, source: Path) -> Iterator[None]:
+    """Tell of the configured collections while a service runs, where that is configured."""
+    if not _channels(settings.notify):
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_watch, args=(settings, source, stop), name="notify", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(settings.notify.timeout)
+
+
+def _watch(settings: Settings, source: Path, stop: threading.Event) -> None:
+    logged: set[str] = set()
+    while not stop.wait(_LOOK_SECONDS):
+        try:
+            _, problems = _tell_troubles(settings, source)
+        except Exception as error:  # noqa: BLE001  (a service never ends because of a message)
+            problems = [f"{type(error).__name__}: {error}"]
+        for problem in problems:
+            if problem not in logged:  # once, not every ten seconds
+                _log.warning("not told: %s", " ".join(problem.split()))
+        logged = set(problems)
+
+
+def _tell_troubles(settings: Settings, source: Path) -> tuple[int, list[str]]:
+    from nbpipe.notify import memory, telling  # noqa: PLC0415  (slow)
+
+    every = settings.collection
+    return telling.tell(
+        lambda past: _troubles(every, settings.notify, past),
+        _service(source),
+        _channels(settings.notify),
+        file=memory.default("publishing:" + ":".join(f"{each.root}/{each.name}" for each in every)),
+        now=time.time(),
     )
 
-    def find(past: Memory) -> list[Event]:
-        events = publishing.of_collections(health, told=past.open_troubles())
-        return telling.wanted(events, settings.notify.on)
 
-    if show:
-        return _show(find(memory.Memory()), occasion)
-    channels = _channels(settings.notify)
-    if not channels:
-        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
-    file = memory.default("publishing:" + ":".join(f"{each.root}/{each.name}" for each in every))
-    return _said(*telling.tell(find, occasion, channels, file=file, now=time.time()))
+def _troubles(
+    every: Sequence[CollectionSettings], settings: NotifySettings, past: Memory
+) -> list[Event]:
+    from nbpipe.notify import publishing, telling  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
+
+    health = [Reconciler(each).health() for each in every]
+    events = publishing.of_collections(health, told=past.open_troubles())
+    return telling.wanted(events, settings.on)
+
+
+def _service(source: Path) -> Occasion:
+    from nbpipe.notify.events import Occasion  # noqa: PLC0415  (slow)
+
+    host = socket.gethostname()
+    return Occasion(about=str(source), host=host, next=f"nbpipe release list --config {source}")
 
 
 def _test(settings: NotifySettings) -> int:

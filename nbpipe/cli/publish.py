@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import service
+from nbpipe.cli import notify, service
+from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nbpipe.publishing.reconcile import Outcome, Reconciler
 
 
@@ -34,7 +34,9 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
 
     workers = [Reconciler(settings) for settings in service.collections(file, name)]
     if watch:
-        _watch(workers)
+        source = file or Path(SERVICE_FILE)
+        with notify.watched(load(source.parent, file=source).settings, source):
+            _watch(workers)
         return
     outcomes = []
     for worker in workers:

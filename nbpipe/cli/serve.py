@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from nbpipe.cli import service
+from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import UsageError
 
@@ -67,13 +67,14 @@ def serve(  # noqa: PLR0913  (one per option)
     source = file or Path(SERVICE_FILE)
     settings = load(source.parent, file=source).settings
     service.some(settings, source)
-    _run(
-        settings,
-        chosen(settings, names),
-        address(settings, host, port, os.environ),
-        embedded=not no_worker,
-        proxies=proxies,
-    )
+    with notify.watched(settings, source):
+        _run(
+            settings,
+            chosen(settings, names),
+            address(settings, host, port, os.environ),
+            embedded=not no_worker,
+            proxies=proxies,
+        )
 
 
 def chosen(settings: Settings, names: Sequence[str]) -> list[CollectionSettings]:

@@ -140,9 +140,9 @@ class Client:
                 break
         return found
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
+    def allow(self, seconds: float) -> None:
+        """Let the requests from now on wait so long, all together."""
+        self._left = seconds
 
     def _wait(self, seconds: float) -> None:
         self._left -= seconds

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from nbpipe.github.content import Content
     from nbpipe.github.loading import Loaded
 
+_AT_START = 15.0
+"""Seconds that a run's beginning waits for GitHub; its end is what counts."""
 _MEANINGS = {
     2: "the run was interrupted",
     3: "an internal error of nbpipe",
@@ -64,11 +66,15 @@ class Session:
             GithubError: GitHub does not show it.
         """
         self.begun.keep(self._record(process))
+        patience = self.config.settings.github.patience
         try:
+            self._client.allow(min(patience, _AT_START))
             return self._target.begin()
         except UsageError:  # nothing was sent
             self.begun.forget(self._record(0))
             raise
+        finally:
+            self._client.allow(patience)
 
     def compose(self, loaded: Loaded) -> Content:
         """Return what is told about a run."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Events of one kind that are listed."""
+_DETAIL = 500
+"""Characters of one event's detail."""
 _SLACK = 3_500
 """Characters; Slack shows 4,000 in one piece."""
 
@@ -115,11 +117,11 @@ def _groups(events: Sequence[Event]) -> list[tuple[str, list[Event], str]]:
 
 
 def _tail(event: Event) -> str:
-    return f"  {first_line(event.detail)}" if event.detail else ""
+    return f"  {first_line(event.detail, _DETAIL)}" if event.detail else ""
 
 
 def _marked_tail(event: Event) -> str:
-    return f": {span(first_line(event.detail))}" if event.detail else ""
+    return f": {span(first_line(event.detail, _DETAIL))}" if event.detail else ""
 
 
 def _where(occasion: Occasion) -> str:
