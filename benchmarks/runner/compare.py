@@ -142,9 +142,11 @@ def compare(name: str, benches: list[Bench], rounds: int) -> list[Series]:
 
 def _judge(name: str, series: list[Series], scale: float) -> None:
     """Print how the figures stand to what is asked for; of small workloads nothing is."""
-    bound = WORKLOADS[name].bound(JOBS, scale)
+    workload = WORKLOADS[name]
+    bound = workload.bound(JOBS, scale)
     if bound:
-        print(f"Lower bound, max(longest, sum / {JOBS}): {bound:.1f} s")
+        cpu = f", {sum(workload.seconds(scale)):.1f} s of CPU" if workload.busy else ""
+        print(f"Lower bound, max(longest, sum / {JOBS}): {bound:.1f} s{cpu}")
     for goal in GOALS if scale == 1.0 else ():
         if goal.workload == name and (line := goal.verdict(series, bound)):
             print(line)

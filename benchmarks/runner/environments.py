@@ -56,12 +56,12 @@ def pip(place: Path, *words: str) -> None:
 def environ(place: Path) -> dict[str, str]:
     """Return the variables with which programs of an environment run.
 
-    The user's own kernels, start-up files and settings are not seen.
+    The user's own kernels, start-up files and settings are not seen, nor variables for Python.
     """
-    return os.environ | {
+    inherited = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON"}
+    return inherited | {
         "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "VIRTUAL_ENV": str(place),
-        "PYTHONPATH": "",
         "JUPYTER_DATA_DIR": str(place / "user/jupyter"),
         "JUPYTER_CONFIG_DIR": str(place / "user/config"),
         "IPYTHONDIR": str(place / "user/ipython"),

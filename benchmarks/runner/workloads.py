@@ -21,12 +21,14 @@ RAN = "NBPIPE_BENCHMARK_RAN"
 _SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 _MARK = "import os; open(os.path.join(os.environ['{variable}'], '{name}'), 'x').close()"
 
+WORK_SECONDS = 0.5
+
 _WORK = """\
 import time
 import numpy as np
 import pandas as pd
 import matplotlib.pyplot as plt
-end = time.process_time() + 0.5
+end = time.process_time() + {seconds}
 while time.process_time() < end:
     values = np.sort(np.random.default_rng(1).normal(size=100_000))
 """
@@ -46,8 +48,10 @@ class Workload:
     title: str
     cells: Callable[[float], dict[str, Cells]]
     """Returns the cells of each notebook by its name, at a scale: 1.0 is the real one."""
-    sleeps: Callable[[float], tuple[float, ...]] = lambda _: ()
+    seconds: Callable[[float], tuple[float, ...]] = lambda _: ()
     """Returns how many seconds each notebook takes at least, where that is known."""
+    busy: bool = False
+    """Whether they take them of a processor, rather than wait."""
 
     def build(self, folder: Path, scale: float = 1.0) -> tuple[str, ...]:
         """Write the notebooks; return their names without suffix."""
@@ -64,8 +68,8 @@ class Workload:
 
     def bound(self, jobs: int, scale: float = 1.0) -> float | None:
         """Return the seconds that so many workers cannot beat; None where that is not known."""
-        sleeps = self.sleeps(scale)
-        return max(*sleeps, sum(sleeps) / jobs) if sleeps else None
+        seconds = self.seconds(scale)
+        return max(*seconds, sum(seconds) / jobs) if seconds else None
 
 
 def _trivial(scale: float) -> dict[str, Cells]:
@@ -73,7 +77,12 @@ def _trivial(scale: float) -> dict[str, Cells]:
 
 
 def _science(scale: float) -> dict[str, Cells]:
-    return {f"n{number:02}": (_WORK, _PLOT) for number in range(_some(12, scale))}
+    work = _WORK.format(seconds=WORK_SECONDS)
+    return {f"n{number:02}": (work, _PLOT) for number in range(_some(12, scale))}
+
+
+def _work(scale: float) -> tuple[float, ...]:
+    return (WORK_SECONDS,) * _some(12, scale)
 
 
 def _naps(scale: float) -> tuple[float, ...]:
@@ -104,7 +113,12 @@ def _some(count: int, scale: float) -> int:
 
 WORKLOADS = {
     "W1": Workload("forty trivial notebooks", _trivial),
-    "W2": Workload("twelve with numpy, pandas, matplotlib, 0.5 s of work and a plot", _science),
+    "W2": Workload(
+        "twelve with numpy, pandas, matplotlib, 0.5 s of work and a plot",
+        _science,
+        _work,
+        busy=True,
+    ),
     "W3": Workload("39 that sleep 0.2 to 1 s, and one of 20 s, last by name", _one_long, _naps),
     "W4": Workload("one notebook of 500 tiny cells", _many_cells),
     "W5": Workload("one notebook that prints 50 MB", _loud),
