@@ -21,6 +21,7 @@ COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
     "history": ("nbpipe.cli.history", "Show past runs; flakiness and durations of notebooks."),
     "show": ("nbpipe.cli.show", "Show a past run: its summary and its failures."),
+    "bisect": ("nbpipe.cli.bisect", "Find the commit that broke a notebook."),
     "github": ("nbpipe.cli.github", "Tell a run on GitHub: status, check run, comment."),
     "notify": ("nbpipe.cli.notify", "Tell people what a run has changed; a test message."),
     "publish": ("nbpipe.cli.publish", "Bring the mirror to where its origin is, now or for ever."),

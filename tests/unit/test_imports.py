@@ -29,7 +29,13 @@ LAYERS = (
     },
     {
         *("nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"),
-        *("nbpipe.batch", "nbpipe.github", "nbpipe.notify", "nbpipe.reference.pages"),
+        *(
+            "nbpipe.batch",
+            "nbpipe.bisecting",
+            "nbpipe.github",
+            "nbpipe.notify",
+            "nbpipe.reference.pages",
+        ),
     },
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},

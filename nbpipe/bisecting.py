@@ -1,0 +1,261 @@
+"""Which commit broke a notebook: git's own bisection, with the notebook as the judge.
+
+Works in a worktree of its own below a temporary folder; the user's tree, the history and whoever
+is notified notice nothing. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbpipe import collecting, history, runner
+from nbpipe.config import load
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
+from nbpipe.model import Outcome
+from nbpipe.reports.groups import cause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nbpipe.config import Config
+    from nbpipe.model import Plan, Progress, Result
+
+_FIRST_BAD = re.compile(r"^([0-9a-f]{40,64}) is the first bad commit", re.MULTILINE)
+_KNOWN_RUNS = 500
+
+
+class Verdict(StrEnum):
+    """What a commit is, in git's words."""
+
+    GOOD = "good"
+    BAD = "bad"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """One commit and how the notebook does there."""
+
+    commit: str
+    verdict: Verdict
+    why: str
+    """The failure's cause, or why it could not be judged."""
+    run: str | None = None
+    """The run of the history that told it; None where it was executed now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The answer: one commit, or several between which nobody can decide."""
+
+    commits: tuple[str, ...]
+
+
+class Interrupted(NbpipeError):  # noqa: N818  (what happened)
+    """Somebody ended it."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Bisection:
+    """The search for one notebook.
+
+    Args:
+        root: The collection's.
+        path: The notebook's, as reports name it.
+        retries: A failing notebook is tried so many times more before a commit is bad.
+        known: Commit -> what the history says.
+        tell: Is told of every commit that is judged.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        path: str,
+        *,
+        retries: int,
+        known: Mapping[str, Judged],
+        tell: Callable[[Judged], None],
+    ) -> None:
+        self._root = root
+        self._path = path
+        self._retries = retries
+        self._known = known
+        self._tell = tell
+
+    def search(self, good: str, bad: str) -> Found:
+        """Return the first bad commit.
+
+        Raises:
+            UsageError: A revision is none, or is not what it is said to be.
+            Interrupted: A signal ended it.
+        """
+        first, last = (commit_of(self._root, each) for each in (good, bad))
+        prefix = git(self._root, "rev-parse", "--show-prefix").strip()
+        with _worktree(self._root, last) as tree:
+            for name, commit, wanted in (("bad", last, "bad"), ("good", first, "good")):
+                git(tree, "checkout", "-q", "--force", "--detach", commit)
+                judged = self._judge(commit, tree / prefix)
+                if judged.verdict != wanted:
+                    raise UsageError(
+                        f"--{name} {commit[:12]}: {self._path} is {judged.verdict} there"
+                        f"{': ' if judged.why else ''}{judged.why}",
+                        hint="Give a revision where it passes (--good) and one where it fails.",
+                    )
+            said = git(tree, "bisect", "start", last, first)
+            while not (found := self._end(tree, said)):
+                commit = commit_of(tree, "HEAD")
+                verdict = self._judge(commit, tree / prefix).verdict
+                said = git(tree, "bisect", verdict.value, allowed=(0, 2))
+            return found
+
+    def _end(self, tree: Path, said: str) -> Found | None:
+        """Return the answer where git has it."""
+        if match := _FIRST_BAD.search(said):
+            return Found(commits=(match[1],))
+        if "only 'skip'ped commits left" not in said:
+            return None
+        candidates = [line for line in said.splitlines() if re.fullmatch("[0-9a-f]{40,64}", line)]
+        return Found(commits=tuple(candidates or [commit_of(tree, "refs/bisect/bad")]))
+
+    def _judge(self, commit: str, root: Path) -> Judged:
+        judged = self._known.get(commit) or self._execute(commit, root)
+        self._tell(judged)
+        return judged
+
+    def _execute(self, commit: str, root: Path) -> Judged:
+        try:
+            config = load(root)
+            selection = collecting.Selection(cwd=config.root, patterns=(str(root / self._path),))
+            plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+        except NbpipeError as error:
+            return Judged(commit=commit, verdict=Verdict.SKIP, why=str(error).split("\n", 1)[0])
+        with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
+            (result,) = _run(_with_retries(plan, self._retries), Path(folder) / "out")
+        if result.outcome is Outcome.SKIPPED:
+            return Judged(commit=commit, verdict=Verdict.SKIP, why=result.reason or "")
+        if result.outcome is Outcome.FAILED:
+            return Judged(commit=commit, verdict=Verdict.BAD, why=cause(result.failure))
+        flaky = result.outcome is Outcome.FLAKY
+        why = f"flaky: {cause(result.failure)}" if flaky else ""
+        return Judged(commit=commit, verdict=Verdict.GOOD, why=why)
+
+
+def known(config: Config, path: str) -> dict[str, Judged]:
+    """Return what the history says about a notebook at commits, where it says only one thing."""
+    judged: dict[str, Judged | None] = {}
+    try:
+        with history.open_history(config.settings.history, config.root) as past:
+            commits = {run.id: run.commit for run in past.runs(_KNOWN_RUNS)}
+            results = past.notebook(path, _KNOWN_RUNS)
+    except history.HistoryError:
+        return {}
+    for result in results:
+        commit = commits.get(result.run)
+        if not commit or result.outcome not in {"passed", "failed"}:
+            continue
+        verdict = Verdict.GOOD if result.outcome == "passed" else Verdict.BAD
+        failure = result.failures[0] if result.failures else None
+        why = failure.signature if failure else ""
+        new = Judged(commit=commit, verdict=verdict, why=why, run=result.run)
+        before = judged.setdefault(commit, new)
+        if before is not None and before.verdict is not verdict:
+            judged[commit] = None  # both: the environment changed, or it is flaky
+    return {commit: each for commit, each in judged.items() if each is not None}
+
+
+def commit_of(root: Path, revision: str) -> str:
+    """Return the commit that a revision names.
+
+    Raises:
+        UsageError: It names none.
+    """
+    name = f"{revision}^{{commit}}"
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+    found = git(root, *words, allowed=(0, 1, 128)).strip()
+    if not re.fullmatch("[0-9a-f]{40,64}", found):
+        raise UsageError(
+            f"{revision}: is no revision of the repository in {root}",
+            hint="Name a commit, branch or tag; a shallow clone has only the newest commits.",
+        )
+    return found
+
+
+def git(root: Path, *words: str, allowed: tuple[int, ...] = (0,)) -> str:
+    """Return what git prints.
+
+    Raises:
+        UsageError: It is not installed, or ends with another code than is allowed.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.hooksPath=/dev/null", "-C", str(root), *words],
+            env=environ | {"LC_ALL": "C"},
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(f"git cannot be run: {error.strerror}", hint="Install git.") from error
+    if done.returncode not in allowed:
+        said = (done.stderr or done.stdout).strip().split("\n")[-1]
+        raise UsageError(f"{root}: git {words[0]}: {said}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _worktree(root: Path, commit: str) -> Iterator[Path]:
+    """Give a worktree that is gone afterwards, with its refs."""
+    with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
+        tree = Path(folder).resolve() / "tree"
+        git(root, "worktree", "add", "--quiet", "--force", "--detach", str(tree), commit)
+        try:
+            yield tree
+        finally:
+            git(root, "worktree", "remove", "--force", "--force", str(tree), allowed=(0, 128))
+
+
+class _Silent:
+    def started(self, progress: Progress) -> None:
+        pass
+
+    def moved(self, progress: Progress) -> None:
+        pass
+
+    def finished(self, result: Result) -> None:
+        pass
+
+
+def _run(plan: Plan, folder: Path) -> tuple[Result, ...]:
+    """Execute a plan, written to no history.
+
+    Raises:
+        Interrupted: A signal ended it.
+    """
+    run_id = runner.new_run_id(datetime.now(UTC))
+    out = runner.output_dir(folder, run_id, plan.tasks)
+    order = runner.Order(plan=plan, run_id=run_id, jobs=1, output_dir=out)
+
+    def handled(scheduler: runner.Executor) -> contextlib.AbstractContextManager[None]:
+        return runner.signals(scheduler, say=lambda _: None, running=lambda: "")
+
+    run = asyncio.run(runner.run(order, _Silent(), on_start=handled))
+    if run.interrupted:
+        raise Interrupted("interrupted; nothing was changed")
+    return run.results
+
+
+def _with_retries(plan: Plan, retries: int) -> Plan:
+    return replace(plan, tasks=tuple(replace(task, retries=retries) for task in plan.tasks))
