@@ -63,7 +63,10 @@ def test_a_job_runs_in_its_folder_with_its_argument(jobs: Jobs, folder: Path) ->
     assert (told.state, told.exit_code, told.source) == (JobState.COMPLETED, 0, "accounting")
     assert (folder / "good.out").read_text() == f"{folder} {folder}\n"
     assert (folder / "good.err").read_text() == "no\n"
-    until(lambda: jobs.scheduler.account([job])[job][0].requested_memory, "the memory asked for")
+    until(
+        lambda: any(each.requested_memory for each in jobs.scheduler.account([job]).get(job, ())),
+        "the memory asked for",
+    )
     (record,) = jobs.scheduler.account([job])[job]
     assert (record.cores, record.requested_memory) == (2, 100 * MIB)
     assert record.elapsed >= 1
@@ -111,12 +114,13 @@ def test_a_preempted_job_is_queued_again_and_every_attempt_is_charged(
     once = jobs.submit("once", gate, queue="scavenge", extra=here, requeue=False)
     jobs.until(again, JobState.RUNNING)
     jobs.until(once, JobState.RUNNING)
-    until(lambda: jobs.scheduler.account([again])[again][0].elapsed >= 1)
+    until(lambda: any(each.elapsed >= 1 for each in jobs.scheduler.account([again]).get(again, ())))
     urgent = jobs.submit("urgent", "true", cores=4, extra=here)
     assert jobs.ended(once).state is JobState.PREEMPTED
     assert jobs.ended(urgent).state is JobState.COMPLETED
     assert jobs.until(again, JobState.PENDING).source == "queue"
     (folder / "go-on").touch()
+    slurm_cluster.wait_for_nodes()  # the first attempt is cleared away
     slurm_cluster.daemons.run("scontrol", "update", f"job={again}", "starttime=now")
     assert jobs.ended(again).state is JobState.COMPLETED
     first, second = jobs.scheduler.account([again])[again]
