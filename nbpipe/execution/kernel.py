@@ -69,6 +69,8 @@ class Kernel:
         """Why it was not forked; empty where it was."""
         self.memory: int | None = None
         """Peak memory of its processes in bytes, after `stop`; None where nobody measured it."""
+        self.fell: Exit | None = None
+        """How a signal ended it before it was asked to end, after `stop`."""
         self.refused: tuple[str, ...] = ()
         """What should have been imported before the fork and was not, each with the reason."""
         self._end = End(shutdown)
@@ -245,14 +247,16 @@ class Kernel:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
-        if (
-            grace > 0
-            and self._client is not None
-            and not self.exited.done()
-            and await self._end.is_needed(self._client, self.exited, seconds=grace)
-        ):
-            await self.manager.request_shutdown()
-            await asyncio.wait({self.exited}, timeout=grace)
+        if grace > 0 and self._client is not None:
+            needed = not self.exited.done() and await self._end.is_needed(
+                self._client, self.exited, seconds=grace
+            )
+            if self.exited.done():
+                how = self.exited.result()
+                self.fell = how if how.code is None or how.code < 0 else None
+            elif needed:
+                await self.manager.request_shutdown()
+                await asyncio.wait({self.exited}, timeout=grace)
         if not self.exited.done():
             await self.kill()
         if self._guarded and self.manager.provisioner is not None:

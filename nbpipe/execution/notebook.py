@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution import diagnosis, halting, memory, source, terminals, watching
 from nbpipe.execution.kernel import Kernel, KernelStartError
-from nbpipe.execution.session import Session
+from nbpipe.execution.session import Session, message_bytes
 from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
 from nbpipe.execution.workspace import Workspace
-from nbpipe.model import Category, Failure, Limits, Outcome, Progress, Result, Task
+from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,7 @@ class _Execution:
         self._cells = source.code_cells(notebook)
         self._kernel = Kernel(
             task.kernel,
-            max_message_bytes=_message_bytes(task.limits),
+            max_message_bytes=message_bytes(task.limits.output_bytes),
             shutdown=task.limits.shutdown,
         )
         self._notebook = notebook
@@ -199,6 +199,10 @@ class _Execution:
             grace = 0 if unwell else self._limits.shutdown_seconds
             await self._kernel.stop(grace=grace)
             self._verdict.memory = self._kernel.memory
+        if (how := self._kernel.fell) and not self._verdict.failures:  # it still could answer
+            cell = self._cells[-1] if self._cells else None
+            died = diagnosis.died(how, out_of_memory=False, cell=cell, said="")
+            self._verdict.failures.append(died)
 
     async def _start(self) -> None:
         """Start the kernel, or give up when told to, or when it does not come."""
@@ -391,8 +395,3 @@ class _Execution:
                 f"cells[{cell.origin}] ended the notebook; code cells not executed: {left}"
             )
         return True
-
-
-def _message_bytes(limits: Limits) -> int:
-    """Return how long one message may be: a kernel sends what a loop prints in 0.2 s as one."""
-    return max(limits.output_bytes, 64_000_000) + 10_000_000

@@ -340,3 +340,8 @@ class Session(NotebookClient):
                 )
         finally:
             self._client.iopub_channel.socket.disable_monitor()
+
+
+def message_bytes(output_bytes: int) -> int:
+    """Return how long one message may be: a kernel sends what a loop prints in 0.2 s as one."""
+    return max(output_bytes, 64_000_000) + 10_000_000

@@ -140,3 +140,19 @@ def test_coverage_data_is_written(
         data.read()
         executed.append(data.lines(str(site / "measured.py")))
     assert executed.count([1, 2]) == 2
+
+
+@pytest.mark.parametrize("mode", ["--fork", "--no-fork"])
+def test_a_kernel_that_dies_right_after_its_last_answer_is_no_pass(
+    collection: Collection, mode: str
+) -> None:
+    late = (
+        "import os\nget_ipython().events.register('pre_execute', lambda: os.kill(os.getpid(), 9))"
+    )
+    collection.notebook("a.ipynb", "1", late)
+    collection.notebook("b.ipynb", "1")
+    ended = collection.test(mode)
+    assert ended["a.ipynb"]["outcome"] == "failed"
+    failure = ended["a.ipynb"]["failure"]
+    assert (failure["category"], failure["cell"]) == ("kernel-died", 1)
+    assert ended["b.ipynb"]["outcome"] == "passed"
