@@ -147,7 +147,11 @@ def test_a_kernel_that_dies_right_after_its_last_answer_is_no_pass(
     collection: Collection, mode: str
 ) -> None:
     late = (
-        "import os\nget_ipython().events.register('pre_execute', lambda: os.kill(os.getpid(), 9))"
+        "import os\ncalls = []\n"
+        "def answer(*_):\n"
+        "    calls.append(1)\n"
+        "    return {} if len(calls) == 1 else os.kill(os.getpid(), 9)\n"
+        "get_ipython().user_expressions = answer"
     )
     collection.notebook("a.ipynb", "1", late)
     collection.notebook("b.ipynb", "1")
