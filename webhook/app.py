@@ -9,16 +9,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from nbpipe.history import HistoryError
+from webhook import gauges
 from webhook.access import logged, prefixed
+from webhook.answers import json_addresses
 from webhook.body import LIMIT
+from webhook.copies import Copies
+from webhook.door import Door
 from webhook.metrics import Metrics
 from webhook.pages import Pages
+from webhook.past import Past
 from webhook.receiver import Receiver
+from webhook.references import References
 from webhook.refusal import Refused
+from webhook.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,8 +36,8 @@ if TYPE_CHECKING:
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -46,6 +54,8 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     prefix: str = "",
     proxies: int = 0,
     body_limit: int = LIMIT,
+    door: Door | None = None,
+    past: Past | None = None,
     now: Callable[[], float] = time.time,
 ) -> Flask:
     """Return the application for these collections.
@@ -57,6 +67,8 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
         proxies: How many reverse proxies stand in front and are believed when they set
             X-Forwarded-For, -Proto, -Host and -Prefix. 0: these headers mean nothing.
         body_limit: The largest body, in bytes.
+        door: Who may see the pages; by default this machine, without prefix and proxies.
+        past: Where the results and reference runs are; by default there are none.
         now: Seconds since the epoch.
     """
     app = Flask("webhook")
@@ -65,8 +77,12 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     app.register_blueprint(
         Receiver(by_name, deliveries, metrics, body_limit=body_limit).blueprint()
     )
-    app.register_blueprint(Pages(by_name, deliveries, metrics, now).blueprint())
+    door = door or Door(None, local=not prefix and not proxies, now=now)
+    app.register_blueprint(door.blueprint())
+    app.register_blueprint(Pages(by_name, deliveries, metrics, now, door.admits).blueprint())
     app.register_blueprint(metrics.blueprint())
+    _add_past(app, past or Past(), metrics)
+    _observe(app, metrics)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault(app))
@@ -75,9 +91,45 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     return app
 
 
+def _add_past(app: Flask, past: Past, metrics: Metrics) -> None:
+    """Add the pages about results and reference runs."""
+    references = References(past.store, past.rules)
+    results = Results(past.archive, past.origins, Copies(past.copies))
+    app.register_blueprint(results.blueprint())
+    app.register_blueprint(references.blueprint())
+    app.register_error_handler(HistoryError, _unreadable(app))
+    metrics.add(gauges.Past(past.archive, past.origins), gauges.Stored(references))
+
+
+def _observe(app: Flask, metrics: Metrics) -> None:
+    """Measure every page from its first to its last step here."""
+
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    def end(response: Response) -> Response:
+        if request.endpoint and request.blueprint not in {None, "receiver"} and "began" in g:
+            metrics.page(request.endpoint, time.perf_counter() - g.began)
+        return response
+
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    app.after_request(end)
+
+
+def _unreadable(app: Flask) -> Callable[[HistoryError], tuple[Response, int]]:
+    """Answer 503; the log says which database and why."""
+
+    def answer(error: HistoryError) -> tuple[Response, int]:
+        app.logger.error("%s", error)
+        reason = "the history cannot be read; the service's log says why"
+        return jsonify(status="failed", reason=reason), 503
+
+    return answer
+
+
 def _wrap(app: Flask, prefix: str, proxies: int) -> None:
     """Put around the application what needs the raw request; the last one sees it first."""
-    wrapped = prefixed(logged(app.wsgi_app), prefix)
+    wrapped = prefixed(logged(json_addresses(app.wsgi_app)), prefix)
     if proxies:
         wrapped = ProxyFix(
             wrapped, x_for=proxies, x_proto=proxies, x_host=proxies, x_prefix=proxies

@@ -49,8 +49,24 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._pages = Histogram(
+            "nbpipe_page_seconds",
+            "Seconds until a page was answered.",
+            ["page"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
         self._registry.register(_Collections(served))
         ProcessCollector(registry=self._registry)
+
+    def add(self, *collectors: Collector) -> None:
+        """Tell what these tell, too."""
+        for each in collectors:
+            self._registry.register(each)
+
+    def page(self, endpoint: str, seconds: float) -> None:
+        """Count the seconds until a page was answered."""
+        self._pages.labels(endpoint).observe(seconds)
 
     def count(self, collection: str, result: str, seconds: float) -> None:
         """Count one answer."""

@@ -1,7 +1,7 @@
 """`GET /health` for machines and `GET /` for people: how every collection is, and why.
 
-Everything is read when it is asked for. No JavaScript, and no secret: everybody who can reach the
-port can read the pages.
+Everything is read when it is asked for. No JavaScript, and no secret. Health is for everybody, its
+details only for whom the door admits.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from flask import Blueprint, Response, jsonify, render_template
+from flask import Blueprint, Response, jsonify
 
 from nbpipe.publishing.health import State
 from nbpipe.publishing.journal import Event
+from webhook.answers import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbpipe.publishing.health import Health
     from nbpipe.publishing.journal import Entry
-    from webhook.deliveries import Deliveries
+    from webhook.deliveries import Deliveries, Delivery
     from webhook.metrics import Metrics
     from webhook.served import Served
 
@@ -48,13 +49,26 @@ class Release:
 class Row:
     """One collection on the status page."""
 
-    served: Served
+    name: str
+    repository: str
+    branch: str
     health: Health
     releases: tuple[Release, ...]
     kept: int
     refusals: dict[str, int]
     last: Entry | None
     """What last happened to the mirror."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """The status page."""
+
+    now: float
+    """Seconds since the epoch."""
+    worst: State
+    collections: tuple[Row, ...]
+    deliveries: tuple[Delivery, ...]
 
 
 class Pages:
@@ -66,11 +80,13 @@ class Pages:
         deliveries: Deliveries,
         metrics: Metrics,
         now: Callable[[], float],
+        admits: Callable[[], bool],
     ) -> None:
         self._served = served
         self._deliveries = deliveries
         self._metrics = metrics
         self._now = now
+        self._admits = admits
 
     def blueprint(self) -> Blueprint:
         """Return the routes and what the templates may use."""
@@ -86,19 +102,20 @@ class Pages:
         healths = {name: served.health() for name, served in self._served.items()}
         body: dict[str, Any] = {
             "status": _worst(healths.values()),
-            "collections": {name: msgspec.to_builtins(one) for name, one in healths.items()},
         }
+        if self._admits():
+            body["collections"] = {n: msgspec.to_builtins(one) for n, one in healths.items()}
         return jsonify(body), 200 if body["status"] == State.OK else 503
 
-    def _status(self) -> str:
-        rows = [self._row(served) for served in self._served.values()]
-        return render_template(
-            "status.html",
-            rows=rows,
-            worst=_worst(row.health for row in rows),
-            deliveries=self._deliveries.last(SHOWN_DELIVERIES),
+    def _status(self) -> Response:
+        rows = tuple(self._row(served) for served in self._served.values())
+        content = Status(
             now=self._now(),
+            worst=_worst(row.health for row in rows),
+            collections=rows,
+            deliveries=tuple(self._deliveries.last(SHOWN_DELIVERIES)),
         )
+        return answer("status.html", content)
 
     def _row(self, served: Served) -> Row:
         health = served.health()
@@ -112,7 +129,9 @@ class Pages:
         releases.sort(key=_newest_first)
         counts = self._metrics.counts(served.name)
         return Row(
-            served=served,
+            name=served.name,
+            repository=served.followed.repository,
+            branch=served.followed.branch,
             health=health,
             releases=tuple(releases[:SHOWN_RELEASES]),
             kept=len(on_disk),

@@ -49,7 +49,7 @@ class Secrets:
             )
         for source in self.sources:
             try:
-                _read(source, self.environ)
+                read_source(source, self.environ)
             except SecretUnusableError as error:
                 raise ConfigError(
                     f"collection {collection}: {error}",
@@ -61,13 +61,18 @@ class Secrets:
         found: list[bytes] = []
         for source in self.sources:
             try:
-                found.append(_read(source, self.environ))
+                found.append(read_source(source, self.environ))
             except SecretUnusableError as error:
                 logger.error("%s: no beacon is accepted with it", error)  # noqa: TRY400  (the message says it all)
         return found
 
 
-def _read(source: str, environ: Mapping[str, str]) -> bytes:
+def read_source(source: str, environ: Mapping[str, str]) -> bytes:
+    """Return the secret that a source holds now.
+
+    Raises:
+        SecretUnusableError: It holds none.
+    """
     kind, _, where = source.partition(":")
     match kind:
         case "env" if where:
@@ -76,7 +81,7 @@ def _read(source: str, environ: Mapping[str, str]) -> bytes:
             value = _file(Path(where), source)
         case _:
             # The source is not printed: it may be a secret that was written here by mistake.
-            raise SecretUnusableError('a source in `secrets` is neither "env:NAME" nor "file:PATH"')
+            raise SecretUnusableError('a source is neither "env:NAME" nor "file:PATH"')
     value = value.strip()
     if not value:
         raise SecretUnusableError(f"the secret {source} is empty or missing")

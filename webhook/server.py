@@ -31,6 +31,7 @@ from waitress.task import ErrorTask, WSGITask
 from nbpipe.errors import UsageError
 from webhook import access
 from webhook.body import LIMIT, SIGNATURE
+from webhook.door import LOGIN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +90,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         if self.body_rcv is None:
             # A POST without a length has no body in HTTP; what follows it may be one all the same.
             return self.command != "POST" or "CONTENT_LENGTH" in self.headers
+        if self.command == "POST" and self.path.endswith("/login") and not self.chunked:
+            return self.content_length <= LOGIN_BYTES
         return (
             self.command == "POST"
             and not self.chunked
@@ -194,8 +197,6 @@ class Listen:
     threads: int = 8
     body_limit: int = LIMIT
     """Bytes."""
-    behind_proxies: bool = False
-    """X-Forwarded-* reach the application; otherwise they are removed."""
 
 
 class Server:
@@ -216,7 +217,7 @@ class Server:
             cleanup_interval=5,
             connection_limit=CONNECTIONS,
             recv_bytes=CHUNK,
-            clear_untrusted_proxy_headers=not listen.behind_proxies,
+            clear_untrusted_proxy_headers=False,  # the door wants to see that there is a proxy
             log_socket_errors=False,
             asyncore_use_poll=True,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from nbpipe.publishing.reconcile import Reconciler, signal
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries
+from webhook.door import Door, Token, is_loopback
 from webhook.secret import Secrets
 from webhook.served import Served, Worker
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from nbpipe.publishing.health import Health
     from nbpipe.publishing.journal import Trigger
     from nbpipe.settings import CollectionSettings, WebhookSettings
+    from webhook.past import Past
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +106,24 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     embedded: bool = True,
     prefix: str = "",
     proxies: int = 0,
+    host: str | None = None,
+    past: Past | None = None,
 ) -> Service:
     """Return the service for these collections; nothing is started yet.
 
+    Args:
+        collections: What is published.
+        settings: `[webhook]`.
+        environ: Where secrets are looked up.
+        embedded: The workers live in this process.
+        prefix: The path below which it answers; by default that of the settings.
+        proxies: How many reverse proxies are believed.
+        host: Where it listens; by default the one of the settings.
+        past: Where the results and reference runs are.
+
     Raises:
         ConfigError: There is no collection, two have one name, or one has no usable secret or
-            repository.
+            repository; or the pages' token is not usable.
         MirrorError: The memory of deliveries cannot be kept below `root`.
     """
     if not collections:
@@ -117,20 +132,37 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
             hint="Name the file with --config, or add a collection to it.",
         )
     _check_names(collections)
+    prefix = prefix or settings.prefix
     workers = [Reconciler(one, environ=environ) for one in collections]
     served = [
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers
     ]
+    door = _door(settings, environ, host=host or settings.host, exposed=bool(prefix or proxies))
     deliveries = _deliveries(_file(collections), remembered=settings.deliveries)
     app = create_app(
         served,
         deliveries,
-        prefix=prefix or settings.prefix,
+        door=door,
+        past=past,
+        prefix=prefix,
         proxies=proxies,
         body_limit=int(settings.body_limit * MEGABYTE),
     )
     return Service(app, deliveries, workers if embedded else ())
+
+
+def _door(
+    settings: WebhookSettings, environ: Mapping[str, str], *, host: str, exposed: bool
+) -> Door:
+    """Return who may see the pages; says so where nobody may."""
+    token = Token(settings.token, environ) if settings.token else None
+    if token is not None:
+        token.check()
+    local = is_loopback(host) and not exposed
+    if token is None and not local:
+        logger.warning("the pages and /metrics are refused: [webhook] token is not configured")
+    return Door(token, local=local, now=time.time, public_badges=settings.public_badges)
 
 
 def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, str]) -> Served:

@@ -61,8 +61,9 @@ def serve(  # noqa: PLR0913  (one per option)
 ) -> None:
     """Receive webhooks and keep the mirrors up to date.
 
-    Answers POST /webhook/NAME, GET /health, GET /metrics and a status page at /. Runs until
-    SIGTERM or SIGINT, then finishes the requests under way and ends with 0.
+    Answers POST /webhook/NAME, GET /health, GET /metrics and pages at /: what is published, test
+    results, reference runs. Other machines, and whoever comes through a proxy, need the token of
+    `[webhook] token`. Runs until SIGTERM or SIGINT, finishes what is under way and ends with 0.
     """
     source = file or Path(SERVICE_FILE)
     settings = load(source.parent, file=source).settings
@@ -70,6 +71,7 @@ def serve(  # noqa: PLR0913  (one per option)
     with notify.watched(settings, source):
         _run(
             settings,
+            source.parent,
             chosen(settings, names),
             address(settings, host, port, os.environ),
             embedded=not no_worker,
@@ -107,14 +109,16 @@ def address(
     )
 
 
-def _run(
+def _run(  # noqa: PLR0913  (what the options say)
     settings: Settings,
+    folder: Path,
     collections: Sequence[CollectionSettings],
     where: tuple[str, int],
     *,
     embedded: bool,
     proxies: int,
 ) -> None:
+    from webhook.past import configured  # noqa: PLC0415  (slow)
     from webhook.server import Listen, Server  # noqa: PLC0415  (slow)
     from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
 
@@ -122,6 +126,7 @@ def _run(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst is no news
+    host, port = where
     service = wire(
         collections,
         settings.webhook,
@@ -129,14 +134,14 @@ def _run(
         embedded=embedded,
         prefix=os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
         proxies=proxies,
+        host=host,
+        past=configured(settings, folder, os.environ),
     )
-    host, port = where
     listen = Listen(
         host=host,
         port=port,
         threads=settings.webhook.threads,
         body_limit=int(settings.webhook.body_limit * MEGABYTE),
-        behind_proxies=bool(proxies),
     )
     server = Server(service.app, listen)
     with server.stopped_by(signal.SIGTERM, signal.SIGINT):

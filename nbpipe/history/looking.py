@@ -148,12 +148,10 @@ class Look:
         """Return the newest complete results of several notebooks, the newest first."""
         if not paths:
             return {}
-        each = [
-            sa.select(reading.past(sa.select(*_LINE), collection, path, limit).subquery())
-            for path in paths
-        ]
+        server = self._connection.dialect.name == "postgresql"
+        query = _beside(collection, paths, limit) if server else _together(collection, paths, limit)
         found: dict[str, list[PastLine]] = {path: [] for path in paths}
-        for line in self._lines(each[0] if len(each) == 1 else sa.union_all(*each)):
+        for line in self._lines(query):
             found[line.path].append(line)
         return found
 
@@ -180,3 +178,20 @@ class Look:
             PastLine(**dict(zip(names, row, strict=True)))
             for row in self._connection.execute(query)
         ]
+
+
+def _together(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
+    """Return one query made of one for each notebook: SQLite has no other way."""
+    each = [
+        sa.select(reading.past(sa.select(*_LINE), collection, path, limit).subquery())
+        for path in paths
+    ]
+    return each[0] if len(each) == 1 else sa.union_all(*each)
+
+
+def _beside(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
+    """Return one query that is planned once for all notebooks."""
+    table = schema.notebooks
+    lines = reading.past(sa.select(*_LINE), collection, table.c.path, limit).lateral()
+    query = sa.select(lines).select_from(table).join(lines, sa.true())
+    return query.where(table.c.collection == collection, table.c.path.in_(paths))

@@ -108,7 +108,9 @@ def outcomes(
     return [result(row._asdict()) for row in connection.execute(query)]
 
 
-def past(query: sa.Select[Any], collection: int | None, path: str, limit: int) -> sa.Select[Any]:
+def past(
+    query: sa.Select[Any], collection: int | None, path: str | sa.ColumnElement[str], limit: int
+) -> sa.Select[Any]:
     """Return the query for a notebook's newest complete results: one look at an index."""
     table = schema.results
     query = query.where(table.c.collection == collection, table.c.path == path, table.c.complete)

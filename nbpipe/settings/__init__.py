@@ -304,6 +304,15 @@ class WebhookSettings(Table, frozen=True):
     """GitHub's own limit for a payload."""
     deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Ids of deliveries that are remembered, so that a replay is recognised."""
+    token: Name | None = None
+    """What the pages ask for: `env:NAME` or `file:PATH`. None: they answer on this machine only.
+
+    Then only where the service listens on loopback, has no prefix, and no proxy shows itself.
+    """
+    copies: tuple[Name, ...] = ()
+    """Folders whose executed copies the pages may show, besides the user's state directory."""
+    public_badges: bool = False
+    """True: badges are shown without the token, as a README on GitHub needs it."""
 
 
 class Settings(Table, frozen=True):

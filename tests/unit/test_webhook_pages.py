@@ -14,6 +14,7 @@ from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries, Delivery
+from webhook.door import Door, Token
 from webhook.pages import ago
 from webhook.secret import Secrets
 from webhook.served import Served
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 OTHER = "0123456789abcdef0123456789abcdef01234567"
 NOW = 1_800_000_000.0
+BEARER = "Bearer 0123456789abcdef"
+DOOR = Door(Token("env:T", {"T": "0123456789abcdef"}), local=False, now=lambda: NOW)
 
 
 class Site:
@@ -202,9 +205,9 @@ def test_every_answer_carries_the_security_headers(site: Site, path: str) -> Non
 
 
 def test_below_a_prefix_links_carry_it_whether_a_proxy_strips_it_or_not(tmp_path: Path) -> None:
-    site = Site(tmp_path, "notebooks", prefix="/services/nb/")
+    site = Site(tmp_path, "notebooks", prefix="/services/nb/", door=DOOR)
     for path in ("/services/nb/", "/", "/services/nb"):
-        text = site.text(path)
+        text = site.text(path, Authorization=BEARER)
         assert 'href="/services/nb/health"' in text
         assert 'href="/services/nb/static/status.css"' in text
     with site.client.get("/services/nb/static/status.css") as style:
@@ -216,8 +219,8 @@ def test_below_a_prefix_links_carry_it_whether_a_proxy_strips_it_or_not(tmp_path
 
 def test_a_forwarded_prefix_is_believed_only_where_a_proxy_is_configured(tmp_path: Path) -> None:
     for proxies, link in ((0, 'href="/health"'), (1, 'href="/notebooks/health"')):
-        site = Site(tmp_path / str(proxies), "notebooks", proxies=proxies)
-        assert link in site.text("/", X_Forwarded_Prefix="/notebooks")
+        site = Site(tmp_path / str(proxies), "notebooks", proxies=proxies, door=DOOR)
+        assert link in site.text("/", Authorization=BEARER, X_Forwarded_Prefix="/notebooks")
         site.deliveries.close()
 
 
