@@ -308,12 +308,12 @@ class Storage:
         with opened(url, tmp_path) as history:
             for day in range(3):
                 run = past_run(f"r{day}", days=day)
-                rare = [result("b.ipynb", "failed")] if day == 0 else []
-                record(history, run, result("a.ipynb", "passed"), *rare)
+                rare = [result("b.ipynb", "failed", 7.0)] if day == 0 else []
+                record(history, run, result("a.ipynb", "passed", float(day)), *rare)
         with looked(url, tmp_path) as look:
             pasts = look.pasts(1, ["a.ipynb", "b.ipynb", "none.ipynb"], 2)
-        told = {path: [each.run for each in past] for path, past in pasts.items()}
-        assert told == {"a.ipynb": ["r2", "r1"], "b.ipynb": ["r0"], "none.ipynb": []}
+        told = {path: [each.seconds for each in past] for path, past in pasts.items()}
+        assert told == {"a.ipynb": [2.0, 1.0], "b.ipynb": [7.0], "none.ipynb": []}
 
     def test_no_question_of_a_page_reads_all_results(self, url: str, tmp_path: Path) -> None:
         with opened(url, tmp_path) as history:

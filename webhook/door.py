@@ -118,7 +118,7 @@ class Door:
         routes.add_url_rule("/login", "login", self._login, methods=["POST"])
         routes.add_url_rule("/logout", "logout", self._logout, methods=["POST"])
         routes.before_app_request(self._guard)
-        routes.app_context_processor(lambda: {"signed_in": self._has_cookie})
+        routes.app_context_processor(lambda: {"signed_in": COOKIE in request.cookies})
         return routes
 
     def admits(self) -> bool:
@@ -187,10 +187,6 @@ class Door:
             httponly=True,
             samesite="Lax",  # Strict would ask again after every link from elsewhere
         )
-
-    @staticmethod
-    def _has_cookie() -> bool:
-        return COOKIE in request.cookies
 
     def _session(self, token: bytes) -> bool:
         expires, _, signature = request.cookies.get(COOKIE, "").partition(".")

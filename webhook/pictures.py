@@ -40,20 +40,20 @@ def strip(marks: str, places: int) -> Markup:
 
     Args:
         marks: One character each, the newest last.
-        places: How many there is room for.
+        places: How many are shown at most.
     """
     marks = marks[-places:]
-    start = (places - len(marks)) * (_BAR + _GAP)
+    width = max(len(marks) * (_BAR + _GAP) - _GAP, 1)
     bars = []
     for number, mark in enumerate(marks):
         kind, top, height = _SHAPES[mark]
-        left = start + number * (_BAR + _GAP)
+        left = number * (_BAR + _GAP)
         bars.append(f'<rect class="{kind}" x="{left}" y="{top}" width="{_BAR}" height="{height}"/>')
     counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
     label = f"The last {len(marks)}: {', '.join(counts)}" if marks else "No result"
     return Markup(  # noqa: S704  (made here, of numbers and words of ours)
-        f'<svg class="strip" role="img" aria-label="{label}" width="{places * (_BAR + _GAP)}" '
-        f'height="{_HEIGHT}" viewBox="0 0 {places * (_BAR + _GAP)} {_HEIGHT}">{"".join(bars)}</svg>'
+        f'<svg class="strip" role="img" aria-label="{label}" width="{width}" '
+        f'height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}">{"".join(bars)}</svg>'
     )
 
 

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from nbpipe.history import reading, schema
-from nbpipe.history.records import Known, PastCollection, PastLine, PastResult, PastRun, RunLine
+from nbpipe.history.records import (
+    Known,
+    PastCollection,
+    PastLine,
+    PastMark,
+    PastResult,
+    PastRun,
+    RunLine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _LINE = [schema.results.c[name] for name in PastLine.__dataclass_fields__]
+_MARK = [schema.results.c[name] for name in PastMark.__dataclass_fields__]
 _RUN = [schema.runs.c[name] for name in PastRun.__dataclass_fields__]
 _COUNTS = [schema.runs.c[name] for name in schema.COUNTED]
 _KNOWN = [schema.notebooks.c[name] for name in Known.__dataclass_fields__]
@@ -144,15 +153,16 @@ class Look:
         query = query.where(table.c.collection == collection).group_by(table.c.outcome)
         return {row.outcome: int(row.n) for row in self._connection.execute(query)}
 
-    def pasts(self, collection: int, paths: Sequence[str], limit: int) -> dict[str, list[PastLine]]:
+    def pasts(self, collection: int, paths: Sequence[str], limit: int) -> dict[str, list[PastMark]]:
         """Return the newest complete results of several notebooks, the newest first."""
         if not paths:
             return {}
         server = self._connection.dialect.name == "postgresql"
         query = _beside(collection, paths, limit) if server else _together(collection, paths, limit)
-        found: dict[str, list[PastLine]] = {path: [] for path in paths}
-        for line in self._lines(query):
-            found[line.path].append(line)
+        found: dict[str, list[PastMark]] = {path: [] for path in paths}
+        for path, outcome, seconds, memory in self._connection.execute(query):
+            mark = PastMark(path=path, outcome=outcome, seconds=seconds, memory=memory)
+            found[path].append(mark)
         return found
 
     def changes(self, collection: int, limit: int, run: str | None = None) -> list[PastLine]:
@@ -183,7 +193,7 @@ class Look:
 def _together(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
     """Return one query made of one for each notebook: SQLite has no other way."""
     each = [
-        sa.select(reading.past(sa.select(*_LINE), collection, path, limit).subquery())
+        sa.select(reading.past(sa.select(*_MARK), collection, path, limit).subquery())
         for path in paths
     ]
     return each[0] if len(each) == 1 else sa.union_all(*each)
@@ -192,6 +202,6 @@ def _together(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa
 def _beside(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
     """Return one query that is planned once for all notebooks."""
     table = schema.notebooks
-    lines = reading.past(sa.select(*_LINE), collection, table.c.path, limit).lateral()
+    lines = reading.past(sa.select(*_MARK), collection, table.c.path, limit).lateral()
     query = sa.select(lines).select_from(table).join(lines, sa.true())
     return query.where(table.c.collection == collection, table.c.path.in_(paths))

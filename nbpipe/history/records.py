@@ -89,6 +89,16 @@ class PastLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PastMark:
+    """As much of a result as its notebook's statistics need."""
+
+    path: str
+    outcome: str | None
+    seconds: float
+    memory: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunLine:
     """A run with its numbers."""
 

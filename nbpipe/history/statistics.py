@@ -12,7 +12,7 @@ from nbpipe.model import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nbpipe.history.records import PastLine, PastResult
+    from nbpipe.history.records import PastLine, PastMark, PastResult
 
 _MARKS = {"passed": ".", "failed": "F", "flaky": "~", "skipped": "s"}
 STRIP_LEGEND = ". passed   F failed   ~ flaky   s skipped   (the newest right)"
@@ -36,7 +36,7 @@ class Statistics:
     """Peak in bytes, of the last one of which it is known."""
 
 
-def statistics(results: Sequence[PastResult | PastLine]) -> Statistics:
+def statistics(results: Sequence[PastResult | PastLine | PastMark]) -> Statistics:
     """Return the statistics of a notebook's results, the newest first."""
     executed = [each for each in results if each.outcome not in {None, Outcome.SKIPPED}]
     passed = [each for each in executed if each.outcome != Outcome.FAILED]

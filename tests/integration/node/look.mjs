@@ -1,7 +1,8 @@
 // Looks at pages in headless Chromium: what the console says, what was requested from elsewhere,
 // which rules of accessibility are broken. Reads a list of looks as JSON from standard input:
 // {url, scheme: "light" | "dark", width, screenshot?: file, evaluate?: expression,
-// frame?: expression in the page's first frame, script?: bool};
+// frame?: expression in the page's first frame, script?: bool,
+// token?: what to sign in with, where the page asks for it};
 // writes as many answers: {console, requests, violations, overflow, value, title}.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -31,6 +32,10 @@ for (const look of looks) {
   page.on("pageerror", error => said.push(String(error)));
   page.on("request", request => requests.push(request.url()));
   const response = await page.goto(look.url, { waitUntil: "load" });
+  if (look.token) {
+    await page.fill("#token", look.token);
+    await Promise.all([page.waitForEvent("load"), page.click("button")]);
+  }
   await page.waitForTimeout(look.wait ?? 300);
   let value = null;
   if (look.evaluate) value = await page.evaluate(look.evaluate);

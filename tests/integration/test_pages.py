@@ -1,0 +1,241 @@
+"""The service's pages in a real browser, over a history that real runs left."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from browser import EVERYWHERE, look, sound
+from manifests import manifest
+from ondisk import Collection
+
+from nbpipe.history import Archive
+from nbpipe.reference.manifest import Column, Output, Part, Statistics
+from nbpipe.reference.manifest import write as write_manifest
+from nbpipe.reference.store import Store
+from nbpipe.settings import HistorySettings
+from webhook.app import create_app
+from webhook.deliveries import Deliveries, Delivery
+from webhook.door import Door, Token
+from webhook.past import Past
+from webhook.server import Listen, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOSTILE = """
+from IPython.display import HTML, SVG, display
+display(HTML('''
+<img src="x" onerror="window.handler = 1">
+<iframe src="/collections"></iframe>
+<script>
+  const tried = {};
+  const attempt = (name, deed) => {
+    try { tried[name] = String(deed() ?? "done"); } catch (e) { tried[name] = "refused"; }
+  };
+  attempt("title", () => { parent.document.title = "owned"; });
+  attempt("read", () => parent.document.body.textContent);
+  attempt("cookie", () => document.cookie);
+  attempt("storage", () => localStorage.getItem("x"));
+  attempt("top", () => { top.location.href = "/owned"; });
+  attempt("inner", () => document.querySelector("iframe").contentDocument.body.textContent);
+  fetch("/collections.json").then(() => { tried.fetch = "done"; },
+                                  () => { tried.fetch = "refused"; });
+  setTimeout(() => { document.title = JSON.stringify(tried);
+                     parent.postMessage(tried, "*"); }, 300);
+</script>'''))
+display(SVG('<svg xmlns="http://www.w3.org/2000/svg" onload="parent.document.title=1"></svg>'))
+"""
+REFUSED = dict.fromkeys(("title", "read", "cookie", "storage", "top", "inner", "fetch"), "refused")
+LISTEN = """new Promise(resolve => {
+  window.addEventListener("message", event => resolve({tried: event.data, origin: event.origin}));
+  const frame = document.querySelector("iframe");
+  frame.src = frame.src;
+})"""
+TOKEN = "correct horse battery"  # noqa: S105  (of a test)
+RUN = "20260131T120000-abcdef"
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    """Return what two runs and a reference run left."""
+    folder = tmp_path_factory.mktemp("pages")
+    root = folder / "collection"
+    root.mkdir()
+    url = f"sqlite:///{folder}/history.sqlite"
+    (root / "nbpipe.toml").write_text(f'[history]\nurl = "{url}"\ncollection = "tutorials"\n')
+    made = Collection(root, folder / "output")
+    made.notebook("good.ipynb", "print(1)")
+    made.notebook("hostile.ipynb", HOSTILE)
+    alone = [line for line in HOSTILE.splitlines() if '"top"' not in line]
+    made.notebook("alone.ipynb", "\n".join(alone))
+    made.notebook("a/50% <b>&é#?.ipynb", "1/0")
+    changing = made.notebook("b/" + "very-long-name-" * 8 + ".ipynb", "print(2)")
+    assert made.test().code == 1
+    changing.unlink()
+    made.notebook(f"b/{changing.name}", *(f"x = {each}" for each in range(9)), "open('gone.fits')")
+    second = Collection(root, folder / "output2")
+    assert second.test().code == 1
+    return Past(
+        archive=Archive(HistorySettings(url=url), folder),
+        copies=(folder,),
+        store=references(folder / "store"),
+    )
+
+
+def references(root: Path) -> Path:
+    """Return a store with a run and a release that differ."""
+    store = Store(root)
+    for number, mean in ((0, 1.0), (1, 1.5)):
+        run = store.new_run("minitest", f"{RUN[:-1]}{number}")
+        run.write("request.json", {"release": "1.1", "profile": {"label": "Local - 1 core"}})
+        run.write("submission.json", {"job": "7"})
+        run.write("standing.json", {"7": {"state": "completed"}})
+        done = manifest(product(mean), run=run.id)
+        write_manifest(done, run.folder / "manifest.json")
+        if number == 0:
+            store.promote(run, done)
+    store.new_run("minitest", f"{RUN[:-1]}9").write("request.json", {"release": "1.2"})
+    return root
+
+
+def product(mean: float) -> Output:
+    statistics = Statistics(count=10, min=0.0, max=3.0, mean=mean, std=0.5)
+    column = Column(name="z", dtype="float64", statistics=statistics)
+    part = Part(name="1 ZCAT", form="table", rows=10, columns=(column,))
+    digest = f"{mean:.0f}" * 64
+    return Output(path="zcat.fits", bytes=5_760, sha256=digest, kind="fits", parts=(part,))
+
+
+@contextmanager
+def served(folder: Path, past: Past, door: Door | None = None) -> Iterator[str]:
+    """Run the server that `nbpipe serve` runs; give its address."""
+    with Deliveries(folder / "deliveries.sqlite") as deliveries:
+        deliveries.record(
+            Delivery(at=1.0, collection="n", delivery="a", event="push", status="accepted")
+        )
+        server = Server(
+            create_app([], deliveries, past=past, door=door), Listen(host="127.0.0.1", port=0)
+        )
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.addresses[0][1]}"
+        finally:
+            server.stop()
+            thread.join(60)
+
+
+@pytest.fixture(scope="module")
+def site(past: Past, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("served"), past) as address:
+        yield address
+
+
+def see(url: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  (whatever the look has)
+    (answer,) = look([{"url": url, "scheme": "light", "width": 1000, **more}])
+    return answer
+
+
+ODD = quote("a/50% <b>&é#?.ipynb", safe="")
+LONG = quote("b/" + "very-long-name-" * 8 + ".ipynb", safe="")
+PAGES = {
+    "status": "/",
+    "collections": "/collections",
+    "collection": "/collections/tutorials",
+    "runs": "/collections/tutorials/runs",
+    "run": "/collections/tutorials/runs/latest",
+    "notebook": f"/collections/tutorials/notebook?path={LONG}",
+    "result": f"/collections/tutorials/runs/latest/notebook?path={ODD}",
+    "references": "/references",
+    "reference-run": f"/references/minitest/runs/{RUN[:-1]}1",
+    "release": "/references/minitest/releases/1.0",
+    "comparison": f"/references/minitest/runs/{RUN[:-1]}1/against/1.0",
+    "login": "/login",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_sound_in_light_and_dark_wide_and_narrow(
+    past: Past, site: str, tmp_path: Path, name: str
+) -> None:
+    pictures = os.environ.get("NBPIPE_PICTURES", "")
+    looks: list[dict[str, Any]] = [
+        {"url": site + PAGES[name], "scheme": scheme, "width": width}
+        for scheme, width in EVERYWHERE
+    ]
+    for each in looks if pictures else ():
+        each["screenshot"] = f"{pictures}/{name}-{each['scheme']}-{each['width']}.png"
+    if name == "login":
+        door = Door(Token("env:T", {"T": TOKEN}), local=True, now=lambda: 0.0)
+        with served(tmp_path, past, door) as address:
+            answers = look([each | {"url": f"{address}/login"} for each in looks])
+    else:
+        answers = look(looks)
+    for answer in answers:
+        sound(answer)
+        assert answer["status"] == 200
+        assert {url.split("/")[2] for url in answer["requests"]} == {
+            answer["requests"][0].split("/")[2]
+        }
+
+
+def test_every_link_of_every_page_leads_somewhere(site: str) -> None:
+    hrefs = "Array.from(document.querySelectorAll('a'), each => each.href)"
+    answers = look(
+        [
+            {"url": site + path, "scheme": "light", "width": 900, "evaluate": hrefs}
+            for path in PAGES.values()
+            if path != "/login"
+        ]
+    )
+    for link in {link for answer in answers for link in answer["value"]}:
+        assert link.startswith(site)
+        try:
+            with urllib.request.urlopen(link, timeout=60) as response:  # noqa: S310  (ours)
+                assert response.status == 200, link
+        except urllib.error.HTTPError as error:
+            assert (link, error.code) == (f"{site}/health", 503)  # noqa: PT017
+
+
+def test_without_scripts_a_page_shows_everything(site: str) -> None:
+    rows = "document.querySelectorAll('tbody tr').length"
+    answer = see(site + PAGES["run"], script=False, evaluate=rows)
+    assert answer["value"] == 5
+
+
+def test_a_notebooks_scripts_reach_neither_the_page_nor_the_service(site: str) -> None:
+    page = "/collections/tutorials/runs/latest/notebook?path=hostile.ipynb"
+    answer = see(site + page, evaluate=LISTEN)
+    assert answer["title"] == "hostile.ipynb: passed"
+    assert answer["value"] == {"origin": "null", "tried": REFUSED}
+
+
+def test_a_notebooks_scripts_have_no_origin_even_where_the_copy_is_opened_alone(
+    site: str,
+) -> None:
+    copy = "/collections/tutorials/runs/latest/copy?path=alone.ipynb"
+    answer = see(site + copy, evaluate="[origin, window.parent === window]", wait=1_500)
+    assert answer["value"] == ["null", True]
+    assert '"fetch":"refused"' in answer["title"]
+    assert '"storage":"refused"' in answer["title"]
+    assert '"cookie":"refused"' in answer["title"]
+
+
+def test_a_signed_in_browser_sees_the_copy_and_the_copy_not_the_cookie(
+    past: Past, tmp_path: Path
+) -> None:
+    door = Door(Token("env:T", {"T": TOKEN}), local=True, now=lambda: 0.0)
+    page = "/collections/tutorials/runs/latest/notebook?path=hostile.ipynb"
+    with served(tmp_path, past, door) as address:
+        assert see(address + page)["status"] == 401
+        answer = see(address + page, token=TOKEN, evaluate=LISTEN)
+    assert answer["title"] == "hostile.ipynb: passed"
+    assert answer["value"] == {"origin": "null", "tried": REFUSED}

@@ -1,0 +1,224 @@
+"""The pages about results: what they show, as HTML, JSON, badge, feed and metrics."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from pasts import START, opened, past_run, record, result
+
+from nbpipe.history import Archive, PastCollection
+from nbpipe.model import Category, Failure
+from nbpipe.settings import HistorySettings
+from webhook.app import create_app
+from webhook.deliveries import Deliveries
+from webhook.names import named
+from webhook.past import Past
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask.testing import FlaskClient
+
+URL = "sqlite:///history.sqlite"
+EVIL = "a/<script>alert(1)</script>&\"'.ipynb"
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+def client_of(root: Path, deliveries: Deliveries) -> FlaskClient:
+    past = Past(archive=Archive(HistorySettings(url=URL), root))
+    now = (START + timedelta(days=2)).timestamp()
+    return create_app([], deliveries, past=past, now=lambda: now).test_client()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """Serve a collection of three notebooks over three runs."""
+    hostile = Failure(
+        category=Category.EXCEPTION,
+        name="E",
+        message="<img src=x onerror=alert(1)>",
+        traceback="\x1b[31m<svg onload=alert(1)>\x1b[0m\x00",
+        signature="E: <b>bold</b>\x1b]0;title\x07",
+    )
+    with opened(URL, tmp_path, collection="nb") as history:
+        for day, outcome in enumerate(("passed", "failed", "passed")):
+            failures = (hostile,) if outcome == "failed" else ()
+            record(
+                history,
+                past_run(f"r{day}", days=day),
+                result(EVIL, outcome, 2.0 + day, failures=failures),
+                result("b.ipynb", "passed", 61.0, memory=300 * 2**20),
+                *([result("rare.ipynb", "failed")] if day == 2 else []),
+            )
+    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+        yield client_of(tmp_path, deliveries)
+
+
+def text(client: FlaskClient, page: str, **query: str) -> str:
+    response = client.get(page, query_string=query)
+    assert response.status_code == 200, response.get_data(as_text=True)
+    return response.get_data(as_text=True)
+
+
+def test_before_the_first_run_the_pages_say_so(tmp_path: Path) -> None:
+    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+        client = client_of(tmp_path, deliveries)
+        assert "No run yet" in text(client, "/collections")
+        assert client.get("/collections/nb").status_code == 404
+        assert "nbpipe_history_up 1.0" in text(client, "/metrics")
+
+
+def test_a_history_that_cannot_be_read_is_503_without_its_name(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").write_text("no database " * 100)
+    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+        client = client_of(tmp_path, deliveries)
+        response = client.get("/collections")
+        assert response.status_code == 503
+        assert str(tmp_path) not in response.get_data(as_text=True)
+        assert "nbpipe_history_up 0.0" in text(client, "/metrics")
+
+
+def test_a_collection_shows_failing_notebooks_first(client: FlaskClient) -> None:
+    page = client.get("/collections/nb.json").get_json()
+    told = [(row["notebook"]["path"], row["statistics"]["strip"]) for row in page["notebooks"]]
+    assert told == [("rare.ipynb", "F"), (EVIL, ".F."), ("b.ipynb", "...")]
+    assert page["standing"] == {"failed": 1, "passed": 2}
+    assert page["format"] == 1
+
+
+def test_a_part_of_a_path_is_looked_for(client: FlaskClient) -> None:
+    page = client.get("/collections/nb.json?q=RARE").get_json()
+    assert [row["notebook"]["path"] for row in page["notebooks"]] == ["rare.ipynb"]
+    assert "None with “%” in its path." in text(client, "/collections/nb", q="%")
+
+
+def test_a_run_tells_what_is_new_in_it(client: FlaskClient) -> None:
+    page = client.get("/collections/nb/runs/r2.json").get_json()
+    assert [(each["path"], each["change"]) for each in page["news"]] == [
+        (EVIL, "recovered"),
+        ("rare.ipynb", "failing"),
+    ]
+    assert [cause["category"] for cause in page["causes"]] == ["missing-package"]
+    assert page["run"]["passed"] == 2
+    latest = client.get("/collections/nb/runs/latest.json").get_json()
+    assert latest == page
+
+
+def test_a_notebook_has_its_strip_flakiness_and_trend(client: FlaskClient) -> None:
+    page = text(client, "/collections/nb/notebook", path=EVIL)
+    assert 'aria-label="The last 3: 2 passed, 1 failed"' in page
+    assert "100%" in page
+    assert "Seconds of the last 3 executions; the median of passes is 3.0 s" in page
+    told = client.get("/collections/nb/notebook.json", query_string={"path": EVIL}).get_json()
+    assert told["statistics"]["flakiness"] == 1.0
+    assert [each["run"] for each in told["results"]] == ["r2", "r1", "r0"]
+
+
+def test_a_result_has_its_traceback(client: FlaskClient) -> None:
+    page = text(client, "/collections/nb/runs/r1/notebook", path=EVIL)
+    assert "&lt;svg onload=alert(1)&gt;\\x00" in page
+    assert "its copy" in page.lower()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/collections",
+        "/collections/nb",
+        "/collections/nb/runs",
+        "/collections/nb/runs/r1",
+        "/collections/nb/notebook",
+        "/collections/nb/runs/r1/notebook",
+        "/collections/nb/badge.svg",
+        "/collections/nb/feed.atom",
+    ],
+)
+def test_nothing_from_a_notebook_is_markup(client: FlaskClient, path: str) -> None:
+    page = text(client, path, path=EVIL, **({"notebook": EVIL} if "badge" in path else {}))
+    for tag in ("<script", "<img", "<svg onload", "<b>", "\x1b", "\x00"):
+        assert tag not in page
+
+
+def test_what_is_not_there_is_404(client: FlaskClient) -> None:
+    for path in (
+        "/collections/none",
+        "/collections/nb/runs/none",
+        "/collections/nb/notebook?path=none",
+        "/collections/nb/runs/r1/notebook?path=none",
+        "/collections/nb/runs/r1/copy?path=b.ipynb",
+        "/collections/nb/runs/r1/copy?path=../../etc/passwd",
+    ):
+        assert client.get(path).status_code == 404, path
+
+
+def test_json_is_given_by_ending_and_by_accept(client: FlaskClient) -> None:
+    by_accept = client.get("/collections/nb/runs", headers={"Accept": "application/json"})
+    assert by_accept.get_json() == client.get("/collections/nb/runs.json").get_json()
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    assert client.get("/collections/nb/runs", headers=browser).mimetype == "text/html"
+    assert client.get("/collections/nb/runs").mimetype == "text/html"
+
+
+def test_a_badge_tells_the_state_of_a_collection_and_of_a_notebook(client: FlaskClient) -> None:
+    for query, label in (
+        ({}, "nb: 1 of 3 failing"),
+        ({"notebook": "b.ipynb"}, "b.ipynb: passing"),
+        ({"notebook": "rare.ipynb"}, "rare.ipynb: failing"),
+        ({"notebook": "none.ipynb"}, "none.ipynb: unknown"),
+    ):
+        picture = ET.fromstring(text(client, "/collections/nb/badge.svg", **query))  # noqa: S314  (ours)
+        assert picture.get("aria-label") == label
+
+
+def test_the_feed_holds_new_failures_and_recoveries(client: FlaskClient) -> None:
+    response = client.get("/collections/nb/feed.atom")
+    assert response.mimetype == "application/atom+xml"
+    feed = ET.fromstring(response.get_data())  # noqa: S314  (ours)
+    assert [each.findtext(f"{ATOM}title") for each in feed.iter(f"{ATOM}entry")] == [
+        f"{EVIL} passes again",
+        "rare.ipynb fails",
+        f"{EVIL} fails",
+    ]
+    ids = [each.text for each in feed.iter(f"{ATOM}id")]
+    assert len(set(ids)) == 4
+    links = [each.get("href", "") for each in feed.iter(f"{ATOM}link")]
+    assert all(link.startswith("http://localhost/collections/nb") for link in links)
+    assert feed.findtext(f"{ATOM}updated") == "2026-02-02T12:00:00.123456+00:00"
+
+
+def test_metrics_tell_how_the_notebooks_are(client: FlaskClient) -> None:
+    page = text(client, "/metrics")
+    for line in (
+        'nbpipe_history_notebooks{collection="nb",outcome="failed"} 1.0',
+        'nbpipe_history_runs{collection="nb"} 3.0',
+        'nbpipe_history_last_run_results{collection="nb",outcome="passed"} 2.0',
+        'nbpipe_history_last_run_seconds{collection="nb"} 9.5',
+    ):
+        assert line in page
+    assert 'page="metrics.metrics"' in text(client, "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (("name:DESI tutorials",), "DESI-tutorials"),
+        (("origin:github.com/org/repo:", "root:c0ffee:"), "published"),
+        (("origin:github.com/org/repo:sub/",), "published-sub"),
+        (("origin:example.org/other:",), "other"),
+        (("path:/home/ada/notebooks",), "notebooks"),
+        (("path:/",), "collection-1"),
+        (("name:..",), "collection-1"),
+    ],
+)
+def test_a_collection_is_called_by_its_keys(keys: tuple[str, ...], name: str) -> None:
+    found = named([PastCollection(id=1, keys=keys)], {"github.com/org/repo": "published"})
+    assert list(found) == [name]
+
+
+def test_of_two_collections_of_one_name_the_later_has_a_number() -> None:
+    both = [PastCollection(id=number, keys=(f"path:/{number}/nb",)) for number in (1, 2)]
+    assert list(named(both, {})) == ["nb", "nb-2"]
