@@ -23,13 +23,14 @@ from nbpipe.model import Category, Failure, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import PurePosixPath
 
     from nbpipe.history import PastResult, PastRun
 
-LARGEST = 50_000_000
+LARGEST = 20_000_000
 """Bytes of a copy that is rendered for a page."""
 REMEMBERED = 8
-_PATIENCE = 30.0
+_PATIENCE = 5.0
 """Seconds; one copy is rendered at a time."""
 
 HEADERS = {
@@ -57,13 +58,8 @@ class Copies:
 
     def find(self, run: PastRun, result: PastResult) -> Path | None:
         """Return the copy's file; None where there is none that may be read."""
-        task = Task(
-            path=result.path, file=Path(result.path), why="", kernel=result.kernel, parameters={}
-        )
-        relative = copy_path(task)
-        if result.attempts > 1:
-            relative = relative.with_name(f"{relative.stem}.attempt-{result.attempts}.ipynb")
         try:
+            relative = _relative(result)
             folder = Path(run.output_dir).resolve()
             file = (folder / relative).resolve()
             found = file.is_file() and file.stat().st_size <= LARGEST
@@ -102,6 +98,15 @@ class Copies:
             return self._rendered[key]
         finally:
             self._lock.release()
+
+
+def _relative(result: PastResult) -> PurePosixPath:
+    """Return where a run writes the copy of that attempt, below its folder."""
+    task = Task(path=result.path, file=Path(result.path), why="", kernel=result.kernel)
+    relative = copy_path(task)
+    if result.attempts > 1:
+        return relative.with_name(f"{relative.stem}.attempt-{result.attempts}.ipynb")
+    return relative
 
 
 def _failures(result: PastResult) -> list[Failure]:

@@ -246,7 +246,8 @@ class Server:
         self._stopping = True
         for one in list(self._map.values()):
             if isinstance(one, BaseWSGIServer):
-                one.pull_trigger()
+                with contextlib.suppress(OSError):  # `run` saw it by itself and has closed it
+                    one.pull_trigger()
 
     @contextlib.contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:

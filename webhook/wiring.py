@@ -66,20 +66,30 @@ class Elsewhere:
 class Service:
     """The application, and the workers that live beside it."""
 
-    def __init__(self, app: Flask, deliveries: Deliveries, workers: Sequence[Reconciler]) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        deliveries: Deliveries,
+        workers: Sequence[Reconciler],
+        past: Past | None = None,
+    ) -> None:
         self.app = app
         self._deliveries = deliveries
+        self._past = past
         self.workers = workers
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start one thread for every worker in this process."""
+        """Start one thread for every worker in this process, and open the history."""
         for worker in self.workers:
             name = f"worker {worker.settings.name}"
             thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+        if self._past is not None:
+            archive = self._past.archive
+            threading.Thread(target=archive.warm, name="history", daemon=True).start()
 
     def _work(self, worker: Reconciler) -> None:
         """Run a worker; one that ends by a mistake of ours begins again."""
@@ -96,6 +106,8 @@ class Service:
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
         self._deliveries.close()
+        if self._past is not None:
+            self._past.archive.close()
 
 
 def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
@@ -149,7 +161,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         proxies=proxies,
         body_limit=int(settings.body_limit * MEGABYTE),
     )
-    return Service(app, deliveries, workers if embedded else ())
+    return Service(app, deliveries, workers if embedded else (), past)
 
 
 def _door(

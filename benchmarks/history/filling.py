@@ -46,7 +46,7 @@ def _bulk(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
         return
     from psycopg.types.json import Json  # noqa: PLC0415  (only where it is installed)
 
-    names = list(schema.results.c.keys())
+    names = list(rows[0])
     cursor = connection.connection.cursor()
     with cursor.copy(f"COPY results ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:

@@ -6,7 +6,7 @@ Only read here. Where a single collection is meant, and known by its folder, see
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from nbpipe.history.errors import HistoryError
@@ -49,6 +49,11 @@ class Archive:
         engine, where = self._connected()
         with connected(engine, where) as connection:
             yield Look(connection)
+
+    def warm(self) -> None:
+        """Connect beforehand, so that the first page need not; what is wrong then shows there."""
+        with suppress(HistoryError), self.look() as look:
+            look.collections()
 
     def close(self) -> None:
         """Close the connections."""

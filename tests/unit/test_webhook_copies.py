@@ -1,0 +1,82 @@
+"""Which executed copies may be shown, and what goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from ondisk import write_notebook
+from pasts import START, past_run
+
+from nbpipe.history import PastResult
+from webhook.copies import HEADERS, Copies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.history import PastRun
+
+
+def result(path: str = "a.ipynb", attempts: int = 1) -> PastResult:
+    return PastResult(
+        run="r1",
+        started=START,
+        path=path,
+        outcome="passed",
+        complete=True,
+        reason=None,
+        kernel="python3",
+        seconds=1.0,
+        attempts=attempts,
+        failures=(),
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> PastRun:
+    folder = tmp_path / "runs" / "r1"
+    write_notebook(folder / "a.ipynb", "1")
+    write_notebook(folder / "a.attempt-2.ipynb", "2")
+    return replace(past_run("r1"), output_dir=str(folder))
+
+
+def test_a_copy_below_a_named_folder_is_found(run: PastRun, tmp_path: Path) -> None:
+    copies = Copies([tmp_path / "runs"])
+    assert copies.find(run, result()) == tmp_path / "runs/r1/a.ipynb"
+    assert copies.find(run, result(attempts=2)) == tmp_path / "runs/r1/a.attempt-2.ipynb"
+    assert copies.find(run, result("gone.ipynb")) is None
+
+
+def test_a_copy_elsewhere_is_not_read_whatever_the_history_says(
+    run: PastRun, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    assert Copies([tmp_path / "other"]).find(run, result()) is None
+    assert Copies([]).find(run, result()) is None
+
+
+def test_a_link_that_leads_out_of_the_run_is_not_followed(run: PastRun, tmp_path: Path) -> None:
+    secret = write_notebook(tmp_path / "runs" / "r2" / "secret.ipynb", "1")
+    (tmp_path / "runs/r1/link.ipynb").symlink_to(secret)
+    (tmp_path / "runs/linked").symlink_to(tmp_path / "elsewhere")
+    write_notebook(tmp_path / "elsewhere" / "a.ipynb", "1")
+    copies = Copies([tmp_path / "runs"])
+    assert copies.find(run, result("link.ipynb")) is None
+    assert copies.find(run, result("../r2/secret.ipynb")) is None
+    moved = replace(run, output_dir=str(tmp_path / "runs/linked"))
+    assert copies.find(moved, result()) is None
+
+
+def test_an_odd_path_finds_nothing_and_breaks_nothing(run: PastRun, tmp_path: Path) -> None:
+    copies = Copies([tmp_path / "runs"])
+    for path in ("x\0y.ipynb", "/etc/passwd", ".", "a.ipynb/b.ipynb", "x" * 5_000):
+        assert copies.find(run, result(path)) is None
+
+
+def test_a_copy_has_no_origin_and_no_connection() -> None:
+    policy = HEADERS["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts;")
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
