@@ -51,6 +51,7 @@ _LATER = (
     *("ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
     *("IPython.core.completerlib", "IPython.core.debugger"),
     *("IPython.core.logger", "IPython.core.oinspect"),
+    *("faulthandler", "sqlite3"),
 )
 """What a kernel imports while it starts, however it is configured."""
 for _name in _LATER:
