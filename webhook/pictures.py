@@ -44,16 +44,17 @@ def strip(marks: str, places: int) -> Markup:
     """
     marks = marks[-places:]
     width = max(len(marks) * (_BAR + _GAP) - _GAP, 1)
-    bars = []
+    bars: dict[str, list[str]] = {}
     for number, mark in enumerate(marks):
         kind, top, height = _SHAPES[mark]
         left = number * (_BAR + _GAP)
-        bars.append(f'<rect class="{kind}" x="{left}" y="{top}" width="{_BAR}" height="{height}"/>')
+        bars.setdefault(kind, []).append(f"M{left} {top}h{_BAR}v{height}h-{_BAR}z")
+    paths = (f'<path class="{kind}" d="{"".join(each)}"/>' for kind, each in bars.items())
     counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
     label = f"The last {len(marks)}: {', '.join(counts)}" if marks else "No result"
     return Markup(  # noqa: S704  (made here, of numbers and words of ours)
         f'<svg class="strip" role="img" aria-label="{label}" width="{width}" '
-        f'height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}">{"".join(bars)}</svg>'
+        f'height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}">{"".join(paths)}</svg>'
     )
 
 

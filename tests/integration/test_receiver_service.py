@@ -276,14 +276,21 @@ def test_a_rotated_secret_file_holds_without_a_restart(
     assert service.beacon(origin.beacon(), "one") == (202, {"status": "accepted"})
 
 
-def test_as_a_service_of_jupyterhub_it_answers_below_the_prefix(
-    start: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+def test_as_a_service_of_jupyterhub_it_answers_below_the_prefix_whoever_has_the_token(
+    start: Callable[..., Service], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    token = "a token of the pages"  # noqa: S105
+    monkeypatch.setenv("PAGES_TOKEN", token)
+    text = config.read_text()
+    config.write_text(text.replace("port = 0", 'port = 0\n        token = "env:PAGES_TOKEN"'))
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/services/notebooks/")
     monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:0")
     service = start("--no-worker")
-    status, page = service.request("GET", "/services/notebooks/")
+    assert service.request("GET", "/services/notebooks/")[0] == 401
+    bearer = f"Bearer {token}"
+    status, page = service.request("GET", "/services/notebooks/", Authorization=bearer)
     assert status == 200
+    assert token not in "".join(service.log)
     assert 'href="/services/notebooks/static/status.css"' in page
 
 
