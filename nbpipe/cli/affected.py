@@ -156,7 +156,7 @@ class _Looking:
             except OSError:
                 continue
             if path.endswith(".ipynb"):
-                text = text.replace('\\"', "'").replace("\\n", "\n")  # JSON; a look is enough
+                text = _code(text)
             folder = str(task.file.parent)
             found |= {self._place(f"{folder}/{each}") for each in mentions.written(text)}
         return frozenset(found)
@@ -165,6 +165,19 @@ class _Looking:
         if trace is None or path in self._change.changed:
             return True
         return self.ids.get(path) != trace.inputs.get(path, trace.source)
+
+
+def _code(text: str) -> str:
+    """Return the code of a notebook's JSON, of any version; nothing where it is none."""
+    import json  # noqa: PLC0415  (here for its only user)
+
+    try:
+        notebook = json.loads(text)
+        cells = notebook.get("cells") or notebook["worksheets"][0]["cells"]
+        sources = [cell.get("source", cell.get("input", "")) for cell in cells]
+        return "\n".join("".join(source) for source in sources)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
 
 
 def _spec(name: str) -> KernelSpec | None:

@@ -14,7 +14,7 @@ _STRING = re.compile(
 _MAGIC = re.compile(r"^\s*%%?(?:run|load|loadpy|pycat|macro)\s+(?:-\w+\s+)*(\S+)", re.MULTILINE)
 _PATH = re.compile(r"[^\s<>|\"'*?:;,(){}\[\]\\]+(?: [^\s<>|\"'*?:;,(){}\[\]\\]+)*")
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
-_NAMED_LIKE_A_FILE = re.compile(r"\.\w{1,8}$")
+_NAMED_LIKE_A_FILE = re.compile(r"(?<=[^/.])\.\w{1,8}$")
 
 _ASKS_FOR_NAMES = re.compile(
     r"\b(?:exists|lexists|is_file|is_dir|isfile|isdir|islink|is_symlink|access)\s*\("
@@ -28,7 +28,7 @@ _MADE_UP = re.compile(
     r"|\b(?:list\.files|list\.dirs|dir|Sys\.glob|readdir|walkdir|glob|listdir|scandir|walk)\s*\("
     r"|\b(?:setwd|chdir|cd|system2?|shell|pipe|run|popen|Popen|check_output|eval|get)\s*\("
     r"|\b(?:commandArgs|Sys\.getenv|getenv|readline|scan|environ|ENV)\b"
-    r"|\b[fFrR]{1,2}[\"']|os\.path\.join|\.format\s*\(|[\"']\s*[/%+]|[/+]\s*[\"']|\$\(|^\s*[!%]"
+    r"|(?<![\w.])[fFrR]{1,2}[\"']|os\.path\.join|\.format\s*\(|[\"']\s*[/%+]|[/+]\s*[\"']|\$\(|^\s*[!%]"
     , re.MULTILINE,
 )  # fmt: skip
 _SHELLS = frozenset({"bash", "sh", "zsh", "fish", "shell", "powershell", "cmd"})
@@ -51,7 +51,12 @@ def paths(text: str) -> set[str]:
         if 1 < len(each) < 1000  # noqa: PLR2004  (no path is so long)
         and "://" not in each
         and _PATH.fullmatch(each)
-        and ("/" in each or _NAMED_LIKE_A_FILE.search(each) or each.replace("_", "").isalnum())
+        and (
+            "/" in each
+            or each.startswith(".")
+            or _NAMED_LIKE_A_FILE.search(each)
+            or each.replace("_", "").isalnum()
+        )
     }
 
 
@@ -71,7 +76,7 @@ def is_like_a_file(path: str) -> bool:
 def written(text: str) -> set[str]:
     """Return the paths on lines that seem to write."""
     lines = [line for line in text.splitlines() if _WRITES.search(line)]
-    return paths("\n".join(lines))
+    return {each for each in paths("\n".join(lines)) if "/" in each or is_like_a_file(each)}
 
 
 def asks_for_names(text: str) -> bool:
