@@ -103,7 +103,9 @@ def _reference(median: float, top: float) -> str:
     return (
         f'<line class="reference" x1="{_LEFT}" y1="{level:.1f}" x2="{WIDTH - _RIGHT}" '
         f'y2="{level:.1f}"/>'
-        + _text(WIDTH - _RIGHT, level - 5, f"median {duration(median)}", "end")
+        + _text(
+            (WIDTH + _LEFT) / 2, HEIGHT - 8, f"- - median of passes {duration(median)}", "middle"
+        )
     )
 
 
