@@ -100,13 +100,11 @@ results = sa.Table(
     sa.Column("change", sa.Text),
     sa.Index("results_by_notebook", "collection", "path", "started"),
 )
-sa.Index(
-    "results_by_change",
-    results.c.collection,
-    results.c.started,
-    sqlite_where=results.c.change.is_not(None),
-    postgresql_where=results.c.change.is_not(None),
+# as text: with `postgresql_where` SQLAlchemy would load that dialect for SQLite as well
+_BY_CHANGE = (
+    "CREATE INDEX results_by_change ON results (collection, started) WHERE change IS NOT NULL"
 )
+sa.event.listen(results, "after_create", sa.DDL(_BY_CHANGE))  # type: ignore[no-untyped-call]
 
 notebooks = sa.Table(
     "notebooks",
