@@ -134,6 +134,9 @@ class Bisection:
         return judged
 
     def _execute(self, commit: str, root: Path) -> Judged:
+        # What an earlier commit left would count here: products, and bytecode, which Python takes
+        # for current by the second and the size of its source.
+        git(root, "clean", "-ffdxq", ":/")
         try:
             config = load(root)
             selection = collecting.Selection(cwd=config.root, patterns=(str(root / self._path),))

@@ -51,7 +51,10 @@ def unpacked(name: str, version: str, folder: Path) -> Path:
         unavailable(f"{name} {version} could not be downloaded: {said[-1]}")
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
+            tar.extractall(folder, filter="data")
+        else:
+            tar.extractall(folder)  # noqa: S202  (pinned versions from PyPI)
     return folder / archive.name.removesuffix(".tar.gz")
 
 

@@ -120,8 +120,9 @@ def _document(body: str, *, marked: bool) -> str:
     jump = ""
     if marked:
         jump = (
-            f'<script>document.querySelector(".celltag_{FAILED_TAG}")'
-            '?.scrollIntoView({block:"center"})</script>'
+            "<script>const show=()=>document.querySelector"
+            f'(".celltag_{FAILED_TAG}").scrollIntoView({{block:"center"}});'
+            'show();addEventListener("load",show)</script>'
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
