@@ -75,8 +75,12 @@ class Limits:
     """Between the interrupt and the kill."""
     shutdown: Literal["auto", "graceful", "immediate"] = "auto"
     """How a kernel ends after the last cell: as the setting of that name."""
-    shutdown_seconds: float = 5.0
-    """For atexit handlers and temporary folders, where there is such an end."""
+    shutdown_seconds: float = 15.0
+    """For an orderly end, after the last cell; 0: it is killed at once.
+
+    ipykernel itself can take 10 s: its control thread flushes output to a thread that has ended
+    (`OutStream.flush_timeout`), and only then come the atexit handlers.
+    """
     output_bytes: int = 100_000_000
     """All outputs of the notebook together."""
 

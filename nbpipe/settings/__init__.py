@@ -125,7 +125,7 @@ class TestSettings(Table, frozen=True):
     grace: Seconds = 10.0
     """Seconds between interrupting a notebook and killing it."""
     shutdown: Literal["auto", "graceful", "immediate"] = "auto"
-    """After the last cell: let the kernel shut down (5 s), for atexit handlers; or kill it.
+    """After the last cell: let the kernel shut down (15 s), for atexit handlers; or kill it.
 
     auto: kill it (faster) where a Python kernel has nothing to see to: no atexit handler, file
     open for writing or thread that was not there before the first cell.
