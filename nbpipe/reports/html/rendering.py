@@ -119,10 +119,10 @@ def _styles() -> str:
 def _document(body: str, *, marked: bool) -> str:
     jump = ""
     if marked:
-        jump = (
-            "<script>const show=()=>document.querySelector"
+        jump = (  # a frame that has no size yet does not scroll: tried until it did
+            "<script>const show=left=>{document.querySelector"
             f'(".celltag_{FAILED_TAG}").scrollIntoView({{block:"center"}});'
-            'show();addEventListener("load",show)</script>'
+            "if(!scrollY&&left)setTimeout(show,100,left-1)};show(50)</script>"
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
