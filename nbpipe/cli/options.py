@@ -15,7 +15,7 @@ from nbpipe import config, sizes
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from nbpipe.config import Config
 
@@ -160,6 +160,42 @@ class Parameter(click.ParamType[Any]):
         if re.fullmatch(r"[^\W\d][\w.]*", value):
             return value
         return self.fail(f"{value!r} is not the name of a variable", param, ctx)
+
+
+def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options whose values `parameters` puts together."""
+    for option in (
+        click.option(
+            "--parameters-file",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            metavar="FILE",
+            help="Parameters from YAML.",
+        ),
+        click.option(
+            "-p",
+            "--parameter",
+            "parameter",
+            type=(Parameter(), str),
+            multiple=True,
+            metavar="NAME VALUE",
+            help="Parameter, as papermill injects it; repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that the command line gives; single ones win over files.
+
+    Raises:
+        UsageError: A file cannot be read, or is not a mapping of names to values.
+    """
+    found: dict[str, Any] = {}
+    for file in given["parameters_file"]:
+        found |= parameters_file(file)
+    return found | {name: typed(value) for name, value in given["parameter"]}
 
 
 def typed(value: str) -> Any:  # noqa: ANN401  (JSON)

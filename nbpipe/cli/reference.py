@@ -74,22 +74,7 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 @click.option("--account", metavar="NAME", help="Likewise.")
 @click.option("--nodes", metavar="N", help="Likewise.")
 @click.option("--gpus", metavar="N", help="Likewise.")
-@click.option(
-    "-p",
-    "--parameter",
-    "parameter",
-    type=(options.Parameter(), str),
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Parameter, as papermill injects it; repeatable.",
-)
-@click.option(
-    "--parameters-file",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Parameters from YAML.",
-)
+@options.parameter_options
 @click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
 @click.option("--outputs", multiple=True, metavar="GLOB", help="Its data products; repeatable.")
 @click.option(
@@ -107,16 +92,12 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
     config = options.load_config(config_file)
     profile = known_profiles(config).get(given["profile"])
     profile = profiles.override(profile, {key: given[key] for key in _OVERRIDES})
-    parameters: dict[str, Any] = {}
-    for file in given["parameters_file"]:
-        parameters |= options.parameters_file(file)
-    parameters |= {name: options.typed(value) for name, value in given["parameter"]}
     order = submission.Order(
         notebook=_notebook(given["notebook"]),
         name=given["name"],
         release=given["release"],
         profile=profile,
-        parameters=parameters,
+        parameters=options.parameters(given),
         settings={"kernel": given["kernel"]} if given["kernel"] else {},
         outputs=given["outputs"],
         children=given["children"],

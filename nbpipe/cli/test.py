@@ -111,22 +111,7 @@ Examples:
     metavar="FILE",
     help="Code that runs first in every notebook of its language.",
 )
-@click.option(
-    "-p",
-    "--parameter",
-    "parameter",
-    type=(options.Parameter(), str),
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Parameter, as papermill injects it; repeatable.",
-)
-@click.option(
-    "--parameters-file",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Parameters from YAML.",
-)
+@options.parameter_options
 @click.option(
     "--all-errors/--first-error",
     default=None,
@@ -249,15 +234,11 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
     """Return the configuration with what the command line says instead."""
     test = config.settings.test
     changes = {name: given[name] for name in _SETTINGS if given[name] is not None}
-    parameters = dict(test.parameters)
-    for file in given["parameters_file"]:
-        parameters |= options.parameters_file(file)
-    parameters |= {name: options.typed(value) for name, value in given["parameter"]}
     cwd = Path.cwd()
     merged: TestSettings = msgspec.structs.replace(
         test,
         kernel_map=test.kernel_map | dict(given["kernel_map"]),
-        parameters=parameters,
+        parameters=test.parameters | options.parameters(given),
         prerun=(*test.prerun, *(str(cwd / file) for file in given["prerun"])),
         preload=(*test.preload, *given["preload"]),
         reports=(*test.reports, *given["report"]),

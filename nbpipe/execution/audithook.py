@@ -92,7 +92,7 @@ class _Notes:
         if name == self.trace:
             return
         if name.startswith(self.libraries):
-            self.library(name)
+            self.installed(name)
             return
         if name[:1] != "/":
             name = self.join(self.getcwd(), name)
@@ -105,7 +105,7 @@ class _Notes:
             if place.startswith(self.prefix) or place == self.top:
                 self.note(kind, place[len(self.prefix) :])
 
-    def library(self, name: str) -> None:
+    def installed(self, name: str) -> None:
         """Note the module that a file belongs to: `importlib.import_module` tells no names."""
         for site in self.sites:
             if name.startswith(site):

@@ -165,7 +165,7 @@ class Traits:
     dependencies: Literal["success", "end"] | None
     """`after` waits for their success, for their end, or cannot be had."""
     arrays: bool = True
-    evidence: Literal["real daemons", "recorded outputs"] = "recorded outputs"
+    evidence: Literal["real daemons", "documented outputs"] = "documented outputs"
     """What our tests of it stand on."""
 
 
