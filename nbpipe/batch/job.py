@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
 from nbpipe.batch import packages, worker
-from nbpipe.batch.stopping import Stopping
+from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.errors import ExitCode, NbpipeError
 from nbpipe.model import Category, Outcome
 from nbpipe.reference import store
@@ -129,6 +129,8 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     order.output_dir.mkdir(exist_ok=True)
     ran = asyncio.run(_run(order, timing, stopping, job.get("seconds")))
     result = ran.results[0]
+    if was_killed(result):
+        time.sleep(OUTLIVE_SECONDS)
     return {
         "exit_code": int(_code(ran)),
         "out_of_memory": any(each.category is Category.OUT_OF_MEMORY for each in result.failures),

@@ -1,4 +1,4 @@
-"""A scheduler's signals, turned into a gentle end of what runs in a job."""
+"""The end of a job as its scheduler wants it: signals for a gentle one, and kills told apart."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nbpipe.model import Category
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nbpipe.model import Result
     from nbpipe.runner import Executor
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What schedulers send before the limit: TERM (Slurm, PBS, us), USR1 and USR2 (Grid Engine)."""
+OUTLIVE_SECONDS = 5.0
+"""A scheduler that kills a job kills its processes one after the other: a kernel may be the first.
+What is said of a killed kernel is believed only where the job itself still lives this much later.
+"""
+
+
+def was_killed(result: Result) -> bool:
+    """Return whether a notebook's kernel died, which may be the beginning of its job's death."""
+    deaths = {Category.KERNEL_DIED, Category.OUT_OF_MEMORY}
+    return any(failure.category in deaths for failure in result.failures)
 
 
 @dataclass

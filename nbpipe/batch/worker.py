@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.batch import wire
+from nbpipe.batch.stopping import OUTLIVE_SECONDS, was_killed
 from nbpipe.errors import ExitCode
 from nbpipe.model import Outcome
 from nbpipe.reference import store
@@ -96,14 +97,15 @@ async def run_portion(
     from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
 
     tasks = wire.decode_tasks((folder / TASKS / f"{portion}.json").read_bytes())
-    scheduler = Scheduler(
-        tasks,
-        jobs=1,
-        output_dir=Path(job["output_dir"]),
-        listener=_Teller(folder, name, stopping),
-    )
+    teller = _Teller(folder, name, stopping)
+    output_dir = Path(job["output_dir"])
+    scheduler = Scheduler(tasks, jobs=1, output_dir=output_dir, listener=teller)
     with stopping.around(scheduler):
         await scheduler.run()
+    if teller.doubtful:
+        await asyncio.sleep(OUTLIVE_SECONDS)
+        for result in teller.doubtful:
+            teller.write(result)
 
 
 class _Teller:
@@ -113,6 +115,8 @@ class _Teller:
         self._folder = folder
         self._stopping = stopping
         self._running = folder / RUNNING / f"{worker}.json"
+        self.doubtful: list[Result] = []
+        """Results that count only where this worker lives on."""
 
     def started(self, progress: Progress) -> None:
         """A notebook starts."""
@@ -131,6 +135,13 @@ class _Teller:
         self._running.unlink(missing_ok=True)
         if self._stopping.signal is not None and result.outcome is Outcome.SKIPPED:
             return  # this worker's own end is no verdict: another one takes it
+        if was_killed(result):
+            self.doubtful.append(result)
+        else:
+            self.write(result)
+
+    def write(self, result: Result) -> None:
+        """Write a result, whole, where the run looks for it."""
         file = result_file(self._folder, result.task)
         fresh = file.with_suffix(".new")
         with fresh.open("wb") as stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -99,8 +98,9 @@ def test_an_interrupted_run_stops_the_workers_kernels_and_reports(
     until(lambda: not any(map(psutil.pid_exists, kernels)), "the kernels' end")
 
 
+@pytest.mark.parametrize("first", ["worker", "kernel"])
 def test_a_notebook_whose_worker_was_killed_runs_again_and_says_so(
-    collection: Collection, tmp_path: Path
+    collection: Collection, tmp_path: Path, first: str
 ) -> None:
     mark = tmp_path / "mark"
     collection.notebook(
@@ -121,13 +121,14 @@ def test_a_notebook_whose_worker_was_killed_runs_again_and_says_so(
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(mark.exists, "the notebook's start")
-    worker = next(
-        each
-        for each in psutil.Process(int(mark.read_text() or 0)).parents()
-        if "nbpipe.batch.job" in each.cmdline()
-    )
-    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: mark.exists() and mark.read_text(), "the notebook's start")
+    kernel = psutil.Process(int(mark.read_text()))
+    worker = next(each for each in kernel.parents() if "nbpipe.batch.job" in each.cmdline())
+    if first == "kernel":  # as a scheduler does that kills a job's processes one by one
+        kernel.kill()
+        log = collection.output_dir / "deadly.log"
+        until(lambda: "end: failed" in log.read_text(), "the worker's opinion of it")
+    worker.kill()
     _, err = process.communicate(timeout=300)
     ended = collection.ended(process.returncode, "", err)
     assert ended.code == 0, err

@@ -54,6 +54,9 @@ for number in range(1_000_000):
     worker.prepare()
     if number % 5 == 4:
         releases.verify(worker.publisher)
+        # One that was killed with a rollback in force: back to the head, before which there is one.
+        if releases.unpin(worker.publisher):
+            worker.reconcile_once(Trigger.UNPIN)
         releases.rollback(worker.publisher)
         releases.unpin(worker.publisher)
 """
