@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe import environments, fingerprint, history, worktree
+from nbpipe import environments, fingerprint, history, kernelspecs, worktree
 from nbpipe.collecting.affected import Difference, Known, Present, affected
 from nbpipe.errors import UsageError
 from nbpipe.execution import mentions
@@ -181,9 +181,9 @@ def _code(text: str) -> str:
 
 
 def _spec(name: str) -> KernelSpec | None:
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415  (slow)
+    from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415  (slow)
 
     try:
-        return KernelSpecManager().get_kernel_spec(name)
+        return kernelspecs.finder().get_kernel_spec(name)
     except NoSuchKernel:
         return None

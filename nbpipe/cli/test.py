@@ -23,7 +23,6 @@ from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from nbpipe.config import Config
     from nbpipe.execution.schedule import Listener
@@ -268,11 +267,12 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),
     )
-    order, problem = runner.remember(order, config.settings.history)
-    away = given["cluster"] and elsewhere.executor(
-        given["cluster"], config, order, jobs=_asked(ctx, test)
-    )
-    run = _with_progress(order, given, test, away or None)
+    with nullcontext() if given["cluster"] else _forked(plan, test):
+        order, problem = runner.remember(order, config.settings.history)
+        away = given["cluster"] and elsewhere.executor(
+            given["cluster"], config, order, jobs=_asked(ctx, test)
+        )
+        run = _with_progress(order, given, away or None)
     earlier.warn(problem or order.problem)
     console = reports.ConsoleReporter(
         color=given["color"],
@@ -315,10 +315,21 @@ def _asked(ctx: click.Context, test: TestSettings) -> int | None:
     return None if default or test.jobs == "auto" else test.jobs
 
 
+@contextmanager
+def _forked(plan: Plan, test: TestSettings) -> Iterator[None]:
+    """Fork kernels in here; their servers start before all that the runner has to import."""
+    from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernel import begin_servers  # noqa: PLC0415
+
+    with servers(plan.tasks, fork=test.fork, preload=test.preload):
+        if test.fork:
+            begin_servers(plan.tasks)
+        yield
+
+
 def _with_progress(
     order: runner.Order,
     given: dict[str, Any],
-    test: TestSettings,
     away: Callable[[tuple[Task, ...], Listener], Executor] | None,
 ) -> Run:
     """Run while showing how it goes, and own the signals."""
@@ -331,25 +342,8 @@ def _with_progress(
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)
-        around = partial(_around, handled if own else None, order, None if away else test)
-        return asyncio.run(runner.run(order, display, on_start=around, elsewhere=away))
-
-
-@contextmanager
-def _around(
-    handled: Callable[[Executor], AbstractContextManager[None]] | None,
-    order: runner.Order,
-    test: TestSettings | None,
-    scheduler: Executor,
-) -> Iterator[None]:
-    """Own what a run needs while it goes on: the signals, the fork servers."""
-    from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
-
-    forked: AbstractContextManager[None] = nullcontext()
-    if test is not None:  # kernels are started here
-        forked = servers(order.plan.tasks, fork=test.fork, preload=test.preload)
-    with handled(scheduler) if handled else nullcontext(), forked:
-        yield
+        on_start = handled if own else None
+        return asyncio.run(runner.run(order, display, on_start=on_start, elsewhere=away))
 
 
 def _say(display: reports.Display, text: str) -> None:

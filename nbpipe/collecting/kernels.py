@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbpipe import kernelspecs
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure
 
@@ -86,9 +87,7 @@ class Choice:
 
 def installed_kernels() -> dict[str, InstalledKernel]:
     """Return every kernelspec that Jupyter finds, by its name."""
-    from jupyter_client.kernelspec import KernelSpecManager  # noqa: PLC0415  (0.12 s)
-
-    manager = KernelSpecManager()
+    manager = kernelspecs.finder()
     kernels = {}
     with warnings.catch_warnings():
         # traitlets warns about keys it does not know, and bash_kernel's kernel.json has one

@@ -113,14 +113,8 @@ class ForkedProvisioner(GuardedProvisioner):
         return self.connection_info
 
     async def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
-        current, env = _current.get(), kwargs["env"]
-        if current is None:
-            raise UnusualError("switched off")
-        forkservers, notebooks = current
-        if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
-            raise UnusualError("the only notebook on this kernel")
-        if why := _unusual(cmd, env):
-            raise UnusualError(why)
+        env = kwargs["env"]
+        forkservers = self._forkservers(cmd, env)
         answer = b"refused stale"
         while answer.startswith(b"refused stale"):
             server, self.refused = await forkservers.server(cmd, env)
@@ -130,6 +124,23 @@ class ForkedProvisioner(GuardedProvisioner):
         self.graceful = server.graceful
         if answer.startswith(b"refused"):
             raise UnusualError(answer.decode().removeprefix("refused ").strip())
+
+    def begin(self, cmd: list[str], env: Mapping[str, str]) -> None:
+        """Start the server now that such kernels will be forked from, where they will be."""
+        with contextlib.suppress(UnusualError):
+            self._forkservers(cmd, env).begin(cmd, env)
+
+    def _forkservers(self, cmd: list[str], env: Mapping[str, str]) -> ForkServers:
+        """Return where this kernel can be forked; raise `UnusualError` where it is not to be."""
+        current = _current.get()
+        if current is None:
+            raise UnusualError("switched off")
+        forkservers, notebooks = current
+        if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
+            raise UnusualError("the only notebook on this kernel")
+        if why := _unusual(cmd, env):
+            raise UnusualError(why)
+        return forkservers
 
     async def _ask(self, server: ForkServer, cmd: list[str], kwargs: dict[str, Any]) -> bytes:
         """Ask for the kernel; return the answer. The guard goes on to speak on the same pipe."""

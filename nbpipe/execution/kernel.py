@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 import zmq
 import zmq.asyncio
+from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
+from nbpipe import kernelspecs
 from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
 from nbpipe.execution.provisioner import Exit, supported
@@ -27,11 +29,14 @@ from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import BinaryIO
 
     from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.kernelspec import KernelSpec
 
     from nbpipe.execution.ending import Shutdown
+    from nbpipe.model import Task
 
 _POLL_SECONDS = 0.5
 """For kernels of foreign provisioners, which do not tell when they end."""
@@ -41,6 +46,8 @@ _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 _RECONNECT_MS = 10
 """The client connects before the kernel listens; libzmq would try again every 100 ms."""
+
+_LAUNCHER = "ipykernel_launcher"
 
 _NO_HISTORY = ["--HistoryManager.hist_file=:memory:"]
 """The user's own IPython history is neither read nor written, as in nbclient."""
@@ -61,7 +68,11 @@ class Kernel:
     """A running kernel with its client; made by `start`, ended by `stop`."""
 
     def __init__(self, name: str, *, max_message_bytes: int, shutdown: Shutdown) -> None:
-        self.manager = AsyncKernelManager(kernel_name=name, context=_context(max_message_bytes))
+        self.manager = AsyncKernelManager(
+            kernel_name=name,
+            kernel_spec_manager=kernelspecs.finder(),
+            context=_context(max_message_bytes),
+        )
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
         self.max_message_bytes = max_message_bytes
@@ -108,39 +119,55 @@ class Kernel:
             raise KernelStartError(
                 f"kernel {self.manager.kernel_name!r} is not installed", Category.KERNEL_MISSING
             )
-        self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
         self.exited = asyncio.get_running_loop().create_future()
-        if self._guarded:
-            provisioner = ForkedProvisioner(
-                kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
-            )
-            self.manager.provisioner, self.exited = provisioner, provisioner.exited
-            provisioner.folder = self._make_folder(ipc="ipykernel_launcher" in spec.argv)
+        provisioner = self._provision(spec)
+        if provisioner is not None:
+            self.exited = provisioner.exited
         try:
             await self.manager.start_kernel(
-                extra_arguments=_NO_HISTORY if "ipykernel_launcher" in spec.argv else [],
-                cwd=str(cwd),
-                stdout=log,
-                stderr=log,
+                extra_arguments=_arguments(spec), cwd=str(cwd), stdout=log, stderr=log
             )
         except (OSError, RuntimeError) as error:
             if self.exited.done():  # and the guard has cleaned up already
                 raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
-        if self._guarded:
+        if provisioner is not None:
             self.spawned, self.refused = provisioner.spawned, provisioner.refused
             self._end.insist(provisioner.graceful)
-        if not self._guarded:
+        else:
             self._watch = asyncio.ensure_future(self._poll_exit())
         self._client = self.manager.client(context=self.manager.context)
         self._client.start_channels(hb=False)
         self._client.allow_stdin = False
         self._end.began(
             self._client,
-            python="ipykernel_launcher" in spec.argv,
+            python=_LAUNCHER in spec.argv,
             env=os.environ | (spec.env or {}),
         )
         await self._until_ready(seconds)
+
+    async def begin_server(self) -> None:
+        """Start the server that such a kernel is forked from, where it is; no kernel."""
+        spec = self.manager.kernel_spec
+        provisioner = self._provision(spec) if spec is not None else None
+        try:
+            if spec is not None and provisioner is not None:
+                command, how = await self.manager.pre_start_kernel(extra_arguments=_arguments(spec))
+                provisioner.begin(command, how["env"])
+        finally:
+            self._give_back()
+
+    def _provision(self, spec: KernelSpec) -> ForkedProvisioner | None:
+        """Prepare what starts the process; None where a foreign provisioner does."""
+        self._guarded = supported() and "kernel_provisioner" not in (spec.metadata or {})
+        if not self._guarded:
+            return None
+        provisioner = ForkedProvisioner(
+            kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
+        )
+        self.manager.provisioner = provisioner
+        provisioner.folder = self._make_folder(ipc=_LAUNCHER in spec.argv)
+        return provisioner
 
     def _make_folder(self, *, ipc: bool) -> str:
         """Make a private folder for the connection file, and for sockets where those are wanted.
@@ -242,9 +269,12 @@ class Kernel:
                 self._client.stop_channels()
             with contextlib.suppress(OSError):
                 await self.manager._async_cleanup_resources()  # noqa: SLF001  (not public)
-            self.manager.context.destroy(linger=0)
-            if self._folder:
-                shutil.rmtree(self._folder, ignore_errors=True)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.manager.context.destroy(linger=0)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
         if grace > 0 and self._client is not None:
@@ -268,6 +298,25 @@ class Kernel:
     def _measured(self) -> int | None:
         known: int | None = getattr(self.manager.provisioner, "memory", None)
         return known
+
+
+def begin_servers(tasks: Iterable[Task]) -> None:
+    """Start what the kernels of these tasks are forked from (see `forking.servers`).
+
+    It takes its time, in which whoever calls this before anything else has something else to do.
+    """
+    names = {task.kernel for task in tasks if task.skip is None and task.failure is None}
+    for name in sorted(names):
+        with contextlib.suppress(NoSuchKernel, OSError, RuntimeError):  # told when it is started
+            asyncio.run(_begin_server(name))
+
+
+async def _begin_server(name: str) -> None:
+    await Kernel(name, max_message_bytes=-1, shutdown="immediate").begin_server()
+
+
+def _arguments(spec: KernelSpec) -> list[str]:
+    return _NO_HISTORY if _LAUNCHER in spec.argv else []
 
 
 def _context(max_message_bytes: int) -> zmq.asyncio.Context:

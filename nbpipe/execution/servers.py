@@ -67,16 +67,22 @@ class ForkServer:
                 raise UnusualError(f"the fork server could not be started: {error}") from error
         with contextlib.suppress(OSError):  # it has ended already
             self._control.send("\0".join([str(_SERVER.parent), *preload]).encode())
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._control, self._hear)
-        self._ready = self._loop.create_future()
-        self._ended = self._loop.create_future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: asyncio.Future[None]
+        self._ended: asyncio.Future[None]
         self._closed = False
         self._last_words = ""
         self.graceful = False
         """Whether what it has imported is to be shut down in order, in every kernel."""
         self.unfit: tuple[str, str] | None = None
         """The module that it must not import, and why; it has ended then."""
+
+    def _listen(self) -> None:
+        """Hear it in this event loop from now on; it may be older than the loop."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._ready, self._ended = self._loop.create_future(), self._loop.create_future()
+            self._loop.add_reader(self._control, self._hear)
 
     def _hear(self) -> None:
         """Read `ready`, what it must not import, or the end."""
@@ -91,11 +97,12 @@ class ForkServer:
             self.graceful = data == b"ready graceful"
             self._ready.set_result(None)
         elif not data and not self._ended.done():
-            self._loop.remove_reader(self._control)
+            asyncio.get_running_loop().remove_reader(self._control)
             self._ended.set_result(None)
 
     async def ready(self) -> None:
         """Return when it answers; raise `UnusualError` when it does not, or no longer."""
+        self._listen()
         if not self._ended.done():
             await first_of(self._ready, self._ended, seconds=_START_SECONDS)
         if self._ended.done():
@@ -120,7 +127,8 @@ class ForkServer:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._control)
+        if self._loop is not None:
+            self._loop.remove_reader(self._control)
         self._control.close()
         try:
             self._process.wait(1.0)
@@ -162,10 +170,7 @@ class ForkServers:
         key = (*command[: command.index("-m")], frozenset(env.items()))
         refused = self._refused.setdefault(key, {})
         while True:
-            if key not in self._servers:
-                preload = tuple(name for name in self._preload if name not in refused)
-                self._servers[key] = ForkServer(command, env, preload)
-            server = self._servers[key]
+            server = self.begin(command, env)
             try:
                 await server.ready()
             except UnusualError:
@@ -176,6 +181,19 @@ class ForkServers:
                     del self._servers[key]
                 continue
             return server, tuple(f"{name}: {why}" for name, why in refused.items())
+
+    def begin(self, command: list[str], env: Mapping[str, str]) -> ForkServer:
+        """Return the server for such a kernel, started if need be; it may not answer yet.
+
+        Raises:
+            UnusualError: It cannot be started.
+        """
+        key = (*command[: command.index("-m")], frozenset(env.items()))
+        if key not in self._servers:
+            refused = self._refused.get(key, {})
+            preload = tuple(name for name in self._preload if name not in refused)
+            self._servers[key] = ForkServer(command, env, preload)
+        return self._servers[key]
 
     def replace(self, server: ForkServer) -> None:
         """Forget a server whose packages have changed."""

@@ -21,7 +21,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 LAYERS = (
     {"nbpipe.errors", "nbpipe.model", "nbpipe.sizes", "nbpipe._version"},
-    {"nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"},
+    {
+        *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"),
+        "nbpipe.kernelspecs",
+    },
     {"nbpipe.config"},
     {
         *("nbpipe.collecting", "nbpipe.execution", "nbpipe.reports", "nbpipe.history"),
