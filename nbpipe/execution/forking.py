@@ -89,6 +89,12 @@ def servers(tasks: Iterable[Task], *, fork: bool, preload: Iterable[str] = ()) -
         made.close()
 
 
+def has_forked(kernel: str) -> bool:
+    """Return whether kernels of that name are forked here, as the last one was."""
+    current = _current.get()
+    return current is not None and kernel in current[0].forked
+
+
 class ForkedProvisioner(GuardedProvisioner):
     """A kernel forked from a server; an ordinary one where that cannot be."""
 
@@ -124,6 +130,8 @@ class ForkedProvisioner(GuardedProvisioner):
         self.graceful = server.graceful
         if answer.startswith(b"refused"):
             raise UnusualError(answer.decode().removeprefix("refused ").strip())
+        if self.parent is not None:
+            forkservers.forked.add(self.parent.kernel_name)
 
     def begin(self, cmd: list[str], env: Mapping[str, str]) -> None:
         """Start the server now that such kernels will be forked from, where they will be."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution import diagnosis, halting, memory, source, terminals, watching
-from nbpipe.execution.kernel import Kernel, KernelStartError
-from nbpipe.execution.session import Session, message_bytes
+from nbpipe.execution.kernel import KernelStartError
+from nbpipe.execution.ready import Ready
+from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
-from nbpipe.execution.workspace import Workspace
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from nbpipe.execution.halting import Halt
     from nbpipe.execution.source import CodeCell
+    from nbpipe.execution.workspace import Workspace
 
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
@@ -58,13 +59,14 @@ class _Ended(Exception):  # noqa: N818  (control flow inside this module)
     """The notebook is over; what is wrong is in the verdict."""
 
 
-async def execute_once(
+async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and where)
     task: Task,
     output_dir: Path,
     *,
     attempt: int,
     halt: Halt,
     moved: Callable[[Progress], None],
+    ready: Ready | None = None,
 ) -> Result:
     """Execute a notebook in a fresh kernel and write its executed copy and log.
 
@@ -76,23 +78,24 @@ async def execute_once(
         attempt: From 1.
         halt: Stops it.
         moved: Called when it reaches a cell.
+        ready: What was made ready for it before its turn, if anything was.
     """
     started = time.monotonic()
     verdict = _Verdict(notes=list(task.notes))
-    workspace = Workspace(output_dir, task, attempt)
+    ready = ready or Ready(task, output_dir, attempt)
+    workspace = ready.workspace
     watch = Watch(task, workspace.copy)
     executed = None
     try:
-        workspace.logger.info("%s, kernel %s, attempt %s", task.path, task.kernel, attempt)
         notebook = await _prepare(task, verdict)
         if notebook is not None:
-            execution = _Execution(task, notebook, workspace, verdict, halt, moved, attempt)
+            execution = _Execution(task, notebook, ready, verdict, halt, moved, attempt)
             execution.watch = watch
             await execution.run()
             executed = await _write(workspace, notebook, verdict)
         _log_failures(workspace, verdict)
     finally:
-        workspace.close()
+        await ready.close()
     return Result(
         task=task,
         outcome=_outcome(verdict),
@@ -161,7 +164,7 @@ class _Execution:
         self,
         task: Task,
         notebook: NotebookNode,
-        workspace: Workspace,
+        ready: Ready,
         verdict: _Verdict,
         halt: Halt,
         moved: Callable[[Progress], None],
@@ -171,15 +174,12 @@ class _Execution:
         self._limits = task.limits
         self._verdict = verdict
         self._halt = halt
-        self._workspace = workspace
+        self._ready = ready
+        self._workspace = ready.workspace
         self._progress = Progress(task=task, cell=0, cells=0, attempt=attempt)
         self._moved = moved
         self._cells = source.code_cells(notebook)
-        self._kernel = Kernel(
-            task.kernel,
-            max_message_bytes=message_bytes(task.limits.output_bytes),
-            shutdown=task.limits.shutdown,
-        )
+        self._kernel = ready.kernel
         self._notebook = notebook
         self._session: Session
         self.watch: Watch | None = None
@@ -197,7 +197,7 @@ class _Execution:
         finally:
             unwell = self._verdict.interrupted or self._halt.reason.done()
             grace = 0 if unwell else self._limits.shutdown_seconds
-            await self._kernel.stop(grace=grace)
+            await self._ready.end(grace=grace)
             self._verdict.memory = self._kernel.memory
         if (how := self._kernel.fell) and not self._verdict.failures:  # it still could answer
             cell = self._cells[-1] if self._cells else None
@@ -206,14 +206,7 @@ class _Execution:
 
     async def _start(self) -> None:
         """Start the kernel, or give up when told to, or when it does not come."""
-        log_start = self._workspace.log_bytes()
-        starting = asyncio.ensure_future(
-            self._kernel.start(
-                cwd=self._task.file.parent,
-                log=self._workspace.log,
-                seconds=self._limits.startup_seconds,
-            )
-        )
+        starting = self._ready.start()
         await first_of(starting, self._halt.reason)
         if not starting.done():
             starting.cancel()
@@ -222,7 +215,7 @@ class _Execution:
         try:
             await starting
         except KernelStartError as error:
-            said = self._workspace.said(log_start)
+            said = self._workspace.said(self._ready.log_start)
             self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
         finally:
             if self._kernel.spawned:

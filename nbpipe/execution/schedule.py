@@ -20,6 +20,7 @@ from nbpipe.execution import diagnosis
 from nbpipe.execution.fitting import Need, Room, Running, choose
 from nbpipe.execution.halting import Halt
 from nbpipe.execution.notebook import execute_once
+from nbpipe.execution.ready import Ready, can_be_early
 from nbpipe.model import Category, Outcome, Progress, Result
 
 if TYPE_CHECKING:
@@ -99,13 +100,18 @@ class Scheduler:
         self._failed = 0
         self._halts: set[Halt] = set()
         self._stopped: str | None = None
+        self._next_up: tuple[_Job, Ready] | None = None
         self.running: dict[str, Progress] = {}
         self.results: list[Result] = []
 
     async def run(self) -> list[Result]:
         """Run everything; return all results, in the order in which they came."""
-        async with asyncio.TaskGroup() as group:
-            self._fill(group)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._fill(group)
+        finally:
+            if self._next_up is not None:  # its turn did not come
+                await self._next_up[1].close()
         return self.results
 
     @property
@@ -131,6 +137,26 @@ class Scheduler:
                 self._finish(result)
                 continue
             group.create_task(self._work(job, group))
+        self._make_ready()
+
+    def _make_ready(self) -> None:
+        """Start the kernel of the notebook that is next, so that nobody waits for it later."""
+        if self._next_up is not None or not self._waiting or self._budget is not None:
+            return
+        job = self._waiting[0]
+        if not job.attempts and self._known(job) is None and can_be_early(job.task):
+            self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
+            self._next_up[1].start()
+
+    async def _made_ready(self, job: _Job) -> Ready | None:
+        """Return what was made ready for a notebook whose turn it is, and is still well."""
+        if self._next_up is None or self._next_up[0] is not job:
+            return None
+        (_, ready), self._next_up = self._next_up, None
+        if ready.is_well():
+            return ready
+        await ready.close()
+        return None
 
     def _next(self) -> _Job | None:
         """Take the first that may start now out of those that wait; None: something must end."""
@@ -194,7 +220,12 @@ class Scheduler:
         self._listener.started(self.running[job.task.path])
         try:
             result = await execute_once(
-                job.task, self._output_dir, attempt=attempt, halt=halt, moved=self._moved
+                job.task,
+                self._output_dir,
+                attempt=attempt,
+                halt=halt,
+                moved=self._moved,
+                ready=await self._made_ready(job),
             )
         except Exception as error:  # noqa: BLE001  (one notebook never takes the run down)
             result = _internal(job.task, error, attempt)

@@ -158,6 +158,8 @@ class ForkServers:
         self._servers: dict[object, ForkServer] = {}
         self._refused: dict[object, dict[str, str]] = {}
         self._restarts = 0
+        self.forked: set[str] = set()
+        """Names of kernels that were."""
 
     async def server(
         self, command: list[str], env: Mapping[str, str]
