@@ -153,6 +153,7 @@ class Scheduler:
         if self._next_up is None or self._next_up[0] is not job:
             return None
         (_, ready), self._next_up = self._next_up, None
+        self._make_ready()
         if ready.is_well():
             return ready
         await ready.close()
