@@ -37,6 +37,7 @@ class End:
         self._shutdown = shutdown
         self._asked = ""
         self._before: str | None = None
+        self._after: str | None = None
 
     def insist(self, graceful: bool) -> None:  # noqa: FBT001  (its only word)
         """Take note of a kernel that has something to see to from its start."""
@@ -51,7 +52,15 @@ class End:
     def heard(self, reply: dict[str, Any]) -> None:
         """Take the answer, should this be it."""
         if self._asked and reply["parent_header"].get("msg_id") == self._asked:
-            self._before = _answer(reply)
+            self._before = _answer(reply["content"])
+
+    def question(self) -> dict[str, str]:
+        """Return what the last cell's request asks as well; nothing where nobody wants to know."""
+        return {_KEY: _QUESTION} if self._shutdown == "auto" and self._before else {}
+
+    def answered(self, content: dict[str, Any]) -> None:
+        """Take the content of that request's reply; a cell that failed answers nothing."""
+        self._after = _answer(content)
 
     async def is_needed(
         self, client: AsyncKernelClient, exited: asyncio.Future[Any], *, seconds: float
@@ -61,6 +70,8 @@ class End:
             return self._shutdown == "graceful"
         if self._before is None:
             return True
+        if self._after is not None:
+            return self._after != self._before
         asking = asyncio.ensure_future(_after(client))
         await first_of(asking, exited, seconds=seconds)
         if asking.done():
@@ -75,7 +86,7 @@ async def _after(client: AsyncKernelClient) -> str | None:
     while True:
         reply = await client.shell_channel.get_msg()
         if reply["parent_header"].get("msg_id") == asked:
-            return _answer(reply)
+            return _answer(reply["content"])
 
 
 def _ask(client: AsyncKernelClient) -> str:
@@ -85,9 +96,9 @@ def _ask(client: AsyncKernelClient) -> str:
     return asked
 
 
-def _answer(reply: dict[str, Any]) -> str | None:
+def _answer(content: dict[str, Any]) -> str | None:
     with contextlib.suppress(KeyError, TypeError):
-        return str(reply["content"]["user_expressions"][_KEY]["data"]["text/plain"])
+        return str(content["user_expressions"][_KEY]["data"]["text/plain"])
     return None
 
 

@@ -15,8 +15,11 @@ tests/integration/test_fork_fidelity.py.
 # ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208, S102  (what is imported when is
 # the point here; pathlib is slow; the files that are executed are our own)
 
+import gc
 import sys
 
+gc.disable()  # imports leave nothing to collect; undone before the first fork
+del sys.modules["gc"]
 if sys.path and not sys.path[0]:  # what -c adds; removed before anything is looked for in it
     del sys.path[0]
 _before = set(sys.modules)
@@ -85,7 +88,6 @@ _before = set(sys.modules)
 
 import builtins
 import ctypes
-import gc
 import importlib.machinery
 import json
 import logging
@@ -110,6 +112,7 @@ _STAT = {"arguments": 45, "environment": 47}
 
 def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
     """Answer requests until there are no more; return one, in a process that is its kernel."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     control.send(_ready.encode()[:4096])

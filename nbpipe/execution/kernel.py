@@ -84,7 +84,8 @@ class Kernel:
         """How a signal ended it before it was asked to end, after `stop`."""
         self.refused: tuple[str, ...] = ()
         """What should have been imported before the fork and was not, each with the reason."""
-        self._end = End(shutdown)
+        self.end = End(shutdown)
+        """Whether it must shut down in order."""
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -133,13 +134,13 @@ class Kernel:
             raise KernelStartError(f"the kernel could not be started: {error}") from error
         if provisioner is not None:
             self.spawned, self.refused = provisioner.spawned, provisioner.refused
-            self._end.insist(provisioner.graceful)
+            self.end.insist(provisioner.graceful)
         else:
             self._watch = asyncio.ensure_future(self._poll_exit())
         self._client = self.manager.client(context=self.manager.context)
         self._client.start_channels(hb=False)
         self._client.allow_stdin = False
-        self._end.began(
+        self.end.began(
             self._client,
             python=_LAUNCHER in spec.argv,
             env=os.environ | (spec.env or {}),
@@ -226,7 +227,7 @@ class Kernel:
             self.client.shell_channel.socket.get(zmq.EVENTS)
             reply = await self.client.shell_channel.get_msg()
             while reply["parent_header"].get("msg_id") not in asked:
-                self._end.heard(reply)
+                self.end.heard(reply)
                 reply = await self.client.shell_channel.get_msg()
             self.client._handle_kernel_info_reply(reply)  # noqa: SLF001  (old protocols)
             if await self._idle(asked, patience):
@@ -278,7 +279,7 @@ class Kernel:
 
     async def _shut_down(self, grace: float) -> None:
         if grace > 0 and self._client is not None:
-            needed = not self.exited.done() and await self._end.is_needed(
+            needed = not self.exited.done() and await self.end.is_needed(
                 self._client, self.exited, seconds=grace
             )
             if self.exited.done():

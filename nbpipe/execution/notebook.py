@@ -238,6 +238,8 @@ class _Execution:
         await self._session.open()
 
     async def _run_cells(self) -> None:
+        executed = [number for number, cell in enumerate(self._cells, start=1) if not cell.skip]
+        last = max(executed, default=0)
         try:
             for number, cell in enumerate(self._cells, start=1):
                 self._progress = replace(self._progress, cell=number, cells=len(self._cells))
@@ -245,7 +247,7 @@ class _Execution:
                 if self._halt.reason.done():  # an idle kernel would miss the interrupt
                     self._stopped(self._halt.reason.result(), cell)
                 if not cell.skip:
-                    await self._run_cell(cell)
+                    await self._run_cell(cell, last=number == last)
             if lost := self._session.lost():
                 self._verdict.notes.append(
                     f"messages of the kernel that were lost: {lost}; it sent more at once than its"
@@ -254,13 +256,13 @@ class _Execution:
         finally:
             await self._session.close()
 
-    async def _run_cell(self, cell: CodeCell) -> None:
+    async def _run_cell(self, cell: CodeCell, *, last: bool) -> None:
         """Run one cell to its end, or to what ends it."""
         started = time.monotonic()
         self._verdict.executed += cell.origin is not None
         log_start = self._workspace.log_bytes()
         self._kills_before = memory.kills(self._kills)
-        running = asyncio.ensure_future(self._session.run(cell.node, cell.index))
+        running = asyncio.ensure_future(self._session.run(cell.node, cell.index, last=last))
         try:
             await first_of(
                 running,

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _HOPELESS = {Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK, Category.MISSING_PACKAGE}
 """Nothing about these changes within a run."""
 
+_LEAD_SECONDS = 0.02
+"""So much earlier does a notebook start than the kernel of the next one."""
+
 UNKNOWN_MEMORY = 1 << 30
 """Bytes that a notebook counts as of which nothing is known."""
 
@@ -153,7 +156,7 @@ class Scheduler:
         if self._next_up is None or self._next_up[0] is not job:
             return None
         (_, ready), self._next_up = self._next_up, None
-        self._make_ready()
+        asyncio.get_running_loop().call_later(_LEAD_SECONDS, self._make_ready)
         if ready.is_well():
             return ready
         await ready.close()
