@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from changing import changing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,18 @@ def test_the_report_is_that_of_a_run_on_this_machine(
     jsonschema.validate(away.report, schema)
     assert away.executed("good 3.ipynb").cells[1].outputs[0].text == "3\n"
     assert list(collection.output_dir.glob(".cluster*")) == []
+
+
+def test_what_workers_trace_tells_what_a_change_affects(tmp_path: Path) -> None:
+    repository = changing(tmp_path)
+    for name in ("a", "b"):
+        repository.collection.notebook(f"nb/{name}.ipynb", f"print(open('{name}' + '.csv').read())")
+        repository.write(f"nb/{name}.csv", "1\n")
+    repository.commit()
+    repository.run("--cluster", "local")
+    assert repository.affected() == {}
+    repository.write("nb/b.csv", "2\n")
+    assert repository.affected() == {"nb/b.ipynb": "nb/b.csv changed since run RUN"}
 
 
 def test_an_interrupted_run_stops_the_workers_kernels_and_reports(
