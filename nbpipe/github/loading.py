@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe import history
 from nbpipe.errors import UsageError
-from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
+from nbpipe.model import Category, Excluded, Failure, Outcome, Past, Result, Run, Task
 from nbpipe.reports.json_report import FORMAT
 
 if TYPE_CHECKING:
@@ -127,7 +127,14 @@ def _result(notebook: dict[str, Any], root: Path) -> Result:
         cells_executed=int(notebook["cells"]["executed"]),
         failures=tuple(map(_failure, _failures(notebook))),
         notes=tuple(map(str, notebook["notes"])),
+        past=_before(notebook.get("past")),
     )
+
+
+def _before(past: dict[str, Any] | None) -> Past | None:
+    if past is None:
+        return None
+    return Past(**{**past, "outcome": Outcome(past["outcome"])})
 
 
 def _failure(failure: dict[str, Any]) -> Failure:
