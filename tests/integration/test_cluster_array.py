@@ -69,6 +69,21 @@ def test_the_report_is_that_of_a_run_on_this_machine(
     assert list(collection.output_dir.glob(".cluster*")) == []
 
 
+def test_what_a_run_did_not_get_to_is_resumed_on_a_cluster(collection: Collection) -> None:
+    collection.notebook("a.ipynb", "1/0")
+    for name in ("b", "c"):
+        collection.notebook(f"{name}.ipynb", "import time; time.sleep(3)")
+    first = collection.test("-n", "1", "-x", "--cluster", "local")
+    assert first.code == 1
+    assert first.report is not None
+    left = {each["path"] for each in first.report["notebooks"] if each["outcome"] == "skipped"}
+    assert left
+    again = collection.test("-n", "1", "--cluster", "local", "--resume")
+    assert again.report is not None
+    ran = {each["path"] for each in again.report["notebooks"] if each["outcome"] == "passed"}
+    assert ran == left
+
+
 def test_what_workers_trace_tells_what_a_change_affects(tmp_path: Path) -> None:
     repository = changing(tmp_path)
     for name in ("a", "b"):
