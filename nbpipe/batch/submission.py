@@ -109,6 +109,9 @@ def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
     kernel = order.settings.get("kernel", task.kernel)
     if kernel not in kernels:
         say(f"warning: kernel {kernel!r} is not installed here: the job fails where it is not")
+    if order.name not in config.settings.reference and not order.outputs:
+        where = config.file or f"a configuration for {config.root}"
+        say(f"warning: no [reference.{order.name}] in {where}: every new file is an output")
     if unknown := _unmentioned(order):
         say(f"warning: no cell mentions the parameter {unknown}: it has no effect")
 

@@ -135,8 +135,9 @@ def released(site: Site, profile: str) -> None:
     assert "flux" not in told
     more = "\n[reference.mini]\nabsolute = 0.01\n"
     config = site.root / "nbpipe.toml"
+    assert "no [reference.mini] in" in told
     config.write_text(config.read_text() + more)
-    site.run("compare", "--against", "1.0", code=0)
+    assert "[reference.mini]" not in site.run("compare", "--against", "1.0", code=0)
 
 
 def test_two_releases_on_this_machine(site: Site) -> None:
@@ -199,7 +200,8 @@ def test_what_may_be_amiss_is_told_before_a_job_waits_for_it(site: Site) -> None
     notebook = ("qa/mini.ipynb", "--name", "mini", "--release", "1.0")
     told = site.run("submit", *notebook, "-p", "shfit", "1", "-p", "shift", "2")
     assert "no cell mentions the parameter shfit: it has no effect" in told
-    assert "warning" not in site.run("submit", *notebook, "-p", "shift", "2")
+    assert "no [reference.mini] in" in told
+    assert "warning" not in site.run("submit", *notebook, "-p", "shift", "2", "--outputs", "*.csv")
     told = site.run("submit", *notebook, "--kernel", "nosuch")
     assert "warning: kernel 'nosuch' is not installed here" in told
 
