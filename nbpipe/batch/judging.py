@@ -64,7 +64,7 @@ def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
                 hint=f"Promote a run first: nbpipe reference promote {run.id} --release R.",
             )
         return _of_release(releases[-1])
-    found = keep.release(run.name, against)
+    found = keep.release(run.name, against.removeprefix(f"{run.name}/"))
     if found is not None:
         return _of_release(found)
     try:

@@ -142,6 +142,7 @@ def released(site: Site, profile: str) -> None:
 
 def test_two_releases_on_this_machine(site: Site) -> None:
     released(site, "local")
+    site.run("compare", "--against", "mini/1.0", code=0)
     schema = manifests.schema()
     jsonschema.validate(json.loads(site.run("show", "mini/1.0")), schema)
     made = site.manifest()
