@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from nbpipe.history.access import LATEST, History, open_history, storable
 from nbpipe.history.archive import Archive
-from nbpipe.history.before import with_past
+from nbpipe.history.before import looked_up, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.ordering import by_duration
 from nbpipe.history.recorder import Recorder
@@ -67,6 +67,7 @@ __all__ = [
     "failing_outcomes",
     "keep_failed",
     "keep_missing",
+    "looked_up",
     "open_history",
     "start_order",
     "statistics",
