@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _RUNS = 20
 """So many earlier runs are looked at."""
 _ASKED = 50
-"""Failed notebooks that were in none of these, and are asked for one by one, at most."""
+"""So many notebooks are asked for one by one, at most: all of a short run, of a long one the failed
+ones that were in none of the earlier runs."""
+_COMMITS = 200
+"""So many runs' commits are known."""
 
 
 def with_past(run: Run, settings: HistorySettings) -> tuple[Run, HistoryError | None]:
@@ -44,20 +47,23 @@ def looked_up(run: Run, history: History) -> Run:
     Raises:
         HistoryError: The history cannot be read.
     """
-    known = history.outcomes(_RUNS + 1)
-    commits = {each.id: each.commit for each in history.runs(_RUNS + 1)}
+    executed = [each for each in run.results if each.outcome is not Outcome.SKIPPED]
+    known: dict[str, list[PastResult]] = {}
+    if len(executed) > _ASKED:
+        known = history.outcomes(_RUNS + 1)
+    commits = {each.id: each.commit for each in history.runs(_COMMITS)}
     asked = 0
-    results = []
-    for result in run.results:
-        if result.outcome is Outcome.SKIPPED:
-            results.append(result)
-            continue
-        found = _before(run, known.get(storable(result.path), []))
-        if not found and result.outcome is Outcome.FAILED and asked < _ASKED:
+    found: dict[str, Past | None] = {}
+    for result in executed:
+        results = _before(run, known.get(storable(result.path), []))
+        wanted = not known or result.outcome is Outcome.FAILED
+        if not results and wanted and asked < _ASKED:
             asked += 1
-            found = _before(run, history.notebook(result.path, _RUNS + 1))
-        results.append(replace(result, past=_past(found, commits)))
-    return replace(run, results=tuple(results))
+            results = _before(run, history.notebook(result.path, _RUNS + 1))
+        found[result.path] = _past(results, commits)
+    return replace(
+        run, results=tuple(replace(each, past=found.get(each.path)) for each in run.results)
+    )
 
 
 def _before(run: Run, results: list[PastResult]) -> list[PastResult]:
