@@ -202,6 +202,26 @@ CHANGED = "?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """What earlier runs say of a notebook."""
+
+    outcome: Outcome
+    """Of the last time that it was executed."""
+    run: str
+    """The run of that time."""
+    commit: str | None
+    """What was checked out then."""
+    runs: int
+    """Results that the rest is of."""
+    row: int
+    """How often in a row it had that outcome."""
+    flakiness: float
+    """Changes between passing and failing for each possible change, 0 to 1."""
+    seconds: float | None
+    """Its usual time, the median of those that passed; None where none did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
     """What became of a task."""
 
@@ -231,6 +251,8 @@ class Result:
     notes: tuple[str, ...] = ()
     trace: Trace | None = None
     """What it depended on; None where it did not pass, or nobody looked."""
+    past: Past | None = None
+    """What earlier runs say; None where they say nothing, or nobody looked."""
 
     @property
     def path(self) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from nbpipe.history import HistoryError
 from webhook import gauges
 from webhook.access import logged, prefixed
-from webhook.answers import json_addresses
+from webhook.answers import json_addresses, wants_json
 from webhook.body import LIMIT
 from webhook.copies import Copies
 from webhook.door import Door
@@ -122,7 +122,7 @@ def _unreadable(app: Flask) -> Callable[[HistoryError], tuple[Response, int]]:
     def answer(error: HistoryError) -> tuple[Response, int]:
         app.logger.error("%s", error)
         reason = "the history cannot be read; the service's log says why"
-        return jsonify(status="failed", reason=reason), 503
+        return _for_people(503, reason) or jsonify(status="failed", reason=reason), 503
 
     return answer
 
@@ -137,14 +137,24 @@ def _wrap(app: Flask, prefix: str, proxies: int) -> None:
     app.wsgi_app = wrapped  # type: ignore[assignment, method-assign]
 
 
+def _for_people(status: int, reason: str) -> Response | None:
+    """Return a page about what went wrong, where a browser asks; None: a program does."""
+    if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
+        return None
+    if wants_json():
+        return None
+    return Response(render_template("problem.html", status=status, reason=reason), status)
+
+
 def _refused(refused: Refused) -> tuple[Response, int]:
     return jsonify(status="refused", reason=str(refused)), refused.status
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Answer in JSON; the status and headers (Allow, Location) are Werkzeug's."""
-    response = jsonify(status="refused", reason=error.description or error.name)
-    response.status_code = error.code or 500
+    """Answer as a page or in JSON; the status and headers (Allow, Location) are Werkzeug's."""
+    status, reason = error.code or 500, error.description or error.name
+    response = _for_people(status, reason) or jsonify(status="refused", reason=reason)
+    response.status_code = status
     kept = [item for item in error.get_headers() if item[0] != "Content-Type"]
     response.headers.extend(kept)
     return response

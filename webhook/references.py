@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, url_for
 
 from nbpipe.config import load
 from nbpipe.errors import NbpipeError, UsageError
+from nbpipe.reference.pages.wording import moment, size
 from nbpipe.reference.store import Store, StoredRelease, StoredRun
 from webhook.answers import answer, wants_json, written
 
@@ -141,6 +142,8 @@ class References:
         }
         for page, address in pages.items():
             routes.add_url_rule(f"/references{address}", page, getattr(self, f"_{page}"))
+        routes.add_app_template_filter(size, "bytes")
+        routes.add_app_template_filter(moment, "recorded")
         return routes
 
     def counts(self) -> dict[str, tuple[int, int]]:

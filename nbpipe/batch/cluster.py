@@ -69,6 +69,8 @@ class Cluster:
         fork: Whether workers fork kernels.
         preload: What they import before.
         maxfail: Start nothing more after that many failures; 0: go on.
+        traced: The collection's root, where workers note what notebooks depend on; None: they do
+            not.
     """
 
     def __init__(  # noqa: PLR0913  (all keywords)
@@ -83,6 +85,7 @@ class Cluster:
         fork: bool = False,
         preload: tuple[str, ...] = (),
         maxfail: int = 0,
+        traced: Path | None = None,
     ) -> None:
         self._tasks = list(tasks)
         self._folder = folder
@@ -93,6 +96,7 @@ class Cluster:
         self._fork = fork
         self._preload = preload
         self._maxfail = maxfail
+        self._traced = traced
         self._portions: dict[str, _Portion] = {}
         self._open: dict[str, Task] = {}
         self._stopped: str | None = None
@@ -159,6 +163,7 @@ class Cluster:
                 "slots": self._slots,
                 "fork": self._fork,
                 "preload": list(self._preload),
+                "traced": str(self._traced) if self._traced else None,
             },
         )
         for number, tasks in enumerate(wire.together(self._open.values())):

@@ -66,6 +66,8 @@ class Timing:
 
     def cells(self) -> list[dict[str, Any]]:
         """Return the seconds of each cell, by its number among the code cells."""
+        if not self.began:  # it could not be started
+            return []
         ends = [moment for _, moment in self.began[1:]] + [self.ended or time.monotonic()]
         return [
             {"number": number, "seconds": round(end - moment, 3)}

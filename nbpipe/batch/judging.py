@@ -64,7 +64,7 @@ def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
                 hint=f"Promote a run first: nbpipe reference promote {run.id} --release R.",
             )
         return _of_release(releases[-1])
-    found = keep.release(run.name, against)
+    found = keep.release(run.name, against.removeprefix(f"{run.name}/"))
     if found is not None:
         return _of_release(found)
     try:
@@ -90,9 +90,14 @@ def judge(
     rules = Rules(settings) if settings is not None else default_rules()
     files = run.work if run.work.is_dir() else None
     past = [each.manifest() for each in keep.releases(run.name)]
-    return compare(
+    found = compare(
         against.manifest, against.files, run.manifest(), files, rules, today, history=past
     )
+    if settings is not None:
+        return found
+    where = config.file or f"a configuration for {config.root}"
+    note = f"no [reference.{run.name}] in {where}: everything was compared exactly"
+    return replace(found, notes=(note, *found.notes))
 
 
 def accept(

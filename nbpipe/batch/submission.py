@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,9 +22,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbpipe import runner
+from nbpipe import collecting, runner
 from nbpipe.batch.job import FORMAT
 from nbpipe.errors import UsageError
+from nbpipe.model import Category
 from nbpipe.reference import recorder, store
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
@@ -73,6 +75,7 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
     """
     root, paths = _collection(order.notebook, config.root)
     store.checked(order.release, "--release")
+    _look(order, config, say)
     scheduler = registry.scheduler(order.profile.scheduler)
     run = keep.new_run(order.name, runner.new_run_id(datetime.now(UTC)))
     try:
@@ -87,6 +90,42 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)  # nothing ran from it
         raise
+
+
+def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
+    """Refuse what can be no notebook; tell of what may be amiss before a job waits for hours.
+
+    Raises:
+        UsageError: It cannot be executed anywhere.
+    """
+    here = collecting.Selection(cwd=order.notebook.parent, patterns=(order.notebook.name,))
+    kernels = collecting.installed_kernels()
+    task = collecting.plan(here, config, kernels=kernels).tasks[0]
+    if task.failure is not None and task.failure.category is not Category.KERNEL_MISSING:
+        raise UsageError(
+            f"{order.notebook}: cannot be executed: {task.failure.message}",
+            hint="`nbpipe test --list` shows what is wrong with it.",
+        )
+    kernel = order.settings.get("kernel", task.kernel)
+    if kernel not in kernels:
+        say(f"warning: kernel {kernel!r} is not installed here: the job fails where it is not")
+    if order.name not in config.settings.reference and not order.outputs:
+        where = config.file or f"a configuration for {config.root}"
+        say(f"warning: no [reference.{order.name}] in {where}: every new file is an output")
+    if unknown := _unmentioned(order):
+        say(f"warning: no cell mentions the parameter {unknown}: it has no effect")
+
+
+def _unmentioned(order: Order) -> str:
+    """Return the parameters that no cell of the notebook names."""
+    from nbpipe.execution import source  # noqa: PLC0415  (slow)
+
+    try:
+        notebook = source.read(order.notebook)
+    except source.UnreadableNotebookError:
+        return ""  # the job says why
+    words = {word for cell in notebook.cells for word in re.findall(r"[\w.]+", cell.source)}
+    return ", ".join(sorted(order.parameters.keys() - words))
 
 
 def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun:

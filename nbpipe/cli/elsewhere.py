@@ -67,6 +67,7 @@ def executor(
             fork=config.settings.test.fork,
             preload=config.settings.test.preload,
             maxfail=order.maxfail,
+            traced=order.plan.root if order.trace and order.recorder else None,
         )
 
     return make

@@ -188,7 +188,7 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
 
 def _sleep(seconds: float) -> None:
     if seconds > 10:  # noqa: PLR2004  (seconds after which a person wonders)
-        click.echo(f"nbpipe: GitHub wants to be asked again in {seconds:,.0f} s", err=True)
+        click.echo(f"nbpipe: asking GitHub again in {seconds:,.0f} s", err=True)
     time.sleep(seconds)
 
 

@@ -11,6 +11,7 @@ from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode
 from nbpipe.reference import profiles
+from nbpipe.reference.schedulers import registry
 from nbpipe.reports.plaintext import plain
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def command(*, config_file: Path | None, as_json: bool) -> int:
 
 def _show(known: list[Profile]) -> None:
     width = max(len(profile.name) for profile in known)
+    schedulers = registry.names()
     for profile in known:
-        click.echo(f"{profile.name:{width}}  {plain(profile.label)}  ({profile.scheduler})")
+        scheduler = f"({profile.scheduler})"
+        if profile.scheduler not in schedulers:
+            scheduler = f"({profile.scheduler}: no such scheduler; known: {', '.join(schedulers)})"
+        click.echo(f"{profile.name:{width}}  {plain(profile.label)}  {scheduler}")
         if profile.source is not None:
             changeable = profiles.allowed(profile)
             click.echo(f"{'':{width}}    may be changed: {changeable}")

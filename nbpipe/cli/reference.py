@@ -15,6 +15,7 @@ from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.store import VARIABLE, Store, location
+from nbpipe.reports.plaintext import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,10 +190,11 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:  # n
     view = following.look(chosen)
     made = gathering.collect(view)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
+    jobs = count(len(made.jobs), "job")
     size = sum(output.bytes for output in made.outputs)
     click.echo(
-        f"{chosen.folder / 'manifest.json'}: {len(made.outputs)} outputs, {size:,} bytes, "
-        f"{len(made.jobs)} jobs, {total:.3f} core-hours"
+        f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
+        f"{jobs}, {total:.3f} core-hours"
     )
     for output in made.outputs:
         if output.error:
@@ -291,7 +293,7 @@ def list_(config_file: Path | None, store: Path | None, name: str | None) -> int
     for run in runs:
         click.echo(_run_line(run))
     if not releases and not runs:
-        _warn(f"{keep.root}: nothing yet")
+        _warn(f"{keep.root}: nothing {f'of {name} ' if name else ''}yet")
     return ExitCode.OK
 
 
@@ -305,7 +307,7 @@ def _release_line(release: StoredRelease) -> str:
 def _run_line(run: StoredRun) -> str:
     request = run.request
     job = run.read("submission.json").get("job") or ""
-    state = run.read("standing.json").get(job, {}).get("state", "unknown")
+    state = run.read("standing.json").get(job, {}).get("state", "submitted")
     collected = "  collected" if (run.folder / "manifest.json").exists() else ""
     label = request.get("profile", {}).get("label", "")
     return (

@@ -19,6 +19,7 @@ import msgspec
 from nbpipe import collecting, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
 from nbpipe.errors import ExitCode, UsageError
+from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
@@ -273,7 +274,8 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
             given["cluster"], config, order, jobs=_asked(ctx, test)
         )
         run = _with_progress(order, given, away or None)
-    earlier.warn(problem or order.problem)
+    run, unread = with_past(run, config.settings.history)
+    earlier.warn(problem or order.problem or unread)
     console = reports.ConsoleReporter(
         color=given["color"],
         environ=os.environ,

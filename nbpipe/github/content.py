@@ -15,6 +15,7 @@ from nbpipe.model import Outcome
 from nbpipe.reports.console import totals
 from nbpipe.reports.groups import cause, error
 from nbpipe.reports.markdown import MarkdownReporter
+from nbpipe.reports.past import before
 from nbpipe.reports.plaintext import count, cut, encodable, first_line, plain, plain_name
 
 if TYPE_CHECKING:
@@ -115,11 +116,12 @@ def _annotation(result: Result, failure: Failure, path: str, places: Places) -> 
     flaky = result.outcome is Outcome.FLAKY
     passed = f"\npassed at attempt {result.attempts}" if flaky else ""
     text = cut(named or error(failure), MESSAGE)
+    past = f"\nit {told}" if (told := before(result)) else ""
     return Annotation(
         path=encodable(path),
         line=places.line(result.path, failure),
         level="warning" if flaky else "failure",
         title=short(f"{plain_name(result.path)}: {cause(failure)}", TITLE),
-        message=f"{failure.category.value}{where}: {text}{passed}",
+        message=f"{failure.category.value}{where}: {text}{passed}{past}",
         details=cut(encodable(plain(failure.traceback).strip("\n")), MESSAGE),
     )

@@ -7,6 +7,8 @@ be escaped, and what does not fit the format is refused as a whole.
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe import history
 from nbpipe.errors import UsageError
-from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
+from nbpipe.model import Category, Excluded, Failure, Outcome, Past, Result, Run, Task
 from nbpipe.reports.json_report import FORMAT
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 _LARGEST = 500_000_000
 """Bytes; a larger file is no report."""
+_PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +58,8 @@ def load(name: str, config: Config) -> Loaded:
         raise UsageError(f"{name}: is not there", hint="Name a JSON report, or a run's id.")
     with history.open_history(config.settings.history, config.root) as past:
         found = past.run(name)
-        return Loaded(run=_past(found, past.results(found), config.root), lines={})
+        run = _past(found, past.results(found), config.root)
+        return Loaded(run=history.looked_up(run, past), lines={})
 
 
 def from_report(file: Path, root: Path) -> Loaded:
@@ -91,7 +95,7 @@ def _loaded(document: dict[str, Any], root: Path) -> Loaded:
         run=Run(
             id=str(run["id"]),
             started=datetime.fromisoformat(run["started"]),
-            seconds=float(run["seconds"]),
+            seconds=_finite(run["seconds"]),
             root=root,
             output_dir=Path(run["output_dir"]),
             commit=run["commit"] and str(run["commit"]),
@@ -121,13 +125,38 @@ def _result(notebook: dict[str, Any], root: Path) -> Result:
         outcome=Outcome(notebook["outcome"]),
         reason=notebook["reason"] and str(notebook["reason"]),
         kernel=str(notebook["kernel"]),
-        seconds=float(notebook["seconds"]),
+        seconds=_finite(notebook["seconds"]),
         attempts=int(notebook["attempts"]),
         cells_total=int(notebook["cells"]["total"]),
         cells_executed=int(notebook["cells"]["executed"]),
         failures=tuple(map(_failure, _failures(notebook))),
         notes=tuple(map(str, notebook["notes"])),
+        past=_before(notebook.get("past")),
     )
+
+
+def _before(past: dict[str, Any] | None) -> Past | None:
+    if past is None:
+        return None
+    names = [past["run"], past["commit"] or "0"]
+    if not all(_PLAIN.fullmatch(name) for name in names):  # they stand in Markdown as they are
+        raise ValueError(f"{names} are no run and commit")
+    return Past(
+        outcome=Outcome(past["outcome"]),
+        run=past["run"],
+        commit=past["commit"],
+        runs=int(past["runs"]),
+        row=int(past["row"]),
+        flakiness=_finite(past["flakiness"]),
+        seconds=None if past["seconds"] is None else _finite(past["seconds"]),
+    )
+
+
+def _finite(value: object) -> float:
+    number = float(str(value))
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number")
+    return number
 
 
 def _failure(failure: dict[str, Any]) -> Failure:

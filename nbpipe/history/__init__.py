@@ -5,6 +5,7 @@
     recorder = Recorder(settings.history, root)               writes results as they come
     recorder.begin(run, tasks); recorder.add(result); recorder.end(...)
     by_duration(settings.history, root, tasks)        the order in which to start
+    with_past(run, settings.history)                  what earlier runs say of its notebooks
     with Archive(settings.history, root).look() as look:      every collection, for pages
 
 SQLite by default, PostgreSQL by URL, both through SQLAlchemy Core. A collection is recognised
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from nbpipe.history.access import LATEST, History, open_history, storable
 from nbpipe.history.archive import Archive
+from nbpipe.history.before import looked_up, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.ordering import by_duration
 from nbpipe.history.recorder import Recorder
@@ -65,8 +67,10 @@ __all__ = [
     "failing_outcomes",
     "keep_failed",
     "keep_missing",
+    "looked_up",
     "open_history",
     "start_order",
     "statistics",
     "storable",
+    "with_past",
 ]

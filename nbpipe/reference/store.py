@@ -199,8 +199,11 @@ class Store:
         if len(chosen) == 1:
             return chosen[0]
         told = ", ".join(f"{run.name}/{run.id}" for run in (chosen or runs)[-5:])
+        releases = [f"{name}/{each.release}" for each in self.releases(name)] if slash else []
+        told = "; releases: ".join(filter(None, (told, ", ".join(releases))))
+        nothing = f"there is {'neither a run nor a release' if slash else 'no run'}"
         raise UsageError(
-            f"{self.root}: {'several runs are' if chosen else 'there is no run'} {text!r}",
+            f"{self.root}: {'several runs are' if chosen else nothing} {text!r}",
             hint=f"There are: {told}." if told else "Submit one: nbpipe reference submit.",
         )
 
@@ -214,9 +217,7 @@ class Store:
             known = newest.get(folder.parent)
             if known is None or known.revision < found.revision:
                 newest[folder.parent] = found
-        return sorted(
-            newest.values(), key=lambda each: (each.folder / "manifest.json").stat().st_mtime
-        )
+        return sorted(newest.values(), key=_age)
 
     def release(self, name: str, release: str) -> StoredRelease | None:
         """Return the newest revision of a release, None where there is none."""
@@ -282,6 +283,7 @@ class Store:
 
 
 def _age(release: StoredRelease) -> tuple[float, str]:
+    """Return when a release was promoted, whatever was accepted into it since."""
     first = release.folder.with_name("1") / "manifest.json"
     return first.stat().st_mtime if first.exists() else 0.0, release.release
 

@@ -17,6 +17,7 @@ from nbpipe.model import Category, Outcome
 from nbpipe.reports import matrix
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
+from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.plaintext import count, cut, duration, plain, plain_name, shell_quoted
 from nbpipe.reports.terminal import Color, Page, is_colored
 
@@ -64,6 +65,7 @@ class ConsoleReporter:
         page = Page(stream, colored=is_colored(stream, self.color, self.environ))
         self._failures(page, run)
         _flaky(page, run)
+        _slower(page, run)
         _together(page, "Notes", by_note(run.results))
         _together(page, "Skipped", by_reason(run.results))
         matrix.write(page, run.results)
@@ -108,6 +110,8 @@ class ConsoleReporter:
         if failure and failure.category in _KERNELS_FAULT and result.task.kernel_why:
             why = plain_name(result.task.kernel_why)
             page.line(f"    kernel:        {plain_name(result.kernel)} ({why})")
+        if told := before(result):
+            page.line("    it ", told)
         if result.executed:
             page.line("    executed copy: ", plain_name(str(run.output_dir / result.executed)))
         if result.log:
@@ -158,6 +162,15 @@ def _flaky(page: Page, run: Run) -> None:
     for result in flaky:
         page.line(f"  {plain_name(result.path)}  (attempt {result.attempts} passed)")
         page.line("         | ", (cause(result.failure), "yellow"))
+
+
+def _slower(page: Page, run: Run) -> None:
+    slow = slower(run.results)
+    if slow:
+        page.title(f"Slower than usual: {count(len(slow), 'notebook')}")
+    for result in slow[:SHOWN_PATHS]:
+        took = f"{duration(result.seconds)}, usually {usual(result)}"
+        page.line(f"  {plain_name(result.path)}  ({took})")
 
 
 def _together(page: Page, title: str, groups: Mapping[str, list[Result]]) -> None:

@@ -21,6 +21,7 @@ from nbpipe.reports.console import rerun_command
 from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.groups import cause, error
 from nbpipe.reports.markdown import MarkdownReporter
+from nbpipe.reports.past import before
 from nbpipe.reports.place import line_in_file
 from nbpipe.reports.plaintext import count, cut, encodable, first_line, plain, plain_name
 
@@ -89,10 +90,11 @@ class GithubReporter:
         text = cut(plain(failure.message).strip("\n"), MESSAGE_LIMIT)
         named = ": ".join(part for part in (first_line(failure.name), text) if part)
         flaky = f"\npassed at attempt {result.attempts}"
+        past = f"it {told}\n" if (told := before(result)) else ""
         return (
             f"{failure.category.value}{where}: {named}"
             f"{flaky if result.outcome is Outcome.FLAKY else ''}\n"
-            f"run it again: {self.rerun(result)}"
+            f"{past}run it again: {self.rerun(result)}"
         )
 
     def _in_repository(self, run: Run, result: Result) -> str | None:

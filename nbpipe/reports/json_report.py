@@ -13,7 +13,7 @@ The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -95,6 +95,8 @@ def _notebook(result: Result) -> dict[str, Any]:
         "memory": result.memory,
         "notes": [encodable(note) for note in result.notes],
     }
+    if result.past is not None:
+        notebook["past"] = asdict(result.past)
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook

@@ -17,6 +17,7 @@ from nbpipe.model import Outcome
 from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
+from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.plaintext import (
     count,
     cut,
@@ -73,6 +74,7 @@ class MarkdownReporter:
         for group in groups:
             yield from self._group(group)
         yield from _flaky(run.results)
+        yield from _slower(run.results)
         yield from _together("Notes", by_note(run.results))
         yield from _together("Skipped", by_reason(run.results))
         yield from _table(run.results)
@@ -93,6 +95,8 @@ class MarkdownReporter:
             parts[0] += f" {_where(failure)}, `{failure.category.value}`"
             parts += _error(failure)
         parts += [f"also {_where(each)}: {span(error(each))}" for each in result.failures[1:20]]
+        if told := before(result):
+            parts.append(f"It {told}.")
         parts.append(f"Run it again: {span(self.rerun(result))}")
         return "\n\n".join(parts) + "\n\n"
 
@@ -171,6 +175,17 @@ def _flaky(results: Sequence[Result]) -> Iterator[str]:
         yield "\n"
 
 
+def _slower(results: Sequence[Result]) -> Iterator[str]:
+    slow = slower(results)
+    if slow:
+        yield f"### Slower than usual: {count(len(slow), 'notebook')}\n\n"
+    for result in slow[:SHOWN_PATHS]:
+        took = f"{duration(result.seconds)}, usually {usual(result)}"
+        yield f"- {span(plain_name(result.path))} {took}\n"
+    if slow:
+        yield "\n"
+
+
 def _together(title: str, groups: Mapping[str, list[Result]]) -> Iterator[str]:
     if groups:
         total = len({id(result) for results in groups.values() for result in results})
@@ -195,7 +210,7 @@ def _table(results: Sequence[Result]) -> Iterator[str]:
         return
     rows = sorted(results, key=lambda each: (each.outcome is Outcome.PASSED, -each.seconds))
     yield f"<details><summary>All: {count(len(results), 'notebook')}</summary>\n\n"
-    yield "| | notebook | cells | time | kernel | why |\n|---|---|---:|---:|---|---|\n"
+    yield "| | notebook | cells | time | usual | kernel | why |\n|---|---|---:|---:|---:|---|---|\n"
     for result in rows[:SHOWN_ROWS]:
         yield _row(result)
     if (more := len(rows) - SHOWN_ROWS) > 0:
@@ -213,6 +228,7 @@ def _row(result: Result) -> str:
         span(plain_name(result.path)),
         cells,
         duration(result.seconds),
+        usual(result),
         span(result.kernel),
         why,
     )

@@ -75,10 +75,10 @@ def test_the_job_that_runs_a_strangers_notebooks_has_no_secrets_and_may_only_rea
     text = file.read_text(encoding="utf-8")
     tree = yaml.safe_load(text)
     assert tree["permissions"] == {"contents": "read"}
-    assert list(tree[True]) == ["pull_request"]  # YAML reads `on` so
+    assert list(tree[True]) == ["pull_request", "push"]  # YAML reads `on` so
     assert all("permissions" not in job for job in tree["jobs"].values())
     assert "secrets" not in text
-    assert steps(file, "run")[0]["with"] == {"persist-credentials": False}
+    assert steps(file, "run")[0]["with"]["persist-credentials"] is False
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,44 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
         "path": outputs["report"],
         "if-no-files-found": "ignore",
     }
+
+
+def test_a_pull_request_runs_what_it_can_affect(python: dict[str, str], tmp_path: Path) -> None:
+    """The template's own options, in a clone of depth 2 as it checks it out."""
+    origin = tmp_path / "origin"
+    write_notebook(origin / "a.ipynb", "1")
+    write_notebook(origin / "b.ipynb", "open('b.csv').read()")
+    (origin / "b.csv").write_text("1\n")
+    (origin / "nbpipe.toml").write_text("")
+    checkout, *_, action = steps(ROOT / ".github/templates/notebooks.yml", "run")
+    depth = str(checkout["with"]["fetch-depth"])
+    wanted = {"html-artifact": "", "options": action["with"]["options"]}
+    environ = python | {"XDG_STATE_HOME": str(tmp_path / "state")}
+    told = []
+    for number, (place, changed) in enumerate((("base", "README"), ("pull", "b.csv"))):
+        for text in ("one", "two"):
+            (origin / changed).write_text(f"{text}\n")
+            commit(origin)
+        clone = tmp_path / place / "work"
+        words = ("git", "clone", "-q", "--depth", depth, origin.as_uri(), str(clone))
+        subprocess.run(words, check=True)
+        job = Job(clone, tmp_path / f"temp{number}", environ, github=dict(CONTEXT))
+        outputs = composite(ROOT / "action.yml", job, **wanted)
+        assert outputs["exit-code"] == "0", job.log
+        notebooks = json.loads(Path(outputs["report"]).read_text())["notebooks"]
+        told.append({each["path"]: each["outcome"] for each in notebooks})
+    assert told == [
+        {"a.ipynb": "passed", "b.ipynb": "passed"},
+        {"a.ipynb": "skipped", "b.ipynb": "passed"},
+    ]
+    assert "unaffected since run" in job.summary
+
+
+def commit(folder: Path) -> None:
+    """Commit all there is in a repository, which is made where there is none."""
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "-A"), (*author, "commit", "-q", "-m", "change")):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
 
 
 def test_without_anything_to_keep_nothing_is_kept_and_a_quote_that_is_open_fails(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from changing import changing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,33 @@ def test_the_report_is_that_of_a_run_on_this_machine(
     jsonschema.validate(away.report, schema)
     assert away.executed("good 3.ipynb").cells[1].outputs[0].text == "3\n"
     assert list(collection.output_dir.glob(".cluster*")) == []
+
+
+def test_what_a_run_did_not_get_to_is_resumed_on_a_cluster(collection: Collection) -> None:
+    collection.notebook("a.ipynb", "1/0")
+    for name in ("b", "c"):
+        collection.notebook(f"{name}.ipynb", "import time; time.sleep(3)")
+    first = collection.test("-n", "1", "-x", "--cluster", "local")
+    assert first.code == 1
+    assert first.report is not None
+    left = {each["path"] for each in first.report["notebooks"] if each["outcome"] == "skipped"}
+    assert left
+    again = collection.test("-n", "1", "--cluster", "local", "--resume")
+    assert again.report is not None
+    ran = {each["path"] for each in again.report["notebooks"] if each["outcome"] == "passed"}
+    assert ran == left
+
+
+def test_what_workers_trace_tells_what_a_change_affects(tmp_path: Path) -> None:
+    repository = changing(tmp_path)
+    for name in ("a", "b"):
+        repository.collection.notebook(f"nb/{name}.ipynb", f"print(open('{name}' + '.csv').read())")
+        repository.write(f"nb/{name}.csv", "1\n")
+    repository.commit()
+    repository.run("--cluster", "local")
+    assert repository.affected() == {}
+    repository.write("nb/b.csv", "2\n")
+    assert repository.affected() == {"nb/b.ipynb": "nb/b.csv changed since run RUN"}
 
 
 def test_an_interrupted_run_stops_the_workers_kernels_and_reports(

@@ -68,16 +68,27 @@ def outcomes(report: dict[str, Any] | None) -> dict[str, str]:
     return {each["path"]: each["outcome"] for each in report["notebooks"]}
 
 
-def test_a_cluster_of_this_machine_gives_the_same_verdicts(collection: Collection) -> None:
-    for number in range(4):
-        collection.notebook(f"n{number}.ipynb", "print(1)")
-    collection.notebook("bad.ipynb", "1/0")
-    ended = collection.test("-n", "2", "--cluster", "dask")
-    assert ended.code == 1, ended.err
-    assert outcomes(ended.report) == {
-        "bad.ipynb": "failed",
-        **{f"n{number}.ipynb": "passed" for number in range(4)},
+def verdicts(report: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what both reports must say, by path."""
+    assert report is not None
+    kept = ("outcome", "kernel", "cells", "reason", "attempts", "notes")
+    return {
+        each["path"]: [each[key] for key in kept] + [(each["failure"] or {}).get("signature")]
+        for each in report["notebooks"]
     }
+
+
+def test_forty_notebooks_on_a_cluster_of_this_machine(collection: Collection) -> None:
+    for number in range(38):
+        collection.notebook(f"n{number}.ipynb", f"print({number})")
+    collection.notebook("bad.ipynb", "1/0")
+    collection.notebook("missing.ipynb", "import nothere")
+    here = collection.test("-n", "2")
+    collection.output_dir = collection.output_dir.with_name("away")
+    away = collection.test("-n", "2", "--cluster", "dask")
+    assert (here.code, away.code) == (1, 1), away.err
+    assert verdicts(away.report) == verdicts(here.report)
+    assert len(verdicts(here.report)) == 40
 
 
 def test_a_killed_worker_neither_loses_a_notebook_nor_runs_one_twice_unseen(

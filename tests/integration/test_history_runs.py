@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from pasts import opened, postgresql
 from running import running, until
@@ -312,3 +313,22 @@ def test_what_is_not_known_is_an_error(
     done = nbpipe_(remembered, *arguments)
     assert (done.returncode, done.stdout) == (4, "")
     assert said in done.stderr
+
+
+def test_reports_tell_what_was_before(remembered: Collection, schema: dict[str, Any]) -> None:
+    first = remembered.test()
+    assert first.report is not None
+    assert all("past" not in each for each in first.report["notebooks"])
+    remembered.notebook("c.ipynb", "1 / 0")
+    again = remembered.test("--report", f"markdown={remembered.root}/r.md")
+    assert again.report is not None
+    jsonschema.validate(again.report, schema)
+    run = first.report["run"]["id"]
+    found = {each["path"]: each["past"] for each in again.report["notebooks"]}
+    assert {path: (each["outcome"], each["run"]) for path, each in found.items()} == {
+        "a.ipynb": ("passed", run),
+        "b.ipynb": ("failed", run),
+        "c.ipynb": ("passed", run),
+    }
+    assert f"it failed before, too (run {run})" in again.out
+    assert f"It passed before (run {run})." in (remembered.root / "r.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
+from browser import EVERYWHERE, look, sound
 from comparing import TODAY, catalogue, compared, only, rules, run, survey, survey_comparison
 from jsonschema import Draft202012Validator
 from products import TABLE, write_every_kind, write_fits, write_hdf5, write_netcdf, write_parquet
 
 from nbpipe.reference.comparison import Verdict, compare, encode, schema
+from nbpipe.reference.pages import write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -317,3 +320,14 @@ print(json.dumps({{"peak": peak, "columns": [each.column for each in found.files
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
+
+
+def test_the_page_is_sound_in_a_browser(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    write_page(survey_comparison(tmp_path), "html", page, stdout=io.StringIO())
+    looks = [
+        {"url": page.as_uri(), "scheme": scheme, "width": width} for scheme, width in EVERYWHERE
+    ]
+    for answer in look(looks):
+        sound(answer)
+        assert answer["requests"] == [page.as_uri()]

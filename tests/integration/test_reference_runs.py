@@ -135,12 +135,14 @@ def released(site: Site, profile: str) -> None:
     assert "flux" not in told
     more = "\n[reference.mini]\nabsolute = 0.01\n"
     config = site.root / "nbpipe.toml"
+    assert "no [reference.mini] in" in told
     config.write_text(config.read_text() + more)
-    site.run("compare", "--against", "1.0", code=0)
+    assert "[reference.mini]" not in site.run("compare", "--against", "1.0", code=0)
 
 
 def test_two_releases_on_this_machine(site: Site) -> None:
     released(site, "local")
+    site.run("compare", "--against", "mini/1.0", code=0)
     schema = manifests.schema()
     jsonschema.validate(json.loads(site.run("show", "mini/1.0")), schema)
     made = site.manifest()
@@ -193,6 +195,38 @@ def test_a_failing_notebook_is_collected_and_never_promoted(site: Site) -> None:
     site.run("collect", code=1)
     told = site.run("promote", "--release", "1.0", "--reason", "x", code=4)
     assert "cannot be a reference" in told
+
+
+def test_what_may_be_amiss_is_told_before_a_job_waits_for_it(site: Site) -> None:
+    notebook = ("qa/mini.ipynb", "--name", "mini", "--release", "1.0")
+    told = site.run("submit", *notebook, "-p", "shfit", "1", "-p", "shift", "2")
+    assert "no cell mentions the parameter shfit: it has no effect" in told
+    assert "no [reference.mini] in" in told
+    assert "warning" not in site.run("submit", *notebook, "-p", "shift", "2", "--outputs", "*.csv")
+    told = site.run("submit", *notebook, "--kernel", "nosuch")
+    assert "warning: kernel 'nosuch' is not installed here" in told
+
+
+def test_a_notebook_that_cannot_be_started_is_a_failure_with_its_cause(site: Site) -> None:
+    made = nbformat.read(site.root / "qa" / "mini.ipynb", as_version=4)
+    made.metadata["kernelspec"] = {"name": "cobol", "display_name": "Cobol", "language": "cobol"}
+    nbformat.write(made, site.root / "qa" / "mini.ipynb")
+    site.submit()
+    told = site.run("wait", code=1)
+    assert "failed  (exit code 1)" in told
+    assert "kernel-missing" in told
+    assert "Traceback" not in told
+    site.run("collect", code=1)
+
+
+def test_what_was_accepted_into_an_old_release_makes_it_no_newer(site: Site) -> None:
+    for release in ("1.0", "1.1"):
+        site.submit("-p", "shift", release, release=release)
+        site.run("wait")
+        site.run("collect")
+        site.run("promote", "--release", release, "--reason", "x")
+    site.run("accept", "--release", "1.0", "--only", "*.csv", "--reason", "x")
+    assert "mini: 1.1 against 1.1" in site.run("compare")
 
 
 def test_a_run_survives_its_submitter_and_is_found_by_its_name(site: Site) -> None:
@@ -259,6 +293,9 @@ def test_a_cancelled_run_stops_its_kernel(site: Site) -> None:
             ("submit", "qa/mini.ipynb", "--name", "a", "--release", "1", "--walltime", "1\n#"),
             "is no length of time",
         ),
+        (("submit", "nbpipe.toml", "--name", "a", "--release", "1"), "nbpipe.toml"),
+        (("submit", "qa/damaged.ipynb", "--name", "a", "--release", "1"), "cannot be executed"),
+        (("show", "mini/1.0"), "there is neither a run nor a release 'mini/1.0'"),
         (("status", "latest"), "there is no run 'latest'"),
         (("compare", "latest"), "there is no run 'latest'"),
     ],
@@ -266,6 +303,7 @@ def test_a_cancelled_run_stops_its_kernel(site: Site) -> None:
 def test_wrong_input_is_refused_and_leaves_nothing(
     site: Site, words: tuple[str, ...], told: str
 ) -> None:
+    (site.root / "qa" / "damaged.ipynb").write_text('{"cells": [')
     assert told in site.run(*words, code=4)
     assert list(site.store.glob("*/runs/*")) == []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from githubs import report
 from pasts import FAILURE, START, result
 
 from nbpipe.errors import ConfigError, UsageError
@@ -191,6 +192,42 @@ def test_what_is_no_report_is_refused_with_its_name(tmp_path: Path, text: str) -
     with pytest.raises(UsageError, match=r"r\.json: is no report of a run") as caught:
         from_report(file, tmp_path)
     assert len(str(caught.value)) < 500
+
+
+PAST = {"outcome": "passed", "run": "r-1", "commit": None, "runs": 3, "row": 2}
+PAST |= {"flakiness": 0.5, "seconds": 1.0}
+
+
+def with_past(file: Path, past: dict[str, Any]) -> Path:
+    """Write a report of one failure with what was before."""
+    document = json.loads(report(file, 1).read_text())
+    document["notebooks"][0]["past"] = past
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_an_annotation_tells_what_was_before(tmp_path: Path) -> None:
+    file = with_past(tmp_path / "r.json", PAST)
+    (annotation,) = compose(from_report(file, tmp_path).run, NOWHERE).annotations
+    last = annotation.message.splitlines()[-1]
+    assert last == "it passed before (run r-1); it changed in 50 % of 3 runs"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": "](https://example.org) @octocat"},
+        {"commit": "<img>"},
+        {"run": ["r"]},
+        {"outcome": "well"},
+        {"seconds": float("nan")},
+        {"runs": None},
+    ],
+)
+def test_a_past_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    file = with_past(tmp_path / "r.json", PAST | change)
+    with pytest.raises(UsageError, match="is no report of a run"):
+        from_report(file, tmp_path)
 
 
 def test_the_begun_are_abandoned_when_their_process_is_gone(tmp_path: Path) -> None:

@@ -335,6 +335,18 @@ def test_the_command_lists_them_as_in_a_menu(
     )
 
 
+def test_a_profile_of_a_scheduler_that_is_not_there_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.toml").write_text('[profiles.quick]\nscheduler = "slrum"\n')
+    monkeypatch.setenv("NBPIPE_SITE", str(tmp_path / "site.toml"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["profiles"]) == 0
+    told = "quick - 1 core  (slrum: no such scheduler; known: gridengine, htcondor, local, "
+    assert told in capsys.readouterr().out
+
+
 def test_a_sites_file_that_is_named_must_be_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,6 +160,35 @@ def test_the_console_page_begins_and_ends_with_the_verdict(comparison: Compariso
     assert "1e-05 absolute + 1e-06 relative" in row
 
 
+def test_a_narrow_console_names_a_file_once_and_keeps_a_column_in_a_line(
+    comparison: Comparison,
+) -> None:
+    columns = tuple(
+        replace(COLUMN, part="", column=f"COLUMN_{number}", unit=None, worst=())
+        for number in range(30)
+    )
+    files = [
+        FileComparison(path=f"a/long/folder/{name}.fits", verdict=Verdict.DIFFERENT, columns=each)
+        for name, each in (("a rather long name", columns), ("another", columns[:2]))
+    ]
+    page = render(replace(comparison, files=tuple(files)), "console", width=80)
+    assert "All files are in a/long/folder/\n" in page
+    values = page.partition("Values, the worst column first\n")[2].partition("\n\n")[0]
+    assert [line.rstrip() for line in values.splitlines()[:3]] == [
+        "a rather long name.fits",
+        "verdict    column       max  beyond  tolerance",
+        "different  COLUMN_0   0.003    298x  1e-05 absolute + 1e-06 relative",
+    ]
+    assert values.splitlines()[-1] == "and 12 more: --report html=PAGE.html"
+
+
+def test_markdown_leaves_words_and_numbers_plain(comparison: Comparison) -> None:
+    (row,) = re.findall(
+        r"^\| ❌ different.*0\.003 \|.*$", render(comparison, "markdown"), re.MULTILINE
+    )
+    assert " | 0.003 | 0.0001 | 0.0006 | 298x | 4 % / 3 % / 2 % | " in row
+
+
 def test_colours_only_where_they_are_wanted(comparison: Comparison) -> None:
     for color, colored in (("always", True), ("never", False)):
         stream = io.StringIO()

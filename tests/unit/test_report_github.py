@@ -215,7 +215,7 @@ def test_a_row_of_the_table_keeps_its_columns_whatever_is_in_it(notebook: Path) 
     cells = [
         tokens[index + 1].children for index, token in enumerate(tokens) if token.type == "td_open"
     ]
-    assert len(cells) == 6
+    assert len(cells) == 7
     why = cells[-1]
     assert why is not None
     assert [(each.type, each.content) for each in why] == [("code_inline", "ValueError: 50%, a|b")]

@@ -194,6 +194,17 @@ def test_another_reader_counts_the_same() -> None:
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (5, 1, 1, 1)
 
 
+def test_thirty_failures_of_three_causes_stay_valid_whatever_they_say() -> None:
+    causes = (HOSTILE, "50%,\r\nb: c|d\x1b[0m 😀" * 10, "m" * 1_000_000)
+    results = [
+        result(f"{number}.ipynb", Outcome.FAILED, replace(FAILURE, message=causes[number % 3]))
+        for number in range(30)
+    ]
+    (suite,) = junitparser.JUnitXml.fromstring(report(*results).encode())
+    assert (suite.tests, suite.failures, suite.errors) == (30, 30, 0)
+    assert [each.name for each in suite] == [f"{number}.ipynb" for number in range(30)]
+
+
 KNOWN = {
     # Jenkins' junit-10.xsd; `error` stands there misspelt, as `errors`
     "testsuites": {"name", "time", "tests", "failures", "errors"},

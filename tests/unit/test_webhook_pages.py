@@ -237,3 +237,18 @@ def test_a_forwarded_prefix_is_believed_only_where_a_proxy_is_configured(tmp_pat
 )
 def test_a_duration_is_said_as_people_say_it(seconds: float, words: str) -> None:
     assert ago(seconds) == words
+
+
+def test_a_browser_gets_a_page_where_something_is_not_there_and_a_program_json(
+    tmp_path: Path,
+) -> None:
+    client = Site(tmp_path, "nb", door=DOOR).client
+    for path in ("/references/a/runs/b", "/nowhere"):
+        asked = {"Authorization": BEARER, "Accept": "text/html,*/*;q=0.8"}
+        answer = client.get(path, headers=asked)
+        assert (answer.status_code, answer.mimetype) == (404, "text/html")
+        assert "<h1>Not found</h1>" in answer.text
+        answer = client.get(path, headers={"Authorization": BEARER})
+        assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    asked = {"Accept": "text/html"}
+    assert client.post("/webhook/none", headers=asked).mimetype == "application/json"

@@ -99,7 +99,7 @@ def summary(
     """Return the verdict in one sentence with its numbers."""
     counts = [
         f"{number} {each.value}"
-        for each in Verdict
+        for each in sorted(Verdict, key=lambda each: each not in FAILING)
         if each is not Verdict.SAME and (number := sum(file.verdict is each for file in files))
     ]
     same = sum(file.verdict is Verdict.SAME for file in files)
@@ -107,7 +107,7 @@ def summary(
     files_word = f"{len(files)} file{'' if len(files) == 1 else 's'}"
     slow = [each.name for each in performance if each.verdict in FAILING]
     beyond = f"; beyond the bounds of performance: {', '.join(slow)}" if slow else ""
-    return f"{verdict.value}: of {files_word} {told}{beyond}"
+    return f"{verdict.value}: {files_word}, {told}{beyond}"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -1,4 +1,4 @@
-"""The comparison on a terminal: tables by rich, which wraps them to the width."""
+"""The comparison on a terminal: what fits a line stays in one, the rest is on the other pages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from nbpipe.reference.pages.content import sections
 from nbpipe.reference.pages.wording import text, title, tone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.table import Table
 
     from nbpipe.reference.comparison.model import Comparison
-    from nbpipe.reference.pages.content import Section
+    from nbpipe.reference.pages.content import Row, Section
 
 STYLES = {"bad": "red", "warn": "yellow", "good": "green", "": ""}
+ROWS = 20
+"""Of a section; the other pages have more."""
+NARROW = 12
+"""Characters that a column of text keeps."""
+GAP = 2
 
 
 def console(comparison: Comparison, stream: TextIO, *, colored: bool, width: int | None) -> None:
@@ -38,24 +45,84 @@ def console(comparison: Comparison, stream: TextIO, *, colored: bool, width: int
     for section in sections(comparison):
         page.print()
         page.print(Text(section.title, style="bold"))
-        if section.rows:
-            page.print(_table(section))
-        for line in section.lines:
+        for heading, table in _tables(section, page.width):
+            if heading:
+                page.print(Text(heading, style="bold"))
+            page.print(table)
+        for line in _lines(section):
             page.print(Text(line))
     page.print()
     page.print(verdict)
 
 
-def _table(section: Section) -> Table:
+def _lines(section: Section) -> Iterator[str]:
+    more = len(section.rows) - ROWS
+    if more > 0:
+        yield f"and {more:,} more: --report html=PAGE.html"
+    yield from section.lines
+
+
+def _tables(section: Section, width: int) -> Iterator[tuple[str, Table]]:
+    """Yield one table, or where it is too wide one for each file, below the file's name."""
+    rows = section.rows[:ROWS]
+    places = [*range(len(section.header))]
+    if _needed(section, rows, places) > width:
+        places = [each for each in places if each not in section.details]
+    by_file = {"": [*rows]} if rows else {}
+    if "file" in section.header and _needed(section, rows, places) > width:
+        file = section.header.index("file")
+        found: dict[str, list[Row]] = {}
+        for row in rows:
+            found.setdefault(row.cells[file], []).append(row)
+        if len(found) < len(rows):
+            by_file = found
+            places.remove(file)
+    widths = _widths(section, rows, places, width)
+    for number, (name, together) in enumerate(by_file.items()):
+        yield name, _table(section, together, widths, headed=not number)
+
+
+def _needed(section: Section, rows: Sequence[Row], places: Sequence[int]) -> int:
+    """Return the characters of a line that holds all."""
+    return sum(_longest(section, rows, each) + GAP for each in places) - GAP
+
+
+def _longest(section: Section, rows: Sequence[Row], place: int) -> int:
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    return max(cell_len(cell) for cell in (section.header[place], *(r.cells[place] for r in rows)))
+
+
+def _widths(
+    section: Section, rows: Sequence[Row], places: Sequence[int], width: int
+) -> dict[int, int]:
+    """Return how wide each column is: texts give way, the longest first, and numbers never."""
+    found = {each: _longest(section, rows, each) for each in places}
+    while sum(found.values()) + GAP * (len(found) - 1) > width:
+        text_ = [each for each in found if each not in section.numeric and found[each] > NARROW]
+        if not text_:
+            break
+        found[max(text_, key=lambda each: found[each])] -= 1
+    return found
+
+
+def _table(section: Section, rows: Sequence[Row], widths: dict[int, int], *, headed: bool) -> Table:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for place, name in enumerate(section.header):
-        justify = "right" if place in section.numeric else "left"
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in section.rows:
-        cells = [Text(cell) for cell in row.cells]
+    table = Table(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", show_header=headed
+    )
+    for place, width in widths.items():
+        table.add_column(
+            section.header[place],
+            justify="right" if place in section.numeric else "left",
+            width=width,
+            no_wrap=place in section.clipped,
+            overflow="ellipsis" if place in section.clipped else "fold",
+        )
+    for row in rows:
+        cells = [Text(row.cells[place]) for place in widths]
         if row.tone:
             cells[0].stylize(STYLES[row.tone])
         table.add_row(*cells)

@@ -7,11 +7,21 @@ was accepted; the trend; every file. Sections are tables of plain text: the page
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reference.pages.wording import GONE, amount, label, number, size, text, tone
+from nbpipe.reference.pages.naming import below
+from nbpipe.reference.pages.wording import (
+    GONE,
+    amount,
+    label,
+    moment,
+    number,
+    size,
+    text,
+    tone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,12 +61,17 @@ class Section:
     lines: tuple[str, ...] = ()
     numeric: frozenset[int] = frozenset()
     """Columns of numbers."""
+    details: frozenset[int] = frozenset()
+    """Columns that a narrow page leaves out."""
+    clipped: frozenset[int] = frozenset()
+    """Columns of which the beginning is enough where there is no room."""
 
 
 def sections(comparison: Comparison) -> tuple[Section, ...]:
     """Return the sections that have something to say."""
+    folder, comparison = below(comparison)
     every = (
-        _runs(comparison),
+        _runs(comparison, folder),
         _around(comparison),
         _presence(comparison.files),
         _schema(comparison.files),
@@ -76,7 +91,7 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
     return tuple(_shown(each) for each in every if each.rows or each.lines)
 
 
-def _runs(comparison: Comparison) -> Section:
+def _runs(comparison: Comparison, folder: str) -> Section:
     sides = (("reference", comparison.reference), ("new", comparison.new))
     rows = [
         Row(
@@ -84,7 +99,7 @@ def _runs(comparison: Comparison) -> Section:
                 name,
                 text(label(side)),
                 text(side.run),
-                text(side.created),
+                moment(side.created),
                 text(side.system or side.host),
                 text((side.commit or GONE)[:12]),
             ),
@@ -97,18 +112,25 @@ def _runs(comparison: Comparison) -> Section:
         for name, side in sides
         if side.states
     ]
-    header = ("", "release", "run", "created", "system", "commit")
-    return Section("runs", "The two runs", header, tuple(rows), tuple(lines))
+    if folder:
+        lines.append(f"All files are in {text(folder)}/")
+    header = ("side", "release", "run", "created", "system", "commit")
+    return Section(
+        "runs", "The two runs", header, tuple(rows), tuple(lines), details=_set(4), clipped=_set(5)
+    )
 
 
 def _around(comparison: Comparison) -> Section:
-    groups = (("package", comparison.packages), ("parameter", comparison.parameters))
+    groups = (
+        ("package", GONE, comparison.packages),
+        ("parameter", "the notebook's own", comparison.parameters),
+    )
     rows = [
-        Row((what, text(each.name), text(each.reference or GONE), text(each.new or GONE)))
-        for what, changes in groups
+        Row((what, text(each.name), text(each.reference or absent), text(each.new or absent)))
+        for what, absent, changes in groups
         for each in changes
     ]
-    header = ("", "name", "reference", "new")
+    header = ("what", "name", "reference", "new")
     return Section("changes", "Changed since the reference", header, tuple(rows))
 
 
@@ -127,7 +149,7 @@ def _presence(files: Iterable[FileComparison]) -> Section:
         for each in files
         if each.verdict is verdict
     ]
-    header = ("", "file", "", "size")
+    header = ("verdict", "file", "remark", "size")
     return Section("presence", "Files missing, new, renamed", header, tuple(rows), (), _set(3))
 
 
@@ -146,7 +168,7 @@ def _schema(files: Iterable[FileComparison]) -> Section:
         for change in sorted(each.schema, key=lambda change: not change.breaking)
     ]
     rows.sort(key=lambda row: row.cells[0] != "breaking")
-    header = ("", "file", "part", "change")
+    header = ("effect", "file", "part", "change")
     return Section("schema", "Schema changes", header, tuple(rows))
 
 
@@ -181,11 +203,12 @@ def _values(files: Iterable[FileComparison]) -> Section:
         for file, column in _columns(files)
     ]
     header = (
-        *("", "file", "column", "max", "mean", "rms", "beyond"),
+        *("verdict", "file", "column", "max", "mean", "rms", "beyond"),
         *("over 1x / 10x / 100x", "tolerance"),
     )
     numeric = _set(3, 4, 5, 6, 7)
-    return Section("values", "Values, the worst column first", header, tuple(rows), (), numeric)
+    title = "Values, the worst column first"
+    return Section("values", title, header, tuple(rows), (), numeric, details=_set(4, 5, 7))
 
 
 def _name(column: ColumnDifference) -> str:
@@ -258,8 +281,8 @@ def _rows(files: Iterable[FileComparison]) -> Section:
             counts = (each.reference, each.new, each.only_reference, each.only_new)
             cells = (text(file.path), text(each.part), *(f"{count:,}" for count in counts))
             rows.append(Row((*cells, text(what)), "" if same else "bad"))
-    header = ("file", "table", "reference", "new", "gone", "came", "")
-    return Section("rows", "Rows", header, tuple(rows), (), _set(2, 3, 4, 5))
+    header = ("file", "table", "reference", "new", "gone", "came", "examples")
+    return Section("rows", "Rows", header, tuple(rows), (), _set(2, 3, 4, 5), details=_set(6))
 
 
 def _reasons(files: Iterable[FileComparison]) -> Section:
@@ -268,17 +291,16 @@ def _reasons(files: Iterable[FileComparison]) -> Section:
         for each in files
         if each.reason and each.verdict not in PRESENCE
     ]
-    header = ("", "file", "reason")
+    header = ("verdict", "file", "reason")
     return Section("reasons", "Expected, not comparable, and why", header, tuple(rows))
 
 
 def _performance(measures: Iterable[Measure]) -> Section:
     rows = [_measure(each) for each in measures if each.name != "queue"]
-    header = ("", "measure", "", "reference", "new", "ratio", "allowed")
+    header = ("verdict", "measure", "step", "reference", "new", "ratio", "allowed")
+    title = "Performance against the reference"
     numeric = _set(3, 4, 5)
-    return Section(
-        "performance", "Performance against the reference", header, tuple(rows), (), numeric
-    )
+    return Section("performance", title, header, tuple(rows), (), numeric, clipped=_set(2))
 
 
 def _queue(measures: Iterable[Measure]) -> Section:
@@ -306,7 +328,8 @@ def _documents(comparison: Comparison) -> Section:
         for what, path in (("executed notebook", side.executed), ("log", side.log))
         if path
     ]
-    return Section("documents", "Notebooks and logs", ("", "", "path"), tuple(rows))
+    header = ("side", "document", "path")
+    return Section("documents", "Notebooks and logs", header, tuple(rows))
 
 
 def _accepted(comparison: Comparison) -> Section:
@@ -319,7 +342,7 @@ def _trend(points: Iterable[TrendPoint]) -> Section:
         Row(
             (
                 text(each.label),
-                text(each.created),
+                moment(each.created),
                 text(each.system),
                 amount(each.wall_seconds, "s"),
                 amount(each.core_hours, ""),
@@ -348,8 +371,8 @@ def _files(files: Iterable[FileComparison]) -> Section:
         )
         for each in sorted(files, key=lambda each: (each.verdict not in FAILING, each.path))
     ]
-    header = ("", "file", "kind", "compared by", "columns", "size")
-    return Section("files", "Every file", header, tuple(rows), (), _set(4, 5))
+    header = ("verdict", "file", "kind", "compared by", "columns", "size")
+    return Section("files", "Every file", header, tuple(rows), (), _set(4, 5), details=_set(3, 4))
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -364,14 +387,7 @@ def _shown(section: Section) -> Section:
     if more <= 0:
         return section
     lines = (*section.lines, f"and {more:,} more: the JSON page has all")
-    return Section(
-        section.key,
-        section.title,
-        section.header,
-        section.rows[:SHOWN],
-        lines,
-        section.numeric,
-    )
+    return replace(section, rows=section.rows[:SHOWN], lines=lines)
 
 
 def _set(*numbers: int) -> frozenset[int]:

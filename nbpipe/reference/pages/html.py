@@ -11,6 +11,7 @@ from urllib.parse import quote
 from nbpipe.reference.comparison.model import FAILING
 from nbpipe.reference.pages import plots
 from nbpipe.reference.pages.content import sections
+from nbpipe.reference.pages.naming import below
 from nbpipe.reference.pages.wording import text, title, tone
 from nbpipe.reports.plaintext import encodable
 
@@ -68,7 +69,8 @@ def _link(folder: Path | None, path: str) -> str:
 
 
 def _histograms(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    pairs = [(file, column) for file in comparison.files for column in file.columns]
+    _, named = below(comparison)
+    pairs = [(file, column) for file in named.files for column in file.columns]
     pairs.sort(
         key=lambda pair: (
             pair[1].verdict not in FAILING,

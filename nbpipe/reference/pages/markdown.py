@@ -1,9 +1,15 @@
-"""The comparison as GitHub and GitLab render it; whatever comes from a file stands in code."""
+"""The comparison as GitHub and GitLab render it.
+
+Whatever comes from a file stands in code, so that it is shown as it is; numbers and our own words
+cannot be anything else.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from nbpipe.reference.comparison.model import Verdict
 from nbpipe.reference.pages.content import sections
 from nbpipe.reference.pages.wording import text, title, tone
 from nbpipe.reports.markdown import span
@@ -14,6 +20,9 @@ if TYPE_CHECKING:
     from nbpipe.reference.comparison.model import Comparison
     from nbpipe.reference.pages.content import Section
 
+_NUMBER = re.compile(r"[-+\d.,e]+( ?(x|B|kB|MB|GB|TB|s|min|h))?( [\d.]+ (s|min))?|[\d.% /e+-]+|-")
+_WORDS = {each.value for each in Verdict} | {"breaking", "added", "reference", "new"}
+_WORDS |= {"package", "parameter", "executed notebook", "log", "data", "statistics", "exact"}
 SIGNS = {"bad": "❌", "warn": "⚠️", "good": "✅", "": ""}
 
 
@@ -43,5 +52,7 @@ def _table(section: Section) -> Iterator[str]:
 
 
 def _cell(value: str) -> str:
-    """Return a cell: code, with the one character that would end it even there escaped."""
+    """Return a cell: a plain word or number, or code in which no character ends the cell."""
+    if value in _WORDS or _NUMBER.fullmatch(value):
+        return value
     return span(value).replace("|", "\\|") if value else ""

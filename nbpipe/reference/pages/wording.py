@@ -45,6 +45,11 @@ def number(value: float | None) -> str:
     return GONE if value is None else f"{value:.4g}"
 
 
+def moment(value: str) -> str:
+    """Return a time of a record (ISO 8601, UTC) for people."""
+    return text(f"{value[:16].replace('T', ' ')} UTC" if "T" in value else value)
+
+
 def amount(value: float | None, unit: str) -> str:
     """Return a measure with its unit for people."""
     if value is None:

@@ -110,7 +110,7 @@ class Programs:
             raise self.outage(words[0], answer)
         raise SubmissionRefused(
             f"{self._scheduler} refused the job: {answer.words}",
-            hint="Change the profile or its overrides (see `nbpipe profiles`).",
+            hint="Change the profile (`nbpipe profiles`), or submit from a host of the cluster.",
         )
 
     def ask(self, *words: str, nothing: str = r"(?!)") -> str:

@@ -19,6 +19,7 @@ from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
 from nbpipe.reports.html import charts, rendering
+from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.plaintext import count, cut, duration, encodable, first_line, plain, plain_name
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class HtmlReporter:
             totals=totals(run),
             groups=by_cause(run.results),
             flaky=[each for each in run.results if each.outcome is Outcome.FLAKY],
+            slower=slower(run.results),
+            known=any(each.past for each in run.results),
             notes=by_note(run.results),
             reasons=by_reason(run.results),
             pages=pages,
@@ -136,6 +139,8 @@ class HtmlReporter:
             "duration": duration,
             "name": plain_name,
             "cause": cause,
+            "before": before,
+            "usual": usual,
             "error": error,
             "first_line": first_line,
             "url": quote,

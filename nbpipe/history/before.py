@@ -1,0 +1,93 @@
+"""What earlier runs say of the notebooks of a run that has just ended; never a reason to fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from nbpipe.history.access import open_history, storable
+from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.statistics import statistics
+from nbpipe.model import Outcome, Past
+
+if TYPE_CHECKING:
+    from nbpipe.history.access import History
+    from nbpipe.history.records import PastResult
+    from nbpipe.model import Run
+    from nbpipe.settings import HistorySettings
+
+_RUNS = 20
+"""So many earlier runs are looked at."""
+_ASKED = 50
+"""So many notebooks are asked for one by one, at most: all of a short run, of a long one the failed
+ones that were in none of the earlier runs."""
+_COMMITS = 200
+"""So many runs' commits are known."""
+
+
+def with_past(run: Run, settings: HistorySettings) -> tuple[Run, HistoryError | None]:
+    """Return the run with what is known of its notebooks, and what is wrong with the history."""
+    if not settings.enabled:
+        return run, None
+    try:
+        with open_history(settings, run.root) as history:
+            return looked_up(run, history), None
+    except NoHistory:
+        return run, None
+    except HistoryError as error:
+        return run, error
+    except Exception as error:  # noqa: BLE001  (the history never takes a run down)
+        return run, HistoryError.mistake(run.root, error)
+
+
+def looked_up(run: Run, history: History) -> Run:
+    """Return the run, each executed notebook with its past.
+
+    Raises:
+        HistoryError: The history cannot be read.
+    """
+    executed = [each for each in run.results if each.outcome is not Outcome.SKIPPED]
+    known: dict[str, list[PastResult]] = {}
+    if len(executed) > _ASKED:
+        known = history.outcomes(_RUNS + 1)
+    commits = {each.id: each.commit for each in history.runs(_COMMITS)}
+    asked = 0
+    found: dict[str, Past | None] = {}
+    for result in executed:
+        results = _before(run, known.get(storable(result.path), []))
+        wanted = not known or result.outcome is Outcome.FAILED
+        if not results and wanted and asked < _ASKED:
+            asked += 1
+            results = _before(run, history.notebook(result.path, _RUNS + 1))
+        found[result.path] = _past(results, commits)
+    return replace(
+        run, results=tuple(replace(each, past=found.get(each.path)) for each in run.results)
+    )
+
+
+def _before(run: Run, results: list[PastResult]) -> list[PastResult]:
+    """Return what was executed in runs before this one, the newest first."""
+    limit = (run.started, run.id)
+    return [
+        each
+        for each in results
+        if (each.started, each.run) < limit and each.outcome not in {None, Outcome.SKIPPED}
+    ]
+
+
+def _past(results: list[PastResult], commits: dict[str, str | None]) -> Past | None:
+    if not results:
+        return None
+    counted = statistics(results)
+    last = results[0]
+    passed = [each for each in results if each.outcome != Outcome.FAILED]
+    return Past(
+        outcome=Outcome(last.outcome or Outcome.SKIPPED),
+        run=last.run,
+        commit=commits.get(last.run),
+        runs=len(results),
+        row=len([*takewhile(lambda each: each.outcome == last.outcome, results)]),
+        flakiness=counted.flakiness,
+        seconds=counted.median_seconds if passed else None,
+    )
