@@ -31,6 +31,7 @@ def modules(folder, name):
                     found.add(line.strip().split("/")[0].split(",")[0].split(".")[0])
         except OSError:
             pass
+    found.discard("__pycache__")
     return sorted(found) or [name]
 found = {}
 for folder in filter(None, sys.path):

@@ -316,3 +316,25 @@ def test_our_own_mistake_is_told_as_one(run: Run, monkeypatch: pytest.MonkeyPatc
         err
         == "nbpipe: internal error: ZeroDivisionError: oh\n  Report it, with --debug's output.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["first.ipynb"], "bisect needs to know where the notebook passes"),
+        (["first.ipynb", "--environment", "a", "b", "--good", "x"], "combined with --good"),
+        (["first.ipynb", "--environment", "a", "b", "--bad", "x"], "combined with --bad"),
+        (["first.ipynb", "--environment", "a"], "requires 2 arguments"),
+        (["../first.ipynb", "--environment", "a", "b"], "lies outside of the collection"),
+        (["second.ipynb", "--environment", "a", "b"], "second.ipynb: no such file or folder"),
+        (["first.ipynb", "--environment", "a", "b"], "a: cannot be read: No such file"),
+        (["first.ipynb", "--environment", "one.txt", "loose.txt"], "loose.txt:2: numpy>=1: is not"),
+        (["first.ipynb", "--environment", "one.txt", "one.txt"], "pin the same versions"),
+    ],
+)
+def test_bisect_says_what_it_needs(run: Run, root: Path, words: list[str], said: str) -> None:
+    (root / "one.txt").write_text("numpy==1\n")
+    (root / "loose.txt").write_text("six==1\nnumpy>=1\n")
+    code, out, err = run("bisect", *words)
+    assert (code, out) == (4, "")
+    assert said in err

@@ -6,40 +6,27 @@ is notified notice nothing. Nothing here prints.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import collecting, history, runner
+from nbpipe import collecting, history
+from nbpipe.bisecting.judging import Verdict, judge
 from nbpipe.config import load
-from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.model import Outcome
-from nbpipe.reports.groups import cause
+from nbpipe.errors import NbpipeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbpipe.config import Config
-    from nbpipe.model import Plan, Progress, Result
 
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40,64}) is the first bad commit", re.MULTILINE)
 _KNOWN_RUNS = 500
-
-
-class Verdict(StrEnum):
-    """What a commit is, in git's words."""
-
-    GOOD = "good"
-    BAD = "bad"
-    SKIP = "skip"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +46,6 @@ class Found:
     """The answer: one commit, or several between which nobody can decide."""
 
     commits: tuple[str, ...]
-
-
-class Interrupted(NbpipeError):  # noqa: N818  (what happened)
-    """Somebody ended it."""
-
-    exit_code = ExitCode.INTERRUPTED
 
 
 class Bisection:
@@ -143,15 +124,8 @@ class Bisection:
             plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
         except NbpipeError as error:
             return Judged(commit=commit, verdict=Verdict.SKIP, why=str(error).split("\n", 1)[0])
-        with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
-            (result,) = _run(_with_retries(plan, self._retries), Path(folder) / "out")
-        if result.outcome is Outcome.SKIPPED:
-            return Judged(commit=commit, verdict=Verdict.SKIP, why=result.reason or "")
-        if result.outcome is Outcome.FAILED:
-            return Judged(commit=commit, verdict=Verdict.BAD, why=cause(result.failure))
-        flaky = result.outcome is Outcome.FLAKY
-        why = f"flaky: {cause(result.failure)}" if flaky else ""
-        return Judged(commit=commit, verdict=Verdict.GOOD, why=why)
+        verdict, why = judge(plan, self._retries)
+        return Judged(commit=commit, verdict=verdict, why=why)
 
 
 def known(config: Config, path: str) -> dict[str, Judged]:
@@ -228,37 +202,3 @@ def _worktree(root: Path, commit: str) -> Iterator[Path]:
             yield tree
         finally:
             git(root, "worktree", "remove", "--force", "--force", str(tree), allowed=(0, 128))
-
-
-class _Silent:
-    def started(self, progress: Progress) -> None:
-        pass
-
-    def moved(self, progress: Progress) -> None:
-        pass
-
-    def finished(self, result: Result) -> None:
-        pass
-
-
-def _run(plan: Plan, folder: Path) -> tuple[Result, ...]:
-    """Execute a plan, written to no history.
-
-    Raises:
-        Interrupted: A signal ended it.
-    """
-    run_id = runner.new_run_id(datetime.now(UTC))
-    out = runner.output_dir(folder, run_id, plan.tasks)
-    order = runner.Order(plan=plan, run_id=run_id, jobs=1, output_dir=out)
-
-    def handled(scheduler: runner.Executor) -> contextlib.AbstractContextManager[None]:
-        return runner.signals(scheduler, say=lambda _: None, running=lambda: "")
-
-    run = asyncio.run(runner.run(order, _Silent(), on_start=handled))
-    if run.interrupted:
-        raise Interrupted("interrupted; nothing was changed")
-    return run.results
-
-
-def _with_retries(plan: Plan, retries: int) -> Plan:
-    return replace(plan, tasks=tuple(replace(task, retries=retries) for task in plan.tasks))

@@ -1,0 +1,117 @@
+"""Which of many changes turn good into bad: Zeller's delta debugging, with skips.
+
+Pure: a judge comes in as a function. A judged set is the set of changes that are made; everything
+else is as it was. Source: A. Zeller, R. Hildebrandt, "Simplifying and Isolating Failure-Inducing
+Input", IEEE TSE 28 (2002): `dd`, whose "unresolved" is git's skip.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbpipe.bisecting.judging import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    Judge = Callable[[frozenset[str]], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """The answer."""
+
+    groups: tuple[tuple[str, ...], ...]
+    """All of them are needed to break it. One of several changes: nobody can decide between
+    them."""
+    company: tuple[str, ...] = ()
+    """What could not be left out, because nothing can be judged without it."""
+
+
+def narrow(changes: Sequence[str], judge: Judge, *, likely: Collection[str] = ()) -> Narrowed:
+    """Return a smallest set of changes that break it: leaving out any one of them, it is good.
+
+    A single guilty one of n takes log2(n) + 1 judgements.
+
+    Args:
+        changes: With none of them it is good, with all of them bad.
+        judge: Tells what it is with some; asked once for each set.
+        likely: Those that are tried before all others.
+    """
+    asked = _Asked(judge)
+    found: list[tuple[str, ...]] = []
+    first = [change for change in changes if change in likely]
+    rest = [*first, *(change for change in changes if change not in likely)]
+    verdict = Verdict.GOOD
+    cut = len(first)
+    while True:
+        guilty = frozenset(change for group in found for change in group)
+        kept, group = _turning(asked, guilty, rest, cut)
+        if verdict is Verdict.SKIP and not kept:
+            return Narrowed(tuple(found), tuple(group))
+        found.append(tuple(group))
+        rest, cut = kept, 0
+        verdict = asked(guilty | set(group)) if rest else Verdict.BAD
+        if verdict is Verdict.BAD:
+            return Narrowed(tuple(found))
+
+
+def _turning(
+    judge: Judge, base: frozenset[str], block: list[str], cut: int
+) -> tuple[list[str], list[str]]:
+    """Return what of a block keeps it good, and what turns it bad on top of that.
+
+    Args:
+        judge: As above.
+        base: Made all the time.
+        block: Together with the base it is bad.
+        cut: Where it is cut first; 0: in the middle.
+    """
+    kept: list[str] = []
+    parts = 2
+    while len(block) > 1:
+        for piece in _pieces(block, parts, cut):
+            verdict = judge(base | set(kept) | set(piece))
+            if verdict is Verdict.SKIP:
+                continue
+            if verdict is Verdict.GOOD:
+                kept += piece
+                block = [change for change in block if change not in piece]
+            else:
+                block = piece
+            parts = 2
+            break
+        else:
+            if parts >= len(block) and not 0 < cut < len(block):
+                break
+            parts = parts if 0 < cut < len(block) else min(2 * parts, len(block))
+        cut = 0
+    return kept, block
+
+
+def _pieces(block: list[str], parts: int, cut: int) -> Iterator[list[str]]:
+    """Yield the parts of a block, and the block without each of them."""
+    if 0 < cut < len(block):
+        yield block[:cut]
+        yield block[cut:]
+        return
+    bounds = [len(block) * number // parts for number in range(parts + 1)]
+    pieces = list(itertools.pairwise(bounds))
+    yield from (block[start:end] for start, end in pieces)
+    if parts > 2:  # noqa: PLR2004  (with two, each is the rest of the other)
+        yield from (block[:start] + block[end:] for start, end in pieces)
+
+
+class _Asked:
+    """A judge that remembers."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._said: dict[frozenset[str], Verdict] = {}
+
+    def __call__(self, made: frozenset[str]) -> Verdict:
+        if made not in self._said:
+            self._said[made] = self._judge(made)
+        return self._said[made]
