@@ -88,8 +88,10 @@ class Bisection:
                 git(tree, "checkout", "-q", "--force", "--detach", commit)
                 judged = self._judge(commit, tree / prefix)
                 if judged.verdict != wanted:
+                    skip = judged.verdict is Verdict.SKIP
+                    how = "cannot be judged" if skip else f"is {judged.verdict}"
                     raise UsageError(
-                        f"--{name} {commit[:12]}: {self._path} is {judged.verdict} there"
+                        f"--{name} {commit[:12]}: {self._path} {how} there"
                         f"{': ' if judged.why else ''}{judged.why}",
                         hint="Give a revision where it passes (--good) and one where it fails.",
                     )
@@ -123,9 +125,14 @@ class Bisection:
             selection = collecting.Selection(cwd=config.root, patterns=(str(root / self._path),))
             plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
         except NbpipeError as error:
-            return Judged(commit=commit, verdict=Verdict.SKIP, why=str(error).split("\n", 1)[0])
+            return Judged(commit=commit, verdict=Verdict.SKIP, why=_first_line(error, root))
         verdict, why = judge(plan, self._retries)
         return Judged(commit=commit, verdict=verdict, why=why)
+
+
+def _first_line(error: NbpipeError, tree: Path) -> str:
+    """Return what an error says, without the folder that is gone when it is read."""
+    return str(error).split("\n", 1)[0].replace(f"{tree}{os.sep}", "")
 
 
 def known(config: Config, path: str) -> dict[str, Judged]:

@@ -95,6 +95,13 @@ def test_commits_that_cannot_be_judged_are_told_together(repository: Repository)
     assert "1 problem" in err or "a problem" in err
 
 
+def test_a_notebook_that_is_not_there_is_told_by_its_own_name(repository: Repository) -> None:
+    bad = repository.commit("value = 0", "bad")
+    _, err = repository.nbpipe("bisect", "no.ipynb", "--good", "HEAD", code=4)
+    told = f"--bad {bad[:12]}: no.ipynb cannot be judged there: no.ipynb: no such file or folder"
+    assert told in err
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "said"),
     [
