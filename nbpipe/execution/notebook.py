@@ -251,7 +251,7 @@ class _Execution:
             if lost := self._session.lost():
                 self._verdict.notes.append(
                     f"messages of the kernel that were lost: {lost}; it sent more at once than its"
-                    " queue holds, so the executed copy lacks output"
+                    " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
                 )
         finally:
             await self._session.close()

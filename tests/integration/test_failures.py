@@ -187,3 +187,11 @@ def test_a_file_that_vanishes_before_its_turn_is_told(collection: Collection) ->
     assert ended["a.ipynb"]["outcome"] == "passed"
     assert ended["b.ipynb"]["failure"]["category"] == "invalid-notebook"
     assert "No such file" in ended["b.ipynb"]["failure"]["message"]
+
+
+def test_output_that_the_kernel_cannot_send_is_noted(collection: Collection) -> None:
+    collection.notebook("n.ipynb", r'print("\ud800")')
+    told = collection.test()["n.ipynb"]
+    assert (told["outcome"], len(told["notes"])) == ("passed", 1)
+    assert told["notes"][0].startswith("messages of the kernel that were lost: 1; ")
+    assert told["notes"][0].endswith("or no UTF-8 (see the log): the executed copy lacks output")
