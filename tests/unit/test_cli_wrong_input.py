@@ -316,3 +316,29 @@ def test_our_own_mistake_is_told_as_one(run: Run, monkeypatch: pytest.MonkeyPatc
         err
         == "nbpipe: internal error: ZeroDivisionError: oh\n  Report it, with --debug's output.\n"
     )
+
+
+@pytest.mark.parametrize("kind", ["json", "junit", "markdown", "console", "github"])
+def test_a_report_never_replaces_a_notebook(run: Run, root: Path, kind: str) -> None:
+    (root / "other.ipynb").write_text(NOTEBOOK)
+    code, out, err = run("test", "first.ipynb", "--report", f"{kind}=other.ipynb")
+    assert (code, out) == (4, "")
+    assert err == (
+        f"nbpipe: {root}/other.ipynb: the report cannot be written: "
+        "it is a notebook, which no report replaces\n"
+        "  Name another place with --report KIND=PATH.\n"
+    )
+    assert (root / "other.ipynb").read_text() == NOTEBOOK
+
+
+@pytest.mark.parametrize("name", ["link.json", "nbpipe.toml", "prerun.py"])
+def test_a_report_never_replaces_what_the_run_reads(run: Run, root: Path, name: str) -> None:
+    (root / "link.json").symlink_to("first.ipynb")
+    (root / "nbpipe.toml").write_text('[test]\nprerun = ["prerun.py"]\n')
+    (root / "prerun.py").write_text("pass\n")
+    code, _, err = run("test", "first.ipynb", "--report", f"json={name}")
+    assert code == 4
+    assert "the report cannot be written: " in err
+    assert (root / "first.ipynb").read_text() == NOTEBOOK
+    assert (root / "nbpipe.toml").read_text() == '[test]\nprerun = ["prerun.py"]\n'
+    assert (root / "prerun.py").read_text() == "pass\n"
