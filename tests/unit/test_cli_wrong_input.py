@@ -342,3 +342,30 @@ def test_a_report_never_replaces_what_the_run_reads(run: Run, root: Path, name: 
     assert (root / "first.ipynb").read_text() == NOTEBOOK
     assert (root / "nbpipe.toml").read_text() == '[test]\nprerun = ["prerun.py"]\n'
     assert (root / "prerun.py").read_text() == "pass\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history"],
+        ["show"],
+        ["profiles"],
+        ["doctor"],
+        ["config"],
+        ["publish"],
+        ["serve"],
+        ["release", "list"],
+        ["space", "check"],
+        *(
+            ["reference", word]
+            for word in ("status", "wait", "collect", "compare", "list", "show", "cancel")
+        ),
+    ],
+)
+def test_a_configuration_that_is_not_there_is_told_by_every_command(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    missing = tmp_path / "none.toml"
+    code, _, err = run(*words, "--config", str(missing))
+    assert code == 4
+    assert err.startswith(f"nbpipe: {missing}: cannot be read: No such file or directory\n")
