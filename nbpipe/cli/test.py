@@ -204,6 +204,8 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         shard=given["shard"],
     )
     plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    for pattern in plan.unmatched:
+        click.echo(f"nbpipe: warning: {pattern} matched no notebook", err=True)
     plan = earlier.narrowed(
         plan,
         config,

@@ -55,6 +55,20 @@ def test_a_pattern_without_a_match_says_where_was_looked(run: Run, root: Path) -
     )
 
 
+def test_one_of_several_patterns_without_a_match_is_told(run: Run, root: Path) -> None:
+    (root / "empty").mkdir()
+    code, out, err = run("test", "--list", "*.ipynb", "f*", "empty", "note*/*.ipynb")
+    assert (code, "first.ipynb" in out) == (0, True)
+    assert err == (
+        "nbpipe: warning: empty matched no notebook\n"
+        "nbpipe: warning: note*/*.ipynb matched no notebook\n"
+    )
+
+
+def test_a_pattern_that_matches_only_what_is_named_too_did_match(run: Run) -> None:
+    assert run("test", "--list", "first.ipynb", "f*.ipynb")[2] == ""
+
+
 def test_a_folder_without_notebooks_is_nothing_to_run(run: Run, root: Path) -> None:
     (root / "first.ipynb").unlink()
     code, _, err = run("test")
