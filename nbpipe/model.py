@@ -153,6 +153,8 @@ class Plan:
     root: Path
     tasks: tuple[Task, ...]
     excluded: tuple[Excluded, ...]
+    unmatched: tuple[str, ...] = ()
+    """Patterns and folders in which there is no notebook at all, while others have some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import pathspec
 from nbpipe.errors import UsageError
 from nbpipe.reference.comparison import Rules, compare, default_rules
 from nbpipe.reference.manifest import Acceptance
+from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +142,7 @@ def _path(output: Output) -> str:
 
 
 def _matching(manifest: Manifest, patterns: Sequence[str]) -> set[str]:
-    spec = pathspec.GitIgnoreSpec.from_lines(patterns)
+    spec = pathspec.GitIgnoreSpec.from_lines(patterns, pattern_factory=compiled)
     return set(spec.match_files(each.path for each in manifest.outputs))
 
 

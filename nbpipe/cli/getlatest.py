@@ -18,7 +18,7 @@ import click
 from nbpipe._version import __version__
 from nbpipe.cli.copy_report import listing_lines, listing_table, report_lines, report_table
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.publishing.copies.finding import SITE, Source, find
+from nbpipe.publishing.copies.finding import Source, find, site_file
 from nbpipe.publishing.copies.taking import Wanted, take
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ PATIENCE = 1.0
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
 @click.option("--list", "listing", is_flag=True, help="Show the folders and releases there are.")
 @click.option("--collection", metavar="NAME", help="Which one, where the platform has several.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Read this configuration instead of the site's /etc/nbpipe/nbpipe.toml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="getlatest")
@@ -64,6 +70,7 @@ def command(  # noqa: PLR0913  (click passes every option)
     dry_run: bool,
     listing: bool,
     collection: str | None,
+    config_file: Path | None,
     as_json: bool,
     debug: bool,  # noqa: ARG001  (main reads it)
 ) -> int:
@@ -79,7 +86,8 @@ def command(  # noqa: PLR0913  (click passes every option)
       getlatest --restore=intro.ipynb  a fresh copy of a file that you deleted
       getlatest --from https://github.com/ORG/REPO
     """  # noqa: D301  (\b is click's own)
-    source = find(given, environ=os.environ, home=Path.home(), site=SITE, collection=collection)
+    site = site_file(config_file, os.environ)
+    source = find(given, environ=os.environ, home=Path.home(), site=site, collection=collection)
     release = source.release(commit)
     try:
         if listing:

@@ -55,7 +55,10 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
     return options.shared(store(function))
 
 
-def _store(given: Path | None) -> Store:
+def _store(given: Path | None, config_file: Path | None) -> Store:
+    """Return where runs are kept; a configuration that was named must be one."""
+    if config_file:
+        options.load_config(config_file)
     return Store(location(os.environ, given))
 
 
@@ -103,7 +106,7 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
         outputs=given["outputs"],
         children=given["children"],
     )
-    run = submission.submit(order, config, _store(store), say=_warn)
+    run = submission.submit(order, config, _store(store, None), say=_warn)
     job = run.read("submission.json").get("job")
     click.echo(f"{run.id}  job {job}  {profile.label}")
     _warn(f"folder: {run.folder}")
@@ -120,11 +123,11 @@ def _notebook(path: Path) -> Path:
 @_subcommand("status", "status latest")
 @click.argument("run", default="latest")
 @_shared
-def status(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    view = following.look(_store(store).run(run))
+    view = following.look(_store(store, config_file).run(run))
     click.echo("\n".join(_lines(view)))
     return ExitCode.OK
 
@@ -132,11 +135,11 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:  # no
 @_subcommand("wait", "wait latest")
 @click.argument("run", default="latest")
 @_shared
-def wait(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+def wait(config_file: Path | None, store: Path | None, run: str) -> int:
     """Wait for a run's end, and tell how it goes; Ctrl-C leaves the job alone."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    chosen = _store(store).run(run)
+    chosen = _store(store, config_file).run(run)
     told: list[str] = []
 
     def tell(view: View) -> None:
@@ -182,11 +185,11 @@ def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
 @_subcommand("collect", "collect latest")
 @click.argument("run", default="latest")
 @_shared
-def collect(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
     from nbpipe.batch import following, gathering  # noqa: PLC0415
 
-    chosen = _store(store).run(run)
+    chosen = _store(store, config_file).run(run)
     view = following.look(chosen)
     made = gathering.collect(view)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
@@ -215,11 +218,11 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     from nbpipe.batch import judging  # noqa: PLC0415
     from nbpipe.reference.pages import write_page  # noqa: PLC0415
 
-    keep = _store(store)
+    config = options.load_config(config_file)
+    keep = _store(store, None)
     chosen = keep.run(run)
     wanted = [_page(text) for text in given["report"]]
     against = judging.reference(keep, chosen, given["against"])
-    config = options.load_config(config_file)
     found = judging.judge(keep, against, chosen, config, today=datetime.now(UTC).date())
     with options.while_read():
         write_page(
@@ -246,7 +249,7 @@ def _page(text: str) -> tuple[Kind, Path]:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
 @_shared
 def promote(
-    config_file: Path | None,  # noqa: ARG001
+    config_file: Path | None,
     store: Path | None,
     run: str,
     **given: str,
@@ -254,7 +257,7 @@ def promote(
     """Make a collected run the reference of a release; it never changes afterwards."""
     from nbpipe.batch import judging  # noqa: PLC0415
 
-    keep = _store(store)
+    keep = _store(store, config_file)
     made = judging.promote(keep, keep.run(run), **given)
     click.echo(f"{made.name} {made.release}: {made.folder}")
     return ExitCode.OK
@@ -267,7 +270,7 @@ def promote(
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
 @_shared
 def accept(
-    config_file: Path | None,  # noqa: ARG001
+    config_file: Path | None,
     store: Path | None,
     run: str,
     **given: Any,  # noqa: ANN401
@@ -275,7 +278,7 @@ def accept(
     """Take a run's outputs as the reference's from now on; recorded with the reason."""
     from nbpipe.batch import judging  # noqa: PLC0415
 
-    keep = _store(store)
+    keep = _store(store, config_file)
     made = judging.accept(keep, keep.run(run), **given)
     click.echo(f"{made.name} {made.release}, revision {made.revision}: {made.folder}")
     return ExitCode.OK
@@ -284,9 +287,9 @@ def accept(
 @_subcommand("list", "list minitest")
 @click.argument("name", required=False)
 @_shared
-def list_(config_file: Path | None, store: Path | None, name: str | None) -> int:  # noqa: ARG001
+def list_(config_file: Path | None, store: Path | None, name: str | None) -> int:
     """List releases and runs."""
-    keep = _store(store)
+    keep = _store(store, config_file)
     releases, runs = keep.releases(name), keep.runs(name)
     for release in releases:
         click.echo(_release_line(release))
@@ -318,11 +321,11 @@ def _run_line(run: StoredRun) -> str:
 @_subcommand("show", "show latest")
 @click.argument("run", default="latest")
 @_shared
-def show(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+def show(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show the manifest of a run, or of a release (NAME/RELEASE)."""
     from nbpipe.reference import manifest as manifests  # noqa: PLC0415
 
-    keep = _store(store)
+    keep = _store(store, config_file)
     name, _, release = run.rpartition("/")
     found = keep.release(name, release) if name else None
     made = found.manifest() if found is not None else keep.run(run).manifest()
@@ -335,11 +338,11 @@ def show(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa
 @_subcommand("cancel", "cancel latest")
 @click.argument("run", default="latest")
 @_shared
-def cancel(config_file: Path | None, store: Path | None, run: str) -> int:  # noqa: ARG001
+def cancel(config_file: Path | None, store: Path | None, run: str) -> int:
     """Cancel a run's job and its children."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    click.echo("\n".join(_lines(following.cancel(_store(store).run(run)))))
+    click.echo("\n".join(_lines(following.cancel(_store(store, config_file).run(run)))))
     return ExitCode.OK
 
 

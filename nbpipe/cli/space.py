@@ -27,6 +27,7 @@ QUIET = frozenset({"present"})
 """States that are counted but not listed one by one by `space sync`."""
 
 NO_HOME = "no home matches the patterns in spaces.homes"
+NO_SPACE = "no home to check; `nbpipe space list` says which there are and why any is skipped"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -172,7 +173,7 @@ def _check_lines(sample: Sample, results: list[Checked]) -> list[str]:
                 outcome += f"ended with {attempt.error}" if attempt.error else "IT SUCCEEDED"
             lines.append(f"    {attempt.what}: {shown(attempt.path)}: {outcome}")
     wrong = sum(not result.right for result in results)
-    lines.append(f"{len(results)} spaces checked, {wrong} wrong" if results else NO_HOME)
+    lines.append(f"{len(results)} spaces checked, {wrong} wrong" if results else NO_SPACE)
     return lines
 
 

@@ -205,6 +205,8 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         shard=given["shard"],
     )
     plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    for pattern in plan.unmatched:
+        click.echo(f"nbpipe: warning: {pattern} matched no notebook", err=True)
     plan = earlier.narrowed(
         plan,
         config,
@@ -255,11 +257,7 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = config.root / test.output_dir if test.output_dir else None
     folder = runner.output_dir(wanted, run_id, plan.tasks)
-    requests = [reports.parse(text, output_dir=folder) for text in test.reports]
-    if reports.is_running(os.environ) and all(each.kind != "github" for each in requests):
-        requests.append(reports.Request("github", None))
-    for request in requests:
-        reports.check(request)
+    requests = _requests(config, plan, folder)
     order = runner.Order(
         plan=plan,
         run_id=run_id,
@@ -287,6 +285,19 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)
+
+
+def _requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
+    """Return the reports that are wanted; each can be written, and over nothing that is read."""
+    test = config.settings.test
+    requests = [reports.parse(text, output_dir=output_dir) for text in test.reports]
+    if reports.is_running(os.environ) and all(each.kind != "github" for each in requests):
+        requests.append(reports.Request("github", None))
+    read = {task.file for task in plan.tasks} | {config.root / file for file in test.prerun}
+    read |= {config.file} if config.file else set()
+    for request in requests:
+        reports.check(request, sources={os.path.realpath(file) for file in read})
+    return requests
 
 
 def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleReporter) -> None:

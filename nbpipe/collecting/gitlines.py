@@ -14,6 +14,7 @@ from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
 from nbpipe.errors import UsageError
+from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,7 @@ class GitLines:
             if self.lines:
                 self._spec = GitIgnoreSpec.from_lines(
                     [comparable(line) for line in self.lines],
+                    pattern_factory=compiled,
                     backend="simple",  # the others encode a name, and a name need not be UTF-8
                 )
         except GitIgnorePatternError as error:

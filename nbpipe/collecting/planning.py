@@ -85,6 +85,7 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
             Excluded(path=places.shown(path), reason=excluded[path])
             for path in sorted(excluded, key=natural)
         ),
+        unmatched=_unmatched(choosing, files, scopes),
     )
 
 
@@ -141,6 +142,14 @@ def _keep_shard(
         else:
             excluded[notebook.path] = f"in another shard ({mine}/{parts})"
     return kept
+
+
+def _unmatched(choosing: Choosing, files: list[str], scopes: list[Scope]) -> tuple[str, ...]:
+    """Return the patterns and folders that matched nothing, not even a file that was named too."""
+    empty = (scope for scope in scopes if not choosing.matched[scope.label])
+    return tuple(
+        printable(scope.label) for scope in empty if not any(scope.why(path) for path in files)
+    )
 
 
 def _nothing(

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, halting, memory, source, terminals, watching
+from nbpipe.execution import diagnosis, exits, halting, memory, source, terminals, watching
 from nbpipe.execution.kernel import KernelStartError
 from nbpipe.execution.ready import Ready
 from nbpipe.execution.session import Session
@@ -35,12 +35,6 @@ _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
 _INPUT_GRACE_SECONDS = 1.0
 """For a kernel that waits for an answer: IRkernel does not see the interrupt before it has one."""
-
-_SHELL_ENDED = {
-    "ename": "ShellExit",
-    "evalue": "the cell ended its shell: `exit`, or a command that failed under `set -e` (with"
-    " which status is not known)",
-}
 
 
 @dataclass(slots=True)
@@ -196,7 +190,7 @@ class _Execution:
                 await self._run_cells()
         finally:
             unwell = self._verdict.interrupted or self._halt.reason.done()
-            grace = 0 if unwell else self._limits.shutdown_seconds
+            grace = 0 if unwell else watching.shutdown_seconds(self._task)
             await self._ready.end(grace=grace)
             self._verdict.memory = self._kernel.memory
         if (how := self._kernel.fell) and not self._verdict.failures:  # it still could answer
@@ -339,9 +333,12 @@ class _Execution:
         errors = [output for output in cell.node.outputs if output["output_type"] == "error"]
         if reply.get("status") not in {"ok", None} and not errors:
             errors = [reply]
+        asked = exits.asked(reply)
         if self._shell.was_lost() and not errors:
-            errors = [_SHELL_ENDED]
-        if self._ended_itself(cell, reply, errors):
+            errors, asked = exits.of_shell(cell.node.source), True
+        elif asked and not errors and self._task.language == "r":
+            errors = exits.of_r(cell.node.source)
+        if self._ended_itself(cell, errors, asked=asked):
             raise _Ended
         if cell.raises or self._task.allow_errors:
             if cell.raises and not errors:
@@ -366,17 +363,14 @@ class _Execution:
         streams = [output for output in cell.node.outputs if output["output_type"] == "stream"]
         return self._session.tail(streams[-1]) if streams else ""
 
-    def _ended_itself(
-        self, cell: CodeCell, reply: dict[str, Any], errors: list[dict[str, Any]]
-    ) -> bool:
+    def _ended_itself(self, cell: CodeCell, errors: list[dict[str, Any]], *, asked: bool) -> bool:
         """Return whether the notebook asked to end here, and that well.
 
         `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
-        is `exit()`, which asks the frontend to end the session (messaging protocol, payloads).
+        is `exit()`, which asks the frontend to end the session.
         """
         names = (diagnosis.exception_name(str(error.get("ename"))) for error in errors)
         exits = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
-        asked = any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
         if cell.origin is None:  # it would let every notebook pass unseen
             if asked and not errors:
                 self._fail(halting.ended_early())

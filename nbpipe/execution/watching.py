@@ -26,6 +26,17 @@ SHELLS = frozenset({"bash", "sh", "zsh"})
 """Languages whose kernels keep their shell at a terminal and type only at its prompt."""
 
 
+_SHELL_SHUTDOWN_SECONDS = 1.0
+"""bash_kernel has nothing to see to, and often takes the 10 s of `Limits.shutdown_seconds`."""
+
+
+def shutdown_seconds(task: Task) -> float:
+    """Return how long a kernel may take to shut itself down after the last cell."""
+    if task.language in SHELLS and task.limits.shutdown == "auto":
+        return min(_SHELL_SHUTDOWN_SECONDS, task.limits.shutdown_seconds)
+    return task.limits.shutdown_seconds
+
+
 class Shell:
     """The shell that a shell's kernel keeps at a terminal; other languages have none."""
 

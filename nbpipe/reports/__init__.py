@@ -21,6 +21,8 @@ Importing this package imports neither rich nor junit_xml.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
 from nbpipe.reports.github import GithubReporter, commands_stopped, is_running
 from nbpipe.reports.html import HtmlReporter
@@ -35,10 +37,14 @@ from nbpipe.reports.reporter import (
     FolderReporter,
     Reporter,
     Request,
+    cannot_write,
     check_writable,
     parse,
     write,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 KINDS = tuple(DEFAULT_NAMES)
 
@@ -70,14 +76,20 @@ __all__ = [
 ]
 
 
-def check(request: Request) -> None:
+def check(request: Request, *, sources: Collection[str] = ()) -> None:
     """Find out before a long run whether a report can be written; changes nothing.
+
+    Args:
+        request: The report.
+        sources: Resolved paths of files that the run reads, which no report may replace.
 
     Raises:
         UsageError: It cannot.
     """
     if request.path is None:
         return
+    if str(request.path.resolve()) in sources:
+        raise cannot_write(request.path, "the run itself reads that file")
     if request.kind == "html":
         HtmlReporter().check(request.path)
         check_writable(request.path / "index.html")

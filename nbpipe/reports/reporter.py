@@ -104,20 +104,23 @@ def check_writable(path: Path) -> None:
     """Find out before a long run whether a report can be written; changes nothing.
 
     Raises:
-        UsageError: It is a folder, or its folder neither takes files nor can be created.
+        UsageError: It is a folder or a notebook, or its folder neither takes files nor can be
+            created.
     """
     path = path.resolve()
     if path.is_dir():
-        raise _cannot_write(path, "it is a folder", "Name a file in it.")
+        raise cannot_write(path, "it is a folder", "Name a file in it.")
+    if path.suffix == ".ipynb" and path.exists():
+        raise cannot_write(path, "it is a notebook, which no report replaces")
     if _is_special(path):
         if not os.access(path, os.W_OK):
-            raise _cannot_write(path, "permission denied")
+            raise cannot_write(path, "permission denied")
         return
     folder = next(folder for folder in path.parents if folder.exists())
     if not folder.is_dir():
-        raise _cannot_write(path, f"{folder} is not a folder")
+        raise cannot_write(path, f"{folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _cannot_write(path, f"no permission to write in {folder}")
+        raise cannot_write(path, f"no permission to write in {folder}")
 
 
 def write(
@@ -176,7 +179,7 @@ def _replaced(path: Path) -> Iterator[TextIO]:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise _cannot_write(path, error.strerror or str(error)) from error
+        raise cannot_write(path, error.strerror or str(error)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -196,7 +199,8 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _cannot_write(
+def cannot_write(
     path: Path, why: str, hint: str = "Name another place with --report KIND=PATH."
 ) -> UsageError:
+    """Return the error of a report whose place is no place for it."""
     return UsageError(f"{path}: the report cannot be written: {why}", hint=hint)

@@ -36,8 +36,23 @@ PIECES = (
     "?h",
     "drafts",
     "x\\[1\\]",
+    "[[:alpha:]]",
+    "[b-a]*",
+    "[[a]*",
+    "[a\\]]*",
+    "a[!-]b",
 )
-ENDS = ("", "/", "*.ipynb", "a.ipynb", "?.ipynb", "[!a]*.ipynb", "a?b.ipynb", "x*")
+ENDS = (
+    "",
+    "/",
+    "*.ipynb",
+    "a.ipynb",
+    "?.ipynb",
+    "[!a]*.ipynb",
+    "a?b.ipynb",
+    "x*",
+    "[![:alpha:]]*.ipynb",
+)
 
 
 def git(folder: Path, *arguments: str, text: str = "") -> list[str]:

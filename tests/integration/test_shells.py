@@ -29,6 +29,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     made.notebook("given.ipynb", "read x < <(sleep 8; echo 5)", "test $x = 5", **BASH)
     made.notebook("busy.ipynb", "for i in 1 2 3 4 5 6 7 8; do sleep 1; echo $i; done", **BASH)
     made.notebook("exit.ipynb", "x=1", "echo before; exit 3", "echo $x", **BASH)
+    made.notebook("well.ipynb", "true", "exit 0", "false", **BASH)
     made.notebook("errexit.ipynb", "set -e", "false", "echo never", **BASH)
     made.notebook("tagged.ipynb", ("exit 3", RAISES), "true", **BASH)
     made.notebook("subshell.ipynb", "(exit 0)\nbash -c 'exit 0'", "true", **BASH)
@@ -64,6 +65,12 @@ def test_a_cell_that_ends_its_shell_fails(bash: Ended, path: str) -> None:
     assert bash[path]["cells"]["executed"] == 2
 
 
+def test_a_bare_exit_ends_the_notebook_well(bash: Ended) -> None:
+    told = bash["well.ipynb"]
+    assert (told["outcome"], told["cells"]) == ("passed", {"total": 3, "executed": 2})
+    assert told["notes"] == ["cells[1] ended the notebook; code cells not executed: 1"]
+
+
 def test_a_shell_may_end_where_the_cell_is_tagged_for_it(bash: Ended) -> None:
     assert (bash["tagged.ipynb"]["outcome"], bash["tagged.ipynb"]["notes"]) == ("passed", [])
 
@@ -83,3 +90,16 @@ def test_r_that_asks_does_not_take_the_whole_grace_period(collection: Collection
     told = collection.test()["n.ipynb"]
     assert told["failure"]["category"] == "asks-for-input"
     assert told["failure"]["message"] == "asks for input: 'name? '"
+
+
+def test_the_status_with_which_r_quits_counts(collection: Collection) -> None:
+    if "ir" not in installed_kernels():
+        lacking("the kernel ir")
+    collection.notebook("bad.ipynb", "quit(status = 3)", "stop('never')", **R)
+    collection.notebook("well.ipynb", "quit('no')", "stop('never')", **R)
+    ended = collection.test("-n", "2")
+    failure = ended["bad.ipynb"]["failure"]
+    assert (failure["category"], failure["name"], failure["cell"]) == ("exception", "QuitStatus", 0)
+    assert failure["message"] == "the cell ended the session with status 3"
+    assert ended["bad.ipynb"]["cells"]["executed"] == 1
+    assert ended["well.ipynb"]["outcome"] == "passed"

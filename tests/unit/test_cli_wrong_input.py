@@ -55,6 +55,20 @@ def test_a_pattern_without_a_match_says_where_was_looked(run: Run, root: Path) -
     )
 
 
+def test_one_of_several_patterns_without_a_match_is_told(run: Run, root: Path) -> None:
+    (root / "empty").mkdir()
+    code, out, err = run("test", "--list", "*.ipynb", "f*", "empty", "note*/*.ipynb")
+    assert (code, "first.ipynb" in out) == (0, True)
+    assert err == (
+        "nbpipe: warning: empty matched no notebook\n"
+        "nbpipe: warning: note*/*.ipynb matched no notebook\n"
+    )
+
+
+def test_a_pattern_that_matches_only_what_is_named_too_did_match(run: Run) -> None:
+    assert run("test", "--list", "first.ipynb", "f*.ipynb")[2] == ""
+
+
 def test_a_folder_without_notebooks_is_nothing_to_run(run: Run, root: Path) -> None:
     (root / "first.ipynb").unlink()
     code, _, err = run("test")
@@ -338,3 +352,56 @@ def test_bisect_says_what_it_needs(run: Run, root: Path, words: list[str], said:
     code, out, err = run("bisect", *words)
     assert (code, out) == (4, "")
     assert said in err
+
+
+@pytest.mark.parametrize("kind", ["json", "junit", "markdown", "console", "github"])
+def test_a_report_never_replaces_a_notebook(run: Run, root: Path, kind: str) -> None:
+    (root / "other.ipynb").write_text(NOTEBOOK)
+    code, out, err = run("test", "first.ipynb", "--report", f"{kind}=other.ipynb")
+    assert (code, out) == (4, "")
+    assert err == (
+        f"nbpipe: {root}/other.ipynb: the report cannot be written: "
+        "it is a notebook, which no report replaces\n"
+        "  Name another place with --report KIND=PATH.\n"
+    )
+    assert (root / "other.ipynb").read_text() == NOTEBOOK
+
+
+@pytest.mark.parametrize("name", ["link.json", "nbpipe.toml", "prerun.py"])
+def test_a_report_never_replaces_what_the_run_reads(run: Run, root: Path, name: str) -> None:
+    (root / "link.json").symlink_to("first.ipynb")
+    (root / "nbpipe.toml").write_text('[test]\nprerun = ["prerun.py"]\n')
+    (root / "prerun.py").write_text("pass\n")
+    code, _, err = run("test", "first.ipynb", "--report", f"json={name}")
+    assert code == 4
+    assert "the report cannot be written: " in err
+    assert (root / "first.ipynb").read_text() == NOTEBOOK
+    assert (root / "nbpipe.toml").read_text() == '[test]\nprerun = ["prerun.py"]\n'
+    assert (root / "prerun.py").read_text() == "pass\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history"],
+        ["show"],
+        ["profiles"],
+        ["doctor"],
+        ["config"],
+        ["publish"],
+        ["serve"],
+        ["release", "list"],
+        ["space", "check"],
+        *(
+            ["reference", word]
+            for word in ("status", "wait", "collect", "compare", "list", "show", "cancel")
+        ),
+    ],
+)
+def test_a_configuration_that_is_not_there_is_told_by_every_command(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    missing = tmp_path / "none.toml"
+    code, _, err = run(*words, "--config", str(missing))
+    assert code == 4
+    assert err.startswith(f"nbpipe: {missing}: cannot be read: No such file or directory\n")

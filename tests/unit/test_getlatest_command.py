@@ -186,6 +186,37 @@ def test_a_copy_through_a_link_that_the_user_names_goes_where_it_leads(
     assert sorted(tree(tmp_path / "scratch")) == ["01_Intro/a.ipynb", "01_Intro/b.txt", "README.md"]
 
 
+def test_config_names_the_sites_configuration(
+    mirror: HandMadeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NBPIPE_MIRROR")
+    site = tmp_path / "site.toml"
+    site.write_text(f'[[collection]]\nname = "{mirror.path.name}"\nroot = "{mirror.path.parent}"\n')
+    assert main(["copy", "--config", str(site)]) == 0
+    assert Path("copy/README.md").read_text() == "3"
+    monkeypatch.setenv("NBPIPE_SITE", str(site))
+    assert main(["other"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(None, "cannot be read: No such file or directory"), ("[[", "is not TOML: ")],
+)
+def test_a_configuration_that_is_named_must_be_one(
+    mirror: HandMadeMirror,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    told: str,
+) -> None:
+    site = tmp_path / "site.toml"
+    if text is not None:
+        site.write_text(text)
+    assert main(["copy", "--config", str(site)]) == 4
+    assert capsys.readouterr().err.startswith(f"getlatest: {site}: {told}")
+    assert not Path("copy").exists()
+
+
 def test_nothing_slow_is_imported() -> None:
     slow = [
         "rich",

@@ -204,6 +204,14 @@ def test_a_page_is_written_whole(kind: str, comparison: Comparison, tmp_path: Pa
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
+def test_a_page_never_replaces_a_notebook(comparison: Comparison, tmp_path: Path) -> None:
+    notebook = tmp_path / "minitest.ipynb"
+    notebook.write_text("{}")
+    with pytest.raises(UsageError, match="it is a notebook, which no page replaces"):
+        write_page(comparison, "html", notebook, stdout=io.StringIO())
+    assert notebook.read_text() == "{}"
+
+
 def test_a_page_that_cannot_be_written_is_named(comparison: Comparison, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="page cannot be written: "):

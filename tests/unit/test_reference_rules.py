@@ -14,6 +14,7 @@ from nbpipe.reference.comparison.comparing import changes, overall
 from nbpipe.reference.comparison.model import Change, FileComparison, Tolerance
 from nbpipe.reference.comparison.outputs import renames
 from nbpipe.reference.comparison.performance import compare_performance
+from nbpipe.reference.comparison.rules import path_matches
 from nbpipe.reference.comparison.summaries import compare_statistics
 from nbpipe.reference.manifest import Column, Job, Output, Part, Statistics
 
@@ -22,6 +23,14 @@ DAY = date(2026, 2, 1)
 
 def output(path: str, sha: str = "a", size: int = 1) -> Output:
     return Output(path=path, bytes=size, sha256=sha * 64, kind="binary")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [("[[:alpha:]].csv", True), ("[z-a].csv", False), ("[!x].csv", True), ("out[!x]a.csv", False)],
+)
+def test_a_set_in_a_pattern_is_read_as_git_does(pattern: str, *, matches: bool) -> None:
+    assert path_matches([pattern], "out/a.csv") is matches
 
 
 def test_the_last_rule_that_matches_wins_and_columns_come_after_files() -> None:

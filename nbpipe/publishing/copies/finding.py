@@ -104,6 +104,25 @@ def find(
     )
 
 
+def site_file(named: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the site's configuration: the named file, or NBPIPE_SITE's, or the usual one.
+
+    Raises:
+        UsageError: The named one cannot be read, or is not TOML.
+    """
+    if named is None:
+        return Path(environ.get("NBPIPE_SITE") or SITE)
+    try:
+        tomllib.loads(named.read_bytes().decode())
+    except OSError as error:
+        raise UsageError(
+            f"{named}: cannot be read: {error.strerror}", hint="Name another one with --config."
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{named}: is not TOML: {error}", hint="Mend that first.") from error
+    return named
+
+
 def at(path: Path) -> MirrorFolder | None:
     """Return the mirror that a path means: itself, its `current`, a release of it, or a link there.
 

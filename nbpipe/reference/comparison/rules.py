@@ -113,7 +113,9 @@ def any_matches(patterns: Iterable[str], name: str, whole: str = "") -> bool:
 def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # noqa: PLC0415
 
-    return GitIgnoreSpec.from_lines(patterns)
+    from nbpipe.wildmatch import compiled  # noqa: PLC0415
+
+    return GitIgnoreSpec.from_lines(patterns, pattern_factory=compiled)
 
 
 def _whole(part: str, column: str) -> str:

@@ -44,13 +44,18 @@ def write_page(  # noqa: PLR0913  (what a stream is like comes in)
         width: Columns of the console's page; None: those of the terminal.
 
     Raises:
-        UsageError: The file cannot be written.
+        UsageError: The file cannot be written, or is a notebook.
     """
     if path is None:
         colored = kind == "console" and is_colored(stdout, color, environ or {})
         Encodable(stdout).write(render(comparison, kind, colored=colored, width=width))
         stdout.flush()
         return
+    if path.suffix == ".ipynb" and path.exists():
+        raise UsageError(
+            f"{path}: the page cannot be written: it is a notebook, which no page replaces",
+            hint="Name another place.",
+        )
     text = render(comparison, kind, width=width or WIDTH, folder=path.absolute().parent)
     fresh = path.with_name(f".{path.name}.new")
     try:

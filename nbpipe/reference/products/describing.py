@@ -47,7 +47,9 @@ def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
     """Yield the relative path of what matches; links to folders are named, not followed."""
     from pathspec import GitIgnoreSpec  # noqa: PLC0415  (only where files are looked for)
 
-    chosen = GitIgnoreSpec.from_lines(globs)
+    from nbpipe.wildmatch import compiled  # noqa: PLC0415
+
+    chosen = GitIgnoreSpec.from_lines(globs, pattern_factory=compiled)
     for where, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(f"{where}/{name}")]  # noqa: PTH114
         below = Path(where).relative_to(folder).as_posix()

@@ -69,12 +69,20 @@ def test_a_file_means_itself(tree: Tree) -> None:
         ("a/**", ["a/deep/two.ipynb", "a/one.ipynb"]),
         ("?/[!a-s]*.ipynb", ["b/three.ipynb"]),
         ("t?p.ipynb", ["top.ipynb"]),
+        ("[[:lower:]]*.ipynb", ["top.ipynb"]),
+        ("[z-a]*", []),
+        ("a[!x]one.ipynb", []),
+        ("[[:nothing:]]*", []),
     ],
 )
 def test_a_glob_is_read_as_git_does_from_here(
     tree: Tree, pattern: str, expected: list[str]
 ) -> None:
-    assert tree.paths(pattern) == expected
+    if expected:
+        assert tree.paths(pattern) == expected
+        return
+    with pytest.raises(NothingCollected):
+        tree.plan(pattern)
 
 
 def test_a_glob_is_anchored_where_the_command_is_started(tree: Tree) -> None:
