@@ -108,7 +108,8 @@ def user(folder: Path) -> Config | None:
 def find(start: Path) -> Path | None:
     """Return the nearest configuration file, from `start` upwards; nbpipe.toml comes first."""
     for folder in (start, *start.parents):
-        if (candidate := folder / FILE_NAME).is_file():
+        candidate = folder / FILE_NAME
+        if candidate.is_file() or candidate.is_symlink():  # a link to nothing is told
             return candidate
         project = folder / "pyproject.toml"
         if project.is_file() and "nbpipe" in _tools(_read(project)):

@@ -138,8 +138,10 @@ def _folder(directory: str | None, source: Source) -> Path:
     """Return the copy's folder, with the links in its own path followed.
 
     Raises:
-        UsageError: It lies in the mirror itself.
+        UsageError: It lies in the mirror itself, or its name is empty.
     """
+    if directory == "":
+        raise UsageError("the folder's name is empty", hint="Is a variable of the shell not set?")
     folder = Path(os.path.realpath(Path(directory or source.folder).expanduser()))
     mirror = source.mirror.path if source.mirror else None
     if mirror and (folder == mirror or mirror in folder.parents):

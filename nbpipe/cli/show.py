@@ -102,8 +102,8 @@ def _show(run: PastRun, results: list[PastResult]) -> None:
 def _show_failure(result: PastResult) -> None:
     click.echo(f"\n{str(result.outcome).upper()}  {plain_name(result.path)}  ({result.kernel})")
     for failure in result.failures:
-        where = "outside of its cells" if failure.cell is None else f"cells[{failure.cell}]"
-        click.echo(f"  {failure.category} in {where}: {plain(failure.signature)}")
+        where = "outside of its cells" if failure.cell is None else f"in cells[{failure.cell}]"
+        click.echo(f"  {failure.category} {where}: {plain(failure.signature)}")
         text = failure.traceback.strip() or failure.message
         for line in plain(text).strip("\n").split("\n")[-_TRACEBACK_LINES:]:
             click.echo(f"    | {line}")

@@ -297,6 +297,7 @@ def _requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Requ
     read |= {config.file} if config.file else set()
     for request in requests:
         reports.check(request, sources={os.path.realpath(file) for file in read})
+    reports.check_apart(requests)
     return requests
 
 

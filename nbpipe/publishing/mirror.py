@@ -106,7 +106,9 @@ class Mirror:
 
     def prepare(self) -> None:
         """Make the folders, with modes that do not depend on the umask."""
+        above = [folder for folder in reversed(self.path.parents) if not folder.exists()]
         for folder, mode in (
+            *((folder, 0o755) for folder in above),
             (self.path, 0o755),
             (self.releases_folder, 0o755),
             (self.state.parent, 0o700),

@@ -44,7 +44,8 @@ from nbpipe.reports.reporter import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
 
 KINDS = tuple(DEFAULT_NAMES)
 
@@ -62,6 +63,7 @@ __all__ = [
     "Reporter",
     "Request",
     "check",
+    "check_apart",
     "check_writable",
     "commands_stopped",
     "is_running",
@@ -95,6 +97,21 @@ def check(request: Request, *, sources: Collection[str] = ()) -> None:
         check_writable(request.path / "index.html")
     else:
         check_writable(request.path)
+
+
+def check_apart(requests: Iterable[Request]) -> None:
+    """Find out before a long run whether each report has a place of its own.
+
+    Raises:
+        UsageError: Two kinds of report would be written to one file.
+    """
+    taken: dict[Path, str] = {}
+    for request in requests:
+        path = request.path and request.path.resolve()
+        if path is None or (path.exists() and not path.is_file()):  # a pipe takes them all
+            continue
+        if (other := taken.setdefault(path, request.kind)) != request.kind:
+            raise cannot_write(path, f"the {other} report goes there too")
 
 
 def reporter(kind: str, *, console: ConsoleReporter) -> Reporter | FolderReporter:

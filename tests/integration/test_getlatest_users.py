@@ -90,6 +90,10 @@ def test_a_read_only_folder_of_an_old_copy_is_told_and_the_rest_goes_on(
     assert (done.returncode, table["updated"]) == (1, ["README.md"])
     reason = "permission denied; `chmod -R u+w` on its folder helps"
     assert table["problems"] == [{"path": "01_Intro/a.ipynb", "reason": reason}]
+    again = json.loads(getlatest(user_python, user, "--json").stdout)
+    assert (again["problems"], again["notes"]) == (table["problems"], [])
+    own = user.home / "notebooks/.nbpipe"
+    assert not [*own.glob("kept-*"), *own.glob("incoming/*")]
 
 
 def test_a_folder_of_another_user_is_told(

@@ -405,3 +405,10 @@ def test_a_configuration_that_is_not_there_is_told_by_every_command(
     code, _, err = run(*words, "--config", str(missing))
     assert code == 4
     assert err.startswith(f"nbpipe: {missing}: cannot be read: No such file or directory\n")
+
+
+def test_two_reports_cannot_be_one_file(run: Run, root: Path) -> None:
+    code, out, err = run("test", "--report", "json=r", "--report", f"junit={root}/r")
+    assert (code, out) == (4, "")
+    assert err.startswith(f"nbpipe: {root}/r: the report cannot be written: the json report goes")
+    assert not (root / "r").exists()

@@ -34,6 +34,12 @@ def test_without_a_file_everything_is_a_default(tmp_path: Path) -> None:
     assert found.settings.test.missing_kernel == "fail"
 
 
+def test_a_link_to_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "nbpipe.toml").symlink_to("gone.toml")
+    with pytest.raises(ConfigError, match=r"nbpipe.toml: cannot be read: No such file"):
+        config.load(tmp_path)
+
+
 def test_the_nearest_file_upwards_holds_and_its_folder_is_the_root(tmp_path: Path) -> None:
     inner = tmp_path / "a/b/c"
     inner.mkdir(parents=True)

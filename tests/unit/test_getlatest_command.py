@@ -167,6 +167,14 @@ def test_the_mirror_itself_is_no_place_for_a_copy(
     assert "notebooks: is the read-only original" in capsys.readouterr().err
 
 
+def test_an_empty_name_is_refused(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([""]) == 4
+    assert capsys.readouterr().err.startswith("getlatest: the folder's name is empty\n")
+    assert (list(Path().iterdir()), mirror.path.exists()) == ([], True)
+
+
 def test_a_folder_that_is_a_file_is_told(
     mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
 ) -> None:

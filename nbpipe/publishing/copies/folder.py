@@ -232,9 +232,13 @@ class CopyFolder:
             if _seen(os.lstat(last, dir_fd=folder)) != seen:
                 return False
             os.rename(name, swap, src_dir_fd=incoming, dst_dir_fd=incoming)
-            if not exchange(swap, last, folder=incoming, other_folder=folder):
-                os.replace(swap, last, src_dir_fd=incoming, dst_dir_fd=folder)
-                return True
+            try:
+                if not exchange(swap, last, folder=incoming, other_folder=folder):
+                    os.replace(swap, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                    return True
+            except OSError:  # nothing moved: it is the release's file, and none of the user's
+                os.rename(swap, name, src_dir_fd=incoming, dst_dir_fd=incoming)
+                raise
             if _seen(os.lstat(swap, dir_fd=incoming)) == seen:
                 os.unlink(swap, dir_fd=incoming)
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,20 @@ def test_the_head_becomes_a_whole_read_only_release(
         "sub/run.sh": "0555",
         "sub/set.sh": "0555",
     }
+
+
+def test_a_new_mirror_is_open_to_its_readers_whatever_the_umask(
+    origin: Origin, follow: Follow, tmp_path: Path
+) -> None:
+    origin.publish({"a.txt": b"a"})
+    before = os.umask(0o077)
+    try:
+        follow(root=str(tmp_path / "new/root")).reconcile_once(Trigger.STARTUP)
+    finally:
+        os.umask(before)
+    places = ("new", "new/root", "new/root/notebooks-latest", "new/root/.nbpipe")
+    modes = {place: f"{(tmp_path / place).stat().st_mode & 0o777:o}" for place in places}
+    assert modes == dict(zip(places, ("755", "755", "755", "700"), strict=True))
 
 
 def test_an_update_shares_what_did_not_change(origin: Origin, follow: Follow) -> None:
