@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.bisecting.judging import Interrupted
+from nbpipe.bisecting.judging import ENDS, Interrupted, handling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,10 @@ KERNEL = "ipykernel"
 """The distribution without which no notebook runs."""
 
 _PIP = ("--disable-pip-version-check", "--no-input")
-_INSTALL = ("install", "--quiet", "--no-user", "--no-compile")  # most is never imported
+_INSTALL = ("install", "--quiet", "--no-user", "--target=", "--no-compile")
+"""Into the environment, whatever is configured; most of it is never imported."""
+_ELSEWHERE = ("PIP_PREFIX", "PIP_ROOT")
+"""Would lead pip out of the environment; no option takes them back."""
 _LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 _MARKERS = """
@@ -58,6 +61,8 @@ class Built:
 
     kernel: str
     """The name of its kernelspec, for as long as it is there."""
+    place: Path
+    """Its folder."""
     conflicts: tuple[str, ...]
     """What `pip check` says."""
 
@@ -90,18 +95,16 @@ class Builder:
 
         Raises:
             CannotBuild: pip, or the interpreter, says no.
-            Interrupted: A signal ended it.
         """
         self._number += 1
         place = self._folder / f"environment-{self._number}"
         name = f"nbpipe-bisect-{os.getpid()}-{self._number}"
         spec = self._folder / "kernels" / name
         try:
-            with _ended_by_signals():
-                conflicts = self._build(place, pins)
+            conflicts = self._build(place, pins)
             spec.mkdir(parents=True)
             (spec / "kernel.json").write_text(json.dumps(self._kernelspec(place)), "utf-8")
-            yield Built(name, conflicts)
+            yield Built(name, place, conflicts)
         finally:
             shutil.rmtree(place, ignore_errors=True)
             shutil.rmtree(spec, ignore_errors=True)
@@ -161,13 +164,19 @@ class Builder:
 def builder(
     python: Sequence[str], own: Mapping[str, str], options: Iterable[str]
 ) -> Iterator[Builder]:
-    """Give a builder whose kernelspecs Jupyter finds; all that it made is gone afterwards."""
+    """Give a builder whose kernelspecs Jupyter finds; all that it made is gone afterwards.
+
+    Raises:
+        Interrupted: A signal ended it, at whatever moment.
+    """
     before = os.environ.get("JUPYTER_PATH")
-    with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
+    with handling(_end), tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         try:
             yield Builder(python, own, options, Path(folder).resolve())
         finally:
+            for number in ENDS:  # until the folder is gone as a whole
+                signal.signal(number, signal.SIG_IGN)
             if before is None:
                 del os.environ["JUPYTER_PATH"]
             else:
@@ -209,11 +218,12 @@ def _run(command: list[str], own: Mapping[str, str]) -> str:
 
 def _ended(command: list[str], own: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; whatever ends us ends it, with all that it started."""
+    environ = {**os.environ, **own}
     try:
         process = subprocess.Popen(
             command,
             cwd=os.sep,
-            env={**os.environ, **own},
+            env={key: text for key, text in environ.items() if key not in _ELSEWHERE},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -234,17 +244,5 @@ def _ended(command: list[str], own: Mapping[str, str]) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn what ends this process into an exception, so that nothing is left behind."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Interrupted("interrupted; nothing was changed")
-
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in ends}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,9 +18,14 @@ from nbpipe.model import Outcome
 from nbpipe.reports.groups import cause
 
 if TYPE_CHECKING:
-    import contextlib
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from nbpipe.model import Plan, Progress, Result
+
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends this process."""
 
 
 class Verdict(StrEnum):
@@ -34,19 +41,23 @@ class Interrupted(NbpipeError):  # noqa: N818  (what happened)
 
     exit_code = ExitCode.INTERRUPTED
 
+    def __init__(self) -> None:
+        super().__init__("interrupted; nothing was changed")
 
-def judge(plan: Plan, retries: int) -> tuple[Verdict, str]:
+
+def judge(plan: Plan, retries: int, below: Path | None = None) -> tuple[Verdict, str]:
     """Execute the one notebook of a plan; return the verdict, and its cause where there is one.
 
     Args:
         plan: It holds one task.
         retries: A failing notebook is tried so many times more.
+        below: Where the temporary folder is made; None: where all are.
 
     Raises:
         Interrupted: A signal ended it.
     """
     tasks = tuple(replace(task, retries=retries) for task in plan.tasks)
-    with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nbpipe-bisect-", dir=below) as folder:
         (result,) = _run(replace(plan, tasks=tasks), Path(folder) / "out")
     if result.outcome is Outcome.SKIPPED:
         return Verdict.SKIP, result.reason or ""
@@ -54,6 +65,21 @@ def judge(plan: Plan, retries: int) -> tuple[Verdict, str]:
         return Verdict.BAD, cause(result.failure)
     flaky = result.outcome is Outcome.FLAKY
     return Verdict.GOOD, f"flaky: {cause(result.failure)}" if flaky else ""
+
+
+@contextlib.contextmanager
+def handling(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers,
+) -> Iterator[None]:
+    """Handle what ends this process; afterwards it is as before, whoever set it meanwhile."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    try:
+        for number in ENDS:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, handled in before.items():
+            signal.signal(number, handled)
 
 
 class _Silent:
@@ -75,12 +101,16 @@ def _run(plan: Plan, folder: Path) -> tuple[Result, ...]:
     """
     run_id = runner.new_run_id(datetime.now(UTC))
     out = runner.output_dir(folder, run_id, plan.tasks)
+    noted: list[int] = []  # before the run listens, and after
     order = runner.Order(plan=plan, run_id=run_id, jobs=1, output_dir=out)
 
     def handled(scheduler: runner.Executor) -> contextlib.AbstractContextManager[None]:
+        if noted:
+            scheduler.stop("the search was interrupted")
         return runner.signals(scheduler, say=lambda _: None, running=lambda: "")
 
-    run = asyncio.run(runner.run(order, _Silent(), on_start=handled))
-    if run.interrupted:
-        raise Interrupted("interrupted; nothing was changed")
+    with handling(lambda number, _: noted.append(number)):
+        run = asyncio.run(runner.run(order, _Silent(), on_start=handled))
+    if run.interrupted or noted:
+        raise Interrupted
     return run.results

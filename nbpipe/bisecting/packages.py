@@ -162,7 +162,7 @@ class PackageBisection:
                     task, kernel=built.kernel, language="python", kernel_why="", failure=None
                 )
                 plan = replace(mixes.plan, tasks=(task,))
-                verdict, why = judge(plan, self._retries)
+                verdict, why = judge(plan, self._retries, built.place)
         except building.CannotBuild as error:
             return replace(step, verdict=Verdict.SKIP, why=f"cannot be installed: {error}")
         between = 0 < len(step.changes) < step.of

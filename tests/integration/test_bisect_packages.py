@@ -109,6 +109,7 @@ def test_the_package_that_broke_a_notebook_is_found(site: Site) -> None:
         "assert beta.version == '1.0', 'beta is new'",
     )
     before = (site.root / "a.ipynb").read_bytes()
+    site.environ["PIP_TARGET"] = site.environ["PIP_PREFIX"] = str(site.folder / "own")
     good = site.lock("good.txt", alpha="1.0", beta="1.0", gamma="1.0")
     bad = site.lock("bad.txt", alpha="2.0", beta="2.0", gamma="2.0", delta="1.0")
     out, err = site.bisect(good, bad)
@@ -118,6 +119,7 @@ def test_the_package_that_broke_a_notebook_is_found(site: Site) -> None:
     assert f"ipykernel was added, which {good} does not have" in err
     assert {each.name for each in site.root.iterdir()} == {"nbpipe.toml", "a.ipynb"}
     assert (site.root / "a.ipynb").read_bytes() == before
+    assert not (site.folder / "own").exists()
     assert "there is no history yet" in site.nbpipe("history", code=4)[1]
 
 
