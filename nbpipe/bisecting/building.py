@@ -6,6 +6,7 @@ The one place that runs pip. Its configuration, its cache and PIP_* variables ho
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -17,6 +18,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from nbpipe.bisecting.judging import ENDS, Interrupted, handling
 
@@ -65,6 +68,15 @@ class Built:
     """Its folder."""
     conflicts: tuple[str, ...]
     """What `pip check` says."""
+
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Return what each distribution in it requires, as its metadata have it."""
+        folders = map(str, self.place.glob("lib*/python*/site-packages"))
+        return {
+            canonicalize_name(each.name): tuple(each.requires or ())
+            for each in importlib.metadata.distributions(path=[*folders])
+            if each.name
+        }
 
 
 class Builder:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nbpipe.bisecting.judging import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     Judge = Callable[[frozenset[str]], Verdict]
 
@@ -30,7 +31,13 @@ class Narrowed:
     """What could not be left out, because nothing can be judged without it."""
 
 
-def narrow(changes: Sequence[str], judge: Judge, *, likely: Collection[str] = ()) -> Narrowed:
+def narrow(
+    changes: Sequence[str],
+    judge: Judge,
+    *,
+    likely: Collection[str] = (),
+    clusters: Mapping[str, str] = MappingProxyType({}),
+) -> Narrowed:
     """Return a smallest set of changes that break it: leaving out any one of them, it is good.
 
     A single guilty one of n takes log2(n) + 1 judgements.
@@ -39,8 +46,9 @@ def narrow(changes: Sequence[str], judge: Judge, *, likely: Collection[str] = ()
         changes: With none of them it is good, with all of them bad.
         judge: Tells what it is with some; asked once for each set.
         likely: Those that are tried before all others.
+        clusters: By change, the name of what it belongs to: cut apart last.
     """
-    asked = _Asked(judge)
+    asked = _Asked(judge, clusters)
     found: list[tuple[str, ...]] = []
     first = [change for change in changes if change in likely]
     rest = [*first, *(change for change in changes if change not in likely)]
@@ -59,12 +67,12 @@ def narrow(changes: Sequence[str], judge: Judge, *, likely: Collection[str] = ()
 
 
 def _turning(
-    judge: Judge, base: frozenset[str], block: list[str], cut: int
+    asked: _Asked, base: frozenset[str], block: list[str], cut: int
 ) -> tuple[list[str], list[str]]:
     """Return what of a block keeps it good, and what turns it bad on top of that.
 
     Args:
-        judge: As above.
+        asked: The judge.
         base: Made all the time.
         block: Together with the base it is bad.
         cut: Where it is cut first; 0: in the middle.
@@ -72,8 +80,8 @@ def _turning(
     kept: list[str] = []
     parts = 2
     while len(block) > 1:
-        for piece in _pieces(block, parts, cut):
-            verdict = judge(base | set(kept) | set(piece))
+        for piece in asked.pieces(block, parts, cut):
+            verdict = asked(base | set(kept) | set(piece))
             if verdict is Verdict.SKIP:
                 continue
             if verdict is Verdict.GOOD:
@@ -91,27 +99,36 @@ def _turning(
     return kept, block
 
 
-def _pieces(block: list[str], parts: int, cut: int) -> Iterator[list[str]]:
-    """Yield the parts of a block, and the block without each of them."""
-    if 0 < cut < len(block):
-        yield block[:cut]
-        yield block[cut:]
-        return
-    bounds = [len(block) * number // parts for number in range(parts + 1)]
-    pieces = list(itertools.pairwise(bounds))
-    yield from (block[start:end] for start, end in pieces)
-    if parts > 2:  # noqa: PLR2004  (with two, each is the rest of the other)
-        yield from (block[:start] + block[end:] for start, end in pieces)
-
-
 class _Asked:
-    """A judge that remembers."""
+    """A judge that remembers, and what is put before it."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, clusters: Mapping[str, str]) -> None:
         self._judge = judge
+        self._clusters = clusters
         self._said: dict[frozenset[str], Verdict] = {}
 
     def __call__(self, made: frozenset[str]) -> Verdict:
         if made not in self._said:
             self._said[made] = self._judge(made)
         return self._said[made]
+
+    def pieces(self, block: list[str], parts: int, cut: int) -> Iterator[list[str]]:
+        """Yield the parts of a block, and the block without each of them."""
+        if 0 < cut < len(block):
+            yield block[:cut]
+            yield block[cut:]
+            return
+        pieces = list(itertools.pairwise(self._bounds(block, parts)))
+        yield from (block[start:end] for start, end in pieces)
+        if len(pieces) > 2:  # noqa: PLR2004  (with two, each is the rest of the other)
+            yield from (block[:start] + block[end:] for start, end in pieces)
+
+    def _bounds(self, block: list[str], parts: int) -> list[int]:
+        """Return where a block is cut: evenly; between clusters where there are some."""
+        even = [len(block) * number // parts for number in range(parts + 1)]
+        of = [self._clusters.get(change, change) for change in block]
+        between = [at for at in range(1, len(block)) if of[at - 1] != of[at]]
+        if parts >= len(block) or not between:
+            return even
+        near = {min(between, key=lambda at: abs(at - wanted)) for wanted in even[1:-1]}
+        return [0, *sorted(near), len(block)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nbpipe import collecting, environments, kernelspecs
 from nbpipe.bisecting import building, locks, recalled
 from nbpipe.bisecting.judging import Verdict, judge
 from nbpipe.bisecting.narrowing import narrow
+from nbpipe.bisecting.ordering import neighbours
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from nbpipe.bisecting.building import Builder
     from nbpipe.bisecting.locks import Change, Lock, Pin
+    from nbpipe.bisecting.ordering import Needs, Neighbours
     from nbpipe.bisecting.recalled import Recalled
     from nbpipe.config import Config
     from nbpipe.model import Plan
@@ -113,7 +115,7 @@ class PackageBisection:
             version = markers["python_full_version"]
             self._known = recalled.recall(self._config, plan.tasks[0], python, version)
         with building.builder(python, own, good.options + bad.options) as builder:
-            return self._searched(_Mixes(plan, good, changes, builder), bad, likely)
+            return self._searched(_Mixes(plan, good, changes, builder, markers), bad, likely)
 
     def _searched(self, mixes: _Mixes, bad: Lock, likely: frozenset[str]) -> Guilty:
         """Return the answer, once both ends are what they are said to be."""
@@ -132,8 +134,14 @@ class PackageBisection:
             self._cause = step.why
         # One that came with the bad lock file was never imported, and is as likely as those.
         came = {change.name for change in mixes.changes if change.good is None}
-        first = {*likely, *came} if likely else frozenset()
-        found = narrow(tuple(by_name), lambda made: self._judge(mixes, made).verdict, likely=first)
+        first = {*likely, *came} & by_name.keys() if likely else frozenset()
+        near = mixes.neighbours()
+        found = narrow(
+            near.ordered(tuple(by_name)),
+            lambda made: self._judge(mixes, made).verdict,
+            likely=near.together(first),
+            clusters=near.clusters(),
+        )
         return Guilty(
             groups=tuple(tuple(by_name[name] for name in group) for group in found.groups),
             company=tuple(by_name[name] for name in found.company),
@@ -157,6 +165,8 @@ class PackageBisection:
     def _executed(self, step: Step, mixes: _Mixes, pins: Mapping[str, Pin]) -> Step:
         try:
             with mixes.builder.environment(pins) as built:
+                if len(step.changes) in {0, step.of}:
+                    mixes.needs[len(step.changes)] = built.needs()
                 (task,) = mixes.plan.tasks
                 task = replace(
                     task, kernel=built.kernel, language="python", kernel_why="", failure=None
@@ -210,6 +220,14 @@ class _Mixes:
     good: Lock
     changes: tuple[Change, ...]
     builder: Builder
+    markers: Mapping[str, str]
+    needs: dict[int, Needs] = field(default_factory=dict)
+    """What is required with none and with all of the changes, where that was made."""
+
+    def neighbours(self) -> Neighbours:
+        """Return which of the changes have to do with each other, as far as the ends tell."""
+        good, bad = (self.needs.get(number, {}) for number in (0, len(self.changes)))
+        return neighbours(self.changes, good, bad, self.markers)
 
 
 def _interpreter(plan: Plan) -> tuple[Sequence[str], dict[str, str]]:

@@ -141,6 +141,23 @@ def test_packages_that_do_not_fit_or_cannot_be_installed_are_skipped(site: Site)
     assert "missing.txt: a.ipynb cannot be judged there: cannot be installed: No matching" in err
 
 
+def test_packages_that_say_they_belong_together_are_changed_together(site: Site) -> None:
+    for name in ("gamma", "zeta"):
+        site.wheel(name, "1.0")
+        site.wheel(name, "2.0")
+    for version, rest in (("1.0", "<2"), ("2.0", ">=2")):
+        code = f"import zeta\nassert zeta.version == {version!r}, 'unfit'\n"
+        site.wheel("alpha", version, needs=f"zeta{rest}", **{"alpha.py": code})
+    write_notebook(site.root / "a.ipynb", "import alpha, gamma\nassert gamma.version == '1.0'")
+    pins = dict.fromkeys(("alpha", "gamma", "zeta"), "1.0")
+    good = site.lock("good.txt", **pins)
+    bad = site.lock("bad.txt", **dict.fromkeys(pins, "2.0"))
+    out, err = site.bisect(good, bad)
+    assert out.startswith("the first bad package: gamma 1.0 -> 2.0\n")
+    assert "\n  good  2 of 3 changed: alpha, zeta\n" in err
+    assert "unfit" not in err
+
+
 def test_what_a_run_told_is_not_executed_again(site: Site) -> None:
     for name in ("alpha", "beta"):
         site.wheel(name, "1.0")
