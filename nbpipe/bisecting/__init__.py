@@ -5,7 +5,8 @@ history and whoever is notified notice nothing. Nothing here prints.
 
     Bisection(root, path, ...).search("v1", "HEAD")     the first bad commit (commits)
     PackageBisection(config, path, ...).search()        the package (packages); narrowing decides
-                                                        what is tried, locks reads, building builds
+                                                        what is tried (ordering: in which order),
+                                                        locks reads, building builds
 """
 
 from __future__ import annotations
