@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -326,6 +327,28 @@ def remember(order: Order, settings: HistorySettings) -> tuple[Order, HistoryErr
     return replace(order, start=start, recorder=recorder, trace=settings.trace), problem
 
 
+OWNED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""What `signals` takes."""
+
+
+@contextlib.contextmanager
+def signals_as_owned() -> Iterator[None]:
+    """Have what is started in here find the signals as it would while `signals` owns them.
+
+    What is ignored is inherited (`nohup`, a shell's `&`), what is handled is not (execve(2)).
+    """
+    ignored: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        ignored = [each for each in OWNED if signal.getsignal(each) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def signals(
     scheduler: Executor, *, say: Callable[[str], None], running: Callable[[], str]
@@ -341,7 +364,7 @@ def signals(
         running: Returns what is running now.
     """
     loop = asyncio.get_running_loop()
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ends = OWNED[:-1]
 
     def end(name: str) -> None:
         if scheduler.interrupted:
@@ -361,5 +384,5 @@ def signals(
     try:
         yield
     finally:
-        for number in (*ends, signal.SIGUSR1):
+        for number in OWNED:
             loop.remove_signal_handler(number)

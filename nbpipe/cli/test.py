@@ -337,7 +337,8 @@ def _forked(plan: Plan, test: TestSettings) -> Iterator[None]:
 
     with servers(plan.tasks, fork=test.fork, preload=test.preload):
         if test.fork:
-            begin_servers(plan.tasks)
+            with runner.signals_as_owned():
+                begin_servers(plan.tasks)
         yield
 
 
