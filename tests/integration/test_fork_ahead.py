@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,29 @@ def test_a_kernel_that_ended_before_its_turn_is_replaced(collection: Collection)
     ended = collection.test("-n", "1", "--fork")
     assert ended.code == 0, ended.out
     assert ended.executed("b.ipynb").cells[0].outputs[0].text == "1\n"
+
+
+def test_the_server_that_starts_early_does_not_ignore_what_the_runner_was_told_to(
+    collection: Collection,
+) -> None:
+    ask = "import signal; print(signal.getsignal(1), signal.getsignal(2), signal.getsignal(15))"
+    collection.notebook("a.ipynb", ask)
+    collection.notebook("b.ipynb", ask)
+    said = []
+    for way in ("--fork", "--no-fork"):
+        trapped = ["sh", "-c", 'trap "" HUP INT TERM; exec "$@"', "sh"]
+        done = subprocess.run(
+            [*trapped, *collection.command(way)],
+            cwd=collection.root,
+            env=collection.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        ended = collection.ended(0, done.stdout, done.stderr)
+        said.append(
+            [ended.executed(name).cells[0].outputs[0].text for name in ("a.ipynb", "b.ipynb")]
+        )
+    assert said[0] == said[1] == ["0 <built-in function default_int_handler> 0\n"] * 2
