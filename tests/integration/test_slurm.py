@@ -121,7 +121,8 @@ def test_a_preempted_job_is_queued_again_and_every_attempt_is_charged(
     assert jobs.until(again, JobState.PENDING).source == "queue"
     (folder / "go-on").touch()
     slurm_cluster.wait_for_nodes()  # the first attempt is cleared away
-    slurm_cluster.daemons.run("scontrol", "update", f"job={again}", "starttime=now")
+    # A credential of the second in which the first attempt was killed would be refused.
+    slurm_cluster.daemons.run("scontrol", "update", f"job={again}", "starttime=now+2")
     assert jobs.ended(again).state is JobState.COMPLETED
     first, second = jobs.scheduler.account([again])[again]
     assert (first.state, second.state) == (JobState.PREEMPTED, JobState.COMPLETED)
