@@ -210,7 +210,7 @@ async def run(
         elsewhere: Makes what executes the tasks; None: this machine does.
     """
     clock = time.monotonic()
-    begun = _begin(order)
+    begun = begin(order)
     recorder = order.recorder
     if recorder is not None:
         recorder.begin(_to_record(begun), order.plan.tasks)
@@ -256,7 +256,7 @@ def _traced(order: Order, wanted: bool) -> contextlib.AbstractContextManager[Non
     return traced(order.plan.root if wanted else None)
 
 
-def _begin(order: Order) -> Run:
+def begin(order: Order) -> Run:
     """Return the run before anything has happened."""
     return Run(
         id=order.run_id,

@@ -18,7 +18,7 @@ import msgspec
 
 from nbpipe import collecting, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.errors import ExitCode, NothingCollected, UsageError
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
@@ -204,7 +204,11 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         keyword=given["keyword"],
         shard=given["shard"],
     )
-    plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    try:
+        plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
+    except NothingCollected as nothing:
+        _report_nothing(ctx, config, nothing.plan, given)
+        raise
     for pattern in plan.unmatched:
         click.echo(f"nbpipe: warning: {pattern} matched no notebook", err=True)
     plan = earlier.narrowed(
@@ -219,6 +223,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
         return ExitCode.OK
     if not plan.tasks and given["shard"] is None:
+        _report_nothing(ctx, config, plan, given)
         click.echo(_nothing_left(plan, given))
         return ExitCode.OK
     return _execute(ctx, config, plan, given)
@@ -252,20 +257,43 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
     return dataclasses.replace(config, settings=settings)
 
 
-def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
+def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     test = config.settings.test
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = config.root / test.output_dir if test.output_dir else None
-    folder = runner.output_dir(wanted, run_id, plan.tasks)
-    requests = _requests(config, plan, folder)
-    order = runner.Order(
+    return runner.Order(
         plan=plan,
         run_id=run_id,
         jobs=runner.cores() if test.jobs == "auto" else test.jobs,
-        output_dir=folder,
+        output_dir=runner.output_dir(wanted, run_id, plan.tasks),
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),
     )
+
+
+def _report_nothing(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> None:
+    """Write the reports that were asked for although nothing runs: somebody will read them."""
+    github = reports.is_running(os.environ)
+    if given["list_only"] or not (config.settings.test.reports or github):
+        return
+    order = _order(config, plan, given)
+    requests = _requests(config, plan, order.output_dir)
+    _report(runner.begin(order), requests, _console(ctx, given))
+
+
+def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReporter:
+    return reports.ConsoleReporter(
+        color=given["color"],
+        environ=os.environ,
+        durations=given["durations"],
+        rerun=partial(rerun.command, ctx),
+    )
+
+
+def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
+    test = config.settings.test
+    order = _order(config, plan, given)
+    requests = _requests(config, plan, order.output_dir)
     with nullcontext() if given["cluster"] else _forked(plan, test):
         order, problem = runner.remember(order, config.settings.history)
         away = given["cluster"] and elsewhere.executor(
@@ -274,14 +302,8 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
         run = _with_progress(order, given, away or None)
     run, unread = with_past(run, config.settings.history)
     earlier.warn(problem or order.problem or unread)
-    console = reports.ConsoleReporter(
-        color=given["color"],
-        environ=os.environ,
-        durations=given["durations"],
-        rerun=partial(rerun.command, ctx),
-    )
     try:
-        _report(run, requests, console)
+        _report(run, requests, _console(ctx, given))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)

@@ -73,12 +73,11 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     excluded = choosing.excluded
     if keyword:
         _deselect(choosing, tasks, keyword)
-    if not choosing.chosen:
-        raise _nothing(choosing, files, scopes, places)
     chosen = choosing.chosen
+    nothing = not chosen
     if selection.shard:
         chosen = _keep_shard(chosen, selection.shard, excluded)
-    return Plan(
+    made = Plan(
         root=Path(places.root),
         tasks=tuple(tasks.make(notebook) for notebook in chosen),
         excluded=tuple(
@@ -87,6 +86,9 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
         ),
         unmatched=_unmatched(choosing, files, scopes),
     )
+    if nothing:
+        raise _nothing(choosing, files, scopes, places, made)
+    return made
 
 
 def _scopes(
@@ -153,7 +155,7 @@ def _unmatched(choosing: Choosing, files: list[str], scopes: list[Scope]) -> tup
 
 
 def _nothing(
-    choosing: Choosing, files: list[str], scopes: list[Scope], places: Places
+    choosing: Choosing, files: list[str], scopes: list[Scope], places: Places, made: Plan
 ) -> NothingCollected:
     """Return the error that says what the patterns matched, and what took everything out."""
     lines = []
@@ -169,6 +171,7 @@ def _nothing(
         lines.append(f"  {count} {reason}")
     return NothingCollected(
         printable("\n".join(["no notebook was chosen", *lines])),
+        plan=made,
         hint="A notebook that is named on its own runs even if it is excluded."
         if choosing.excluded
         else f"It was looked for from {printable(places.cwd)}.",

@@ -134,9 +134,8 @@ def _bounded(blocks: Iterable[str], limit: int) -> Iterator[str]:
 
 
 def _headline(run: Run) -> str:
-    worst = next(
-        (each for each in (Outcome.FAILED, Outcome.FLAKY) if run.count(each)), Outcome.PASSED
-    )
+    order = (Outcome.FAILED, Outcome.FLAKY, Outcome.PASSED)
+    worst = next((each for each in order if run.count(each)), Outcome.SKIPPED)
     commit = f"commit {span(run.commit[:12])}, " if run.commit else ""
     return (
         f"## {_SIGNS[worst]} nbpipe: {totals(run)}\n\n"

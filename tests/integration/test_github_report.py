@@ -171,7 +171,7 @@ def test_the_comment_is_found_again_and_never_taken_from_somebody_else(told: Tol
     told("report", str(report(told.folder / "r.json", 0)), "--comment", "42")
     assert len(told.github.comments) == 121
     assert told.github.comments[0]["body"].endswith("believe me")
-    assert "## ✅ nbpipe: no notebooks" in told.github.comments[-1]["body"]
+    assert "## ⏭️ nbpipe: no notebooks" in told.github.comments[-1]["body"]
 
 
 def test_an_app_finds_its_comment_again(told: Told) -> None:

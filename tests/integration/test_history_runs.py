@@ -86,6 +86,8 @@ def test_only_what_failed_last_runs_again(remembered: Collection) -> None:
     assert done.stdout == (
         "nothing to run: nothing that was chosen failed last (--list says more)\n"
     )
+    ended = remembered.test("--lf")
+    assert (ended.code, ran(ended), len(reasons(ended))) == (0, [], 3)
 
 
 def test_the_list_gives_the_reasons_too(remembered: Collection) -> None:

@@ -83,6 +83,21 @@ def test_exclusions_that_leave_nothing_are_named(run: Run) -> None:
     assert "A notebook that is named on its own runs even if it is excluded." in err
 
 
+def test_reports_of_nothing_say_why(run: Run, root: Path) -> None:
+    reports = ("--report", "json=r.json", "--report", "markdown=r.md")
+    code, _, err = run("test", "--exclude", "first*", *reports)
+    assert (code, "no notebook was chosen" in err) == (5, True)
+    told = json.loads((root / "r.json").read_text())
+    assert (told["summary"]["total"], told["notebooks"]) == (0, [])
+    assert told["excluded"] == [{"path": "first.ipynb", "reason": "excluded by --exclude: first*"}]
+    assert (root / "r.md").read_text().startswith("## ⏭️ nbpipe: no notebooks")
+
+
+def test_the_list_of_nothing_writes_no_report(run: Run, root: Path) -> None:
+    code, out, _ = run("test", "nothing/*", "--list", "--report", "json=r.json")
+    assert (code, out, (root / "r.json").exists()) == (5, "", False)
+
+
 def test_a_missing_file_is_named_with_the_nearest_one(run: Run) -> None:
     code, _, err = run("test", "frist.ipynb")
     assert code == 4
