@@ -53,7 +53,7 @@ from ipykernel import kernelapp
 _LATER = (
     *("ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
     *("IPython.core.completerlib", "IPython.core.debugger"),
-    *("IPython.core.logger", "IPython.core.oinspect"),
+    *("IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic"),
     *("faulthandler", "sqlite3"),
 )
 """What a kernel imports while it starts, however it is configured."""
