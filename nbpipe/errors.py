@@ -13,10 +13,6 @@ The exit codes are pytest's. What a notebook does wrong is no exception: it is a
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nbpipe.model import Plan
 
 
 class ExitCode(IntEnum):
@@ -55,13 +51,9 @@ class ConfigError(UsageError):
 
 
 class NothingCollected(NbpipeError):  # noqa: N818  (the exit code's own name)
-    """The patterns chose no notebook at all; `plan` says why each that they matched is out."""
+    """The patterns chose no notebook at all."""
 
     exit_code = ExitCode.NOTHING_COLLECTED
-
-    def __init__(self, message: str, *, plan: Plan, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.plan = plan
 
 
 class InternalError(NbpipeError):

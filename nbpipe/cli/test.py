@@ -18,7 +18,7 @@ import msgspec
 
 from nbpipe import collecting, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
-from nbpipe.errors import ExitCode, NothingCollected, UsageError
+from nbpipe.errors import ExitCode, UsageError
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
@@ -206,7 +206,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
     )
     try:
         plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
-    except NothingCollected as nothing:
+    except collecting.NothingPlanned as nothing:
         _report_nothing(ctx, config, nothing.plan, given)
         raise
     for pattern in plan.unmatched:

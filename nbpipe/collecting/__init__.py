@@ -7,7 +7,14 @@ and nothing is written.
 from __future__ import annotations
 
 from nbpipe.collecting.kernels import InstalledKernel, installed_kernels
-from nbpipe.collecting.planning import Selection, plan
+from nbpipe.collecting.planning import NothingPlanned, Selection, plan
 from nbpipe.collecting.walking import RUN_MARK
 
-__all__ = ["RUN_MARK", "InstalledKernel", "Selection", "installed_kernels", "plan"]
+__all__ = [
+    "RUN_MARK",
+    "InstalledKernel",
+    "NothingPlanned",
+    "Selection",
+    "installed_kernels",
+    "plan",
+]

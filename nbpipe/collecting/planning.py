@@ -43,6 +43,14 @@ class Selection:
     """`--shard I/N`: the I-th of N parts, I from 1."""
 
 
+class NothingPlanned(NothingCollected):
+    """`plan`, without tasks, says why each notebook that the patterns matched is out."""
+
+    def __init__(self, message: str, *, plan: Plan, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.plan = plan
+
+
 def plan(selection: Selection, config: Config, *, kernels: Mapping[str, InstalledKernel]) -> Plan:
     """Return what would run, in which order, and why each other notebook would not.
 
@@ -51,7 +59,7 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     Raises:
         UsageError: A named file or folder does not exist, a folder cannot be listed, a kernel
             that was asked for is not installed, a pattern or expression is none.
-        NothingCollected: No notebook at all is left.
+        NothingPlanned: No notebook at all is left.
     """
     settings = config.settings.test
     places = Places(root=os.path.realpath(config.root), cwd=os.path.realpath(selection.cwd))
@@ -156,7 +164,7 @@ def _unmatched(choosing: Choosing, files: list[str], scopes: list[Scope]) -> tup
 
 def _nothing(
     choosing: Choosing, files: list[str], scopes: list[Scope], places: Places, made: Plan
-) -> NothingCollected:
+) -> NothingPlanned:
     """Return the error that says what the patterns matched, and what took everything out."""
     lines = []
     asked = {path: places.shown(path) for path in files}
@@ -169,7 +177,7 @@ def _nothing(
         lines.append(f"  ... and {len(asked) - _MOST_LINES} more")
     for reason, count in Counter(choosing.excluded.values()).most_common():
         lines.append(f"  {count} {reason}")
-    return NothingCollected(
+    return NothingPlanned(
         printable("\n".join(["no notebook was chosen", *lines])),
         plan=made,
         hint="A notebook that is named on its own runs even if it is excluded."
