@@ -200,7 +200,7 @@ def test_it_publishes_at_the_start_and_for_a_beacon_and_ends_with_0(
     assert service.beacon(origin.beacon(), "one") == (202, {"status": "accepted"})
     wait_until(lambda: current(tmp_path, "a.ipynb") == "second")
     wait_until(lambda: commit[:12] in service.request("GET", "/")[1])
-    assert "delivery one" in service.request("GET", "/")[1]
+    wait_until(lambda: "delivery one" in service.request("GET", "/")[1])  # the journal comes last
     assert f'commit="{commit}"' in service.request("GET", "/metrics")[1]
     assert service.stop() == 0
     assert SECRET not in "".join(service.log)

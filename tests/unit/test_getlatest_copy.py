@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe.errors import UsageError
+from nbpipe.publishing.copies import taking
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError, ReleaseGone
+from nbpipe.publishing.copies.folder import CopyFolder
 from nbpipe.publishing.copies.releases import MirrorFolder
 from nbpipe.publishing.copies.taking import Wanted, take
 from nbpipe.publishing.copies.writing import Writer
@@ -348,6 +350,36 @@ def test_two_first_copies_at_once_the_second_says_so(copy: Copy) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CopyBusy, match="another getlatest is at work"):
             copy.take()
+
+
+def test_another_one_that_ends_between_two_looks_is_not_in_the_way(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.take()
+    building = copy.path.rename(copy.path.with_name(".copy.getlatest"))
+
+    def opened(path: Path) -> CopyFolder:
+        found = CopyFolder(path)
+        if path == building and not copy.path.exists():
+            building.rename(copy.path)
+        return found
+
+    monkeypatch.setattr(taking, "CopyFolder", opened)
+    assert len(copy.take().same) == len(FIRST)
+    assert tree(copy.path) == FIRST
+
+
+def test_another_one_that_is_removed_between_two_looks_was_there(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: Path) -> CopyFolder:
+        found = CopyFolder(path)
+        path.rmdir()
+        return found
+
+    monkeypatch.setattr(taking, "CopyFolder", opened)
+    with pytest.raises(CopyBusy, match="another getlatest ended just now"):
+        copy.take()
 
 
 def test_what_a_crash_left_half_built_is_built_again(copy: Copy) -> None:

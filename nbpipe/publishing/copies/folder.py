@@ -33,6 +33,7 @@ FICLONE = 0x40049409
 READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
 INCOMING = "incoming"
 PART, SWAP = ".part", ".swap"
+ENDED_JUST_NOW = "another getlatest ended just now"
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 Seen = tuple[int, int, int]
@@ -315,6 +316,8 @@ class CopyFolder:
     def _not_ours(self, name: str, error: OSError) -> CopyError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise error
+        if os.fstat(self.descriptor).st_nlink == 0:
+            return CopyBusy(f"{self.path}: {ENDED_JUST_NOW}", hint="Run it again.")
         return CopyError(
             f"{self.path}/{name}: cannot be used: {error.strerror}",
             hint="getlatest keeps its notes there. Move it away, or take the copy elsewhere.",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing.copies import manifest
 from nbpipe.publishing.copies.decision import Action
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError
-from nbpipe.publishing.copies.folder import CopyFolder
+from nbpipe.publishing.copies.folder import ENDED_JUST_NOW, CopyFolder
 from nbpipe.publishing.copies.planning import EmptyPlace, Request, Wanted, plan, tell, tell_blocked
 from nbpipe.publishing.copies.report import Report
 from nbpipe.publishing.copies.writing import Writer, explained
@@ -110,7 +111,7 @@ def _make(request: Request, folder: Path) -> Report | None:
     """Build a new folder beside its place and rename it there; None where it appeared meanwhile."""
     building = folder.with_name(f".{folder.name}.getlatest")
     with _opened(building, make=True) as copy:
-        if set(os.listdir(copy.descriptor)) - {manifest.FOLDER} and not _ours(building):  # noqa: PTH208  (a descriptor)
+        if set(os.listdir(copy.descriptor)) - {manifest.FOLDER} and not _ours(copy):  # noqa: PTH208  (a descriptor)
             raise CopyError(
                 f"{building}: is in the way", hint="Move it away; getlatest builds there."
             )
@@ -121,7 +122,7 @@ def _make(request: Request, folder: Path) -> Report | None:
                 shutil.rmtree(building, ignore_errors=True)
             return None
         if not same:
-            raise CopyBusy(f"{building}: another getlatest ended just now", hint="Run it again.")
+            raise CopyBusy(f"{building}: {ENDED_JUST_NOW}", hint="Run it again.")
         release = request.release
         report = Report(str(folder), release.source, release.commit, made=True)
         try:
@@ -135,8 +136,13 @@ def _make(request: Request, folder: Path) -> Report | None:
     return report
 
 
-def _ours(building: Path) -> bool:
-    return (building / manifest.FOLDER / "lock").is_file()
+def _ours(copy: CopyFolder) -> bool:
+    """Return whether a getlatest made the open folder, wherever another one has moved it since."""
+    try:
+        lock = os.lstat(f"{manifest.FOLDER}/lock", dir_fd=copy.descriptor)
+    except OSError:
+        return False
+    return stat.S_ISREG(lock.st_mode)
 
 
 def _same(copy: CopyFolder, path: Path) -> bool:
