@@ -66,7 +66,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         UsageError: Something asked for cannot be.
         NothingCollected: The patterns choose no notebook.
     """
-    from nbpipe import collecting, runner  # noqa: PLC0415  (slow)
+    from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
 
     settings = _settings(
         config,
@@ -94,7 +94,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         plan=plan,
         run_id=run_id,
         jobs=runner.cores() if count == "auto" else count,
-        output_dir=runner.output_dir(wanted, run_id, plan.tasks),
+        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         memory_budget=runner.memory_budget(settings.settings.test.memory_budget),
     )
     order, problem = runner.remember(order, settings.settings.history)

@@ -1,4 +1,4 @@
-"""One `nbpipe test`: the output directory, the signals, the run, its environment.
+"""One `nbpipe test`: the signals, the run, its environment.
 
 What the command line and the public API have in common. Which notebooks, how one is executed
 and how a run is told stand in the rooms below.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import platform
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,9 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nbpipe import sizes
+from nbpipe import outputs, sizes
 from nbpipe._version import __version__
-from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
 from nbpipe.execution import capacity
 from nbpipe.model import Run
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.model import Plan, Progress, Result, Task
     from nbpipe.settings import HistorySettings
-
-_KEPT_RUNS = 20
 
 
 def cores() -> int:
@@ -78,63 +73,6 @@ def memory_budget(wanted: str | None) -> int | None:
 def new_run_id(now: datetime) -> str:
     """Return an identifier that sorts by time and is not given twice."""
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def output_dir(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Path:
-    """Return the folder for executed copies and logs, made if need be.
-
-    Args:
-        wanted: What was asked for; None: a new one under the user's state directory, where the
-            newest runs are kept.
-        run_id: The run's.
-        tasks: Their sources must not be overwritten.
-
-    Raises:
-        UsageError: It cannot be made, or holds something else than an earlier run.
-    """
-    folder = wanted or _state_dir() / run_id
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir()) and not (folder / RUN_MARK).exists()
-        if occupied:
-            raise UsageError(
-                f"the output directory {folder} is not empty, and no run of nbpipe made it",
-                hint="Name a new folder with --output-dir, or empty that one.",
-            )
-        (folder / RUN_MARK).write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"the output directory {folder} cannot be written: {error.strerror}",
-            hint="Name another one with --output-dir.",
-        ) from error
-    _refuse_sources(folder.resolve(), tasks)
-    if wanted is None:
-        _forget_old_runs(folder.parent)
-    return folder.resolve()
-
-
-def _refuse_sources(folder: Path, tasks: tuple[Task, ...]) -> None:
-    from nbpipe.execution.workspace import copy_path  # noqa: PLC0415  (slow)
-
-    for task in tasks:
-        if folder / copy_path(task) == task.file:
-            raise UsageError(
-                f"the executed copy of {task.path} would overwrite its source in {folder}",
-                hint="Name a folder outside of the collection with --output-dir.",
-            )
-
-
-def _state_dir() -> Path:
-    import platformdirs  # noqa: PLC0415
-
-    return Path(platformdirs.user_state_path("nbpipe")) / "runs"
-
-
-def _forget_old_runs(folder: Path) -> None:
-    """Remove all but the newest runs of the default place."""
-    runs = sorted(path for path in folder.iterdir() if (path / RUN_MARK).exists())
-    for path in runs[:-_KEPT_RUNS]:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def head_commit(root: Path) -> str | None:
@@ -223,6 +161,7 @@ async def run(
             results = await scheduler.run()
     finally:
         seconds = time.monotonic() - clock
+        outputs.note_use(order.output_dir)
         if recorder is not None:
             recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
     place = {task.path: number for number, task in enumerate(order.plan.tasks)}

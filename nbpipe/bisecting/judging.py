@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import runner
+from nbpipe import outputs, runner
 from nbpipe.errors import ExitCode, NbpipeError
 from nbpipe.model import Outcome
 from nbpipe.reports.groups import cause
@@ -100,7 +100,7 @@ def _run(plan: Plan, folder: Path) -> tuple[Result, ...]:
         Interrupted: A signal ended it.
     """
     run_id = runner.new_run_id(datetime.now(UTC))
-    out = runner.output_dir(folder, run_id, plan.tasks)
+    out = outputs.make_folder(folder, run_id, plan.tasks)
     noted: list[int] = []  # before the run listens, and after
     order = runner.Order(plan=plan, run_id=run_id, jobs=1, output_dir=out)
 

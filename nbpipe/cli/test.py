@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from nbpipe import collecting, reports, runner
+from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.history import with_past
@@ -265,7 +265,7 @@ def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
         plan=plan,
         run_id=run_id,
         jobs=runner.cores() if test.jobs == "auto" else test.jobs,
-        output_dir=runner.output_dir(wanted, run_id, plan.tasks),
+        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),
     )

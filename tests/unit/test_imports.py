@@ -31,7 +31,7 @@ LAYERS = (
         *("nbpipe.checking", "nbpipe.publishing", "nbpipe.reference"),
     },
     {
-        *("nbpipe.runner", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"),
+        *("nbpipe.runner", "nbpipe.outputs", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"),
         *(
             "nbpipe.batch",
             "nbpipe.bisecting",

@@ -1,0 +1,114 @@
+"""The folder of a run's executed copies and logs; in the default place the newest are kept.
+
+Who makes a folder there holds a lock on its mark (flock(2)) until the process ends, so that short
+runs do not take away the folder of a long one. What holds no lock is as new as its run's end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from nbpipe.collecting import RUN_MARK
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbpipe.model import Task
+
+KEPT_RUNS = 20
+
+_held: list[TextIO] = []
+"""The marks of this process's folders in the default place: open, and locked, until it ends."""
+
+
+def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Path:
+    """Return the folder for executed copies and logs, made if need be.
+
+    Args:
+        wanted: What was asked for; None: a new one under the user's state directory, where the
+            newest runs are kept.
+        run_id: The run's.
+        tasks: Their sources must not be overwritten.
+
+    Raises:
+        UsageError: It cannot be made, or holds something else than an earlier run.
+    """
+    folder = wanted or _default_place() / run_id
+    mark = folder / RUN_MARK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir()) and not mark.exists()
+        if occupied:
+            raise UsageError(
+                f"the output directory {folder} is not empty, and no run of nbpipe made it",
+                hint="Name a new folder with --output-dir, or empty that one.",
+            )
+        mark.write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
+        if wanted is None:
+            _hold(mark)
+    except OSError as error:
+        raise UsageError(
+            f"the output directory {folder} cannot be written: {error.strerror}",
+            hint="Name another one with --output-dir.",
+        ) from error
+    _refuse_sources(folder.resolve(), tasks)
+    if wanted is None:
+        _forget_old_runs(folder.parent)
+    return folder.resolve()
+
+
+def note_use(folder: Path) -> None:
+    """Have a folder count as new from now on."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / RUN_MARK)
+
+
+def _refuse_sources(folder: Path, tasks: tuple[Task, ...]) -> None:
+    from nbpipe.execution.workspace import copy_path  # noqa: PLC0415  (slow)
+
+    for task in tasks:
+        if folder / copy_path(task) == task.file:
+            raise UsageError(
+                f"the executed copy of {task.path} would overwrite its source in {folder}",
+                hint="Name a folder outside of the collection with --output-dir.",
+            )
+
+
+def _default_place() -> Path:
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_state_path("nbpipe")) / "runs"
+
+
+def _hold(mark: Path) -> None:
+    file = mark.open(encoding="utf-8")
+    _held.append(file)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _forget_old_runs(place: Path) -> None:
+    """Remove all but the newest runs of the default place, and those whose process lives."""
+    marks = []
+    for mark in place.glob(f"*/{RUN_MARK}"):
+        with contextlib.suppress(OSError):  # another process forgets, too
+            marks.append((mark.stat().st_mtime_ns, mark))
+    for _, mark in sorted(marks)[:-KEPT_RUNS]:
+        if not _is_held(mark):
+            shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def _is_held(mark: Path) -> bool:
+    try:
+        with mark.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks here, or gone
+        return False
+    return False
