@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nbpipe.errors import NbpipeError, UsageError
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.github import connecting
 from nbpipe.github.begun import Begun, Folder, began
 from nbpipe.github.comments import Comment
@@ -89,7 +89,7 @@ class Session:
             code: How it ended; None: we were kept from knowing.
             by: The signal that asked us to end.
         """
-        if file.is_file():
+        if file.is_file() and code != ExitCode.NOTHING_COLLECTED:
             return self.compose(from_report(file, self.config.root))
         if by is not None:
             text = f"The run was ended by {by.name} before it had a result."

@@ -238,10 +238,16 @@ def test_run_tells_the_beginning_and_the_end_and_keeps_the_token_from_notebooks(
     assert states == ["pending", "success"]
 
 
-def test_run_without_a_notebook_is_a_failure_with_its_reason(told: Told) -> None:
-    told("run", "--", "nosuch.ipynb", code=4)
+@pytest.mark.parametrize(
+    ("pattern", "code", "reason"),
+    [("nosuch.ipynb", 4, "wrong usage"), ("nosuch/*", 5, "no notebook was chosen")],
+)
+def test_run_without_a_notebook_is_a_failure_with_its_reason(
+    told: Told, pattern: str, code: int, reason: str
+) -> None:
+    told("run", "--", pattern, code=code)
     assert told.github.statuses[-1]["state"] == "failure"
-    assert "wrong usage" in told.github.statuses[-1]["description"]
+    assert reason in told.github.statuses[-1]["description"]
 
 
 def test_an_outage_keeps_no_notebook_from_running(told: Told) -> None:
