@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from nbpipe.model import Task
 
 KEPT_RUNS = 20
-
-_held: list[TextIO] = []
-"""The marks of this process's folders in the default place: open, and locked, until it ends."""
 
 
 def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Path:
@@ -68,6 +65,13 @@ def note_use(folder: Path) -> None:
         os.utime(folder / RUN_MARK)
 
 
+def drop_empty(folder: Path) -> None:
+    """Remove a folder in which nothing but its mark is."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [RUN_MARK]:
+            shutil.rmtree(folder)
+
+
 def _refuse_sources(folder: Path, tasks: tuple[Task, ...]) -> None:
     from nbpipe.execution.workspace import copy_path  # noqa: PLC0415  (slow)
 
@@ -86,10 +90,10 @@ def _default_place() -> Path:
 
 
 def _hold(mark: Path) -> None:
-    file = mark.open(encoding="utf-8")
-    _held.append(file)
+    """Lock a mark until the process ends: nobody closes the descriptor before."""
+    descriptor = os.open(mark, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _forget_old_runs(place: Path) -> None:

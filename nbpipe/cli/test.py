@@ -17,8 +17,8 @@ import click
 import msgspec
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import affected, earlier, elsewhere, notify, options, rerun
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
+from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
@@ -277,8 +277,9 @@ def _report_nothing(ctx: click.Context, config: Config, plan: Plan, given: dict[
     if given["list_only"] or not (config.settings.test.reports or github):
         return
     order = _order(config, plan, given)
-    requests = _requests(config, plan, order.output_dir)
-    _report(runner.begin(order), requests, _console(ctx, given))
+    requests = reporting.requests(config, plan, order.output_dir)
+    reporting.write(runner.begin(order), requests, _console(ctx, given), people=False)
+    outputs.drop_empty(order.output_dir)
 
 
 def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReporter:
@@ -293,7 +294,7 @@ def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReport
 def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
     test = config.settings.test
     order = _order(config, plan, given)
-    requests = _requests(config, plan, order.output_dir)
+    requests = reporting.requests(config, plan, order.output_dir)
     with nullcontext() if given["cluster"] else _forked(plan, test):
         order, problem = runner.remember(order, config.settings.history)
         away = given["cluster"] and elsewhere.executor(
@@ -303,46 +304,10 @@ def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, An
     run, unread = with_past(run, config.settings.history)
     earlier.warn(problem or order.problem or unread)
     try:
-        _report(run, requests, _console(ctx, given))
+        reporting.write(run, requests, _console(ctx, given))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)
-
-
-def _requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
-    """Return the reports that are wanted; each can be written, and over nothing that is read."""
-    test = config.settings.test
-    requests = [reports.parse(text, output_dir=output_dir) for text in test.reports]
-    if reports.is_running(os.environ) and all(each.kind != "github" for each in requests):
-        requests.append(reports.Request("github", None))
-    read = {task.file for task in plan.tasks} | {config.root / file for file in test.prerun}
-    read |= {config.file} if config.file else set()
-    for request in requests:
-        reports.check(request, sources={os.path.realpath(file) for file in read})
-    reports.check_apart(requests)
-    return requests
-
-
-def _report(run: Run, requests: list[reports.Request], console: reports.ConsoleReporter) -> None:
-    """Write every report, the one for people first; what hinders one does not hinder others."""
-    others = [each for each in requests if each.kind != "console" or each.path is not None]
-    machines = [each for each in others if each.path is None and each.kind != "github"]
-    people = sys.stderr if machines else sys.stdout
-    stopped = reports.commands_stopped(people) if reports.is_running(os.environ) else nullcontext()
-    problems: list[Exception] = []
-    for request in (None, *others):
-        try:
-            with options.while_read():
-                if request is None:
-                    with stopped:
-                        reports.write(console, run, None, stdout=people)
-                else:
-                    reporter = reports.reporter(request.kind, console=console)
-                    reports.write(reporter, run, request.path, stdout=sys.stdout)
-        except (UsageError, OSError) as error:
-            problems.append(error)
-    if problems:
-        raise problems[0]
 
 
 def _asked(ctx: click.Context, test: TestSettings) -> int | None:

@@ -85,8 +85,9 @@ def test_exclusions_that_leave_nothing_are_named(run: Run) -> None:
 
 def test_reports_of_nothing_say_why(run: Run, root: Path) -> None:
     reports = ("--report", "json=r.json", "--report", "markdown=r.md")
-    code, _, err = run("test", "--exclude", "first*", *reports)
-    assert (code, "no notebook was chosen" in err) == (5, True)
+    code, out, err = run("test", "--exclude", "first*", *reports)
+    assert (code, out, "no notebook was chosen" in err) == (5, "", True)
+    assert [*(root.parent / "state/nbpipe/runs").iterdir()] == []
     told = json.loads((root / "r.json").read_text())
     assert (told["summary"]["total"], told["notebooks"]) == (0, [])
     assert told["excluded"] == [{"path": "first.ipynb", "reason": "excluded by --exclude: first*"}]

@@ -1,0 +1,60 @@
+"""The reports of `nbpipe test`: which are wanted, and writing them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from nbpipe import reports
+from nbpipe.cli import options
+from nbpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbpipe.config import Config
+    from nbpipe.model import Plan, Run
+
+
+def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
+    """Return the reports that are wanted; each can be written, and over nothing that is read."""
+    test = config.settings.test
+    wanted = [reports.parse(text, output_dir=output_dir) for text in test.reports]
+    if reports.is_running(os.environ) and all(each.kind != "github" for each in wanted):
+        wanted.append(reports.Request("github", None))
+    read = {task.file for task in plan.tasks} | {config.root / file for file in test.prerun}
+    read |= {config.file} if config.file else set()
+    for request in wanted:
+        reports.check(request, sources={os.path.realpath(file) for file in read})
+    reports.check_apart(wanted)
+    return wanted
+
+
+def write(
+    run: Run,
+    requests: list[reports.Request],
+    console: reports.ConsoleReporter,
+    *,
+    people: bool = True,
+) -> None:
+    """Write every report, the one for people first; what hinders one does not hinder others."""
+    others = [each for each in requests if each.kind != "console" or each.path is not None]
+    machines = [each for each in others if each.path is None and each.kind != "github"]
+    screen = sys.stderr if machines else sys.stdout
+    stopped = reports.commands_stopped(screen) if reports.is_running(os.environ) else nullcontext()
+    problems: list[Exception] = []
+    for request in (None, *others) if people else others:
+        try:
+            with options.while_read():
+                if request is None:
+                    with stopped:
+                        reports.write(console, run, None, stdout=screen)
+                else:
+                    reporter = reports.reporter(request.kind, console=console)
+                    reports.write(reporter, run, request.path, stdout=sys.stdout)
+        except (UsageError, OSError) as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
