@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution import diagnosis, exits, halting, memory, source, terminals, watching
-from nbpipe.execution.kernel import KernelStartError
+from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.ready import Ready
 from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
@@ -173,11 +173,14 @@ class _Execution:
         self._progress = Progress(task=task, cell=0, cells=0, attempt=attempt)
         self._moved = moved
         self._cells = source.code_cells(notebook)
-        self._kernel = ready.kernel
         self._notebook = notebook
         self._session: Session
         self.watch: Watch | None = None
         verdict.total = sum(cell.origin is not None for cell in self._cells)
+
+    @property
+    def _kernel(self) -> Kernel:
+        return self._ready.kernel  # another one, until it has started
 
     async def run(self) -> None:
         """Run all cells; whatever happens is in the verdict then, and the kernel is gone."""

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from nbpipe.execution import forking
-from nbpipe.execution.kernel import Kernel
+from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import message_bytes
 from nbpipe.execution.workspace import Workspace
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.model import Task
+
+
+_STARTS = 3
+"""So often is a kernel started that ends at once because a port of its was taken."""
+_TAKEN = "Address already in use"
+"""What such a kernel says: EADDRINUSE (errno(3)), in the words of libzmq and the C library."""
 
 
 class Ready:
@@ -34,25 +40,45 @@ class Ready:
         self.workspace.logger.info("%s, kernel %s, attempt %s", task.path, task.kernel, attempt)
         self.log_start = self.workspace.log_bytes()
         """Where in the log begins what the kernel says."""
-        self.kernel = Kernel(
-            task.kernel,
-            max_message_bytes=message_bytes(task.limits.output_bytes),
-            shutdown=task.limits.shutdown,
-        )
+        self.kernel = self._new_kernel()
         self._starting: asyncio.Future[None] | None = None
         self._ended = False
 
     def start(self) -> asyncio.Future[None]:
-        """Start the kernel, once; the future is done when it answers (see `Kernel.start`)."""
+        """Start the kernel; the future, always the same, is done when it answers."""
         if self._starting is None:
-            self._starting = asyncio.ensure_future(
-                self.kernel.start(
+            self._starting = asyncio.ensure_future(self._start())
+        return self._starting
+
+    def _new_kernel(self) -> Kernel:
+        return Kernel(
+            self.task.kernel,
+            max_message_bytes=message_bytes(self.task.limits.output_bytes),
+            shutdown=self.task.limits.shutdown,
+        )
+
+    async def _start(self) -> None:
+        """Start the kernel, on other ports where somebody took one before it could listen there.
+
+        The ports in a connection file are free when it is written, and nobody's. A kernel that
+        ended before it answered has executed nothing.
+        """
+        for left in reversed(range(_STARTS)):
+            self.log_start = self.workspace.log_bytes()
+            try:
+                await self.kernel.start(
                     cwd=self.task.file.parent,
                     log=self.workspace.log,
                     seconds=self.task.limits.startup_seconds,
                 )
-            )
-        return self._starting
+            except KernelStartError as error:
+                if not left or _TAKEN not in self.workspace.said(self.log_start):
+                    raise
+                self.workspace.logger.warning("%s: a port was taken; starting it again", error)
+            else:
+                return
+            await self.kernel.stop(grace=0)
+            self.kernel = self._new_kernel()
 
     def is_well(self) -> bool:
         """Return whether the kernel, which was started, still starts or waits for its turn."""

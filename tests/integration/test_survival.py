@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,6 +150,45 @@ def test_a_kernel_that_does_not_start_says_why(  # noqa: PLR0913, PLR0917  (a ta
     )
     assert said in failure["message"]
     assert "no such environment" in failure["traceback"]
+    assert (left.processes(), left.files()) == ([], [])
+
+
+TAKES_PORT = """
+import json, os, pathlib, socket, sys
+connection, folder, spoiled = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+starts = len(list(folder.iterdir()))
+(folder / str(starts)).touch()
+if starts < spoiled:
+    taken = socket.create_server(("127.0.0.1", json.load(open(connection))["shell_port"]))
+    taken.set_inheritable(True)
+os.execv(sys.executable, [sys.executable, "-m", "ipykernel", "-f", connection])
+"""
+
+
+@pytest.mark.parametrize(("spoiled", "code", "starts"), [(2, 0, 3), (9, 1, 3)])
+def test_a_kernel_whose_port_was_taken_is_started_on_another_one(  # noqa: PLR0913, PLR0917
+    collection: Collection,
+    left: Traces,
+    kernelspec: Callable[[list[str]], str],
+    tmp_path: Path,
+    spoiled: int,
+    code: int,
+    starts: int,
+) -> None:
+    counted = tmp_path / "starts"
+    counted.mkdir()
+    collection.notebook("n.ipynb", "print('once')")
+    command = [sys.executable, "-c", TAKES_PORT, "{connection_file}", str(counted), str(spoiled)]
+    ended = collection.test("--kernel", kernelspec(command))
+    assert (ended.code, len([*counted.iterdir()])) == (code, starts)
+    log = (collection.output_dir / "n.log").read_text()
+    assert log.count("a port was taken; starting it again") == 2
+    if code == 0:
+        assert ended.executed("n.ipynb").cells[0].outputs[0].text == "once\n"
+    else:
+        failure = ended["n.ipynb"]["failure"]
+        assert (failure["category"], failure["name"]) == ("kernel-died", "KernelStart")
+        assert "Address already in use" in failure["traceback"]
     assert (left.processes(), left.files()) == ([], [])
 
 
