@@ -109,7 +109,7 @@ def _forget_old_runs(place: Path) -> None:
 
 def _is_held(mark: Path) -> bool:
     try:
-        with mark.open(encoding="utf-8") as file:
+        with mark.open("r+b") as file:  # over NFS only who may write gets such a lock
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -279,7 +279,8 @@ def _report_nothing(ctx: click.Context, config: Config, plan: Plan, given: dict[
     order = _order(config, plan, given)
     requests = reporting.requests(config, plan, order.output_dir)
     reporting.write(runner.begin(order), requests, _console(ctx, given), people=False)
-    outputs.drop_empty(order.output_dir)
+    if not config.settings.test.output_dir:
+        outputs.drop_empty(order.output_dir)
 
 
 def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReporter:

@@ -94,6 +94,12 @@ def test_reports_of_nothing_say_why(run: Run, root: Path) -> None:
     assert (root / "r.md").read_text().startswith("## ⏭️ nbpipe: no notebooks")
 
 
+def test_an_empty_folder_that_was_named_for_the_output_stays(run: Run, root: Path) -> None:
+    (root / "out").mkdir()
+    assert run("test", "no*/*", "--output-dir", "out", "--report", "json")[0] == 5
+    assert (root / "out").is_dir()
+
+
 def test_the_list_of_nothing_writes_no_report(run: Run, root: Path) -> None:
     code, out, _ = run("test", "nothing/*", "--list", "--report", "json=r.json")
     assert (code, out, (root / "r.json").exists()) == (5, "", False)
