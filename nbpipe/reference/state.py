@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 GRACE = 60.0
 """Seconds that a job may be missing everywhere: accounting is seconds late."""
 SETTLE = 15.0
-"""Seconds that the memory of a killed job may come later than its end."""
+"""Seconds that details (memory of a killed job, who cancelled) may come later than an end."""
+_PATIENCE = {JobState.COMPLETED: 0.0, JobState.FAILED: GRACE}
+"""Seconds that the accounting may add to the queue's word: cause, exit code, by whom; or SETTLE."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _KILL = int(signal.SIGKILL)
 _ENDING = {_KILL, int(signal.SIGTERM)}
@@ -196,7 +198,9 @@ def _accounted(last: Standing, seen: Evidence) -> Standing | None:
         return None
     record = seen.records[-1]
     verdict = final(record, seen.memory)
-    if not verdict.state.ended or (verdict.state in _REPEATED and isinstance(seen.queue, NoNews)):
+    if not verdict.state.ended:
+        return None
+    if verdict.state in _REPEATED and not _same_attempt(verdict, seen):
         return None
     if seen.cancelled and verdict.state is JobState.FAILED and verdict.signal in _ENDING:
         return replace(verdict, state=JobState.CANCELLED)
@@ -207,12 +211,19 @@ def _accounted(last: Standing, seen: Evidence) -> Standing | None:
     return verdict
 
 
+def _same_attempt(verdict: Standing, seen: Evidence) -> bool:
+    """Return whether the queue agrees; accounting that is late knows an earlier attempt only."""
+    if isinstance(seen.queue, NoNews):
+        return False
+    return seen.queued is None or seen.queued.state is verdict.state
+
+
 def _ended_in_queue(last: Standing, seen: Evidence) -> Standing | None:
-    """Return the queue's word; for the cause of a failure the accounting is waited for."""
+    """Return the queue's word; for what it does not tell the accounting is waited for."""
     queued = seen.queued
     if queued is None:
         return None
-    if queued.state is JobState.FAILED and not _waited(last, seen, GRACE):
+    if not _waited(last, seen, _PATIENCE.get(queued.state, SETTLE)):
         return replace(last, unsettled_since=_since(last, seen))
     return Standing(
         state=queued.state,

@@ -164,6 +164,27 @@ def test_a_failure_in_the_queue_waits_for_its_cause() -> None:
     assert (late.state, late.source) == (S.FAILED, "queue")
 
 
+def test_an_end_in_the_queue_waits_a_little_for_its_details() -> None:
+    cancelled = queued(S.CANCELLED)
+    first = decide(RUNNING, seen(queue=cancelled))
+    assert first.state is S.RUNNING
+    by_whom = (record(S.CANCELLED, said="CANCELLED by 7"),)
+    told = decide(first, seen(queue=cancelled, accounting=by_whom, now=1001.0))
+    assert (told.state, told.reason) == (S.CANCELLED, "CANCELLED by 7")
+    late = decide(first, seen(queue=cancelled, now=1000.0 + SETTLE))
+    assert (late.state, late.source) == (S.CANCELLED, "queue")
+
+
+def test_accounting_that_knows_only_the_preempted_attempt_does_not_end_the_job() -> None:
+    behind = (record(S.PREEMPTED),)
+    told = decide(RUNNING, seen(queue=queued(S.COMPLETED), accounting=behind))
+    assert (told.state, told.source) == (S.COMPLETED, "queue")
+    failed = decide(RUNNING, seen(queue=queued(S.FAILED), accounting=behind))
+    assert failed.state is S.RUNNING, "waits for the exit code"
+    same = decide(RUNNING, seen(queue=queued(S.PREEMPTED), accounting=behind))
+    assert (same.state, same.source) == (S.PREEMPTED, "accounting")
+
+
 def test_without_accounting_the_queue_has_the_word() -> None:
     told = decide(RUNNING, seen(queue=queued(S.COMPLETED), accounting=NoNews.OUTAGE))
     assert (told.state, told.source, told.exit_code) == (S.COMPLETED, "queue", 0)

@@ -234,14 +234,16 @@ def _grouped(text: str) -> Iterator[tuple[dict[str, str], list[dict[str, str]]]]
 
 
 def _record(row: Mapping[str, str], steps: list[dict[str, str]]) -> Accounting:
-    word = row["State"].partition(" ")[0].rstrip("+")
+    state = _STATES.get(row["State"].partition(" ")[0].rstrip("+"), JobState.UNKNOWN)
+    if state.ended and not row["End"].isdigit():
+        state = JobState.UNKNOWN  # half told: what the job ended with comes in a later message
     code, _, number = row["ExitCode"].partition(":")
     peaks = [peak for step in steps if (peak := _bytes(step["MaxRSS"])) is not None]
     killed = [int(step["ExitCode"].partition(":")[2] or 0) for step in steps]
     by = int(number or 0) or next((each for each in killed if each), 0)
     return Accounting(
         id=row["JobID"],
-        state=_STATES.get(word, JobState.UNKNOWN),
+        state=state,
         said=row["State"],
         exit_code=int(code or 0),
         signal=by or None,
