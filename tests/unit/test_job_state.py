@@ -291,3 +291,14 @@ def test_slurms_queue_is_read_with_words_of_the_future() -> None:
         "11_1": (S.COMPLETED, ""),
         "9": (S.UNKNOWN, ""),
     }
+
+
+def test_slurms_half_told_end_is_none_yet() -> None:
+    """Slurm 22.05 tells FAILED first, and seconds later with which signal, as its End."""
+    half = "5|FAILED|0:0|1700000000|1700000001|Unknown|0|1|0|00:00:00||100M|n1\n"
+    whole = half.replace("0:0", "0:11").replace("Unknown", "1700000002")
+    failed = queued(S.FAILED)
+    first = decide(RUNNING, seen(queue=failed, accounting=records(half)["5"]))
+    assert first.state is S.RUNNING
+    told = decide(first, seen(queue=failed, accounting=records(whole)["5"], now=1001.0))
+    assert (told.state, told.signal, told.source) == (S.FAILED, 11, "accounting")
