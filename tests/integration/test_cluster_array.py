@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from changing import changing
+from clusters import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,9 +216,13 @@ def test_forty_notebooks_on_two_nodes_of_slurm(
     assert here.report is not None
     assert away.report is not None
     assert verdicts(away.report) == verdicts(here.report)
-    nodes = slurm_cluster.daemons.run("sacct", "-n", "-X", "-P", "-o", "JobName,NodeList")
-    used = {line.partition("|")[2] for line in nodes.splitlines() if "nbpipe-test" in line}
-    assert used == {"n1", "n2"}
+
+    def both_used() -> bool:
+        nodes = slurm_cluster.daemons.run("sacct", "-n", "-X", "-P", "-o", "JobName,NodeList")
+        used = {line.partition("|")[2] for line in nodes.splitlines() if "nbpipe-test" in line}
+        return used == {"n1", "n2"}
+
+    until(both_used, "the accounting, which is late, telling of jobs on both nodes")
 
 
 def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
