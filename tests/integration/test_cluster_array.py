@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from changing import changing
-from clusters import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
