@@ -260,6 +260,8 @@ def test_of_two_receivers_with_the_same_delivery_at_once_one_accepts_it(
             thread.start()
         for thread in threads:
             thread.join()
+        for one in receivers:
+            assert one.process.poll() is None, "".join(one.log)
         assert sorted(answers) == ["accepted"] + ["duplicate"] * 7
 
 
