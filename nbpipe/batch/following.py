@@ -19,7 +19,7 @@ from nbpipe.reference.asking import Followed
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
-from nbpipe.reference.state import JobResult, Standing, core_hours
+from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +44,14 @@ class JobView:
     parent: str | None = None
 
     @property
+    def accounted(self) -> bool:
+        """Whether the accounting knows how the job ended, and so all that it took."""
+        return accounted(self.standing, self.records)
+
+    @property
     def core_hours(self) -> float | None:
-        """Allocated cores x hours; None before the accounting knows the job."""
-        return core_hours(self.records) if self.records else None
+        """Allocated cores x hours; None before the accounting knows the end of the job."""
+        return core_hours(self.records) if self.accounted else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +81,17 @@ class View:
         if self.run.request.get("children") != "fail":
             return True
         return all(child.standing.state is JobState.COMPLETED for child in self.children)
+
+    @property
+    def unaccounted(self) -> tuple[str, ...]:
+        """The jobs that have ended, which the accounting does not know yet; not those lost."""
+        return tuple(
+            each.id
+            for each in (self.job, *self.children)
+            if each.standing.state.ended
+            and each.standing.state is not JobState.LOST
+            and not each.accounted
+        )
 
     @property
     def pause(self) -> float:
@@ -225,6 +241,24 @@ def wait(
         if view.ended:
             return view
         pause(view.pause)
+
+
+def settle(
+    run: StoredRun, *, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
+) -> View:
+    """Look, and where the run has ended wait until the accounting knows it too, or for `GRACE`.
+
+    `told` hears of it before the first pause. A scheduler that gives no answer is not waited for.
+    """
+    view = look(run)
+    if view.ended and view.unaccounted and not view.problem:
+        told(view)
+    left = GRACE
+    while view.ended and view.unaccounted and not view.problem and left > 0:
+        pause(view.pause)
+        left -= view.pause
+        view = look(run)
+    return view
 
 
 def cancel(run: StoredRun) -> View:

@@ -95,7 +95,7 @@ def _jobs(view: View, result: dict[str, Any]) -> tuple[Job, ...]:
 
 
 def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) -> Job:
-    last = view.records[-1] if view.records else None
+    last = view.records[-1] if view.accounted else None
     first = view.records[0] if view.records else None
     waited = None
     if first and first.submitted and first.started:

@@ -190,7 +190,7 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     from nbpipe.batch import following, gathering  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
-    view = following.look(chosen)
+    view = following.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
     made = gathering.collect(view)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
     jobs = count(len(made.jobs), "job")
@@ -202,7 +202,14 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     for output in made.outputs:
         if output.error:
             _warn(f"{output.path}: {output.error}")
+    if view.unaccounted:
+        _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+def _late(view: View) -> str:
+    why = f" ({view.problem})" if view.problem else ""
+    return f"the accounting does not know the end of job {', '.join(view.unaccounted)} yet{why}"
 
 
 @_subcommand("compare", "compare latest --against 1.0 --report html=page")

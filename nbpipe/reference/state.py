@@ -150,6 +150,17 @@ def final(record: Accounting, memory: int | None = None) -> Standing:
     )
 
 
+def accounted(standing: Standing, attempts: Sequence[Accounting]) -> bool:
+    """Return whether the accounting, which is late, knows the end of the attempt that counts.
+
+    Args:
+        standing: How the job ended.
+        attempts: What the accounting says, oldest first.
+    """
+    last = attempts[-1].state if attempts else JobState.UNKNOWN
+    return last.ended and (last not in _REPEATED or last is standing.state)
+
+
 def core_hours(attempts: Sequence[Accounting]) -> float:
     """Return allocated cores x hours of all attempts, those that were queued again too."""
     return sum(attempt.core_seconds for attempt in attempts) / 3600

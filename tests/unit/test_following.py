@@ -1,0 +1,88 @@
+"""The end of a run, and the accounting that knows it later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nbpipe.batch import following
+from nbpipe.batch.following import JobView, View
+from nbpipe.reference.schedulers.protocol import Accounting, JobState
+from nbpipe.reference.state import GRACE, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Settled = Callable[..., tuple[View, list[View], list[float]]]
+
+RUN: Any = SimpleNamespace(request={})
+RUNNING = Accounting(id="1", state=JobState.RUNNING, core_seconds=7200.0)
+ENDED = Accounting(id="1", state=JobState.COMPLETED, core_seconds=14_400.0)
+PREEMPTED = Accounting(id="1", state=JobState.PREEMPTED, core_seconds=3600.0)
+
+
+def view(*records: Accounting, state: JobState = JobState.COMPLETED, problem: str = "") -> View:
+    job = JobView(id="1", standing=Standing(state=state), records=records)
+    return View(run=RUN, job=job, problem=problem)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> Settled:
+    """Return what `settle` makes of views that follow each other: the last, told, pauses."""
+
+    def settled(*views: View) -> tuple[View, list[View], list[float]]:
+        coming = list(views)
+        monkeypatch.setattr(
+            following, "look", lambda _run: coming.pop(0) if len(coming) > 1 else coming[0]
+        )
+        told: list[View] = []
+        pauses: list[float] = []
+        return following.settle(RUN, told=told.append, pause=pauses.append), told, pauses
+
+    return settled
+
+
+def test_core_hours_are_unknown_until_the_accounting_knows_the_end() -> None:
+    assert view().job.core_hours is None
+    assert view(RUNNING).job.core_hours is None, "of the time until now only"
+    assert view(ENDED).job.core_hours == 4
+    assert view(PREEMPTED).job.core_hours is None, "it completed in a later attempt"
+    assert view(PREEMPTED, ENDED).job.core_hours == 5
+    assert view(PREEMPTED, state=JobState.PREEMPTED).job.core_hours == 1
+
+
+def test_a_run_that_has_ended_waits_for_the_accounting(settled: Settled) -> None:
+    last, told, pauses = settled(view(), view(RUNNING), view(ENDED))
+    assert last.unaccounted == ()
+    assert [each.unaccounted for each in told] == [("1",)]
+    assert len(pauses) == 2
+
+
+def test_the_accounting_is_waited_for_only_so_long(settled: Settled) -> None:
+    last, _, pauses = settled(view(RUNNING))
+    assert last.unaccounted == ("1",)
+    assert GRACE <= sum(pauses) < 2 * GRACE
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        view(ENDED),
+        view(RUNNING, state=JobState.RUNNING),
+        view(RUNNING, state=JobState.LOST),
+        view(problem="sacct failed"),
+    ],
+    ids=["known", "goes on", "lost", "no answer"],
+)
+def test_what_will_not_come_is_not_waited_for(settled: Settled, known: View) -> None:
+    assert settled(known) == (known, [], [])
+
+
+def test_children_are_waited_for_too(settled: Settled) -> None:
+    early = replace(view(ENDED), children=(replace(view().job, id="2"),))
+    late = replace(view(ENDED), children=(replace(view(ENDED).job, id="2"),))
+    last, told, pauses = settled(early, late)
+    assert (last, told, len(pauses)) == (late, [early], 1)
