@@ -14,7 +14,6 @@ MODULES = sorted([*REPOSITORY.glob("nbpipe/**/*.py"), *REPOSITORY.glob("webhook/
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAMES = [str(module.relative_to(REPOSITORY)) for module in MODULES]
 
-MOST_LINES = 400
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "tools"}
 
 
@@ -50,10 +49,9 @@ def test_every_module_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=NAMES)
-def test_a_module_says_what_it_is_for_and_is_no_longer_than_it_may_be(module: Path) -> None:
+def test_a_module_says_what_it_is_for(module: Path) -> None:
     text = module.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), "it has no docstring"
-    assert len(text.splitlines()) <= MOST_LINES
 
 
 def test_no_module_has_a_vague_name() -> None:
