@@ -57,18 +57,21 @@ def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> in
     """
     if dry_run and remove:
         raise click.UsageError("--dry-run and --remove: choose one of them")
-    places, today = _places(file), date.today()  # noqa: DTZ011  (a name for people here)
-    if remove:
-        found = list(places.remove(today))
-    else:
-        found = list(places.preview(today) if dry_run else places.sync(today))
-        if found and not places.mirror.joinpath("current").is_dir():
-            click.echo(
-                f"warning: {places.mirror}: nothing is published here yet, the links lead nowhere\n"
-                f"  `nbpipe publish {places.mirror.name}` makes the mirror.",
-                err=True,
-            )
-    _print(found, as_json=as_json, every=False)
+    every, today = _every(file), date.today()  # noqa: DTZ011  (a name for people here)
+    found: list[Space] = []
+    for places in every:
+        if remove:
+            done = list(places.remove(today))
+        else:
+            done = list(places.preview(today) if dry_run else places.sync(today))
+            if done and not places.mirror.joinpath("current").is_dir():
+                click.echo(
+                    f"warning: {places.mirror}: nothing is published here yet, the links lead "
+                    f"nowhere\n  `nbpipe publish {places.mirror.name}` makes the mirror.",
+                    err=True,
+                )
+        found += done
+    _print(found, as_json=as_json, listed=False, named=len(every) > 1)
     return _failed(space.state == "failed" for space in found)
 
 
@@ -77,7 +80,9 @@ def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> in
 @json_option
 def list_(*, file: Path | None, as_json: bool) -> int:
     """Say how every home stands; nothing is changed."""
-    _print(list(_places(file).survey()), as_json=as_json, every=True)
+    every = _every(file)
+    found = [space for places in every for space in places.survey()]
+    _print(found, as_json=as_json, listed=True, named=len(every) > 1)
     return ExitCode.OK
 
 
@@ -89,7 +94,7 @@ def list_(*, file: Path | None, as_json: bool) -> int:
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Check so many homes, drawn at random.",
+    help="Number of homes to check, drawn at random.",
 )
 @click.option("--seed", type=int, help="Draw the same homes and files again.")
 @json_option
@@ -101,54 +106,69 @@ def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_j
     """
     from nbpipe.publishing import space_check  # noqa: PLC0415  (only this command needs it)
 
-    places = _places(file)
     random = randomness.Random(seed)  # noqa: S311  (a sample, no secret)
-    drawn = space_check.draw(places, random=random)
     count = None if every else sample
-    results = list(space_check.check(places, drawn, count=count, random=random))
+    checked = []
+    for places in _every(file):
+        drawn = space_check.draw(places, random=random)
+        results = list(space_check.check(places, drawn, count=count, random=random))
+        checked.append((places.mirror.name, drawn, results))
     if as_json:
-        click.echo(json.dumps(_check_table(drawn, results), indent=1))
+        click.echo(json.dumps(_check_table(checked), indent=1))
     else:
-        for line in _check_lines(drawn, results):
-            click.echo(line)
-    wrong = [bool(drawn.problems), *(not result.right for result in results)]
-    return _failed([not results, *wrong])
+        for _, drawn, results in checked:
+            for line in _check_lines(drawn, results):
+                click.echo(line)
+    return _failed(
+        wrong
+        for _, drawn, results in checked
+        for wrong in (not results, bool(drawn.problems), *(not each.right for each in results))
+    )
 
 
-def _places(file: Path | None) -> Spaces:
+def _every(file: Path | None) -> tuple[Spaces, ...]:
     from nbpipe.publishing.space_sync import Spaces  # noqa: PLC0415  (help needs none of it)
 
     source = file or Path(SERVICE_FILE)
-    return Spaces.of(load(source.parent, file=source).settings, source)
+    return Spaces.every(load(source.parent, file=source))
 
 
 def _failed(wrong: Iterable[bool]) -> int:
     return ExitCode.FAILED if any(wrong) else ExitCode.OK
 
 
-def _print(found: list[Space], *, as_json: bool, every: bool) -> None:
-    """Print homes line by line, then how many there are of each state."""
+def _print(found: list[Space], *, as_json: bool, listed: bool, named: bool) -> None:
+    """Print homes line by line, then how many there are of each state.
+
+    Args:
+        found: The spaces.
+        as_json: As one JSON document.
+        listed: Those that are right as well.
+        named: With the mirror's name in the home, as there are several.
+    """
     if as_json:
         homes = [_space_table(space) for space in found]
         click.echo(json.dumps({"format": 1, "homes": homes}, indent=1))
         return
     for space in found:
-        if every or space.state not in QUIET:
-            click.echo(_line(space))
+        if listed or space.state not in QUIET:
+            click.echo(_line(space, named=named))
     counts = Counter(str(space.state) for space in found)
     said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     click.echo(said or NO_HOME)
 
 
-def _line(space: Space) -> str:
+def _line(space: Space, *, named: bool) -> str:
     detail = f"  ({space.detail})" if space.detail else ""
-    return f"{space.state:8}  {shown(space.home)}{shown(detail)}"
+    place = f"{space.home}/{space.name}" if named else space.home
+    return f"{space.state:8}  {shown(place)}{shown(detail)}"
 
 
 def _space_table(space: Space) -> dict[str, str]:
     return {
         "home": space.home,
         "user": space.user,
+        "name": space.name,
         "state": str(space.state),
         "detail": space.detail,
     }
@@ -177,12 +197,21 @@ def _check_lines(sample: Sample, results: list[Checked]) -> list[str]:
     return lines
 
 
-def _check_table(sample: Sample, results: list[Checked]) -> dict[str, Any]:
+def _check_table(checked: list[tuple[str, Sample, list[Checked]]]) -> dict[str, Any]:
+    collections = [
+        {
+            "name": name,
+            "release": sample.commit,
+            "manifest": sample.known,
+            "problems": list(sample.problems),
+        }
+        for name, sample, _ in checked
+    ]
+    first = {key: value for key, value in collections[0].items() if key != "name"}
     return {
         "format": 1,
-        "release": sample.commit,
-        "manifest": sample.known,
-        "problems": list(sample.problems),
+        **(first if len(collections) == 1 else {}),
+        "collections": collections,
         "spaces": [
             {
                 **_space_table(result.space),
@@ -193,6 +222,7 @@ def _check_table(sample: Sample, results: list[Checked]) -> dict[str, Any]:
                     for a in (result.proof.attempts if result.proof else ())
                 ],
             }
+            for _, _, results in checked
             for result in results
         ],
     }

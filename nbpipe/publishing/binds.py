@@ -17,6 +17,7 @@ import ctypes
 import errno
 import functools
 import os
+import re
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 FOLDER = ".nbpipe-space"
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND = 1, 2, 4, 32, 4096
@@ -78,11 +79,11 @@ def mount(home: int, name: str, prepared: Path, mirror: os.stat_result) -> bool:
     Raises:
         OSError: The place is the user's own, or may not be mounted on.
     """
-    with _place(home, name, make=True) as (parent, place):
+    with _place(home, name, make=True) as (_, place):
         if _right(place, mirror):
             return False
-        if _mount_id(place) != _mount_id(parent):
-            _unmount(f"/proc/self/fd/{place}")
+    while _unmounted(home, name):  # one that is stale, and whatever lies below it
+        pass
     with _place(home, name, make=True) as (_, place):
         status = os.fstat(place)
         if status.st_uid != 0 or os.listdir(f"/proc/self/fd/{place}"):  # noqa: PTH208  (likewise)
@@ -99,31 +100,82 @@ def unmount(home: int, name: str) -> bool:
     """
     found = False
     try:
-        with _place(home, name, make=False) as (parent, place):
-            found = _mount_id(place) != _mount_id(parent)
-            if found:
-                _unmount(f"/proc/self/fd/{place}")
-            with suppress(OSError):
-                os.rmdir(name, dir_fd=parent)
-        with suppress(OSError):
-            os.rmdir(FOLDER, dir_fd=home)
+        while _unmounted(home, name):
+            found = True
+        _take_away(home, FOLDER, name)
     except FileNotFoundError:
         return False
     return found
 
 
+def strays(name: str) -> Mapping[str, tuple[str, ...]]:
+    """Return home -> its folders, other than ours, that hold a mount with that name.
+
+    The folder of our mounts stands in the user's home: its user cannot remove it, but can call it
+    something else, and the mount moves along.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        place = os.fsdecode(re.sub(rb"\\(\d{3})", _octal, line.split(b" ")[4]))
+        home, folder, last = ("", *place.rsplit("/", 2))[-3:]
+        if last == name and folder != FOLDER:
+            found[home] = (*found.get(home, ()), folder)
+    return found
+
+
+def unmount_strays(home: int, name: str, folders: Iterable[str], mirror: os.stat_result) -> bool:
+    """Take away our mounts in folders of an open home that its user renamed; False: none there.
+
+    Only a read-only mount of the mirror in a folder of root's is ours.
+
+    Raises:
+        OSError: One may not be taken away.
+    """
+    found = False
+    for folder in folders:
+        with suppress(FileNotFoundError, FileExistsError):  # renamed again, or the user's own
+            while _unmounted(home, name, folder, only=mirror):
+                found = True
+            _take_away(home, folder, name)
+    return found
+
+
+def _octal(match: re.Match[bytes]) -> bytes:
+    """Return the character that mountinfo writes in octal (proc(5))."""
+    return bytes([int(match[1], 8)])
+
+
+def _unmounted(
+    home: int, name: str, folder: str = FOLDER, *, only: os.stat_result | None = None
+) -> bool:
+    """Take the uppermost mount away from its place; False where there is none (of `only`)."""
+    with _place(home, name, make=False, folder=folder) as (parent, place):
+        if _mount_id(place) == _mount_id(parent) or (only and not _right(place, only)):
+            return False
+        _unmount(f"/proc/self/fd/{place}")
+        return True
+
+
+def _take_away(home: int, folder: str, name: str) -> None:
+    """Remove the folders of a mount that is gone; what is in use or not empty stays."""
+    with _place(home, name, make=False, folder=folder) as (parent, _), suppress(OSError):
+        os.rmdir(name, dir_fd=parent)
+    with suppress(OSError):
+        os.rmdir(folder, dir_fd=home)
+
+
 @contextmanager
-def _place(home: int, name: str, *, make: bool) -> Iterator[tuple[int, int]]:
+def _place(home: int, name: str, *, make: bool, folder: str = FOLDER) -> Iterator[tuple[int, int]]:
     """Open the mount's place and the folder above; made where missing, never through a link.
 
     Raises:
         FileNotFoundError: It is not there and is not to be made.
         OSError: A part of it is a link, a file, or a folder that is not root's.
     """
-    parent = _folder(home, FOLDER, make=make)
+    parent = _folder(home, folder, make=make)
     try:
         if os.fstat(parent).st_uid != 0:
-            raise OSError(errno.EEXIST, f"{FOLDER} is a folder of theirs, in the way")
+            raise OSError(errno.EEXIST, f"{folder} is a folder of theirs, in the way")
         place = _folder(parent, name, make=make)
         try:
             yield parent, place

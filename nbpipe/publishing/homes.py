@@ -3,6 +3,10 @@
 The part of a pattern before its first wildcard is the administrator's word and is opened as it
 stands. Everything from there on may be in a user's hands: one folder at a time, by descriptor,
 with O_NOFOLLOW. Nothing here writes.
+
+A folder that is nobody's home is skipped. One that cannot be looked at is not: a home on NFS that
+squashes root (exports(5), root_squash) is a home all the same, which only its user may open, and a
+file server that does not answer hides homes. Both must reach whoever runs the command.
 """
 
 from __future__ import annotations
@@ -16,10 +20,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from nbpipe.publishing.renaming import exists
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+REFUSED = frozenset({errno.EACCES, errno.EPERM})
+"""Answers that another user may not get."""
+NO_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENOENT})
 _WILD = frozenset("*?[")
 
 
@@ -38,6 +47,8 @@ class Home:
 
     path: str
     account: Account
+    closed: str = ""
+    """Why this process may not open it, though its owner may; empty where it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,17 @@ class Skipped:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A folder that may be a home, or hold some, and cannot be looked at."""
+
+    path: str
+    reason: str
+
+
+Place = Home | Skipped | Unreachable
 
 
 class Accounts:
@@ -71,10 +93,10 @@ def find(
     *,
     exclude: Iterable[str],
     accounts: Callable[[int], Account | None],
-) -> Iterator[tuple[Home | Skipped, int]]:
+) -> Iterator[tuple[Place, int]]:
     """Yield every home that a pattern matches, once, with its descriptor.
 
-    The descriptor is open until the next one is asked for; -1 where it is skipped.
+    The descriptor is open until the next one is asked for; -1 where the place could not be opened.
 
     Args:
         patterns: Absolute, with `*`, `?` and `[...]` within a component.
@@ -84,34 +106,58 @@ def find(
     excluded = tuple(exclude)
     seen: set[str] = set()
     for pattern in patterns:
-        for path, opening in _matches(pattern):
+        for found in _matches(pattern):
+            path = found.path if isinstance(found, Unreachable) else found[0]
             if path in seen or any(fnmatchcase(path, other) for other in excluded):
                 continue
             seen.add(path)
-            with _opened(opening) as (descriptor, problem):
-                if problem:
-                    yield Skipped(path, problem), -1
-                    continue
-                owner = _owner(descriptor, accounts)
-                if isinstance(owner, str):
-                    yield Skipped(path, owner), -1
+            if isinstance(found, Unreachable):
+                yield found, -1
+                continue
+            with _opened(*found[1]) as (descriptor, error):
+                if error is None:
+                    yield _place(path, os.fstat(descriptor), accounts, ""), descriptor
                 else:
-                    yield Home(path, owner), descriptor
+                    yield _unopened(path, *found[1], error, accounts), -1
 
 
-def _owner(descriptor: int, accounts: Callable[[int], Account | None]) -> Account | str:
-    """Return whose home an open folder is, or why it is nobody's."""
-    uid = os.fstat(descriptor).st_uid
-    if uid == 0:
-        return "belongs to root"
-    return accounts(uid) or f"belongs to uid {uid}, which no account has"
+def _place(
+    path: str, status: os.stat_result, accounts: Callable[[int], Account | None], closed: str
+) -> Home | Skipped:
+    """Return whose home a folder is, or why it is nobody's."""
+    if status.st_uid == 0:
+        return Skipped(path, "belongs to root")
+    owner = accounts(status.st_uid)
+    if owner is None:
+        return Skipped(path, f"belongs to uid {status.st_uid}, which no account has")
+    return Home(path, owner, closed)
+
+
+def _unopened(
+    path: str, folder: int, name: str, error: OSError, accounts: Callable[[int], Account | None]
+) -> Place:
+    """Return what a place is that could not be opened."""
+    reason = f"cannot be opened: {error.strerror}"
+    try:
+        status = os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return Skipped(path, "vanished")
+    except OSError:
+        return Unreachable(path, reason)
+    if stat.S_ISLNK(status.st_mode):
+        return Skipped(path, "is a link; name the folder itself in `homes`")
+    if not stat.S_ISDIR(status.st_mode):
+        return Skipped(path, "is not a folder")
+    if error.errno in REFUSED:
+        return _place(path, status, accounts, reason)
+    return Unreachable(path, reason)
 
 
 def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def _matches(pattern: str) -> Iterator[tuple[str, tuple[int, str]]]:
+def _matches(pattern: str) -> Iterator[tuple[str, tuple[int, str]] | Unreachable]:
     """Yield the paths that a pattern matches, each with the open folder above and its name."""
     parts = [part for part in pattern.split("/") if part]
     fixed = 0
@@ -119,8 +165,11 @@ def _matches(pattern: str) -> Iterator[tuple[str, tuple[int, str]]]:
         fixed += 1
     top = "/" + "/".join(parts[:fixed])
     try:
-        folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        folder = os.open(top, _to_read(parts[fixed]) | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Unreachable(top, f"cannot be opened: {error.strerror}")
         return
     try:
         yield from _below(folder, top.rstrip("/"), parts[fixed:])
@@ -128,57 +177,53 @@ def _matches(pattern: str) -> Iterator[tuple[str, tuple[int, str]]]:
         os.close(folder)
 
 
-def _below(folder: int, path: str, parts: list[str]) -> Iterator[tuple[str, tuple[int, str]]]:
-    for name in _names(folder, parts[0]):
+def _below(
+    folder: int, path: str, parts: list[str]
+) -> Iterator[tuple[str, tuple[int, str]] | Unreachable]:
+    try:
+        names = _names(folder, parts[0])
+    except OSError as error:
+        yield Unreachable(path, f"cannot be listed: {error.strerror}")
+        return
+    for name in names:
         if len(parts) == 1:
             yield f"{path}/{name}", (folder, name)
             continue
+        flags = _to_read(parts[1]) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            below = os.open(name, OPEN_FOLDER, dir_fd=folder)
-        except OSError:
-            continue  # a link, a file, another one's folder: no homes below
+            below = os.open(name, flags, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in NO_FOLDER:  # a link or a file: no homes below
+                yield Unreachable(f"{path}/{name}", f"cannot be opened: {error.strerror}")
+            continue
         try:
             yield from _below(below, f"{path}/{name}", parts[1:])
         finally:
             os.close(below)
 
 
+def _to_read(part: str) -> int:
+    """Return how a folder is opened below which `part` is looked for: listed only where wild."""
+    return os.O_RDONLY if _WILD & set(part) else os.O_PATH
+
+
 def _names(folder: int, part: str) -> list[str]:
     if not _WILD & set(part):
-        return [part] if _there(folder, part) else []
+        return [part] if exists(part, folder=folder) else []
     names = os.listdir(folder)
     hidden = part.startswith(".")
     return sorted(n for n in names if (hidden or n[0] != ".") and fnmatchcase(n, part))
 
 
-def _there(folder: int, name: str) -> bool:
-    try:
-        os.lstat(name, dir_fd=folder)
-    except OSError:
-        return False
-    return True
-
-
 @contextmanager
-def _opened(opening: tuple[int, str]) -> Iterator[tuple[int, str]]:
-    """Open a home; yield its descriptor and, where that fails, why."""
-    folder, name = opening
+def _opened(folder: int, name: str) -> Iterator[tuple[int, OSError | None]]:
+    """Open a home; yield its descriptor or, where that fails, the error."""
     try:
         descriptor = os.open(name, OPEN_FOLDER, dir_fd=folder)
     except OSError as error:
-        yield -1, _why(error, folder, name)
+        yield -1, error
         return
     try:
-        yield descriptor, ""
+        yield descriptor, None
     finally:
         os.close(descriptor)
-
-
-def _why(error: OSError, folder: int, name: str) -> str:
-    if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
-        return f"cannot be opened: {error.strerror}"
-    try:
-        link = stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode)
-    except OSError:
-        return "vanished"
-    return "is a link; name the folder itself in `homes`" if link else "is not a folder"

@@ -1,26 +1,26 @@
 """Prove it: as the user, what the space shows is the current release, and no write succeeds.
 
-A child process becomes the user (groups, gid, uid; with that every capability is gone), reads
-through the link and then tries in earnest to create, open for writing, change the mode, rename and
-delete. Whatever succeeds is undone where it can be, and reported; a delete is tried only where a
-rename was refused, so a broken mirror is not damaged further. Only a *refusal* proves anything:
-any other error is reported as well.
+A child process becomes the user (`impersonation`), reads through the link and then tries in
+earnest to create, open for writing, change the mode, rename and delete. Whatever succeeds is
+undone where it can be, and reported; a delete is tried only where a rename was refused, so a
+broken mirror is not damaged further. Only a *refusal* proves anything: any other error is
+reported as well.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbpipe.publishing.impersonation import ActingError, act
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from nbpipe.publishing.homes import Account
 
@@ -74,57 +74,38 @@ def prove(
     Raises:
         OSError: The child could not be started.
     """
-    groups = os.getgrouplist(account.name, account.gid)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _child(writing, account, groups, lambda: _examine(space, release, expected))
-    os.close(writing)
-    with open(reading, "rb") as file:  # noqa: PTH123
-        data = file.read()
-    os.waitpid(child, 0)
-    if not data:
-        return Proof((), (f"could not act as {account.name}",))
-    table = json.loads(data)
+    try:
+        table = act(account, lambda alive: _examine(space, release, expected, alive))
+    except ActingError as error:
+        return Proof((), (str(error),))
     attempts = tuple(Attempt(*attempt) for attempt in table["attempts"])
     return Proof(attempts, tuple(table["problems"]))
 
 
-def _child(
-    writing: int, account: Account, groups: Sequence[int], work: Callable[[], dict[str, Any]]
-) -> None:
-    """Be the user, do the work, say what came of it, and end: never return to the caller."""
-    try:
-        os.setgroups(groups)
-        os.setresgid(account.gid, account.gid, account.gid)
-        os.setresuid(account.uid, account.uid, account.uid)
-        os.write(writing, json.dumps(work()).encode())
-    except OSError as error:
-        with suppress(OSError):
-            answer = {"attempts": [], "problems": [f"could not act as {account.name}: {error}"]}
-            os.write(writing, json.dumps(answer).encode())
-    finally:
-        os._exit(0)
-
-
-def _examine(space: str, release: os.stat_result, expected: Mapping[str, str]) -> dict[str, Any]:
+def _examine(
+    space: str, release: os.stat_result, expected: Mapping[str, str], alive: Callable[[], None]
+) -> dict[str, Any]:
     try:
         here = os.path.realpath(space, strict=True)
         if not os.path.samestat(Path(here).stat(), release):
             return {"attempts": [], "problems": [f"{space}: leads to {here}, another folder"]}
     except OSError as error:
         return {"attempts": [], "problems": [f"{space}: {error.strerror}"]}
-    problems = [text for path, digest in expected.items() if (text := _wrong(here, path, digest))]
-    return {"attempts": _attempts(here, next(iter(expected), None)), "problems": problems}
+    problems = [_wrong(here, path, digest, alive) for path, digest in expected.items()]
+    return {
+        "attempts": _attempts(here, next(iter(expected), None)),
+        "problems": [problem for problem in problems if problem],
+    }
 
 
-def _wrong(release: str, path: str, digest: str) -> str | None:
+def _wrong(release: str, path: str, digest: str, alive: Callable[[], None]) -> str | None:
     """Return what is wrong with a file as the user sees it, None where nothing is."""
     try:
         with open(os.path.join(release, path), "rb") as file:  # noqa: PTH118, PTH123
             found = hashlib.sha256()
             while chunk := file.read(CHUNK):
                 found.update(chunk)
+                alive()
     except OSError as error:
         return f"{path}: {error.strerror}"
     return None if found.hexdigest() == digest else f"{path}: is not what was published"

@@ -10,17 +10,21 @@ The link belongs to root, not to the user. To give it away, root would have to n
 in that instant the user can have put a hard link to somebody else's file under the name. Nothing
 is lost by it: the user's own folder lets them remove the link, and the next sync brings it back.
 A link of root's is how a space of ours is known, and is replaced without keeping it.
+
+Where root may do nothing (a home on NFS that squashes root), the same is done as the user
+(`impersonation`). The link is the user's then, so it is ours only while it points where it should.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.renaming import exchange, move_to_free
+from nbpipe.publishing.renaming import exchange, exists, move_to_free
 
 if TYPE_CHECKING:
     from datetime import date
@@ -51,6 +55,7 @@ class State(StrEnum):
     SKIPPED = "skipped"
     """Nobody's home."""
     FAILED = "failed"
+    """It could not be looked at, or not be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,11 @@ class Space:
 
     home: str
     account: Account | None
-    """None where it is skipped."""
+    """None where it is nobody's, or unreachable."""
     state: State
     detail: str = ""
+    name: str = ""
+    """What the mirror is called in it."""
 
     @property
     def user(self) -> str:
@@ -126,8 +133,17 @@ def would(state: State, name: str, today: date) -> tuple[State, str]:
     return results.get(state, (state, ""))
 
 
-def unlink(home: int, name: str, target: str, today: date) -> tuple[State, str]:
-    """Remove root's link from an open home; what is the user's own stays.
+def unlink(
+    home: int, name: str, target: str, today: date, *, maker: int = ROOT
+) -> tuple[State, str]:
+    """Remove our link from an open home; what is the user's own stays.
+
+    Args:
+        home: The home's descriptor.
+        name: The link's name in it.
+        target: Where ours points.
+        today: For the name that it has while it is looked at.
+        maker: The uid that made it: root, or the user where root may do nothing there.
 
     Raises:
         OSError: The home cannot be written.
@@ -135,11 +151,11 @@ def unlink(home: int, name: str, target: str, today: date) -> tuple[State, str]:
     state, detail = inspect(home, name, target)
     if state not in {State.PRESENT, State.OLD}:
         return state, detail
-    if not _roots(home, name):
+    if not _made_by(maker, home, name):
         return State.OTHER, "the user's own link"
-    aside = _kept_name(name, today, 1)
+    aside = _free(home, name, today)
     move_to_free(name, aside, folder=home)
-    if _roots(home, aside):
+    if _made_by(maker, home, aside):
         os.unlink(aside, dir_fd=home)
         return State.REMOVED, ""
     return State.KEPT, f"made by the user in this instant, now {aside}"
@@ -151,7 +167,7 @@ def _replace(home: int, name: str, target: str, today: date, detail: str) -> tup
     if not exchange(spare, name, folder=home):
         os.rename(spare, name, src_dir_fd=home, dst_dir_fd=home)
         return State.REPLACED, f"was {detail}"
-    if _roots(home, spare):
+    if _made_by(ROOT, home, spare):
         os.unlink(spare, dir_fd=home)
         return State.REPLACED, f"was {detail}"
     return State.KEPT, f"made by the user in this instant, now {spare}"
@@ -180,15 +196,22 @@ def _spare(home: int, name: str, target: str, today: date) -> str:
         try:
             os.symlink(target, spare, dir_fd=home)
         except FileExistsError:
-            if not (_roots(home, spare) and os.readlink(spare, dir_fd=home) == target):
+            if not (_made_by(ROOT, home, spare) and os.readlink(spare, dir_fd=home) == target):
                 continue
         return spare
 
 
-def _roots(home: int, name: str) -> bool:
-    """Return whether a name is a link of root's."""
+def _free(home: int, name: str, today: date) -> str:
+    """Return the first name for what is kept that is free now."""
+    numbers = itertools.count(1)
+    names = (_kept_name(name, today, number) for number in numbers)
+    return next(each for each in names if not exists(each, folder=home))
+
+
+def _made_by(maker: int, home: int, name: str) -> bool:
+    """Return whether a name is a link of that uid's."""
     status = os.lstat(name, dir_fd=home)
-    return stat.S_ISLNK(status.st_mode) and status.st_uid == ROOT
+    return stat.S_ISLNK(status.st_mode) and status.st_uid == maker
 
 
 def _kept_name(name: str, today: date, number: int) -> str:

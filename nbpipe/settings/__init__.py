@@ -280,11 +280,14 @@ class SpacesSettings(Table, frozen=True):
     homes: tuple[Name, ...] = ("/home/*",)
     """Patterns of the folders in which it appears."""
     name: FileName = "notebooks-latest"
-    """What the mirror is called in a home."""
+    """What the mirror is called in a home; several collections have their own names."""
     method: Literal["symlink", "bind"] = "symlink"
     """A link on the host, or a read-only mount in each home."""
-    collection: Name | None = None
-    """Which one; by default the only one, or the one with the name above."""
+    collection: Name | tuple[Name, ...] | None = None
+    """The collection that appears, or a list of them, each under its own name.
+
+    By default all of them; with `name`, the only one or the one of that name.
+    """
     exclude: tuple[Name, ...] = ()
     """Patterns of homes to leave alone."""
 

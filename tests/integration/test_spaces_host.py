@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from nbpipe.cli.space import command
 from nbpipe.config import load
+from nbpipe.publishing.homes import Account
+from nbpipe.publishing.impersonation import act
 from nbpipe.publishing.space_check import check, draw
 from nbpipe.publishing.space_sync import Spaces
 from tests.integration.linux_users import Site, require
@@ -113,7 +117,7 @@ def test_a_release_published_while_spaces_are_checked_is_no_false_alarm(
 ) -> None:
     config = site.configuration()
     space(capsys, "sync", "--config", config)
-    places = Spaces.of(load(config.parent, file=config).settings, config)
+    (places,) = Spaces.every(load(config.parent, file=config))
     chance = random.Random(1)  # noqa: S311  (no secret)
     sample = draw(places, random=chance)
     mirror.publish("bbb", {"other.ipynb": "second"})
@@ -324,6 +328,115 @@ def test_an_immutable_home_fails_alone(
     assert set(states.values()) == {"created"}
 
 
+SQUASHED = "-dac_override,-dac_read_search,-fowner"
+"""What root lacks in a home on NFS that squashes root (exports(5))."""
+
+
+def squashed_space(*words: str | Path) -> tuple[int, list[dict[str, str]]]:
+    """Run `nbpipe space ... --json` as a root that may do no more than others in their homes."""
+    require(
+        "a root without its capabilities needs setpriv", met=shutil.which("setpriv") is not None
+    )
+    nbpipe = [sys.executable, "-m", "nbpipe", "space", *map(str, words), "--json"]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", SQUASHED, "--inh-caps", SQUASHED, *nbpipe],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    document = json.loads(done.stdout)
+    return done.returncode, document.get("homes", document.get("spaces"))
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_home_that_root_may_not_work_in_is_done_as_its_user(
+    site: Site, mirror: HandMadeMirror, mode: int
+) -> None:
+    config = site.configuration()
+    for user in site.users:
+        user.home.chmod(mode)
+    kept = site.users[1].home / "notebooks-latest"
+    kept.mkdir()
+    os.chown(kept, site.users[1].uid, site.users[1].gid)
+    code, homes = squashed_space("sync", "--config", config)
+    assert (code, [home["state"] for home in homes]) == (0, ["created", "kept", "created"])
+    for user in site.users:
+        assert user.run("cat", user.home / "notebooks-latest/README.md").stdout == "read"
+        assert (user.home / "notebooks-latest").lstat().st_uid == user.uid
+    for words in ("sync", "list"):
+        code, homes = squashed_space(words, "--config", config)
+        assert (code, {home["state"] for home in homes}) == (0, {"present"})
+    code, checked = squashed_space("check", "--all", "--config", config)
+    assert (code, [each["right"] for each in checked]) == (0, [True] * 3)  # type: ignore[comparison-overlap]
+    code, homes = squashed_space("sync", "--remove", "--config", config)
+    assert (code, {home["state"] for home in homes}) == (0, {"removed"})
+    assert not any((user.home / "notebooks-latest").is_symlink() for user in site.users)
+
+
+def test_a_mount_in_a_home_that_root_may_not_open_fails_with_the_reason(
+    site: Site, mirror: HandMadeMirror
+) -> None:
+    needs_mounts("bind")
+    code, homes = squashed_space("sync", "--config", site.configuration("bind"))
+    assert (code, {home["state"] for home in homes}) == (1, {"failed"})
+    assert 'method = "symlink"' in homes[0]["detail"]
+
+
+def test_a_folder_of_homes_that_cannot_be_listed_is_a_failure(
+    site: Site, mirror: HandMadeMirror
+) -> None:
+    config = site.configuration()
+    config.write_text(config.read_text().replace(f"{site.homes}/*", f"{site.top}/*/*"))
+    os.chown(site.homes, site.users[0].uid, -1)
+    site.homes.chmod(0o711)
+    code, homes = squashed_space("sync", "--config", config)
+    failed = [(home["home"], home["detail"]) for home in homes if home["state"] == "failed"]
+    assert (code, failed) == (1, [(str(site.homes), "cannot be opened: Permission denied")])
+
+
+def test_a_home_that_is_named_needs_no_listing_of_its_folder(
+    site: Site, mirror: HandMadeMirror
+) -> None:
+    config = site.configuration()
+    config.write_text(config.read_text().replace(f"{site.homes}/*", str(site.users[0].home)))
+    os.chown(site.homes, site.users[1].uid, -1)
+    site.homes.chmod(0o711)
+    code, homes = squashed_space("sync", "--config", config)
+    assert (code, [home["state"] for home in homes]) == (0, ["created"])
+
+
+def test_an_ordinary_user_sees_which_homes_they_may_not_look_at(
+    site: Site, mirror: HandMadeMirror
+) -> None:
+    config = site.configuration()
+    (places,) = Spaces.every(load(config.parent, file=config))
+    user = site.users[0]
+    account = Account(user.name, user.uid, user.gid)
+    states = act(account, lambda _: [[space.state, space.detail] for space in places.survey()])
+    closed = ["failed", "cannot be opened: Permission denied (run this command as root)"]
+    assert states == [["missing", ""], closed, closed]
+
+
+def test_every_collection_appears_under_its_own_name(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site.configuration()
+    second = HandMadeMirror(site.root, "cuadernos-latest")
+    second.publish("bbb", {"LEEME.md": "leer"})
+    text = config.read_text()
+    again = text[: text.index("[spaces]")].replace("notebooks-latest", "cuadernos-latest")
+    config.write_text(again + text)
+    assert command.main(["sync", "--config", str(config)], standalone_mode=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"created   {site.users[0].home}/cuadernos-latest" in lines
+    assert lines[-1] == "6 created"
+    for user in site.users:
+        assert user.run("cat", user.home / "cuadernos-latest/LEEME.md").stdout == "leer"
+        assert user.run("cat", user.home / "notebooks-latest/README.md").stdout == "read"
+    assert command.main(["check", "--all", "--config", str(config)], standalone_mode=False) == 0
+    assert capsys.readouterr().out.count("3 spaces checked, 0 wrong") == 2
+
+
 def test_a_mirror_made_anew_is_mounted_anew(
     site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -338,6 +451,52 @@ def test_a_mirror_made_anew_is_mounted_anew(
     assert set(space(capsys, "sync", "--config", config)[1].values()) == {"replaced: mounted again"}
     for user in site.users:
         assert user.run("ls", user.home / "notebooks-latest").stdout == "new.ipynb\n"
+
+
+def mounts(site: Site) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(line.split()[4] for line in lines if f"{site.homes}/" in line)
+
+
+@pytest.mark.parametrize("new_name", [".old", "it is mine\\now"])
+def test_a_renamed_folder_of_mounts_does_not_keep_its_mount(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str], new_name: str
+) -> None:
+    needs_mounts("bind")
+    config, user = site.configuration("bind"), site.users[0]
+    space(capsys, "sync", "--config", config)
+    before = mounts(site)
+    assert len(before) == len(site.users)
+    for _ in range(2):
+        assert user.run("mv", ".nbpipe-space", new_name).returncode == 0
+        code, states = space(capsys, "sync", "--config", config)
+        assert (code, states[user.name]) == (0, "replaced: mounted again")
+        assert mounts(site) == before
+        assert not (user.home / new_name).exists()
+    assert user.run("cat", user.home / "notebooks-latest/README.md").stdout == "read"
+
+
+def test_remove_finds_a_mount_in_a_renamed_folder(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_mounts("bind")
+    config = site.configuration("bind")
+    space(capsys, "sync", "--config", config)
+    site.users[0].run("mv", ".nbpipe-space", "mine")
+    assert space(capsys, "sync", "--remove", "--config", config)[0] == 0
+    assert mounts(site) == []
+    assert [list(user.home.iterdir()) for user in site.users] == [[], [], []]
+
+
+def test_a_mount_that_an_administrator_made_elsewhere_stays(
+    site: Site, mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_mounts("bind")
+    place = site.users[0].home / "shared/notebooks-latest"
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", str(site.top / "srv"), str(place)], check=True)
+    space(capsys, "sync", "--config", site.configuration("bind"))
+    assert str(place) in mounts(site)
 
 
 def test_a_change_of_the_method_leaves_no_mount_behind(
