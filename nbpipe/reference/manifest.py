@@ -138,6 +138,8 @@ class Output:
     """None where it could not be read."""
     kind: str
     """`fits`, `hdf5`, `netcdf`, `parquet`, `csv`, `ecsv`, `png`, `jpeg`, `json`, `text`, ..."""
+    link: str | None = None
+    """Where a symbolic link leads: relative to the run's folder where that is inside of it."""
     parts: tuple[Part, ...] = ()
     """The schema, with the statistics."""
     error: str | None = None

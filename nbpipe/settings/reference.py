@@ -89,7 +89,10 @@ class ReferenceSettings(Table, frozen=True):
     """See `absolute`; 1e-6 is one in a million."""
     allowed: Share = 0.0
     """So large a share of a column's values may be beyond the tolerance."""
-    ignore_keywords: tuple[Name, ...] = ("CHECKSUM", "DATASUM", "DATE", "HISTORY", "COMMENT")
+    ignore_keywords: tuple[Name, ...] = (
+        *("CHECKSUM", "DATASUM", "DATE", "HISTORY", "COMMENT"),
+        *("history", "date_created", "date_modified", "creation_date"),  # NetCDF's
+    )
     """Patterns of header keywords and attributes that are not compared."""
     ignore_columns: tuple[Name, ...] = ()
     """Patterns of columns that are not compared."""

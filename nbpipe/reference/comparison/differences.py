@@ -2,14 +2,20 @@
 
 Two values are the same where both are null, or both NaN, or equal, or closer than the tolerance.
 A value that is null, NaN or infinite on one side only is beyond any tolerance. Bools, strings
-and objects are equal or not. Needs numpy: import it where it is used.
+and objects are equal or not. Numbers are compared with all their digits (whole numbers and
+decimals of any length, nanoseconds) before their distance becomes a double. A list of varying
+length is one value where its length differs, and element by element where it does not. Needs
+numpy: import it where it is used.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+import sys
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +39,10 @@ PLAIN = "iufcM"
 """Kinds of numpy's dtypes that have tolerances."""
 TEXT = 120
 """Characters of a value that is shown."""
+SMALLEST = sys.float_info.min
+"""The least distance of two values that are not equal (a normal double: it has an exponent)."""
+TICKS = {"D": 1 / 86_400, "h": 1 / 3600, "m": 1 / 60, "s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
+"""Units of numpy's times: how many are a second."""
 MOSTLY = 0.3
 """Where more than this share differs, picking out the differing ones costs more than it saves."""
 
@@ -56,13 +66,18 @@ class Differences:
         size = old.data.size
         if not size:
             return
-        self._compared += size
         sides = old.data.reshape(-1), new.data.reshape(-1)
+        if _are_lists(*sides):
+            self._lists(*sides, old, new, row)
+            return
+        self._compared += size
         show = _Show(*sides, _flat(old.missing), _flat(new.missing), row, size // len(old.data))
         places = self._present(show, size)
         a, b = sides if places is None else (sides[0][places], sides[1][places])
         if a.dtype.kind in PLAIN and b.dtype.kind in PLAIN and _alike(a, b):
-            self._numbers(_number(a), _number(b), places, show)
+            self._numbers(a, b, places, show)
+        elif (pair := _long_numbers(a, b)) is not None:
+            self._numbers(*pair, places, show)
         else:
             self._exact(a, b, places, show)
 
@@ -117,6 +132,37 @@ class Differences:
         for place in places[:KEPT]:
             self._keep(math.inf, int(place), None, show)
 
+    def _lists(
+        self,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        old: Values,
+        new: Values,
+        row: Callable[[int], str],
+    ) -> None:
+        """Compare lists: those of another length as a whole, the others element by element."""
+        gone = [_flat(each.missing) for each in (old, new)]
+        sizes = [np.array([-1 if each is None else len(each) for each in side]) for side in (a, b)]
+        for size, missing in zip(sizes, gone, strict=True):
+            if missing is not None:
+                size[missing] = -1
+        other = np.flatnonzero(sizes[0] != sizes[1])
+        if len(other):
+            self._compared += len(other)
+            shown = _Show(_lengths(sizes[0]), _lengths(sizes[1]), None, None, row, 1)
+            self._changes(other, shown)
+        alike = np.flatnonzero((sizes[0] == sizes[1]) & (sizes[0] > 0))
+        if not len(alike):
+            return
+        first, second = (np.concatenate([side[at] for at in alike]) for side in (a, b))
+        owner = np.repeat(alike, sizes[0][alike])
+        place = np.concatenate([np.arange(size) for size in sizes[0][alike]])
+        self.add(
+            type(old)(first),
+            type(old)(second),
+            lambda element: f"{row(int(owner[element]))} [{place[element]}]",
+        )
+
     def _exact(
         self, a: NDArray[Any], b: NDArray[Any], places: NDArray[Any] | None, show: _Show
     ) -> None:
@@ -132,7 +178,7 @@ class Differences:
     def _numbers(
         self, a: NDArray[Any], b: NDArray[Any], places: NDArray[Any] | None, show: _Show
     ) -> None:
-        unequal = a != b
+        unequal = np.asarray(a != b, dtype=bool)
         amount = int(np.count_nonzero(unequal))
         self._paired += len(a)
         if not amount:
@@ -152,7 +198,7 @@ class Differences:
             total = float(size.sum())
         if len(size):
             self._sum += total
-            self._distances(a, size, places, show)
+            self._distances(_sizes(a), size, places, show)
 
     def _not_finite(
         self,
@@ -163,8 +209,8 @@ class Differences:
         show: _Show,
     ) -> None:
         """Sort out NaN and infinities: on both sides the same, on one side only a change."""
-        different = odd & (a != b)
-        both = np.isnan(a) & np.isnan(b)
+        different = odd & np.asarray(a != b, dtype=bool)
+        both = _is_nan(a) & _is_nan(b)
         self._paired -= int(np.count_nonzero(different))
         self._changes(places[different & ~both], show)
 
@@ -182,7 +228,7 @@ class Differences:
         given = self._tolerance
         limit: Any = given.absolute
         if given.relative:
-            limit = given.absolute + given.relative * np.abs(a)
+            limit = given.absolute + given.relative * a
         if given.absolute or given.relative:
             with np.errstate(divide="ignore", invalid="ignore"):
                 excess = size / limit
@@ -251,24 +297,110 @@ def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return (a.dtype.kind == "M") == (b.dtype.kind == "M")
 
 
-def _number(data: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers that can be subtracted: of times the seconds."""
-    return data if data.dtype.kind == "c" else numbers(data)
+def _are_lists(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Tell whether both hold lists of varying length."""
+    return all(
+        side.dtype.kind == "O" and any(isinstance(each, np.ndarray) for each in side)
+        for side in (a, b)
+    )
+
+
+def _lengths(sizes: NDArray[Any]) -> NDArray[Any]:
+    """Return what is shown of lists whose lengths differ."""
+    return np.array(["null" if n < 0 else f"{n} elements" for n in sizes], dtype=object)
+
+
+def _long_numbers(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return numbers that Python holds with all their digits; None where one is none."""
+    if "O" not in (a.dtype.kind, b.dtype.kind) or "M" in (a.dtype.kind, b.dtype.kind):
+        return None
+    sides = []
+    for side in (a, b):
+        if side.dtype.kind not in "iufO":
+            return None
+        sides.append(side.astype(object))
+        if not all(isinstance(each, (int, float, Decimal)) for each in sides[-1]):
+            return None
+        if any(isinstance(each, bool) for each in sides[-1]):
+            return None
+    return sides[0], sides[1]
+
+
+def _sizes(data: NDArray[Any]) -> NDArray[Any]:
+    """Return how large numbers are, as doubles: of times the seconds since 1970."""
+    if data.dtype.kind == "M":
+        data = numbers(data)
+    if data.dtype.kind == "O":
+        data = np.array([_double(each) for each in data], dtype=np.float64)
+    sizes: NDArray[Any] = np.abs(data).astype(np.float64)
+    return sizes
+
+
+def _is_nan(data: NDArray[Any]) -> NDArray[Any]:
+    if data.dtype.kind == "O":
+        return np.array([each != each for each in data], dtype=bool)  # noqa: PLR0124  (a NaN)
+    found: NDArray[Any] = np.isnat(data) if data.dtype.kind == "M" else np.isnan(data)
+    return found
 
 
 def _distance(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Return |a - b| as doubles; of integers it is exact before it becomes one."""
+    """Return |a - b| as doubles (of times in seconds); exact before it becomes one."""
+    if a.dtype.kind == "M":
+        size = _seconds(a, b)
+    elif a.dtype.kind == "O":
+        size = np.array([_apart(*pair) for pair in zip(a, b, strict=True)], dtype=np.float64)
+    else:
+        size = _subtracted(a, b)
+    # What is not equal is never at a distance of 0, however little a double can tell them apart.
+    size[(size == 0) & np.asarray(a != b, dtype=bool)] = SMALLEST
+    return size
+
+
+def _subtracted(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     if a.dtype.kind in "iu" and b.dtype.kind == a.dtype.kind:
         high, low = np.maximum(a, b), np.minimum(a, b)
         # Modulo 2**64 the difference is right whatever the signs are.
         exact: NDArray[Any] = high.astype(np.uint64) - low.astype(np.uint64)
         return exact.astype(np.float64)
+    wide = np.result_type(a, b, np.float64)  # or complex, or a long double
     with np.errstate(invalid="ignore", over="ignore"):
-        if a.dtype != b.dtype or a.dtype.kind in "iu":
-            wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
-            a, b = a.astype(wide), b.astype(wide)
-        size: NDArray[Any] = np.abs(np.subtract(a, b))
+        size: NDArray[Any] = np.abs(np.subtract(a, b, dtype=wide))
     return np.ascontiguousarray(size, dtype=np.float64)
+
+
+def _seconds(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Return how far apart times are, in seconds; NaN where one of them is none."""
+    gap = a - b
+    unit = np.datetime_data(gap.dtype)[0]
+    ticks = gap.astype(np.int64)
+    seconds = np.abs(ticks.astype(np.float64)) / TICKS[unit]
+    size: NDArray[Any] = np.where(np.isnat(gap), np.nan, seconds)
+    return size
+
+
+def _apart(a: Any, b: Any) -> float:  # noqa: ANN401  (int, float or Decimal)
+    """Return |a - b|; NaN where one of them is not finite."""
+    if not (_is_finite(a) and _is_finite(b)):
+        return math.nan
+    return _double(abs(Fraction(a) - Fraction(b)))
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401  (int, float or Decimal)
+    return (
+        value.is_finite()
+        if isinstance(value, Decimal)
+        else math.isfinite(value)
+        if isinstance(value, float)
+        else True
+    )
+
+
+def _double(value: Any) -> float:  # noqa: ANN401  (int, float, Decimal or Fraction)
+    """Return the nearest double; the largest where it is beyond."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(sys.float_info.max, value)
 
 
 def _texts(data: NDArray[Any]) -> NDArray[Any]:
@@ -293,8 +425,9 @@ def text_of(value: Any, gone: bool = False) -> str:  # noqa: ANN401, FBT001, FBT
     if isinstance(value, np.bytes_):
         return bytes(value).decode("utf-8", "backslashreplace")
     if isinstance(value, bytes):
-        return f"{len(value)} bytes"
+        return f"{len(value)} bytes: {value[:16].hex()}"
     text = str(value.item() if isinstance(value, np.generic) and value.dtype.kind != "M" else value)
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= TEXT else f"{text[:TEXT]}..."
 
 

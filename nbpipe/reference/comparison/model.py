@@ -111,6 +111,8 @@ class KeywordChange:
     reference: str
     """`(absent)` where it came."""
     new: str
+    verdict: Verdict = Verdict.DIFFERENT
+    """`within tolerance` for numbers that are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,8 @@ class FileComparison:
     columns: tuple[ColumnDifference, ...] = ()
     """Those that are not the same, the worst first."""
     compared_columns: int = 0
+    uncompared: tuple[str, ...] = ()
+    """What of it has no reader, with the reason: with it, bytes that differ are a difference."""
     reason: str = ""
     """Why it is expected, or not comparable."""
     notes: tuple[str, ...] = ()

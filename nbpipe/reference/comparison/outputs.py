@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
+from nbpipe.reference.manifest import Output
 from nbpipe.reference.products.kinds import kind_of
-from nbpipe.reference.products.reading import READERS, NoLibrary, ProductError, opened
+from nbpipe.reference.products.reading import (
+    KINDS,
+    NoLibrary,
+    ProductError,
+    opened,
+    opened_together,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
     from nbpipe.reference.comparison.model import ColumnDifference
     from nbpipe.reference.comparison.rules import Rules
-    from nbpipe.reference.manifest import Output
+    from nbpipe.reference.products.reading import Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,13 @@ def compare_outputs(
     """Compare what two runs left, in the order of the paths."""
     before = {each.path: each for each in olds if not rules.ignores(each.path)}
     after = {each.path: each for each in news if not rules.ignores(each.path)}
-    found = [
+    found = []
+    for folder, (parts, others) in data_sets(before, after).items():
+        if (whole := _data_set(folder, parts, others, folders, rules)) is not None:
+            found.append(whole)
+            before = {path: each for path, each in before.items() if each not in parts}
+            after = {path: each for path, each in after.items() if each not in others}
+    found += [
         compare_file(before[path], after[path], folders, rules) for path in before & after.keys()
     ]
     moved = renames(before, after)
@@ -61,6 +75,67 @@ def renames(before: dict[str, Output], after: dict[str, Output]) -> list[tuple[O
     return pairs
 
 
+def data_sets(
+    before: dict[str, Output], after: dict[str, Output]
+) -> dict[str, tuple[list[Output], list[Output]]]:
+    """Return folder -> its Parquet files on both sides, where the names of their parts differ.
+
+    Spark, Dask and HATS split a table into files with names made up anew each time.
+    """
+    found = {}
+    sides = [_parts_by_folder(each) for each in (before, after)]
+    for folder, olds in sides[0].items():
+        news = sides[1].get(folder, [])
+        if news and {each.path for each in olds} != {each.path for each in news}:
+            found[folder] = olds, news
+    return found
+
+
+def _parts_by_folder(outputs: dict[str, Output]) -> dict[str, list[Output]]:
+    found: dict[str, list[Output]] = {}
+    for path, each in outputs.items():
+        where = PurePosixPath(path)
+        is_part = where.name.startswith("part") or any(
+            "=" in name or name.endswith(".parquet") for name in where.parent.parts
+        )
+        if each.kind == "parquet" and is_part:
+            found.setdefault(str(where.parent), []).append(each)
+    return found
+
+
+def _data_set(
+    folder: str, olds: list[Output], news: list[Output], folders: Folders, rules: Rules
+) -> FileComparison | None:
+    """Compare a data set as the one table that it is; None where it cannot be read as one."""
+    files = [
+        [_there(folders.old, each) for each in olds],
+        [_there(folders.new, each) for each in news],
+    ]
+    present = [[each for each in side if each is not None] for side in files]
+    if [len(side) for side in present] != [len(olds), len(news)]:
+        return None
+    made = FileComparison(
+        path=folder,
+        verdict=Verdict.SAME,
+        kind="parquet",
+        level="content",
+        bytes_reference=sum(each.bytes for each in olds),
+        bytes_new=sum(each.bytes for each in news),
+        notes=(f"a data set: {len(olds)} files before, {len(news)} now",),
+    )
+    if sorted(each.sha256 or "" for each in olds) == sorted(each.sha256 or "" for each in news):
+        return made
+    try:
+        with opened_together(present[0]) as old, opened_together(present[1]) as new:
+            outputs = [
+                Output(path=folder, bytes=0, sha256=None, kind="parquet", parts=each.parts)
+                for each in (old, new)
+            ]
+            return _judged(_compared(replace(made, level="schema"), old, new, outputs, rules))
+    except ProductError:
+        return None
+
+
 def compare_file(old: Output, new: Output, folders: Folders, rules: Rules) -> FileComparison:
     """Compare one file as deep as can be."""
     made = FileComparison(
@@ -72,15 +147,8 @@ def compare_file(old: Output, new: Output, folders: Folders, rules: Rules) -> Fi
         bytes_new=new.bytes,
         notes=(*new.notes, *((new.error,) if new.error else ())),
     )
-    if old.sha256 and old.sha256 == new.sha256:
-        return made
-    if old.error and not old.parts:
-        reason = f"the reference's file is not described: {old.error}"
-        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
-    if new.error and not new.parts:
-        return replace(made, verdict=Verdict.DIFFERENT, reason=f"it cannot be read: {new.error}")
-    if old.kind == new.kind and new.kind not in {*READERS, "netcdf"}:
-        return replace(made, verdict=Verdict.DIFFERENT, reason="its content is different")
+    if (known := _without_reading(old, new)) is not None:
+        return replace(made, verdict=known[0], reason=known[1])
     made = replace(
         made,
         level="schema",
@@ -92,6 +160,22 @@ def compare_file(old: Output, new: Output, folders: Folders, rules: Rules) -> Fi
     return _judged(_values(made, old, new, folders, rules))
 
 
+def _without_reading(old: Output, new: Output) -> tuple[Verdict, str] | None:
+    """Return the verdict, and why, that takes no look into the files; None where it does."""
+    if old.link != new.link:
+        names = [f"a link to {each.link}" if each.link else "no link" for each in (old, new)]
+        return Verdict.DIFFERENT, f"{names[0]} became {names[1]}"
+    if old.sha256 and old.sha256 == new.sha256:
+        return Verdict.SAME, ""
+    if old.error and not old.parts:
+        return Verdict.NOT_COMPARABLE, f"the reference's file is not described: {old.error}"
+    if new.error and not new.parts:
+        return Verdict.DIFFERENT, f"it cannot be read: {new.error}"
+    if old.kind == new.kind and new.kind not in KINDS:
+        return Verdict.DIFFERENT, "its content is different"
+    return None
+
+
 def _values(
     made: FileComparison, old: Output, new: Output, folders: Folders, rules: Rules
 ) -> FileComparison:
@@ -101,8 +185,6 @@ def _values(
         which = "reference" if files[0] is None else "new run"
         return _statistics(made, old, new, rules, f"the {which}'s data are gone or have changed")
     try:
-        from nbpipe.reference.comparison.data import compare_data  # noqa: PLC0415  (numpy)
-
         kinds = [kind_of(each) for each in files if each]
         with opened(files[0], kinds[0]) as before, opened(files[1], kinds[1]) as after:
             # Described afresh: the manifest may come from a machine without the library.
@@ -110,24 +192,31 @@ def _values(
                 replace(each, parts=product.parts, error=None)
                 for each, product in ((old, before), (new, after))
             ]
-            made = replace(
-                made,
-                schema=schema_changes(described[0], described[1], rules),
-                keywords=keyword_changes(described[0], described[1], rules),
-            )
-            found = compare_data(before, after, new.path, rules)
+            return _compared(made, before, after, described, rules)
     except NoLibrary as missing:
         return _statistics(made, old, new, rules, str(missing))
     except (ProductError, OSError) as error:
         reason = f"it cannot be compared: {error}"
         verdict = Verdict.NOT_COMPARABLE if old.error else Verdict.DIFFERENT
         return replace(made, verdict=verdict, reason=reason)
+
+
+def _compared(
+    made: FileComparison, old: Product, new: Product, described: Sequence[Output], rules: Rules
+) -> FileComparison:
+    """Return it with what schema, keywords and data have to say."""
+    from nbpipe.reference.comparison.data import compare_data  # noqa: PLC0415  (numpy)
+
+    found = compare_data(old, new, made.path, rules)
     return replace(
         made,
         level="data",
+        schema=schema_changes(described[0], described[1], rules),
+        keywords=keyword_changes(described[0], described[1], rules),
         rows=tuple(found.rows),
         columns=_worst_first(found.columns),
         compared_columns=len(found.columns),
+        uncompared=tuple(dict.fromkeys((*old.uncompared, *new.uncompared))),
         notes=(*made.notes, *found.notes),
     )
 
@@ -137,18 +226,32 @@ def _statistics(
 ) -> FileComparison:
     columns = list(compare_statistics(old, new, rules))
     note = f"{why}: only the statistics were compared"
-    if missing := without_statistics(old):
+    if missing := without_statistics(old, rules):
         note = f"{note}; without any: {', '.join(missing[:10])}"
     if not columns:
         reason = f"{why}, and there are no statistics; its content is different"
         return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
-    return replace(
+    made = replace(
         made,
         level="statistics",
         rows=tuple(_row_changes(old, new, rules)),
         columns=_worst_first(columns),
         compared_columns=len(columns),
         notes=(*made.notes, note),
+    )
+    if _judged(made).verdict is Verdict.WITHIN and not _explained(columns):
+        # Statistics prove a difference, never that values are the same.
+        reason = f"{why}; its bytes differ, and statistics cannot tell whether its values do"
+        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
+    return made
+
+
+def _explained(columns: Sequence[ColumnDifference]) -> bool:
+    """Tell whether a column differs that has a tolerance: bytes may differ then."""
+    return any(
+        each.verdict is Verdict.WITHIN
+        and (each.tolerance.absolute or each.tolerance.relative or each.tolerance.allowed)
+        for each in columns
     )
 
 
@@ -172,11 +275,14 @@ def _judged(made: FileComparison) -> FileComparison:
     rows = any(
         each.only_reference or each.only_new or each.reference != each.new for each in made.rows
     )
-    if made.keywords or rows or any(each.verdict is Verdict.DIFFERENT for each in made.columns):
+    verdicts = {each.verdict for each in made.keywords} | {each.verdict for each in made.columns}
+    if rows or Verdict.DIFFERENT in verdicts:
         return replace(made, verdict=Verdict.DIFFERENT)
-    within = made.level == "statistics" or any(
-        each.verdict is Verdict.WITHIN for each in made.columns
-    )
+    if made.uncompared:
+        # Whether this is what differs cannot be known: it must never pass for the same.
+        reason = f"its bytes differ, and not all was compared: {'; '.join(made.uncompared)}"
+        return replace(made, verdict=Verdict.DIFFERENT, reason=reason)
+    within = made.level == "statistics" or Verdict.WITHIN in verdicts
     return replace(made, verdict=Verdict.WITHIN if within else Verdict.SAME)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbpipe.reference.comparison.model import KeywordChange, SchemaChange, shown
+from nbpipe.reference.comparison.model import KeywordChange, SchemaChange, Verdict, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from nbpipe.reference.comparison.model import Tolerance
     from nbpipe.reference.comparison.rules import Rules
     from nbpipe.reference.manifest import Column, Output, Part, Value
 
 ABSENT = "(absent)"
+EMPTY = "empty"
+"""The type of a column of a text without any value: it could be of any."""
 
 
 def schema_changes(old: Output, new: Output, rules: Rules) -> tuple[SchemaChange, ...]:
@@ -29,12 +32,13 @@ def keyword_changes(old: Output, new: Output, rules: Rules) -> tuple[KeywordChan
     for part in new.parts:
         if (was := before.get(part.name)) is None:
             continue
-        changes += _keywords(part.name, "", was.attributes, part.attributes)
+        path = new.path
+        changes += _keywords(path, part.name, "", was.attributes, part.attributes, rules)
         columns = {each.name: each for each in was.columns}
         for column in part.columns:
-            if column.name in columns:
-                attributes = columns[column.name].attributes
-                changes += _keywords(part.name, column.name, attributes, column.attributes)
+            if column.name in columns and not rules.ignores_column(path, part.name, column.name):
+                sides = columns[column.name].attributes, column.attributes
+                changes += _keywords(path, part.name, column.name, *sides, rules)
     return tuple(
         each
         for each in changes
@@ -73,6 +77,8 @@ def _parts(old: Output, new: Output, rules: Rules) -> Iterator[SchemaChange]:
     for name, part in after.items():
         if name not in before:
             yield SchemaChange(part=name, what=f"{part.form} {name} is new", breaking=False)
+    if _reordered(before, after):
+        yield SchemaChange(part="", what="its parts are in another order", breaking=True)
 
 
 def _columns(path: str, old: Part, new: Part, rules: Rules) -> Iterator[SchemaChange]:
@@ -92,12 +98,23 @@ def _columns(path: str, old: Part, new: Part, rules: Rules) -> Iterator[SchemaCh
         if name not in before and not rules.ignores_column(path, new.name, name):
             what = f"column {name} is new ({column.dtype})"
             yield SchemaChange(part=new.name, what=what, breaking=False)
+    if new.form == "table" and _reordered(before, after):
+        # Who reads columns by their number finds others.
+        what = "its columns are in another order"
+        yield SchemaChange(part=new.name, what=what, breaking=True)
+
+
+def _reordered(before: Iterable[str], after: Iterable[str]) -> bool:
+    """Tell whether the names that both sides have are in another order."""
+    olds, news = list(before), list(after)
+    common = set(olds) & set(news)
+    return [each for each in olds if each in common] != [each for each in news if each in common]
 
 
 def _column(
     old: Column, new: Column, shapes: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> Iterator[str]:
-    if old.dtype != new.dtype:
+    if old.dtype != new.dtype and EMPTY not in {old.dtype, new.dtype}:
         yield f"{old.dtype} became {new.dtype}"
     if old.unit != new.unit:
         yield f"unit {old.unit or 'none'} became {new.unit or 'none'}"
@@ -112,11 +129,55 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "single"
 
 
-def _keywords(
-    part: str, column: str, old: Mapping[str, Value], new: Mapping[str, Value]
+def _keywords(  # noqa: PLR0913, PLR0917  (where, and the two sides)
+    path: str,
+    part: str,
+    column: str,
+    old: Mapping[str, Value],
+    new: Mapping[str, Value],
+    rules: Rules,
 ) -> Iterator[KeywordChange]:
     for name in (*old, *(each for each in new if each not in old)):
         texts = [shown(side[name]) if name in side else ABSENT for side in (old, new)]
-        if texts[0] != texts[1]:
-            keyword = f"{column} {name}" if column else name
-            yield KeywordChange(part=part, keyword=keyword, reference=texts[0], new=texts[1])
+        if texts[0] == texts[1]:
+            continue
+        within = (
+            name in old
+            and name in new
+            and _is_within(old[name], new[name], rules.tolerance(path, part, name))
+        )
+        yield KeywordChange(
+            part=part,
+            keyword=f"{column} {name}" if column else name,
+            reference=texts[0],
+            new=texts[1],
+            verdict=Verdict.WITHIN if within else Verdict.DIFFERENT,
+        )
+
+
+def _is_within(old: Value, new: Value, tolerance: Tolerance) -> bool:
+    """Tell whether both are numbers, or arrays of numbers, that the tolerance allows to differ."""
+    if not (tolerance.absolute or tolerance.relative):
+        return False
+    before, after = _numbers(old), _numbers(new)
+    if before is None or after is None or len(before) != len(after):
+        return False
+    return all(
+        a == b or abs(a - b) <= tolerance.absolute + tolerance.relative * abs(a)
+        for a, b in zip(before, after, strict=True)
+    )
+
+
+def _numbers(value: Value) -> list[float] | None:
+    """Return the numbers that a keyword holds; None where it holds anything else."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return [float(each) for each in value.replace("[", " ").replace("]", " ").split(",")]
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return [float(value)]
+    except OverflowError:
+        return None

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from nbpipe.reference.manifest import Column, Output, Statistics
 
 ROUNDING = 1e-12
-"""Relative: sums in another order differ by about so much."""
-FIGURES = (("min", 1), ("max", 1), ("mean", 1), ("std", 2))
-"""Each with how many tolerances it may move."""
+"""Relative: sums in another order differ by about this much."""
+FIGURES = (("min", 1, 0.0), ("max", 1, 0.0), ("mean", 1, ROUNDING), ("std", 2, ROUNDING))
+"""Each with how many tolerances it may move, and its own rounding: two of them are values."""
 COUNTS = ("missing", "nan", "infinite")
 
 
@@ -40,9 +40,14 @@ def compare_statistics(old: Output, new: Output, rules: Rules) -> Iterator[Colum
             yield _column(part.name, column, column.statistics, other.statistics, tolerance)
 
 
-def without_statistics(old: Output) -> list[str]:
+def without_statistics(old: Output, rules: Rules) -> list[str]:
     """Return the columns that this level says nothing about."""
-    return [each.name for part in old.parts for each in part.columns if each.statistics is None]
+    return [
+        each.name
+        for part in old.parts
+        for each in part.columns
+        if each.statistics is None and not rules.ignores_column(old.path, part.name, each.name)
+    ]
 
 
 def _column(
@@ -78,7 +83,7 @@ def _counts(old: Statistics, new: Statistics, given: Tolerance) -> Iterator[tupl
 
 
 def _figures(old: Statistics, new: Statistics, given: Tolerance) -> Iterator[tuple[Worst, float]]:
-    for name, times in FIGURES:
+    for name, times, rounding in FIGURES:
         before, after = getattr(old, name), getattr(new, name)
         if before is None or after is None:
             if before is not after:
@@ -87,7 +92,7 @@ def _figures(old: Statistics, new: Statistics, given: Tolerance) -> Iterator[tup
         if before == after:
             continue
         scale = max(abs(each or 0) for each in (old.min, old.max, before))
-        room = times * (given.absolute + given.relative * scale) + ROUNDING * scale
+        room = times * (given.absolute + given.relative * scale) + rounding * scale
         # One value alone may be the minimum or maximum: the share says nothing about it.
         free = given.allowed > 0 and name in {"min", "max"}
         ratio = 0.0 if free else abs(after - before) / room if room else float("inf")

@@ -263,7 +263,7 @@ def _keywords(files: Iterable[FileComparison]) -> Section:
                 text(each.reference),
                 text(each.new),
             ),
-            "bad",
+            "bad" if each.verdict is Verdict.DIFFERENT else "",
         )
         for file in files
         for each in file.keywords

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nbpipe.reference.manifest import Column, Part, Statistics
     from nbpipe.reference.products.reading import Product
 
-NO_NUMBERS = frozenset({"string", "object"})
+NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
+"""What the types begin with that have no statistics."""
 
 
 def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
@@ -60,17 +61,31 @@ def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
 def describe(folder: Path, path: str) -> Output:
     """Describe one file; tried once more where it changed meanwhile."""
     file = folder / path
+    link = _target(folder, file)
     try:
         for _ in range(2):
             before = file.stat()
             if not stat.S_ISREG(before.st_mode):
-                return _undescribed(path, "special", _what(file, before.st_mode))
-            output = _describe(file, path, before.st_size)
+                return _undescribed(path, "special", _what(file, before.st_mode), link)
+            output = replace(_describe(file, path, before.st_size), link=link)
             if _same(before, file.stat()):
                 return output
         return replace(output, sha256=None, error="it changed while it was read")
     except OSError as error:
-        return _undescribed(path, "unreadable", _why(file, error))
+        return _undescribed(path, "unreadable", _why(file, error), link)
+
+
+def _target(folder: Path, file: Path) -> str | None:
+    """Return where a symbolic link leads, None where it is none.
+
+    Every run has a folder of its own, so a path below it is told relative to it.
+    """
+    if not file.is_symlink():
+        return None
+    target = file.readlink()
+    where = Path(os.path.normpath(file.parent / target)).absolute()
+    inside = where.is_relative_to(folder.absolute())
+    return where.relative_to(folder.absolute()).as_posix() if inside else str(target)
 
 
 def _describe(file: Path, path: str, size: int) -> Output:
@@ -124,7 +139,7 @@ def _statistics(product: Product, part: Part, columns: Sequence[Column]) -> dict
     """Return the statistics of columns with the same number of rows, read together."""
     from nbpipe.reference.products.statistics import Running  # noqa: PLC0415  (needs numpy)
 
-    numeric = [each for each in columns if each.dtype not in NO_NUMBERS]
+    numeric = [each for each in columns if not each.dtype.startswith(NO_NUMBERS)]
     numeric = [each for each in numeric if product.rows(part, each)]
     if not numeric:
         return {}
@@ -144,8 +159,8 @@ def _same(before: os.stat_result, after: os.stat_result) -> bool:
     )
 
 
-def _undescribed(path: str, kind: str, why: str) -> Output:
-    return Output(path=path, bytes=0, sha256=None, kind=kind, error=why)
+def _undescribed(path: str, kind: str, why: str, link: str | None) -> Output:
+    return Output(path=path, bytes=0, sha256=None, kind=kind, link=link, error=why)
 
 
 def _what(file: Path, mode: int) -> str:

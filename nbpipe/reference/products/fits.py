@@ -32,7 +32,25 @@ STRUCTURE = re.compile(
 SIGN = {"i": {2: 1 << 15, 4: 1 << 31, 8: 1 << 63}, "u": {1: -128}}
 """TZERO of the integers that FITS has no format for."""
 
+KNOWN = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU, fits.TableHDU, fits.BinTableHDU)
+GROUPS = fits.GroupsHDU
+"""Random groups (section 6 of the standard), as UVFITS has them: a primary HDU of rows."""
+
 BITPIX = {8: "uint8", 16: "int16", 32: "int32", 64: "int64", -32: "float32", -64: "float64"}
+LISTS = {
+    "L": "bool",
+    "B": "uint8",
+    "I": "int16",
+    "J": "int32",
+    "K": "int64",
+    "A": "string",
+    "E": "float32",
+    "D": "float64",
+    "C": "complex64",
+    "M": "complex128",
+    "X": "bits",
+}
+"""Letters of the formats of lists (table 18 of the standard)."""
 UNSIGNED = {16: "uint16", 32: "uint32", 64: "uint64", 8: "int8"}
 
 
@@ -50,6 +68,11 @@ class FitsProduct:
     def __init__(self, hdus: Any, kind: str, file: Path) -> None:  # noqa: ANN401  (no types)
         self.kind = kind
         self.notes: tuple[str, ...] = ()
+        self.uncompared = tuple(
+            f"HDU {number} ({type(hdu).__name__})"
+            for number, hdu in enumerate(hdus)
+            if not isinstance(hdu, KNOWN)
+        )
         self._hdus: dict[str, Any] = {}
         for number, hdu in enumerate(hdus):
             self._hdus[self._name(hdu, number)] = hdu
@@ -95,7 +118,7 @@ class FitsProduct:
         """Return the records of a table as they lie in the file."""
         if name not in self._tables:
             hdu = self._hdus[name]
-            if self._map is None or isinstance(hdu, fits.TableHDU):
+            if self._map is None or isinstance(hdu, (fits.TableHDU, GROUPS)):
                 self._tables[name] = np.asarray(hdu.data.view(np.ndarray))
             else:
                 self._tables[name] = _mapped(hdu, self._map)
@@ -110,6 +133,9 @@ class FitsProduct:
     ) -> dict[str, Values]:
         found = {}
         for name in names:
+            if isinstance(hdu, GROUPS):
+                found[name] = Values(_native(np.asarray(_group(hdu, name)[rows])))
+                continue
             column = hdu.columns[name]
             if isinstance(hdu, fits.TableHDU) or _is_list(column):
                 found[name] = _converted(hdu.data[name][rows])
@@ -144,6 +170,8 @@ def _check_length(hdus: Any, file: Path) -> None:  # noqa: ANN401
 
 def _part(name: str, hdu: Any) -> Part:  # noqa: ANN401
     attributes = _keywords(hdu.header)
+    if isinstance(hdu, GROUPS):
+        return _groups(name, hdu, attributes)
     if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(
         hdu, fits.CompImageHDU
     ):
@@ -156,6 +184,26 @@ def _part(name: str, hdu: Any) -> Part:  # noqa: ANN401
     unit = hdu.header.get("BUNIT")
     pixels = Column(name="pixels", dtype=_pixel_type(hdu), unit=unit, shape=shape)
     return Part(name=name, form="image", columns=(pixels,), attributes=attributes)
+
+
+def _groups(name: str, hdu: Any, attributes: dict[str, Any]) -> Part:  # noqa: ANN401
+    """Return random groups as a table: their parameters, and the array of each group."""
+    columns = []
+    for each in _group_names(hdu):
+        data = np.asarray(_group(hdu, each))
+        columns.append(Column(name=each, dtype=data.dtype.name, shape=data.shape[1:]))
+    rows = hdu.header["GCOUNT"]
+    return Part(name=name, form="table", rows=rows, columns=tuple(columns), attributes=attributes)
+
+
+def _group_names(hdu: Any) -> list[str]:  # noqa: ANN401
+    """Return names of the parameters, some of which several share, and of the data."""
+    return [f"{number} {name}" for number, name in enumerate(hdu.parnames)] + ["DATA"]
+
+
+def _group(hdu: Any, name: str) -> Any:  # noqa: ANN401
+    # By its place: a parameter that is there twice (DATE) is given as the sum by its name.
+    return hdu.data.data if name == "DATA" else hdu.data.field(int(name.partition(" ")[0]))
 
 
 def _pixel_type(hdu: Any) -> str:  # noqa: ANN401
@@ -176,7 +224,7 @@ def _column(column: Any, hdu: Any) -> Column:  # noqa: ANN401
     if isinstance(hdu, fits.TableHDU):
         return Column(name=column.name, dtype=_ascii_type(column), unit=unit)
     if _is_list(column):
-        return Column(name=column.name, dtype="object", unit=unit)
+        return Column(name=column.name, dtype=_list_type(column), unit=unit)
     field = hdu.columns.dtype[column.name]
     empty = _decoded(column, np.zeros((0, *field.shape), field.base))
     return Column(
@@ -191,6 +239,12 @@ def _ascii_type(column: Any) -> str:  # noqa: ANN401
 def _is_list(column: Any) -> bool:  # noqa: ANN401
     """Tell a column with arrays of varying length."""
     return bool(re.match(r"\d*[PQ]", str(column.format)))
+
+
+def _list_type(column: Any) -> str:  # noqa: ANN401
+    """Return the type of a list's elements, before they are scaled."""
+    match = re.match(r"\d*[PQ]([A-Z])", str(column.format))
+    return f"list of {LISTS.get(match[1], 'object') if match else 'object'}"
 
 
 def _decoded(column: Any, raw: NDArray[Any]) -> Values:  # noqa: ANN401
@@ -217,7 +271,9 @@ def _converted(data: Any) -> Values:  # noqa: ANN401
     array = np.asarray(data)
     if array.dtype.kind == "O":
         rows = np.empty(len(array), dtype=object)
-        rows[:] = [np.asarray(row).tobytes() for row in array]
+        for place, row in enumerate(array):
+            cells = np.asarray(row)
+            rows[place] = _native(cells.reshape(-1)) if cells.dtype.kind in "biufc" else str(row)
         return Values(rows)
     return Values(_native(array))
 

@@ -1,18 +1,21 @@
-"""HDF5 and NetCDF-4: a tree of groups with arrays, their attributes and dimensions.
+"""HDF5 and NetCDF-4: a tree of groups with arrays, their attributes, dimensions and links.
 
-A dataset of records is a table of its own. Links that leave the file are not followed. Imports
+A dataset of records is a table of its own, whatever its shape. Links are compared by where they
+lead, and not followed: what they lead to inside the file is compared under its own name. Imports
 h5py; see `reading` for how this module is reached.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from nbpipe.reference.manifest import Column, Part
+from nbpipe.reference.products.arrays import unpacked
 from nbpipe.reference.products.reading import Values
 from nbpipe.reference.products.types import plain_value, type_name
 
@@ -43,89 +46,219 @@ def open_product(file: Path, kind: str) -> Iterator[Hdf5Product]:
 class Hdf5Product:
     """An open HDF5 file."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, tree: Any, kind: str) -> None:  # noqa: ANN401  (h5py has no types)
         self.kind = kind
         self._tree = tree
-        self._notes: list[str] = []
+        self._uncompared: list[str] = []
         self.parts = tuple(self._parts())
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def uncompared(self) -> tuple[str, ...]:
         """Datasets whose type is none of those that are compared."""
-        return tuple(self._notes)
+        return tuple(self._uncompared)
 
     def rows(self, part: Part, column: Column) -> int:
         """Return the extent of the first axis; 1 of a single value."""
         if part.form == "table":
             return part.rows or 0
         dataset = self._tree[_path(part, column.name)]
-        if dataset.shape is None or not _is_readable(dataset):
+        if dataset.shape is None or not _is_readable(dataset.dtype):
             return 0
         return int(dataset.shape[0]) if dataset.shape else 1
 
     def blocks(self, part: Part, names: Sequence[str], rows: int) -> Iterator[dict[str, Values]]:
         """Yield the rows in blocks."""
         if part.form == "table":
-            dataset = self._tree[part.name]
-            for start in range(0, dataset.shape[0], rows):
-                records = dataset[start : start + rows]
-                yield {name: _values(records[name], None) for name in names}
+            yield from self._records(self._tree[part.name], names, rows)
             return
         datasets = {name: self._tree[_path(part, name)] for name in names}
         first = next(iter(datasets.values()))
         for start in range(0, first.shape[0] if first.shape else 1, rows):
             part_of = slice(start, start + rows)
-            yield {name: _read(dataset, part_of) for name, dataset in datasets.items()}
+            yield {name: self._read(dataset, part_of) for name, dataset in datasets.items()}
 
     def take(self, part: Part, names: Sequence[str], rows: NDArray[Any]) -> None:
         """Refuse: HDF5 reads single rows slowly."""
         del part, names, rows
 
+    def _records(
+        self,
+        dataset: Any,  # noqa: ANN401
+        names: Sequence[str],
+        rows: int,
+    ) -> Iterator[dict[str, Values]]:
+        """Yield records in blocks; those of a shape of their own along its first axis."""
+        inner = int(np.prod(dataset.shape[1:])) if dataset.shape else 1
+        step = max(1, rows // max(inner, 1))
+        for start in range(0, dataset.shape[0] if dataset.shape else 1, step):
+            records = dataset[start : start + step] if dataset.shape else dataset[()]
+            flat = np.asarray(records).reshape(-1)
+            yield {
+                name: Values(self._comparable(flat[name], dataset.dtype[name].base))
+                for name in names
+            }
+
     def _parts(self) -> Iterator[Part]:
-        groups: dict[str, Any] = {"/": self._tree}
-        datasets: list[Any] = []
-
-        def visit(name: str, item: object) -> None:
-            if isinstance(item, h5py.Group):
-                groups[f"/{name}"] = item
-            elif isinstance(item, h5py.Dataset) and not _is_only_dimension(item):
-                datasets.append(item)
-
-        self._tree.visititems(visit)
-        tables = [each for each in datasets if each.dtype.names and len(each.shape or ()) == 1]
-        for name, group in groups.items():
-            inside = [each for each in datasets if each.parent.name == name and each not in tables]
-            columns = tuple(self._column(each) for each in inside)
-            attributes = _attributes(group)
+        found = _Found()
+        found.visit("/", self._tree["/"])
+        for name, group in found.groups.items():
+            columns = tuple(self._column(key, item) for key, item in found.datasets[name].items())
+            attributes = {**self._attributes(group), **found.links[name]}
             yield Part(name=name, form="group", columns=columns, attributes=attributes)
-        yield from (self._table(each) for each in tables)
+        yield from (self._table(*each) for each in found.tables)
 
-    def _table(self, dataset: Any) -> Part:  # noqa: ANN401
+    def _table(self, name: str, dataset: Any) -> Part:  # noqa: ANN401
         columns = []
-        for name in dataset.dtype.names:
-            field = dataset.dtype[name]
-            columns.append(Column(name=name, dtype=_type(field.base), shape=tuple(field.shape)))
+        for each in dataset.dtype.names:
+            dtype = dataset.dtype[each]
+            column = Column(name=each, dtype=_type(dtype.base), shape=tuple(dtype.shape))
+            columns.append(column)
+            if not _is_readable(dtype.base):
+                self._uncompared.append(f"{name}/{each} ({dtype.base})")
+        attributes = self._attributes(dataset)
+        if dataset.shape is not None and len(dataset.shape) != 1:
+            attributes["shape"] = " x ".join(map(str, dataset.shape)) or "single"
         return Part(
-            name=dataset.name,
+            name=name,
             form="table",
-            rows=int(dataset.shape[0]),
+            rows=0 if dataset.shape is None else int(np.prod(dataset.shape)),
             columns=tuple(columns),
-            attributes=_attributes(dataset),
+            attributes=attributes,
         )
 
-    def _column(self, dataset: Any) -> Column:  # noqa: ANN401
-        if not _is_readable(dataset):
-            self._notes.append(f"{dataset.name}: its type, {dataset.dtype}, is not compared")
-        attributes = _attributes(dataset)
+    def _column(self, name: str, dataset: Any) -> Column:  # noqa: ANN401
+        if not _is_readable(dataset.dtype):
+            self._uncompared.append(f"{dataset.name} ({dataset.dtype})")
+        attributes = self._attributes(dataset)
         unit = attributes.pop("units", None) or attributes.pop("unit", None)
+        if dataset.shape is None:
+            attributes["shape"] = "empty"
+        if (values := h5py.check_enum_dtype(dataset.dtype)) is not None:
+            attributes["enum"] = ", ".join(f"{key}={value}" for key, value in values.items())
         return Column(
-            name=dataset.name.rpartition("/")[2],
+            name=name,
             dtype=_type(dataset.dtype),
             unit=None if unit is None else str(unit),
             shape=tuple(int(extent) for extent in dataset.shape or ()),
             dimensions=_dimensions(dataset),
             attributes=attributes,
         )
+
+    def _attributes(self, item: Any) -> dict[str, Value]:  # noqa: ANN401
+        found: dict[str, Value] = {}
+        for name in item.attrs:
+            if name in STRUCTURE:
+                continue
+            try:
+                value = item.attrs[name]
+            except (OSError, TypeError, ValueError) as error:
+                self._uncompared.append(f"attribute {name} of {item.name}: {error}")
+                continue
+            found[name] = self._attribute(value)
+        return found
+
+    def _attribute(self, value: Any) -> Value:  # noqa: ANN401
+        if isinstance(value, h5py.Empty):
+            return None
+        if isinstance(value, (h5py.Reference, h5py.RegionReference)):
+            return self._target(value)
+        if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+            texts = [self._element(each) for each in value.reshape(-1)]
+            return plain_value(str(np.array(texts, dtype=object).reshape(value.shape).tolist()))
+        return plain_value(value)
+
+    def _read(self, dataset: Any, rows: slice) -> Values:  # noqa: ANN401
+        selection: Any = rows if dataset.shape else ()
+        if h5py.check_string_dtype(dataset.dtype) is not None:
+            texts = dataset.asstr(errors="surrogateescape")[selection]
+            return Values(np.atleast_1d(np.asarray(texts, dtype=object)))
+        raw = dataset[selection]
+        if not dataset.shape and dataset.dtype.kind == "O":  # one list, or one reference
+            held = np.empty(1, dtype=object)
+            held[0] = raw
+            raw = held
+        data = self._comparable(np.atleast_1d(np.asarray(raw)), dataset.dtype)
+        if self.kind == "netcdf":
+            return unpacked(data, dataset.attrs)
+        fill = dataset.attrs.get("_FillValue")
+        return unpacked(data, {} if fill is None else {"_FillValue": fill})
+
+    def _comparable(self, data: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return values in the machine's byte order; lists, references and raw bytes as objects."""
+        if dtype.kind not in "OV":
+            return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+        flat = np.empty(data.size, dtype=object)
+        flat[:] = [self._element(each) for each in data.reshape(-1)]
+        return flat.reshape(data.shape)
+
+    def _element(self, value: Any) -> Any:  # noqa: ANN401
+        """Return one value that has no type of numpy's: as a list, a text or bytes."""
+        if isinstance(value, (h5py.Reference, h5py.RegionReference)):
+            return self._target(value)
+        if isinstance(value, np.void):
+            return value.tobytes()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OV":
+            return str([self._element(each) for each in value])
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
+        return value
+
+    def _target(self, reference: Any) -> str:  # noqa: ANN401
+        """Return what a reference leads to; of a region, which part of it."""
+        if not reference:
+            return "(nowhere)"
+        name = str(self._tree[reference].name)
+        if isinstance(reference, h5py.RegionReference):
+            region = h5py.h5r.get_region(reference, self._tree.id)
+            points = region.get_select_bounds()
+            return f"{name} {points} {region.get_select_npoints()}"
+        return name
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a file holds, by the groups' paths."""
+
+    groups: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    links: dict[str, dict[str, Value]] = field(default_factory=dict)
+    """What leads elsewhere, and where; named types as well."""
+    tables: list[tuple[str, Any]] = field(default_factory=list)
+    _seen: dict[Any, str] = field(default_factory=dict)
+    """Object -> the first path that it has: every other one is a hard link."""
+
+    def visit(self, name: str, group: Any) -> None:  # noqa: ANN401
+        """Take a group and everything below it into account."""
+        self._first(group, name)
+        self.groups[name], self.datasets[name], self.links[name] = group, {}, {}
+        for key in group:
+            link = group.get(key, getlink=True)
+            if isinstance(link, h5py.SoftLink):
+                self.links[name][f"{key} ->"] = f"soft link to {link.path}"
+            elif isinstance(link, h5py.ExternalLink):
+                self.links[name][f"{key} ->"] = f"link to {link.path} in {link.filename}"
+            else:
+                self._add(name, key, group[key])
+
+    def _add(self, above: str, key: str, item: Any) -> None:  # noqa: ANN401
+        path = f"{above.rstrip('/')}/{key}"
+        first = self._first(item, path)
+        if first != path:
+            self.links[above][f"{key} ->"] = f"hard link to {first}"
+        elif isinstance(item, h5py.Group):
+            self.visit(path, item)
+        elif isinstance(item, h5py.Datatype):
+            self.links[above][f"{key} (type)"] = _described(item.dtype)
+        elif item.dtype.names:
+            self.tables.append((path, item))
+        elif not _is_only_dimension(item):
+            self.datasets[above][key] = item
+
+    def _first(self, item: Any, path: str) -> str:  # noqa: ANN401
+        info = h5py.h5o.get_info(item.id)
+        return self._seen.setdefault((info.fileno, info.addr), path)
 
 
 def _is_only_dimension(dataset: Any) -> bool:  # noqa: ANN401
@@ -138,45 +271,31 @@ def _path(part: Part, name: str) -> str:
     return f"{part.name.rstrip('/')}/{name}"
 
 
-def _is_readable(dataset: Any) -> bool:  # noqa: ANN401
-    """Tell numbers, bools and strings from references, opaque bytes and nested records."""
-    text = h5py.check_string_dtype(dataset.dtype)
-    return text is not None or dataset.dtype.kind in "biufcSM"
+def _is_readable(dtype: np.dtype[Any]) -> bool:
+    """Tell what is compared value by value from nested records with types of their own."""
+    if dtype.kind == "V":
+        # The bytes of a record are compared as they are, unless they only point elsewhere.
+        return dtype.names is None or not dtype.hasobject
+    return dtype.kind in "biufcSMO"
 
 
 def _type(dtype: np.dtype[Any]) -> str:
-    return "string" if h5py.check_string_dtype(dtype) else type_name(dtype)
+    if h5py.check_string_dtype(dtype):
+        return "string"
+    if (base := h5py.check_vlen_dtype(dtype)) is not None:
+        return f"list of {_type(base)}"
+    if h5py.check_ref_dtype(dtype) is not None:
+        return "reference"
+    return _described(dtype) if dtype.names else type_name(dtype)
 
 
-def _read(dataset: Any, rows: slice) -> Values:  # noqa: ANN401
-    selection: Any = rows if dataset.shape else ()
-    if h5py.check_string_dtype(dataset.dtype) is not None:
-        texts = dataset.asstr(errors="backslashreplace")[selection]
-        return Values(np.atleast_1d(np.asarray(texts, dtype=object)))
-    data = np.atleast_1d(np.asarray(dataset[selection]))
-    return _values(data, dataset.attrs.get("_FillValue"))
-
-
-def _values(data: NDArray[Any], fill: Any) -> Values:  # noqa: ANN401
-    native = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
-    if fill is None or native.dtype.kind not in "biuf":
-        return Values(native)
-    value = np.asarray(fill).reshape(-1)[0]
-    missing = np.isnan(native) if value != value else native == value  # noqa: PLR0124  (a NaN)
-    return Values(native, missing)
-
-
-def _attributes(item: Any) -> dict[str, Value]:  # noqa: ANN401
-    found = {}
-    for name in item.attrs:
-        if name in STRUCTURE:
-            continue
-        try:
-            value = item.attrs[name]
-        except (OSError, TypeError, ValueError) as error:
-            value = f"cannot be read: {error}"
-        found[name] = plain_value(None if isinstance(value, h5py.Empty) else value)
-    return found
+def _described(dtype: np.dtype[Any]) -> str:
+    """Return a type of somebody's own: its fields, or the names of its values."""
+    if dtype.names:
+        return ", ".join(f"{name}: {_type(dtype[name])}" for name in dtype.names)
+    values = h5py.check_enum_dtype(dtype)
+    named = "" if values is None else f" ({', '.join(f'{k}={v}' for k, v in values.items())})"
+    return f"{_type(dtype)}{named}"
 
 
 def _dimensions(dataset: Any) -> tuple[str, ...]:  # noqa: ANN401

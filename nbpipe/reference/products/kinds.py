@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,10 +27,28 @@ MAGIC = (
     (b"%PDF-", "pdf"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"SQLite format 3\0", "sqlite"),
     (b"\x1f\x8b", "gzip"),
 )
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat")
-JSON_ENDINGS = (".json", ".geojson")
+COLUMN_ENDINGS = (".txt", ".asc", ".ascii")
+"""Of texts that are tables where all of their first lines are rows of numbers."""
+ENDINGS = {
+    "json": (".json", ".geojson"),
+    "yaml": (".yaml", ".yml"),
+    "svg": (".svg",),
+    "votable": (".vot", ".xml", ".votable"),
+}
+BEGINNINGS = {
+    "json": re.compile(r"[{\[]"),
+    "svg": re.compile(r"(?s)(<\?xml.*?)?.*<svg\b"),
+    "votable": re.compile(r"(?s)(<\?xml.*?)?.*<(\w+:)?VOTABLE\b"),
+}
+"""What a text of that kind begins with, its name aside."""
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""What no text holds, whatever its encoding."""
 HDF5_OFFSETS = (512, 1024, 2048, 4096)
 """Where an HDF5 file begins behind a user block (HDF5 format specification, section II.A)."""
 
@@ -42,7 +62,9 @@ def kind_of(file: Path) -> str:
     with file.open("rb") as stream:
         head = stream.read(HEAD)
     kind = kind_of_content(head, file.name)
-    return "fits" if kind == "gzip" and _fits_inside(file) else kind
+    if kind == "gzip" and _fits_inside(file):
+        return "fits"
+    return "npz" if kind == "zip" and file.suffix.lower() == ".npz" else kind
 
 
 def kind_of_content(head: bytes, name: str) -> str:
@@ -55,23 +77,34 @@ def kind_of_content(head: bytes, name: str) -> str:
     hdf5 = MAGIC[1][0]
     if any(head[at : at + len(hdf5)] == hdf5 for at in HDF5_OFFSETS):
         return "hdf5"
-    if not _is_text(head):
+    if CONTROL.search(head):
         return "binary"
-    lower = name.lower()
-    if lower.endswith(JSON_ENDINGS) and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
-        return "json"
-    return "csv" if lower.endswith(TABLE_ENDINGS) else "text"
+    return _kind_of_text(head.decode("utf-8-sig", "replace"), name.lower())
 
 
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # A character may be cut by the end of the head.
-        return len(head) == HEAD and error.start >= len(head) - 3
-    return True
+def _kind_of_text(head: str, name: str) -> str:
+    for kind, endings in ENDINGS.items():
+        begins = BEGINNINGS.get(kind)
+        if name.endswith(endings) and (begins is None or begins.match(head.lstrip())):
+            return kind
+    if name.endswith(TABLE_ENDINGS):
+        return "csv"
+    ending = PurePosixPath(name).suffix
+    return "csv" if ending in COLUMN_ENDINGS and _is_columns(head) else "text"
+
+
+def _is_columns(head: str) -> bool:
+    """Tell rows of two numbers or more, apart by blanks, below comments: numpy.savetxt's."""
+    lines = head.split("\n")
+    if len(lines) > 1:
+        lines.pop()  # cut by the end of the head, or empty
+    rows = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    widths = {len(row) for row in rows}
+    return (
+        len(widths) == 1
+        and widths.pop() > 1
+        and all(NUMBER.fullmatch(word) for row in rows for word in row)
+    )
 
 
 def _fits_inside(file: Path) -> bool:

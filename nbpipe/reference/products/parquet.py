@@ -1,8 +1,12 @@
-"""Parquet: one table, its schema and metadata from the footer. Imports pyarrow; see `reading`."""
+"""Parquet: one table, its schema and metadata from the footer; of one file or of several.
+
+Imports pyarrow; see `reading`.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.reading import ProductError, Values
 from nbpipe.reference.products.types import plain_value, type_name
 
 if TYPE_CHECKING:
@@ -26,26 +30,44 @@ WRITERS_OWN = frozenset({"ARROW:schema", "pandas", "PARQUET:field_id"})
 @contextmanager
 def open_product(file: Path, kind: str) -> Iterator[ParquetProduct]:
     """Open a Parquet file."""
-    with pq.ParquetFile(file, memory_map=True) as parquet:
-        yield ParquetProduct(parquet, kind)
+    with open_data_set([file], kind) as product:
+        yield product
+
+
+@contextmanager
+def open_data_set(files: Sequence[Path], kind: str) -> Iterator[ParquetProduct]:
+    """Open files that are one table, in their order.
+
+    Raises:
+        ProductError: Their schemas are not the same.
+    """
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(pq.ParquetFile(file, memory_map=True)) for file in sorted(files)
+        ]
+        for parquet, file in zip(opened, sorted(files), strict=True):
+            if not parquet.schema_arrow.equals(opened[0].schema_arrow):
+                raise ProductError(f"{file.name} has another schema than the files beside it")
+        yield ParquetProduct(opened, kind)
 
 
 class ParquetProduct:
-    """An open Parquet file."""
+    """An open table."""
 
     notes: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
 
-    def __init__(self, parquet: Any, kind: str) -> None:  # noqa: ANN401  (pyarrow has no types)
+    def __init__(self, files: Sequence[Any], kind: str) -> None:
         self.kind = kind
-        self._parquet = parquet
-        schema = parquet.schema_arrow
+        self._files = files
+        schema = files[0].schema_arrow
         self._shapes = {field.name: _shape(field.type) for field in schema}
         columns = tuple(_column(field, self._shapes[field.name]) for field in schema)
         self.parts = (
             Part(
                 name="",
                 form="table",
-                rows=parquet.metadata.num_rows,
+                rows=sum(each.metadata.num_rows for each in files),
                 columns=columns,
                 attributes=_metadata(schema.metadata),
             ),
@@ -59,8 +81,9 @@ class ParquetProduct:
     def blocks(self, part: Part, names: Sequence[str], rows: int) -> Iterator[dict[str, Values]]:
         """Yield the rows in blocks; they end where a row group does."""
         del part
-        for batch in self._parquet.iter_batches(batch_size=rows, columns=list(names)):
-            yield {name: _values(batch.column(name), self._shapes[name]) for name in names}
+        for file in self._files:
+            for batch in file.iter_batches(batch_size=rows, columns=list(names)):
+                yield {name: _values(batch.column(name), self._shapes[name]) for name in names}
 
     def take(self, part: Part, names: Sequence[str], rows: NDArray[Any]) -> None:
         """Refuse: Parquet is read in its own order."""
@@ -69,6 +92,10 @@ class ParquetProduct:
 
 def _column(field: Any, shape: tuple[int, ...]) -> Column:  # noqa: ANN401
     attributes = _metadata(field.metadata)
+    if pa.types.is_timestamp(field.type) and field.type.tz:
+        attributes["time zone"] = field.type.tz
+    if pa.types.is_time(field.type) or pa.types.is_duration(field.type):
+        attributes["type"] = str(field.type)
     unit = attributes.pop("unit", None) or attributes.pop("units", None)
     return Column(
         name=field.name,
@@ -92,18 +119,30 @@ def _shape(kind: Any) -> tuple[int, ...]:  # noqa: ANN401
 
 
 def _type(kind: Any) -> str:  # noqa: ANN401
+    """Return the name of a type; the first that holds."""
     types = pa.types
     if _shape(kind) or types.is_dictionary(kind):
         return _type(kind.value_type)
-    if types.is_timestamp(kind) or types.is_date(kind):
-        return "datetime"
-    if types.is_string(kind) or types.is_large_string(kind):
-        return "string"
     if types.is_decimal(kind):
-        return "float64"
+        return str(kind)
+    if _is_list(kind):
+        return f"list of {_type(kind.value_type)}"
     if types.is_primitive(kind) and not types.is_temporal(kind):
         return type_name(np.dtype(kind.to_pandas_dtype()))
-    return "object"
+    named = {
+        "datetime": types.is_timestamp(kind) or types.is_date(kind),
+        "string": types.is_string(kind) or types.is_large_string(kind),
+        "int64": types.is_time(kind) or types.is_duration(kind),
+    }
+    return next((name for name, holds in named.items() if holds), "object")
+
+
+def _is_list(kind: Any) -> bool:  # noqa: ANN401
+    """Tell lists of numbers of any length."""
+    types = pa.types
+    if not (types.is_list(kind) or types.is_large_list(kind)):
+        return False
+    return bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
 
 
 def _values(array: Any, shape: tuple[int, ...]) -> Values:  # noqa: ANN401
@@ -118,6 +157,10 @@ def _values(array: Any, shape: tuple[int, ...]) -> Values:  # noqa: ANN401
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     kind = _type(array.type)
+    if _is_list(array.type):
+        return Values(_lists(array), missing)
+    if pa.types.is_decimal(array.type):
+        return Values(_objects(array, Decimal(0)), missing)
     if kind in {"string", "object"}:
         texts = array.to_pylist()
         if kind == "object":
@@ -126,6 +169,22 @@ def _values(array: Any, shape: tuple[int, ...]) -> Values:  # noqa: ANN401
         data[:] = ["" if each is None else each for each in texts]
         return Values(data, missing)
     return Values(_numbers(array, kind), missing)
+
+
+def _objects(array: Any, instead: Decimal) -> NDArray[Any]:  # noqa: ANN401
+    """Return values as Python has them, with all their digits."""
+    data = np.empty(len(array), dtype=object)
+    data[:] = [instead if each is None else each for each in array.to_pylist()]
+    return data
+
+
+def _lists(array: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Return lists as arrays; null in one of them is a NaN."""
+    data = np.empty(len(array), dtype=object)
+    for place, each in enumerate(array):
+        values = each.values if each.is_valid else None
+        data[place] = np.zeros(0) if values is None else values.to_numpy(zero_copy_only=False)
+    return data
 
 
 def _elements(array: Any, size: int) -> Any:  # noqa: ANN401
@@ -137,12 +196,15 @@ def _elements(array: Any, size: int) -> Any:  # noqa: ANN401
 
 
 def _numbers(array: Any, kind: str) -> NDArray[Any]:  # noqa: ANN401
+    unit = "us"
     if kind == "datetime":
-        array = array.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-    elif pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
+        unit = "ns" if getattr(array.type, "unit", "") == "ns" else "us"
+        array = array.cast(pa.timestamp(unit), safe=False).cast(pa.int64())
+    elif pa.types.is_temporal(array.type):
+        wide = pa.types.is_duration(array.type) or array.type.bit_width > 32  # noqa: PLR2004
+        array = array.cast(pa.int64() if wide else pa.int32())
     if array.null_count:
         # Filled rather than converted: integers with nulls would become floats.
         array = array.fill_null(pa.scalar(0, pa.int64()).cast(array.type))
     data: NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return data.view("datetime64[us]") if kind == "datetime" else data
+    return data.view(f"datetime64[{unit}]") if kind == "datetime" else data

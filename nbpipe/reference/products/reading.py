@@ -31,14 +31,33 @@ READERS = {
     "parquet": "parquet",
     "csv": "text_tables",
     "ecsv": "text_tables",
+    "votable": "votable",
     "png": "images",
     "jpeg": "images",
-    "json": "json_text",
-    "text": "json_text",
+    "json": "documents",
+    "yaml": "documents",
+    "text": "texts",
+    "svg": "texts",
+    "pdf": "texts",
+    "npy": "arrays",
+    "npz": "arrays",
+    "netcdf3": "arrays",
+    "sqlite": "sqlite",
+    "gzip": "archives",
+    "zip": "archives",
 }
 """Kind -> module of this package with `open_product(file, kind)`."""
 
-LIBRARIES = {"fits": "astropy", "hdf5": "h5py", "parquet": "pyarrow", "images": "pillow"}
+KINDS = frozenset({*READERS, "netcdf"})
+"""Kinds whose content can be compared: what a file of a kind may turn out to be is among them."""
+
+LIBRARIES = {
+    "fits": "astropy",
+    "hdf5": "h5py",
+    "parquet": "pyarrow",
+    "images": "pillow",
+    "votable": "astropy",
+}
 """Module -> the package that it needs beside numpy."""
 
 BLOCK_BYTES = 4_000_000
@@ -53,13 +72,22 @@ class ProductError(Exception):
 class NoLibrary(ProductError):  # noqa: N818  (what is missing, not what went wrong)
     """The library that reads this kind is not installed; the message names the extra."""
 
+    @classmethod
+    def of(cls, package: str) -> NoLibrary:
+        """Return the error about a package."""
+        return cls(f"{package} is not installed: pip install '{EXTRA}'")
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
     """Some rows of one column."""
 
     data: NDArray[Any]
-    """In the machine's byte order; strings as `S`, `U` or Python's own."""
+    """In the machine's byte order; strings as `S`, `U` or Python's own.
+
+    Of dtype object where numpy has no type that holds them: whole numbers and decimals with all
+    their digits (`int`, `Decimal`), lists of varying length (one-dimensional arrays), texts, bytes.
+    """
     missing: NDArray[Any] | None = None
     """True where a value is null or masked; None where none can be. A NaN is not missing."""
 
@@ -78,6 +106,13 @@ class Product(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be described."""
+
+    @property
+    def uncompared(self) -> tuple[str, ...]:
+        """What of its content no column, attribute or part stands for, by name, with the reason.
+
+        Two files whose bytes differ are never the same where there is any.
+        """
 
     def rows(self, part: Part, column: Column) -> int:
         """Return how many rows a column has; 0 where it has no values that can be read."""
@@ -115,6 +150,20 @@ def opened(file: Path, kind: str | None = None) -> Iterator[Product]:
 
 
 @contextmanager
+def opened_together(files: Sequence[Path]) -> Iterator[Product]:
+    """Open the Parquet files of one data set as the one table that they are.
+
+    Raises:
+        ProductError: One is damaged, or their schemas differ.
+        NoLibrary: pyarrow is missing.
+    """
+    reader("parquet")
+    module = import_module("nbpipe.reference.products.parquet")
+    with guarded(), module.open_data_set(files, "parquet") as product:
+        yield product
+
+
+@contextmanager
 def guarded() -> Iterator[None]:
     """Make a `ProductError` of whatever a library raises that meets a damaged file.
 
@@ -142,7 +191,7 @@ def reader(kind: str) -> Opener:
         module = import_module(f"nbpipe.reference.products.{name}")
     except ImportError as error:
         missing = LIBRARIES.get(name, "numpy") if error.name != "numpy" else "numpy"
-        raise NoLibrary(f"{missing} is not installed: pip install '{EXTRA}'") from error
+        raise NoLibrary.of(missing) from error
     return cast("Opener", module.open_product)
 
 

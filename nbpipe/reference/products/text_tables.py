@@ -1,26 +1,28 @@
-"""CSV and its like, and ECSV: one table, read line by line.
+"""CSV and its like, columns apart by blanks, and ECSV: one table, read line by line.
 
-CSV says nothing about types: a column is of the narrowest type that holds all its values, which
-takes one pass through the file. ECSV says it in its header (astropy's APE 6). Needs only numpy.
+CSV says nothing about types: a column is what all its values are, which takes one pass through the
+file. All numbers are of one type, whether they happen to be whole in this run or not, and keep all
+their digits: what a double would lose is held by Python. What only looks like a number (`007`,
+`1_000`, `+49`) is text. ECSV says its types in its header (astropy's APE 6). Needs only numpy.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import yaml
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.reading import ProductError, Values
-from nbpipe.reference.products.types import plain_value
+from nbpipe.reference.products.types import cut, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,14 +31,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MISSING = frozenset({"", "null", "NULL", "NA", "N/A", "--"})
+"""What stands for no value where the others are no texts; among texts only the empty one does."""
 DELIMITERS = (",", "\t", ";", "|")
+BLANKS = ""
+"""The delimiter of columns apart by any number of blanks (numpy.savetxt)."""
 TEXT_ROWS = 4096
 """Lines that are held at once: as texts they take ten times what their numbers do."""
 FIELD_LIMIT = 10_000_000
 """Characters of one field."""
 TRUTH = {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "FALSE": False}
-TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?Z?")
-LADDER = ("bool", "int64", "float64", "datetime", "string")
+ZONED = "datetime with time zone"
+
+# Each is matched against all of some rows at once, with a line end after every value.
+_INTEGER = r" *-?(?:0|[1-9][0-9]*) *"
+_FLOAT = (
+    r" *(?:(?:-|\+(?=[0-9]*\.))?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?(?:nan|inf(?:inity)?)) *"
+)
+_TIME = (
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9](?:[T ][0-2][0-9]:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?)?"
+)
+_ZONE = r"(?:Z|[-+][0-2][0-9]:?[0-5][0-9])"
+INTEGERS = re.compile(rf"(?:{_INTEGER}\n)*+")
+FLOATS = re.compile(rf"(?:{_FLOAT}\n)*+", re.IGNORECASE)
+TIMES = re.compile(rf"(?:{_TIME}\n)*+")
+ZONED_TIMES = re.compile(rf"(?:{_TIME}{_ZONE}\n)*+")
+ZONE = re.compile(r"(?:Z|([-+])([0-9]{2}):?([0-9]{2}))$")
+LOSSY = re.compile(r"[1-9](?:\.?[0-9]){17,}|[eE][-+]?(?:[3-9][0-9]{2}|[0-9]{4,})")
+"""Numbers that a double may lose digits of, or the size: 17 digits tell any two doubles apart."""
+LARGE = re.compile(r"(?<![0-9.])[0-9]{16,}(?![0-9.eE])")
+"""Whole numbers that may lie beyond 2**53."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +71,7 @@ class Layout:
     skip: int
     """Lines before the first row."""
     names: tuple[str, ...]
+    comments: str = ""
     columns: tuple[Column, ...] = ()
     """What the header says, in ECSV."""
     meta: dict[str, Any] | None = None
@@ -62,19 +87,26 @@ class TextTable:
     """A table in a text file."""
 
     notes: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
 
     def __init__(self, file: Path, kind: str) -> None:
         self.kind = kind
         self._file = file
         self._layout = _ecsv_layout(file) if kind == "ecsv" else _csv_layout(file)
         columns, rows = self._layout.columns, 0
+        self._exact: frozenset[str] = frozenset()
+        """Columns of numbers that doubles would lose digits of."""
+        attributes = {key: plain_value(value) for key, value in (self._layout.meta or {}).items()}
         if columns:
             rows = sum(len(each) for each in self._records(TEXT_ROWS))
         else:
             columns, rows = self._found()
+            attributes["delimiter"] = self._layout.delimiter or "blanks"
+            if self._layout.comments:
+                attributes["COMMENT"] = cut(self._layout.comments)
         self._columns = {each.name: each for each in columns}
-        meta = {key: plain_value(value) for key, value in (self._layout.meta or {}).items()}
-        self.parts = (Part(name="", form="table", rows=rows, columns=columns, attributes=meta),)
+        part = Part(name="", form="table", rows=rows, columns=columns, attributes=attributes)
+        self.parts = (part,)
 
     def rows(self, part: Part, column: Column) -> int:
         """Return the rows of the table."""
@@ -87,7 +119,11 @@ class TextTable:
         places = {name: self._layout.names.index(name) for name in names}
         for records in self._records(min(rows, TEXT_ROWS)):
             yield {
-                name: _values([record[place] for record in records], self._columns[name])
+                name: _values(
+                    [record[place] for record in records],
+                    self._columns[name],
+                    exact=name in self._exact,
+                )
                 for name, place in places.items()
             }
 
@@ -96,48 +132,169 @@ class TextTable:
         del part, names, rows
 
     def _records(self, rows: int) -> Iterator[list[list[str]]]:
-        width = len(self._layout.names)
-        with self._file.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as text:
-            for _ in range(self._layout.skip):
+        width, layout = len(self._layout.names), self._layout
+        with _lines(self._file) as text:
+            for _ in range(layout.skip):
                 text.readline()
-            lines = (line for line in text if line.strip())
-            reader = csv.reader(lines, delimiter=self._layout.delimiter)
-            while records := list(islice(reader, rows)):
-                for number, record in enumerate(records):
+            reader = _split(text) if layout.delimiter == BLANKS else _parsed_rows(text, layout)
+            while found := list(islice(reader, rows)):
+                for line, record in found:
                     if len(record) != width:
-                        line = self._layout.skip + reader.line_num - len(records) + number + 1
                         raise ProductError(
-                            f"line {line} has {len(record)} fields instead of {width}"
+                            f"line {layout.skip + line} has {len(record)} fields instead of {width}"
                         )
-                yield records
+                yield [record for _, record in found]
 
     def _found(self) -> tuple[tuple[Column, ...], int]:
-        """Return the columns with the narrowest types, and the number of rows."""
-        steps, rows = [0] * len(self._layout.names), 0
+        """Return the columns with their types, and the number of rows."""
+        seen, rows = [_Seen() for _ in self._layout.names], 0
         for records in self._records(TEXT_ROWS):
             rows += len(records)
             for place, texts in enumerate(zip(*records, strict=True)):
-                steps[place] = _step(texts, steps[place])
-        pairs = zip(self._layout.names, steps, strict=True)
-        return tuple(Column(name=name, dtype=LADDER[step]) for name, step in pairs), rows
+                seen[place].add(texts)
+        pairs = list(zip(self._layout.names, seen, strict=True))
+        self._exact = frozenset(name for name, each in pairs if each.dtype == NUMBER and each.exact)
+        return tuple(Column(name=name, dtype=each.dtype) for name, each in pairs), rows
+
+
+NUMBER = "float64"
+EMPTY = "empty"
+
+
+class _Seen:
+    """What the values of a column are, as far as they were seen."""
+
+    def __init__(self) -> None:
+        self.exact = False
+        """Some number would lose digits as a double."""
+        self._floats = False
+        self._large = False
+        """Some whole number is none that every double near it can be told from."""
+        self._dtypes = ["bool", NUMBER, "datetime", ZONED]
+        """Those that it can still be."""
+        self._empty = True
+
+    @property
+    def dtype(self) -> str:
+        """Return the type of what was seen."""
+        if self._empty:
+            return EMPTY
+        return self._dtypes[0] if self._dtypes else "string"
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Take some values into account."""
+        present = [text for text in texts if text not in MISSING]
+        if present:
+            self._empty = False
+            joined = "\n".join([*present, ""])
+            self._dtypes = [each for each in self._dtypes if self._holds(each, present, joined)]
+        elif any(texts) and self._empty:
+            self._empty = all(text in MISSING for text in texts)
+
+    def _holds(self, dtype: str, present: list[str], joined: str) -> bool:
+        match dtype:
+            case "bool":
+                return all(text in TRUTH for text in present)
+            case "float64":
+                return self._numbers(joined)
+            case _:
+                times = ZONED_TIMES if dtype == ZONED else TIMES
+                return bool(times.fullmatch(joined)) and _are_times(present)
+
+    def _numbers(self, joined: str) -> bool:
+        whole = INTEGERS.fullmatch(joined) is not None
+        if not whole and not FLOATS.fullmatch(joined):
+            return False
+        self._floats = self._floats or not whole
+        lossy = LOSSY.search(joined) is not None
+        self._large = self._large or lossy or LARGE.search(joined) is not None
+        # Whole numbers alone have 64 bits; beyond, and among fractions, Python holds them.
+        self.exact = (
+            self.exact or (self._large and self._floats) or (lossy and whole and not _fit(joined))
+        )
+        return True
+
+
+def _fit(joined: str) -> bool:
+    try:
+        np.array(joined.split(), dtype=np.str_).astype(np.int64)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _are_times(present: list[str]) -> bool:
+    try:
+        _times(present)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _lines(file: Path) -> Iterator[TextIO]:
+    """Open a text; bytes that are no UTF-8 stay apart."""
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        yield text
+
+
+def _parsed_rows(text: TextIO, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows with the number of the line on which each ends; lines of nothing are none."""
+    csv.field_size_limit(FIELD_LIMIT)
+    reader = csv.reader(text, delimiter=layout.delimiter)
+    for record in reader:
+        if record and (len(record) > 1 or len(layout.names) == 1 or record[0].strip()):
+            yield reader.line_num, record
+
+
+def _split(text: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a table whose columns are apart by blanks."""
+    for number, line in enumerate(text, 1):
+        words = line.partition("#")[0].split()
+        if words:
+            yield number, words
 
 
 def _csv_layout(file: Path) -> Layout:
     """Return the delimiter and the names: of the first row, unless all of it are numbers."""
     csv.field_size_limit(FIELD_LIMIT)
-    skip, line = 0, ""
-    with file.open(encoding="utf-8-sig", errors="backslashreplace", newline="") as text:
+    comments, line = [], ""
+    with _lines(file) as text:
+        skip = 0
         for line in text:
             if line.strip() and not line.startswith("#"):
                 break
+            comments.append(line.rstrip("\r\n"))
             skip += 1
+        else:
+            line = ""
     delimiter = max(DELIMITERS, key=line.count)
+    if not line.count(delimiter) and len(line.split()) > 1:
+        return _blanks_layout(line, skip, comments)
     first = next(csv.reader([line], delimiter=delimiter), [])
     if not first:
         raise ProductError("there is no row in it")
-    if all(_is_number(each) for each in first):
-        return Layout(delimiter, skip, tuple(f"column {n}" for n in range(1, len(first) + 1)))
-    return Layout(delimiter, skip + 1, _unique([each.strip() for each in first]))
+    told = "\n".join(comments)
+    if _are_numbers(first):
+        names = tuple(f"column {n}" for n in range(1, len(first) + 1))
+        return Layout(delimiter, skip, names, told)
+    return Layout(delimiter, skip + 1, _unique([each.strip() for each in first]), told)
+
+
+def _blanks_layout(line: str, skip: int, comments: list[str]) -> Layout:
+    """Return the names of columns apart by blanks: of the last comment or the first row."""
+    first = line.partition("#")[0].split()
+    header = comments[-1].lstrip("#").split() if comments else []
+    told = "\n".join(comments)
+    if not _are_numbers(first):
+        return Layout(BLANKS, skip + 1, _unique(first), told)
+    if len(header) == len(first) and not _are_numbers(header):
+        return Layout(BLANKS, skip, _unique(header), "\n".join(comments[:-1]))
+    return Layout(BLANKS, skip, tuple(f"column {n}" for n in range(1, len(first) + 1)), told)
+
+
+def _are_numbers(texts: list[str]) -> bool:
+    return FLOATS.fullmatch("\n".join([*texts, ""])) is not None
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
@@ -171,7 +328,7 @@ def _ecsv_layout(file: Path) -> Layout:
     meta = said.get("meta") or {}
     plain = dict(meta) if isinstance(meta, dict) else {"meta": meta}
     plain.pop("__serialized_columns__", None)
-    return Layout(delimiter, len(header) + 1, tuple(found), columns, plain)
+    return Layout(delimiter, len(header) + 1, tuple(found), columns=columns, meta=plain)
 
 
 class _Untagged(yaml.SafeLoader):
@@ -205,53 +362,68 @@ def _ecsv_column(said: dict[str, Any]) -> Column:
     )
 
 
-def _step(texts: Sequence[str], step: int) -> int:
-    """Return the first step of the ladder, from `step` upwards, that holds all the texts."""
-    present = [text for text in texts if text not in MISSING]
-    while present and not _holds(LADDER[step], present):
-        step += 1
-    return step
-
-
-def _holds(dtype: str, texts: list[str]) -> bool:
-    match dtype:
-        case "bool":
-            return all(text in TRUTH for text in texts)
-        case "int64" | "float64":
-            try:
-                np.array(texts).astype(dtype)
-            except (ValueError, OverflowError):
-                return False
-            return True
-        case "datetime":
-            return all(TIME.fullmatch(text) for text in texts)
-        case _:
-            return True
-
-
-def _values(texts: list[str], column: Column) -> Values:
-    missing = np.fromiter((text in MISSING for text in texts), bool, len(texts))
-    if column.dtype in {"string", "object"}:
-        data = np.empty(len(texts), dtype=object)
-        data[:] = texts
-        return Values(data, missing if missing.any() else None)
+def _values(texts: list[str], column: Column, *, exact: bool = False) -> Values:
+    gone = {""} if column.dtype in {"string", "object"} else MISSING
+    missing = np.fromiter((text in gone for text in texts), bool, len(texts))
+    absent = missing if missing.any() else None
+    if column.dtype in {"string", "object", EMPTY}:
+        return Values(_objects(texts), absent)
     if column.shape:
         return _vectors(texts, column, missing)
-    if not missing.any():
-        return Values(_parsed(texts, column.dtype))
-    filled = ["0" if gone else text for text, gone in zip(texts, missing, strict=True)]
-    if column.dtype in {"datetime", "bool"}:
-        instead = "1970-01-01" if column.dtype == "datetime" else "False"
-        filled = [instead if gone else text for text, gone in zip(texts, missing, strict=True)]
-    return Values(_parsed(filled, column.dtype), missing)
+    if absent is None:
+        return Values(_parsed(texts, column.dtype, exact=exact))
+    instead = {"bool": "False", "datetime": "1970-01-01", ZONED: "1970-01-01T00:00:00Z"}
+    filler = instead.get(column.dtype, "0")
+    filled = [filler if gone else text for text, gone in zip(texts, missing, strict=True)]
+    return Values(_parsed(filled, column.dtype, exact=exact), absent)
 
 
-def _parsed(texts: list[str], dtype: str) -> NDArray[Any]:
-    if dtype == "bool":
-        return np.array([TRUTH[text] for text in texts], bool)
-    if dtype == "datetime":
-        return np.array([text.removesuffix("Z") for text in texts], dtype="datetime64[us]")
-    return np.array(texts).astype(dtype)
+def _parsed(texts: list[str], dtype: str, *, exact: bool) -> NDArray[Any]:
+    match dtype:
+        case "bool":
+            return np.array([TRUTH[text] for text in texts], bool)
+        case "datetime" | "datetime with time zone":
+            return _times(texts)
+        case "float64" if exact:
+            return _objects([_number(text.strip()) for text in texts])
+        case "float64" if INTEGERS.fullmatch("\n".join([*texts, ""])):
+            try:
+                return np.array(texts).astype(np.int64)
+            except OverflowError:
+                return np.array(texts).astype(np.float64)
+        case _:
+            return np.array(texts).astype(dtype)
+
+
+def _objects(items: list[Any]) -> NDArray[Any]:
+    data = np.empty(len(items), dtype=object)
+    data[:] = items
+    return data
+
+
+def _number(text: str) -> int | float | Decimal:
+    """Return a number with all its digits."""
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    value = Decimal(text)
+    return value if value.is_finite() else float(text)
+
+
+def _times(texts: list[str]) -> NDArray[Any]:
+    """Return the instants, in UTC where there are zones.
+
+    Raises:
+        ValueError: One of them is no day of the calendar.
+    """
+    bare, shifts = [], []
+    for text in texts:
+        zone = ZONE.search(text, 10)
+        bare.append(text if zone is None else text[: zone.start()])
+        minutes = int(zone[2]) * 60 + int(zone[3]) if zone and zone[1] else 0
+        shifts.append(minutes if zone is None or zone[1] != "-" else -minutes)
+    fine = any(len(text) > len("2026-01-01T00:00:00.000000") for text in bare)
+    times = np.array(bare, dtype=f"datetime64[{'ns' if fine else 'us'}]")
+    return times - np.array(shifts, dtype="timedelta64[m]") if any(shifts) else times
 
 
 def _vectors(texts: list[str], column: Column, missing: NDArray[Any]) -> Values:
@@ -264,10 +436,3 @@ def _vectors(texts: list[str], column: Column, missing: NDArray[Any]) -> Values:
     cells = np.array(rows, dtype=object)
     gone = np.frompyfunc(lambda cell: cell is None, 1, 1)(cells).astype(bool)
     return Values(np.where(gone, 0, cells).astype(column.dtype), gone)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return not math.isinf(float(text)) or "inf" in text.lower()
-    except ValueError:
-        return False

@@ -1,0 +1,217 @@
+"""JSON and YAML: trees of values.
+
+The leaves of a document are columns with one row each (`fit.chi2`, `fit.tags[0]`), so that quality
+figures have tolerances as any other column has; a list of numbers is one vector. A document of
+very many leaves is a table of them, so that all of them are compared. A key that holds a dot or a
+bracket is written in brackets, as JSON text: `["a.b"]`. Needs only numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from nbpipe.reference.manifest import Column, Part
+from nbpipe.reference.products.held import HeldProduct, dtype_of
+from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.texts import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nbpipe.reference.products.reading import Product
+
+MOST_BYTES = {"json": 50_000_000, "yaml": 5_000_000}
+"""A larger document is compared as text: as a tree it takes ten times its size, or minutes."""
+MOST_LEAVES = 10_000
+"""Leaves that are columns of their own."""
+EXACT = 1 << 53
+"""Up to here a double is any whole number."""
+PLAIN_KEY = re.compile(r"[^.\[\]\"]+")
+
+_Tree = Any
+"""What a parser makes of JSON or YAML."""
+
+
+@contextmanager
+def open_product(file: Path, kind: str) -> Iterator[Product]:
+    """Open a document."""
+    if file.stat().st_size > MOST_BYTES[kind]:
+        yield Text(file, "text")
+        return
+    try:
+        tree = _json(file) if kind == "json" else _yaml(file)
+        leaves = list(_leaves(tree, ""))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ProductError(f"it is not {kind.upper()}: {error}") from error
+    if len(leaves) <= MOST_LEAVES:
+        yield HeldProduct(kind, [_columns(leaves)])
+    else:
+        note = f"{len(leaves):,} values: described as a table"
+        yield HeldProduct(kind, [_table(leaves)], notes=(note,))
+
+
+def _json(file: Path) -> _Tree:
+    text = file.read_bytes().decode("utf-8-sig")
+    return json.loads(text, parse_float=_float, object_pairs_hook=_object)
+
+
+def _yaml(file: Path) -> _Tree:
+    trees = list(yaml.load_all(file.read_bytes(), Loader=_Loader))
+    return trees[0] if len(trees) == 1 else trees
+
+
+class _Loader(yaml.SafeLoader):
+    """Keeps what looks like a time as text, and what carries a tag of somebody's own."""
+
+
+def _untagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        value: object = loader.construct_mapping(node, deep=True)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_scalar(node)  # type: ignore[arg-type]
+    return {f"!{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _untagged)
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _untagged)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
+
+
+def _float(text: str) -> float | Decimal:
+    """Return a number; as a decimal where a double would lose it."""
+    value = float(text)
+    digits = len(text.lower().partition("e")[0].replace(".", "").strip("-0"))
+    if math.isfinite(value) and digits <= 17 and (value or not digits):  # noqa: PLR2004
+        return value
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return value
+
+
+def _object(pairs: list[tuple[str, _Tree]]) -> dict[str, _Tree]:
+    """Return an object; of keys that are there twice, both values."""
+    found: dict[str, _Tree] = {}
+    for key, value in pairs:
+        name, number = key, 1
+        while name in found:
+            number += 1
+            name = f"{key} ({number})"
+        found[name] = value
+    return found
+
+
+def _leaves(tree: _Tree, name: str) -> Iterator[tuple[str, Values]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, _below(name, key))
+    elif isinstance(tree, list) and tree and not _is_vector(tree):
+        for number, value in enumerate(tree):
+            yield from _leaves(value, f"{name}[{number}]")
+    else:
+        yield name or "value", _values(tree)
+
+
+def _below(name: str, key: object) -> str:
+    if isinstance(key, str) and PLAIN_KEY.fullmatch(key):
+        return f"{name}.{key}" if name else key
+    return f"{name}[{json.dumps(key if isinstance(key, str) else str(key), ensure_ascii=False)}]"
+
+
+def _is_number(value: _Tree) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+
+
+def _is_vector(tree: list[_Tree]) -> bool:
+    return all(_is_number(each) for each in tree)
+
+
+def _values(leaf: _Tree) -> Values:
+    """Return a leaf's value: a vector of numbers, or one of anything."""
+    if leaf is None:
+        return Values(np.array([""], dtype=object), np.array([True]))
+    if isinstance(leaf, bool):
+        return Values(np.array([leaf]))
+    if isinstance(leaf, list) and leaf:
+        return Values(_numbers(leaf))
+    if _is_number(leaf):
+        return Values(_numbers([leaf]))
+    data = np.empty(1, dtype=object)
+    data[0] = leaf if isinstance(leaf, str) else _Other(repr(leaf))
+    return Values(data)
+
+
+def _numbers(items: list[_Tree]) -> NDArray[Any]:
+    """Return doubles, or Python's own numbers where a double would lose digits.
+
+    One kind of number: a figure that happens to be whole is no other schema.
+    """
+    lossy = any(
+        isinstance(each, Decimal) or (isinstance(each, int) and abs(each) > EXACT) for each in items
+    )
+    if not lossy:
+        return np.array(items, dtype=np.float64)
+    data = np.empty(len(items), dtype=object)
+    data[:] = items
+    return data
+
+
+class _Other(str):
+    """What stands for a leaf that is neither number, text, bool nor null, such as an empty list."""
+
+    __slots__ = ()
+
+
+def _columns(leaves: list[tuple[str, Values]]) -> tuple[Part, dict[str, Values]]:
+    values = dict(leaves)
+    columns = tuple(
+        Column(name=name, dtype=_type(each), shape=each.data.shape) for name, each in values.items()
+    )
+    return Part(name="", form="document", columns=columns), values
+
+
+def _type(values: Values) -> str:
+    """Return the name of a leaf's type; of an empty list and object, their own."""
+    first = values.data[0]
+    if values.data.dtype == object and isinstance(first, (int, float, Decimal)):
+        return "float64"
+    if values.missing is not None:
+        return "null"
+    if isinstance(first, _Other):
+        return {"[]": "empty list", "{}": "empty object"}.get(first, "object")
+    return dtype_of(values.data)
+
+
+def _table(leaves: list[tuple[str, Values]]) -> tuple[Part, dict[str, Values]]:
+    """Return a table of leaves: those that are numbers have tolerances, the others are texts."""
+    paths, numbers, texts = [], [], []
+    for name, values in leaves:
+        numeric = _type(values) == "float64"
+        for place, each in enumerate(values.data):
+            paths.append(f"{name}[{place}]" if len(values.data) > 1 else name)
+            numbers.append(each.item() if isinstance(each, np.generic) else each)
+            numbers[-1] = numbers[-1] if numeric else None
+            texts.append("" if numeric else f"{_type(values)} {each}")
+    gone = np.array([each is None for each in numbers])
+    held = _numbers([0.0 if each is None else each for each in numbers])
+    content = {
+        "path": Values(np.array(paths, dtype=object)),
+        "number": Values(held, gone),
+        "text": Values(np.array(texts, dtype=object)),
+    }
+    dtypes = {"path": "string", "number": "float64", "text": "string"}
+    columns = tuple(Column(name=name, dtype=dtype) for name, dtype in dtypes.items())
+    return Part(name="", form="table", rows=len(paths), columns=columns), content
