@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +13,8 @@ import pathspec
 
 from nbpipe.errors import UsageError
 from nbpipe.reference.comparison import Rules, compare, default_rules
-from nbpipe.reference.manifest import Acceptance
+from nbpipe.reference.manifest import Acceptance, Promotion
+from nbpipe.reference.store import RECORD
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
@@ -48,7 +52,45 @@ def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> Stored
             f"run {run.id} of {run.name} cannot be a reference: {told}",
             hint="Only a run whose jobs completed is promoted; look at `nbpipe reference show`.",
         )
-    return keep.promote(run, replace(manifest, release=release, reason=reason))
+    by = Promotion(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        by=getpass.getuser(),
+        host=socket.gethostname(),
+    )
+    return keep.promote(run, replace(manifest, release=release, reason=reason, promoted=by))
+
+
+def verify(release: StoredRelease) -> list[str]:
+    """Return what of a release is not as it was promoted; [] where all of it is.
+
+    Raises:
+        ManifestError: Its manifest cannot be read.
+    """
+    manifest = release.manifest()
+    wanted = {
+        f"files/{each.path}": each.sha256 for each in manifest.outputs if each.sha256 is not None
+    }
+    if release.files is None:
+        wanted = {}  # somebody purged the data, as `compare` says; the record stays
+    wanted |= {f"{RECORD}/{each.path}": each.sha256 for each in manifest.record}
+    found = {
+        file.relative_to(release.folder).as_posix(): file
+        for folder in ("files", RECORD)
+        for file in (release.folder / folder).rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
+    problems = [f"{path}: is missing" for path in sorted(wanted.keys() - found.keys())]
+    problems += [f"{path}: does not belong to it" for path in sorted(found.keys() - wanted.keys())]
+    for path in sorted(wanted.keys() & found.keys()):
+        try:
+            with found[path].open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror}")
+            continue
+        if digest != wanted[path]:
+            problems.append(f"{path}: has other content than what was promoted")
+    return problems
 
 
 def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
