@@ -7,11 +7,13 @@ import hashlib
 import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pathspec
 
 from nbpipe.errors import UsageError
+from nbpipe.reference import crate
 from nbpipe.reference.comparison import Rules, compare, default_rules
 from nbpipe.reference.manifest import Acceptance, Promotion
 from nbpipe.reference.store import RECORD
@@ -57,7 +59,15 @@ def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> Stored
         by=getpass.getuser(),
         host=socket.gethostname(),
     )
-    return keep.promote(run, replace(manifest, release=release, reason=reason, promoted=by))
+    made = replace(manifest, release=release, reason=reason, promoted=by)
+    return keep.promote(run, made, _documents)
+
+
+def _documents(manifest: Manifest) -> dict[str, bytes]:
+    """Return what stands beside a manifest for others; nothing where the library is missing."""
+    if find_spec("rocrate") is None:
+        return {}
+    return {crate.METADATA: crate.encoded(manifest, crate.About())}
 
 
 def verify(release: StoredRelease) -> list[str]:
@@ -176,7 +186,7 @@ def accept(
     files = {each.path: run.work / each.path for each in taken}
     if against.files is not None:
         files |= {each.path: against.files / each.path for each in kept}
-    return keep.accept(against.release, manifest, files)
+    return keep.accept(against.release, manifest, files, _documents)
 
 
 def _path(output: Output) -> str:

@@ -304,6 +304,38 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
     return ExitCode.FAILED if failed else ExitCode.OK
 
 
+@_subcommand("export", "export minitest/1.0 --to minitest-1.0.zip --creator 'Doe, Jane'")
+@click.argument("release", metavar="NAME/RELEASE")
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), metavar="FILE.zip")
+@click.option("--title", default="", metavar="TEXT", help="Title of the deposit.")
+@click.option("--creator", multiple=True, metavar="NAME", help="`Family, Given`; repeatable.")
+@click.option("--license", "licence", default="", metavar="ID", help="SPDX identifier: CC-BY-4.0.")
+@click.option("--without-data", is_flag=True, help="Leave the data products out.")
+@_shared
+def export(
+    config_file: Path | None,
+    store: Path | None,
+    release: str,
+    target: Path,
+    **given: Any,  # noqa: ANN401
+) -> int:
+    """Write a release as a zip archive with an RO-Crate and metadata for Zenodo."""
+    from nbpipe.reference import crate  # noqa: PLC0415
+
+    keep = _store(store, config_file)
+    name, _, wanted = release.partition("/")
+    found = keep.release(name, wanted) if wanted else None
+    if found is None:
+        raise UsageError(
+            f"{keep.root}: there is no release {release}",
+            hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
+        )
+    about = crate.About(title=given["title"], creators=given["creator"], license=given["licence"])
+    size = crate.export(found, target, about, data=not given["without_data"])
+    click.echo(f"{target}: {size:,} bytes")
+    return ExitCode.OK
+
+
 @_subcommand("accept", "accept latest --only 'qa/*.png' --reason 'new colour map'")
 @click.argument("run", default="latest")
 @click.option("--only", multiple=True, required=True, metavar="GLOB", help="Which outputs.")

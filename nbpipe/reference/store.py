@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from nbpipe.reference.manifest import Manifest
 
+    Documents = Callable[[Manifest], Mapping[str, bytes]]
+
 VARIABLE = "NBPIPE_REFERENCE"
 """Names the store where it is not in the user's own data directory."""
 
@@ -235,8 +237,15 @@ class Store:
         found = [each for each in self.releases(name) if each.release == release]
         return found[0] if found else None
 
-    def promote(self, run: StoredRun, manifest: Manifest) -> StoredRelease:
+    def promote(
+        self, run: StoredRun, manifest: Manifest, documents: Documents = lambda _: {}
+    ) -> StoredRelease:
         """Make a run the reference of its manifest's release, for ever.
+
+        Args:
+            run: The run.
+            manifest: Its manifest, with the release's name.
+            documents: What stands beside the manifest, made from the final one.
 
         Raises:
             UsageError: The release has a reference already, or cannot be written.
@@ -249,11 +258,15 @@ class Store:
                 hint="A reference never changes: promote under another release, or `accept`.",
             )
         products = {each.path: run.work / each.path for each in manifest.outputs}
-        self._publish(folder, manifest, products, _record(run))
+        self._publish(folder, manifest, products, _record(run), documents)
         return StoredRelease(folder)
 
     def accept(
-        self, old: StoredRelease, manifest: Manifest, products: Mapping[str, Path]
+        self,
+        old: StoredRelease,
+        manifest: Manifest,
+        products: Mapping[str, Path],
+        documents: Documents = lambda _: {},
     ) -> StoredRelease:
         """Make a new revision of a release's reference.
 
@@ -261,13 +274,14 @@ class Store:
             old: The revision it is based on.
             manifest: The new one's.
             products: Output's path -> the file to keep.
+            documents: What stands beside the manifest, made from the final one.
 
         Raises:
             UsageError: Somebody else made that revision first, or it cannot be written.
         """
         folder = old.folder.with_name(str(old.revision + 1))
         record = {each.path: old.folder / RECORD / each.path for each in manifest.record}
-        self._publish(folder, manifest, products, record)
+        self._publish(folder, manifest, products, record, documents)
         return StoredRelease(folder)
 
     def _publish(
@@ -276,6 +290,7 @@ class Store:
         manifest: Manifest,
         products: Mapping[str, Path],
         record: Mapping[str, Path],
+        documents: Documents,
     ) -> None:
         """Fill a folder beside its place, make it read-only, and put it there by one rename."""
         fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -283,7 +298,10 @@ class Store:
             (fresh / "files").mkdir(parents=True)
             _keep_products(manifest, products, fresh / "files")
             kept = _keep_record(record, fresh / RECORD)
-            manifests.write(replace(manifest, record=kept), fresh / "manifest.json")
+            whole = replace(manifest, record=kept)
+            manifests.write(whole, fresh / "manifest.json")
+            for name, content in documents(whole).items():
+                (fresh / name).write_bytes(content)
             seal(fresh)
             fresh.chmod(0o755)  # or it could not be renamed
             fresh.rename(folder)
@@ -304,6 +322,9 @@ class Store:
 def _record(run: StoredRun) -> dict[str, Path]:
     """Return what of a run belongs to its release beside the products."""
     found = {name: run.folder / name for name in RECORDED}
+    request = run.request
+    if "notebook" in request:
+        found[f"notebook/{request['notebook']}"] = run.work / request["notebook"]
     for folder in ("executed", "children"):
         for file in (run.folder / folder).rglob("*"):
             found[file.relative_to(run.folder).as_posix()] = file
