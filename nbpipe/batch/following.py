@@ -94,6 +94,12 @@ class View:
         )
 
     @property
+    def resultless(self) -> bool:
+        """Whether the job completed and its own result is not here yet (NFS may be late)."""
+        completed = self.job.standing.state is JobState.COMPLETED
+        return completed and not (self.run.folder / "result.json").exists()
+
+    @property
     def pause(self) -> float:
         """Seconds until it makes sense to ask again."""
         return self.job.standing.pause
@@ -246,19 +252,25 @@ def wait(
 def settle(
     run: StoredRun, *, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
 ) -> View:
-    """Look, and where the run has ended wait until the accounting knows it too, or for `GRACE`.
+    """Look, and where the run has ended wait until all about it is there, or for `GRACE`.
 
-    `told` hears of it before the first pause. A scheduler that gives no answer is not waited for.
+    That is what the accounting knows, and the job's own result. `told` hears of it before the
+    first pause. A scheduler that gives no answer is not waited for.
     """
     view = look(run)
-    if view.ended and view.unaccounted and not view.problem:
+    if _is_late(view):
         told(view)
     left = GRACE
-    while view.ended and view.unaccounted and not view.problem and left > 0:
+    while _is_late(view) and left > 0:
         pause(view.pause)
         left -= view.pause
         view = look(run)
     return view
+
+
+def _is_late(view: View) -> bool:
+    late = bool(view.unaccounted) or view.resultless
+    return view.ended and late and not view.problem
 
 
 def cancel(run: StoredRun) -> View:

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import pathspec
+
 from nbpipe.batch.job import inventory
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
-from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output
+from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.describing import describe
+from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nbpipe.batch.following import JobView, View
@@ -66,7 +69,38 @@ def gathered(view: View) -> Manifest:
         jobs=_jobs(view, result),
         cells=_cells(run, executed, result.get("cells", [])),
         outputs=_outputs(run, request["outputs"]),
+        source=Source(
+            changed=tuple(request.get("changed", ())),
+            submodules=dict(request.get("submodules", {})),
+            left_out=tuple(request.get("left_out", ())),
+        ),
+        notes=tuple(_lacks(result, executed)),
     )
+
+
+def _lacks(result: dict[str, Any], executed: str | None) -> Iterator[str]:
+    """Yield what the manifest of an ended run does not have, and why."""
+    if not result:
+        yield "the job left no result.json: its cells, packages and host are not known"
+    elif executed is None:
+        yield "there is no executed copy of the notebook"
+
+
+def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
+    """Yield what looks wrong with a run's products, for whoever is about to promote it."""
+    for output in manifest.outputs:
+        if output.error:
+            yield f"{output.path}: {output.error}"
+        elif output.bytes == 0:
+            yield f"{output.path}: is empty"
+    for pattern in patterns:
+        if not pattern.startswith("!"):
+            spec = pathspec.GitIgnoreSpec.from_lines([pattern], pattern_factory=compiled)
+            if not any(spec.match_file(each.path) for each in manifest.outputs):
+                yield f"no output matches {pattern!r}"
+    if not manifest.outputs and not patterns:
+        yield "the run left no products"
+    yield from manifest.notes
 
 
 def _notebook(result: dict[str, Any]) -> dict[str, Any]:

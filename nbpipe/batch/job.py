@@ -124,7 +124,9 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     work = folder / "work"
     os.environ["NBPIPE_CHILDREN"] = str(folder / "children")
     os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    store.write_json(folder / "inputs.json", inventory(work))
+    if not (folder / "inputs.json").exists():
+        # Only before the first attempt: what that one left is a product of the run, too.
+        store.write_json(folder / "inputs.json", inventory(work))
     plan = _plan(work, job)
     timing = Timing()
     order = runner.Order(plan=plan, run_id=folder.name, jobs=1, output_dir=folder / "executed")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pathspec
 
 from nbpipe.errors import UsageError
+from nbpipe.reference import crate
 from nbpipe.reference.comparison import Rules, compare, default_rules
-from nbpipe.reference.manifest import Acceptance
+from nbpipe.reference.manifest import Acceptance, Promotion
+from nbpipe.reference.store import RECORD
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
@@ -48,7 +54,53 @@ def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> Stored
             f"run {run.id} of {run.name} cannot be a reference: {told}",
             hint="Only a run whose jobs completed is promoted; look at `nbpipe reference show`.",
         )
-    return keep.promote(run, replace(manifest, release=release, reason=reason))
+    by = Promotion(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        by=getpass.getuser(),
+        host=socket.gethostname(),
+    )
+    made = replace(manifest, release=release, reason=reason, promoted=by)
+    return keep.promote(run, made, _documents)
+
+
+def _documents(manifest: Manifest) -> dict[str, bytes]:
+    """Return what stands beside a manifest for others; nothing where the library is missing."""
+    if find_spec("rocrate") is None:
+        return {}
+    return {crate.METADATA: crate.encoded(manifest, crate.About())}
+
+
+def verify(release: StoredRelease) -> list[str]:
+    """Return what of a release is not as it was promoted; [] where all of it is.
+
+    Raises:
+        ManifestError: Its manifest cannot be read.
+    """
+    manifest = release.manifest()
+    wanted = {
+        f"files/{each.path}": each.sha256 for each in manifest.outputs if each.sha256 is not None
+    }
+    if release.files is None:
+        wanted = {}  # somebody purged the data, as `compare` says; the record stays
+    wanted |= {f"{RECORD}/{each.path}": each.sha256 for each in manifest.record}
+    found = {
+        file.relative_to(release.folder).as_posix(): file
+        for folder in ("files", RECORD)
+        for file in (release.folder / folder).rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
+    problems = [f"{path}: is missing" for path in sorted(wanted.keys() - found.keys())]
+    problems += [f"{path}: does not belong to it" for path in sorted(found.keys() - wanted.keys())]
+    for path in sorted(wanted.keys() & found.keys()):
+        try:
+            with found[path].open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror}")
+            continue
+        if digest != wanted[path]:
+            problems.append(f"{path}: has other content than what was promoted")
+    return problems
 
 
 def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
@@ -134,7 +186,7 @@ def accept(
     files = {each.path: run.work / each.path for each in taken}
     if against.files is not None:
         files |= {each.path: against.files / each.path for each in kept}
-    return keep.accept(against.release, manifest, files)
+    return keep.accept(against.release, manifest, files, _documents)
 
 
 def _path(output: Output) -> str:

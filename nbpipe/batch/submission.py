@@ -16,7 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -30,6 +30,7 @@ from nbpipe.reference import recorder, store
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import JobRequest
+from nbpipe.reports.plaintext import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +44,8 @@ Children = Literal["wait", "ignore", "fail"]
 
 WARNING = 120
 """Seconds before the limit at which a job is warned."""
+_NAMED = 5
+"""Files that a warning names."""
 _MOST_BYTES = 5_000_000_000
 """Of a collection that is copied for a run."""
 
@@ -73,15 +76,28 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
         SubmissionRefused: The scheduler will not take it; the run is removed again.
         SchedulerOutage: No answer; `following` finds the job by its name, should there be one.
     """
-    root, paths = _collection(order.notebook, config.root)
+    found = _collection(order.notebook, config.root)
+    root = found.root
     store.checked(order.release, "--release")
     _look(order, config, say)
     scheduler = registry.scheduler(order.profile.scheduler)
     run = keep.new_run(order.name, runner.new_run_id(datetime.now(UTC)))
+    left_out = list(found.ignored)
+    if found.ignored:
+        say(
+            f"warning: {count(len(found.ignored), 'ignored file or folder')} not copied: the "
+            f"notebook does not find {', '.join(found.ignored[:_NAMED])}"
+            f"{', …' if len(found.ignored) > _NAMED else ''} in its copy of the collection"
+        )
+
+    def leave_out(text: str) -> None:
+        left_out.append(text)
+        say(f"warning: {text}")
+
     try:
         run.work.mkdir()
-        store.copy_tree(root, paths, run.work, say=say)
-        _write_request(order, config, root, run)
+        store.copy_tree(root, found.paths, run.work, say=leave_out)
+        _write_request(order, config, found, left_out, run)
         _write_job(order, config, root, run, scheduler)
         recorder.install(run.folder)
         return _submit(scheduler, order.profile, run)
@@ -158,8 +174,10 @@ def script(folder: Path, profile: Profile) -> Path:
     return path
 
 
-def _write_request(order: Order, config: Config, root: Path, run: StoredRun) -> None:
-    source = order.notebook.read_bytes()
+def _write_request(
+    order: Order, config: Config, found: _Found, left_out: list[str], run: StoredRun
+) -> None:
+    source, root = order.notebook.read_bytes(), found.root
     run.write(
         "request.json",
         {
@@ -181,6 +199,8 @@ def _write_request(order: Order, config: Config, root: Path, run: StoredRun) -> 
             },
             "commit": runner.head_commit(root),
             "changed": _changed(root),
+            "submodules": found.submodules,
+            "left_out": left_out,
             "root": str(root),
             "host": socket.gethostname(),
             "user": getpass.getuser(),
@@ -223,21 +243,32 @@ def _own_clock(profile: Profile, scheduler: Scheduler) -> int | None:
     return max(profile.walltime - WARNING, profile.walltime // 2)
 
 
-def _collection(notebook: Path, root: Path) -> tuple[Path, list[Path]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """The collection that is copied for a run."""
+
+    root: Path
+    paths: tuple[Path, ...]
+    """Relative to the root."""
+    submodules: dict[str, str] = field(default_factory=dict)
+    """Path -> commit."""
+    ignored: tuple[str, ...] = ()
+    """What git ignores, and is not copied."""
+
+
+def _collection(notebook: Path, root: Path) -> _Found:
     """Return the folder to copy, and the files in it.
 
-    That is what git knows of the repository (and what it does not ignore), or without git the
-    notebook's own folder, or the collection's where a configuration marks it.
+    That is what git knows of the repository and its submodules (and what it does not ignore), or
+    without git the notebook's own folder, or the collection's where a configuration marks it.
 
     Raises:
         UsageError: There is no such notebook, or too much to copy.
     """
     if not notebook.is_file():
         raise UsageError(f"{notebook}: there is no such notebook", hint="Name an existing file.")
-    known = _known_to_git(notebook.parent)
-    if known is not None:
-        folder, paths = known
-    else:
+    found = _known_to_git(notebook.parent)
+    if found is None:
         folder = root if notebook.is_relative_to(root) else notebook.parent
         paths = sorted(
             Path(parent, name).relative_to(folder)
@@ -245,15 +276,18 @@ def _collection(notebook: Path, root: Path) -> tuple[Path, list[Path]]:
             if not _skip(folders)
             for name in names
         )
-    if notebook.relative_to(folder) not in paths:
-        paths.append(notebook.relative_to(folder))
-    total = sum((folder / path).lstat().st_size for path in paths if (folder / path).exists())
+        found = _Found(root=folder, paths=tuple(paths))
+    own = notebook.relative_to(found.root)
+    if own not in found.paths:
+        found = replace(found, paths=(*found.paths, own))
+    sizes = (found.root / path for path in found.paths)
+    total = sum(each.lstat().st_size for each in sizes if each.exists())
     if total > _MOST_BYTES:
         raise UsageError(
-            f"{folder}: {total / 1e9:.1f} GB would be copied for the run",
+            f"{found.root}: {total / 1e9:.1f} GB would be copied for the run",
             hint="Keep large data outside of the repository, and give the notebook its path.",
         )
-    return folder, paths
+    return found
 
 
 def _skip(folders: list[str]) -> bool:
@@ -262,14 +296,44 @@ def _skip(folders: list[str]) -> bool:
     return False
 
 
-def _known_to_git(folder: Path) -> tuple[Path, list[Path]] | None:
+def _known_to_git(folder: Path) -> _Found | None:
     try:
-        top = _git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")
-        names = _git(Path(os.fsdecode(top)), "ls-files", "-z", "-co", "--exclude-standard")
+        top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+        paths, submodules = _tracked(top)
+        ignored = _names(top, "ls-files", "-z", "-oi", "--directory", "--exclude-standard")
     except (OSError, subprocess.SubprocessError):
         return None
-    paths = {Path(os.fsdecode(name)) for name in names.split(b"\0") if name}
-    return Path(os.fsdecode(top)), sorted(paths)
+    left = [name for name in ignored if not _is_byproduct(name)]
+    return _Found(root=top, paths=tuple(paths), submodules=submodules, ignored=tuple(left[:1000]))
+
+
+def _tracked(top: Path) -> tuple[list[Path], dict[str, str]]:
+    """Return the files of a repository and of its submodules, and the submodules' commits."""
+    paths: list[Path] = []
+    submodules: dict[str, str] = {}
+    for name in _names(top, "ls-files", "-z", "-co", "--exclude-standard"):
+        place = top / name
+        if not place.is_dir() or place.is_symlink():
+            paths.append(Path(name))
+        elif (place / ".git").exists():
+            inner, deeper = _tracked(place)
+            head = _git(place, "rev-parse", "HEAD").decode().strip()
+            paths += [Path(name) / each for each in inner]
+            submodules |= {name.rstrip("/"): head}
+            submodules |= {f"{name.rstrip('/')}/{each}": commit for each, commit in deeper.items()}
+    return sorted(paths), submodules
+
+
+def _names(top: Path, *words: str) -> list[str]:
+    return sorted({os.fsdecode(name) for name in _git(top, *words).split(b"\0") if name})
+
+
+def _is_byproduct(name: str) -> bool:
+    """Tell what no notebook needs: caches, environments, checkpoints, hidden files."""
+    parts = Path(name).parts
+    return name.endswith((".pyc", "~")) or any(
+        part.startswith(".") or part in {"__pycache__", "node_modules", "venv"} for part in parts
+    )
 
 
 def _changed(root: Path) -> list[str]:

@@ -199,15 +199,16 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
         f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
         f"{jobs}, {total:.3f} core-hours"
     )
-    for output in made.outputs:
-        if output.error:
-            _warn(f"{output.path}: {output.error}")
+    for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
+        _warn(f"warning: {doubt}")
     if view.unaccounted:
         _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED
 
 
 def _late(view: View) -> str:
+    if view.resultless:
+        return "the job completed, and its result.json is not here yet"
     why = f" ({view.problem})" if view.problem else ""
     return f"the accounting does not know the end of job {', '.join(view.unaccounted)} yet{why}"
 
@@ -262,11 +263,76 @@ def promote(
     **given: str,
 ) -> int:
     """Make a collected run the reference of a release; it never changes afterwards."""
+    from nbpipe.batch import gathering, judging  # noqa: PLC0415
+
+    keep = _store(store, config_file)
+    chosen = keep.run(run)
+    for doubt in gathering.doubts(chosen.manifest(), chosen.request.get("outputs", ())):
+        _warn(f"warning: {doubt}")
+    made = judging.promote(keep, chosen, **given)
+    click.echo(f"{made.name} {made.release}: {made.folder}")
+    return ExitCode.OK
+
+
+@_subcommand("verify", "verify minitest/1.0")
+@click.argument("release", required=False, metavar="[NAME[/RELEASE]]")
+@_shared
+def verify(config_file: Path | None, store: Path | None, release: str | None) -> int:
+    """Check every file of releases against the digests of their manifests.
+
+    Exit code 1 where a file is missing, has other content, or does not belong to the release.
+    """
     from nbpipe.batch import judging  # noqa: PLC0415
 
     keep = _store(store, config_file)
-    made = judging.promote(keep, keep.run(run), **given)
-    click.echo(f"{made.name} {made.release}: {made.folder}")
+    name, _, wanted = (release or "").partition("/")
+    found = [each for each in keep.releases(name or None) if wanted in {"", each.release}]
+    if not found:
+        raise UsageError(
+            f"{keep.root}: there is no release {release or ''}".rstrip(),
+            hint="`nbpipe reference list` shows releases and runs.",
+        )
+    failed = False
+    for each in found:
+        problems = judging.verify(each)
+        failed = failed or bool(problems)
+        data = "" if each.files else ", without its data"
+        label = f"{each.name} {each.release} (revision {each.revision}{data})"
+        click.echo(f"{'WRONG' if problems else 'ok':5}  {label}")
+        for problem in problems:
+            click.echo(f"       {problem}")
+    return ExitCode.FAILED if failed else ExitCode.OK
+
+
+@_subcommand("export", "export minitest/1.0 --to minitest-1.0.zip --creator 'Doe, Jane'")
+@click.argument("release", metavar="NAME/RELEASE")
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), metavar="FILE.zip")
+@click.option("--title", default="", metavar="TEXT", help="Title of the deposit.")
+@click.option("--creator", multiple=True, metavar="NAME", help="`Family, Given`; repeatable.")
+@click.option("--license", "licence", default="", metavar="ID", help="SPDX identifier: CC-BY-4.0.")
+@click.option("--without-data", is_flag=True, help="Leave the data products out.")
+@_shared
+def export(
+    config_file: Path | None,
+    store: Path | None,
+    release: str,
+    target: Path,
+    **given: Any,  # noqa: ANN401
+) -> int:
+    """Write a release as a zip archive with an RO-Crate and metadata for Zenodo."""
+    from nbpipe.reference import crate  # noqa: PLC0415
+
+    keep = _store(store, config_file)
+    name, _, wanted = release.partition("/")
+    found = keep.release(name, wanted) if wanted else None
+    if found is None:
+        raise UsageError(
+            f"{keep.root}: there is no release {release}",
+            hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
+        )
+    about = crate.About(title=given["title"], creators=given["creator"], license=given["licence"])
+    size = crate.export(found, target, about, data=not given["without_data"])
+    click.echo(f"{target}: {size:,} bytes")
     return ExitCode.OK
 
 

@@ -149,6 +149,39 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The collection as it was submitted, where that is more than its commit says."""
+
+    changed: tuple[str, ...] = ()
+    """Files that differed from the commit."""
+    submodules: dict[str, str] = field(default_factory=dict)
+    """Path -> commit."""
+    left_out: tuple[str, ...] = ()
+    """What was there and was not copied for the run: ignored files, links that lead out of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A file of the run that a release keeps beside its products: the executed notebook, a log."""
+
+    path: str
+    """Relative to the release's folder `record`, with `/`."""
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promotion:
+    """Who made a run the reference of a release."""
+
+    when: str
+    """ISO 8601, UTC."""
+    by: str
+    """The name of the account."""
+    host: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Acceptance:
     """Differences that somebody accepted."""
 
@@ -188,6 +221,13 @@ class Manifest:
     cells: tuple[Cell, ...] = ()
     outputs: tuple[Output, ...] = ()
     accepted: tuple[Acceptance, ...] = ()
+    source: Source = Source()
+    promoted: Promotion | None = None
+    """None until it is promoted."""
+    record: tuple[Kept, ...] = ()
+    """What a release keeps beside its products; empty until it is promoted."""
+    notes: tuple[str, ...] = ()
+    """What this record lacks, and why."""
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -10,9 +10,12 @@
       manifest.json                 written by `collect`
     STORE/NAME/releases/RELEASE/REVISION/
       manifest.json, files/         a promoted run; read-only. A later revision is an acceptance.
+      record/                       the executed notebook, logs, what was asked for and answered
 
 Every file is written whole (beside its place, then renamed); a release's folder appears by one
-rename and is never written again. Nothing here asks a scheduler or reads a data product.
+rename and is never written again. It owns its bytes: whoever rewrites a file of the run, or the
+target of a link in it, does not write into the release. Nothing here asks a scheduler or looks
+into a data product.
 """
 
 from __future__ import annotations
@@ -24,20 +27,30 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
+from nbpipe.system.files import copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nbpipe.reference.manifest import Manifest
 
+    Documents = Callable[[Manifest], Mapping[str, bytes]]
+
 VARIABLE = "NBPIPE_REFERENCE"
 """Names the store where it is not in the user's own data directory."""
+
+RECORD = "record"
+RECORDED = (
+    *("job.out", "job.err", "request.json", "submission.json", "standing.json", "result.json"),
+    *("inputs.json", "setup.sh"),
+)
+"""Files of a run that its release keeps, where they are."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
@@ -224,8 +237,15 @@ class Store:
         found = [each for each in self.releases(name) if each.release == release]
         return found[0] if found else None
 
-    def promote(self, run: StoredRun, manifest: Manifest) -> StoredRelease:
+    def promote(
+        self, run: StoredRun, manifest: Manifest, documents: Documents = lambda _: {}
+    ) -> StoredRelease:
         """Make a run the reference of its manifest's release, for ever.
+
+        Args:
+            run: The run.
+            manifest: Its manifest, with the release's name.
+            documents: What stands beside the manifest, made from the final one.
 
         Raises:
             UsageError: The release has a reference already, or cannot be written.
@@ -238,11 +258,15 @@ class Store:
                 hint="A reference never changes: promote under another release, or `accept`.",
             )
         products = {each.path: run.work / each.path for each in manifest.outputs}
-        self._publish(folder, manifest, products)
+        self._publish(folder, manifest, products, _record(run), documents)
         return StoredRelease(folder)
 
     def accept(
-        self, old: StoredRelease, manifest: Manifest, products: Mapping[str, Path]
+        self,
+        old: StoredRelease,
+        manifest: Manifest,
+        products: Mapping[str, Path],
+        documents: Documents = lambda _: {},
     ) -> StoredRelease:
         """Make a new revision of a release's reference.
 
@@ -250,36 +274,96 @@ class Store:
             old: The revision it is based on.
             manifest: The new one's.
             products: Output's path -> the file to keep.
+            documents: What stands beside the manifest, made from the final one.
 
         Raises:
             UsageError: Somebody else made that revision first, or it cannot be written.
         """
         folder = old.folder.with_name(str(old.revision + 1))
-        self._publish(folder, manifest, products)
+        record = {each.path: old.folder / RECORD / each.path for each in manifest.record}
+        self._publish(folder, manifest, products, record, documents)
         return StoredRelease(folder)
 
-    def _publish(self, folder: Path, manifest: Manifest, products: Mapping[str, Path]) -> None:
+    def _publish(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        products: Mapping[str, Path],
+        record: Mapping[str, Path],
+        documents: Documents,
+    ) -> None:
         """Fill a folder beside its place, make it read-only, and put it there by one rename."""
         fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
         try:
-            fresh.mkdir(parents=True)
-            for path, source in products.items():
-                if source.is_file():
-                    keep(source, fresh / "files" / path)
-            manifests.write(manifest, fresh / "manifest.json")
+            (fresh / "files").mkdir(parents=True)
+            _keep_products(manifest, products, fresh / "files")
+            kept = _keep_record(record, fresh / RECORD)
+            whole = replace(manifest, record=kept)
+            manifests.write(whole, fresh / "manifest.json")
+            for name, content in documents(whole).items():
+                (fresh / name).write_bytes(content)
             seal(fresh)
             fresh.chmod(0o755)  # or it could not be renamed
             fresh.rename(folder)
             folder.chmod(0o555)
         except OSError as error:
-            unseal(fresh)
-            shutil.rmtree(fresh, ignore_errors=True)
             there = error.errno in {errno.EEXIST, errno.ENOTEMPTY}
             why = "somebody was quicker" if there else error.strerror
             raise UsageError(
                 f"{folder}: the reference cannot be written: {why}",
                 hint="Look at `nbpipe reference list`." if there else "Is there room, and a right?",
             ) from error
+        finally:
+            if fresh.exists():
+                unseal(fresh)
+                shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _record(run: StoredRun) -> dict[str, Path]:
+    """Return what of a run belongs to its release beside the products."""
+    found = {name: run.folder / name for name in RECORDED}
+    request = run.request
+    if "notebook" in request:
+        found[f"notebook/{request['notebook']}"] = run.work / request["notebook"]
+    for folder in ("executed", "children"):
+        for file in (run.folder / folder).rglob("*"):
+            found[file.relative_to(run.folder).as_posix()] = file
+    return {name: file for name, file in found.items() if file.is_file()}
+
+
+def _keep_products(manifest: Manifest, products: Mapping[str, Path], into: Path) -> None:
+    """Copy the products, and hold each against its digest in the manifest.
+
+    Raises:
+        UsageError: One is gone, or is not what was collected.
+    """
+    digests = {each.path: each.sha256 for each in manifest.outputs}
+    for path, source in products.items():
+        wanted = digests.get(path)
+        if wanted is None:  # a FIFO, a link to nothing: described, and without content
+            continue
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            found = copy_file(source, target)
+        except FileNotFoundError:
+            found = ""
+        if found != wanted:
+            what = "has changed since it was collected" if found else "is missing"
+            raise UsageError(
+                f"{source}: {what}: the reference was not made",
+                hint="Restore it, or collect the run again and look at what is different.",
+            )
+
+
+def _keep_record(record: Mapping[str, Path], into: Path) -> tuple[manifests.Kept, ...]:
+    kept = []
+    for path, source in sorted(record.items()):
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = copy_file(source, target)
+        kept.append(manifests.Kept(path=path, bytes=target.stat().st_size, sha256=digest))
+    return tuple(kept)
 
 
 def _age(release: StoredRelease) -> tuple[float, str]:
@@ -288,21 +372,13 @@ def _age(release: StoredRelease) -> tuple[float, str]:
     return first.stat().st_mtime if first.exists() else 0.0, release.release
 
 
-def keep(source: Path, target: Path) -> None:
-    """Keep a file's content under another name: a hard link, or a copy where that cannot be."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 def seal(folder: Path) -> None:
     """Take the right to write from everything below a folder, and from itself."""
     for parent, folders, files in os.walk(folder, topdown=False):
         for name in files:
             path = Path(parent, name)
-            path.chmod(path.stat().st_mode & ~0o222)
+            if not path.is_symlink():  # its target is not ours
+                path.chmod(path.stat().st_mode & ~0o222)
         for name in folders:
             Path(parent, name).chmod(0o555)
     folder.chmod(0o555)

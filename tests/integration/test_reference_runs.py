@@ -172,6 +172,135 @@ def test_a_reference_cannot_be_changed_by_anybody(site: Site) -> None:
     assert "has a reference already" in told
 
 
+def promoted(site: Site, *code: str, outputs: str = "qa/**") -> Path:
+    """Run a notebook of these cells and promote it; return the release's folder."""
+    cells = [v4.new_code_cell(each) for each in code]
+    nbformat.write(v4.new_notebook(cells=cells), site.root / "qa" / "mini.ipynb")
+    site.submit("--outputs", outputs)
+    site.run("wait")
+    site.run("collect")
+    site.run("promote", "--release", "1.0", "--reason", "x")
+    return site.store / "mini" / "releases" / "1.0" / "1"
+
+
+def test_a_release_owns_its_bytes(site: Site) -> None:
+    folder = promoted(site, "open('a.txt', 'w').write('first')", outputs="*.txt")
+    assert (folder / "files/qa/a.txt").read_text() == "first"
+    (site.folder_of_run / "work/qa/a.txt").write_text("later")
+    assert (folder / "files/qa/a.txt").read_text() == "first"
+    assert "ok " in site.run("verify")
+
+
+def test_a_link_to_elsewhere_is_kept_as_what_it_leads_to(site: Site) -> None:
+    outside = site.folder / "outside.dat"
+    outside.write_text("precious")
+    outside.chmod(0o640)
+    folder = promoted(site, f"import os; os.symlink({str(outside)!r}, 'link.dat')", outputs="*.dat")
+    assert outside.stat().st_mode & 0o777 == 0o640
+    outside.write_text("gone")
+    kept = folder / "files/qa/link.dat"
+    assert (kept.is_symlink(), kept.read_text()) == (False, "precious")
+    assert site.manifest("mini/1.0").outputs[0].link == str(outside)
+
+
+def test_verify_names_what_is_not_as_it_was_promoted(site: Site) -> None:
+    folder = promoted(site, "for name in 'abc': open(f'{name}.txt', 'w').write(name)")
+    for place in (folder, *folder.rglob("*")):
+        place.chmod(0o755)
+    (folder / "files/qa/a.txt").write_text("A")
+    (folder / "files/qa/b.txt").unlink()
+    (folder / "files/qa/d.txt").touch()
+    (folder / "record/job.out").write_text("")
+    told = site.run("verify", "mini/1.0", code=1)
+    assert [line.strip() for line in told.splitlines()] == [
+        "WRONG  mini 1.0 (revision 1)",
+        "files/qa/b.txt: is missing",
+        "files/qa/d.txt: does not belong to it",
+        "files/qa/a.txt: has other content than what was promoted",
+        "record/job.out: has other content than what was promoted",
+    ]
+    assert "there is no release mini/2.0" in site.run("verify", "mini/2.0", code=4)
+
+
+def test_a_product_that_changed_after_collect_is_not_promoted(site: Site) -> None:
+    site.submit()
+    site.run("wait")
+    site.run("collect")
+    (site.folder_of_run / "work/qa/zcat.csv").write_text("other\n")
+    told = site.run("promote", "--release", "1.0", "--reason", "x", code=4)
+    assert "zcat.csv: has changed since it was collected" in told
+    assert list((site.store / "mini" / "releases" / "1.0").iterdir()) == []
+
+
+def test_a_release_keeps_the_executed_notebook_logs_and_who_promoted_it(site: Site) -> None:
+    (site.root / "qa" / "dirty.txt").write_text("not committed")
+    folder = promoted(site, "print('hello')")
+    record = {each.path for each in site.manifest("mini/1.0").record}
+    assert {"job.out", "request.json", "result.json", "executed/qa/mini.ipynb"} <= record
+    executed = nbformat.read(folder / "record/executed/qa/mini.ipynb", 4)
+    assert executed.cells[0].outputs[0].text == "hello\n"
+    made = site.manifest("mini/1.0")
+    assert made.promoted is not None
+    assert made.promoted.by
+    assert made.source.changed == ("qa/mini.ipynb", "qa/dirty.txt")
+
+
+def test_submodules_are_copied_and_ignored_data_are_told(site: Site) -> None:
+    library = site.folder / "library"
+    library.mkdir()
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "protocol.file.allow=always")
+    (library / "tool.txt").write_text("from the submodule")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "x")):
+        subprocess.run([*git, "-C", str(library), *words], check=True)
+    subprocess.run(
+        [*git, "-C", str(site.root), "submodule", "--quiet", "add", str(library), "lib"], check=True
+    )
+    (site.root / ".gitignore").write_text("*.big\n__pycache__/\n")
+    (site.root / "qa" / "data.big").write_text("x")
+    (site.root / "__pycache__").mkdir()
+    (site.root / "__pycache__" / "x.pyc").touch()
+    cells = [v4.new_code_cell("open('out.txt', 'w').write(open('../lib/tool.txt').read())")]
+    nbformat.write(v4.new_notebook(cells=cells), site.root / "qa" / "mini.ipynb")
+    told = site.run("submit", "qa/mini.ipynb", "--name", "mini", "--release", "1")
+    assert "1 ignored file or folder not copied" in told
+    assert "qa/data.big" in told
+    site.run("wait")
+    site.run("collect")
+    source = site.manifest().source
+    assert list(source.submodules) == ["lib"]
+    assert len(source.submodules["lib"]) == 40
+    assert source.left_out == ("qa/data.big",)
+
+
+def test_products_of_the_first_attempt_of_a_requeued_job_are_products(site: Site) -> None:
+    code = (
+        "import os\n"
+        "name = 'second.txt' if os.path.exists('first.txt') else 'first.txt'\n"
+        "open(name, 'w').write('x')"
+    )
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(code)]), site.root / "qa" / "mini.ipynb")
+    site.submit()
+    site.run("wait")
+    folder = site.folder_of_run
+    again = [sys.executable, "-m", "nbpipe.batch.job", str(folder)]
+    subprocess.run(again, cwd=folder, env=site.environment, check=True, capture_output=True)
+    site.run("collect")
+    assert [each.path for each in site.manifest().outputs] == ["qa/first.txt", "qa/second.txt"]
+
+
+def test_doubtful_products_are_told_before_they_are_a_reference(site: Site) -> None:
+    nbformat.write(
+        v4.new_notebook(cells=[v4.new_code_cell("open('empty.csv', 'w')")]),
+        site.root / "qa" / "mini.ipynb",
+    )
+    site.submit("--outputs", "qa/*.csv", "--outputs", "qa/*.fits")
+    site.run("wait")
+    for words in (("collect",), ("promote", "--release", "1.0", "--reason", "x")):
+        told = site.run(*words)
+        assert "warning: qa/empty.csv: is empty" in told
+        assert "warning: no output matches 'qa/*.fits'" in told
+
+
 def test_accepted_outputs_are_a_new_revision_that_says_why(site: Site) -> None:
     site.submit()
     site.run("wait")
