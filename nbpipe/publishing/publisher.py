@@ -289,18 +289,16 @@ class Publisher:
         self.cache.recover()
 
     def _healed(self, step: Callable[[], T]) -> T:
-        """Run a step; where the cache is damaged, once more with a new one."""
+        """Run a step; where the cache lacks something, once more when that was fetched."""
         try:
             return step()
         except DamagedCacheError:
-            self.cache.discard()
+            self.cache.heal()
         try:
-            self.cache.open()
-            self.cache.fetch()
             return step()
         except DamagedCacheError as error:
             raise MirrorError(
-                f"{self.settings.name}: a new cache does not have what is needed either: {error}"
+                f"{self.settings.name}: the origin does not have what is needed either: {error}"
             ) from error
 
     @contextmanager
