@@ -155,7 +155,10 @@ def of_origin(said: str, heard: str, *, where: str, branch: str) -> PublishError
         )
     if _BAD_OBJECT.search(ours):
         return Refused(f"{where}: git refuses what it sends: {told}")
-    return OriginError(f"{where}: git fetch failed: {told}", hint=advice(told))
+    how = f"failed: {told}"
+    if heard.strip():
+        how = f"failed; the other side said: {in_a_line(heard)}; git said: {in_a_line(said)}"
+    return OriginError(f"{where}: git fetch {how}", hint=advice(told))
 
 
 def advice(text: str) -> str:

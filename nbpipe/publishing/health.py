@@ -78,6 +78,8 @@ def judge(
     """Return the health at `now` (seconds since the epoch) of what the worker has recorded."""
     silent = now - record.fetched if record.fetched is not None else None
     patience = max(settings.stale_after, 3 * settings.poll)
+    if silent is not None and silent < -patience:
+        silent = None  # written while the clock was ahead: it says nothing of how long ago
     state, since = State.OK, record.since
     if record.error and not record.unreachable:
         state = State.FAILING
