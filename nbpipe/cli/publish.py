@@ -48,6 +48,8 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
         outcomes.append(worker.reconcile_once(again=again))
         worker.publisher.close()
         _tell(worker.settings.name, outcomes[-1])
+        if note := worker.health().note:
+            click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
     if not all(outcome.result.good for outcome in outcomes):
         raise click.exceptions.Exit(ExitCode.FAILED)
 

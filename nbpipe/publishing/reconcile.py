@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.errors import NbpipeError
+from nbpipe.publishing import address, forge
 from nbpipe.publishing import health as healths
 from nbpipe.publishing.errors import (
     BranchGone,
@@ -207,12 +208,14 @@ class Reconciler:
     def health(self) -> Health:
         """Return how it is now; also true where another process is the worker."""
         pin = self.mirror.pinned()
+        known = forge.read(self.mirror, address.repository_of(self.settings))
         return healths.judge(
             self._read(),
             settings=self.settings,
             current=self.mirror.current(),
             pinned=pin.commit if pin else None,
             now=self._now(),
+            note=forge.advice(known) if known and known.renamed else "",
         )
 
     def _guarded(self, trigger: Trigger, delivery: str | None) -> Outcome:

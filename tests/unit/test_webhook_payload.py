@@ -139,7 +139,7 @@ def test_a_push_with_a_wrong_type_is_malformed(change: dict[str, Any]) -> None:
         to_push(push(**change))
 
 
-@pytest.mark.parametrize("name", ["ref", "before", "after", "repository"])
+@pytest.mark.parametrize("name", ["ref", "after", "repository"])
 def test_a_push_without_what_is_needed_is_malformed(name: str) -> None:
     payload = push()
     del payload[name]
