@@ -266,7 +266,7 @@ def _guard(group: int) -> subprocess.Popen[bytes]:
     The other end of its pipe is here alone. PR_SET_PDEATHSIG would reach git, but not its children.
     """
     return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _ || kill -9 -- "-$0"', str(group)],
+        ["/bin/sh", "-c", 'read -r _ || kill -9 "-$0"', str(group)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
