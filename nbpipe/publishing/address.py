@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nbpipe.errors import ConfigError
 
@@ -129,7 +129,8 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """
     for value in sorted({*secrets}, key=len, reverse=True):
         for form in sorted(_forms(value), key=len, reverse=True):
-            text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
+            pattern = "".join(map(_written, form))
+            text = re.sub(pattern, "***", text, flags=re.IGNORECASE)
     return _PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text))
 
 
@@ -147,10 +148,17 @@ def secrets_of(url: str) -> list[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """Return how programs write a secret."""
+    """Return a secret as it is sent, decoded, and in base64."""
     raw = value.encode("utf-8", "surrogateescape")
-    encoded = base64.b64encode(raw).decode("ascii")
-    forms = {value, unquote(value), quote(value, safe=""), quote(value), quote_plus(value)}
-    forms |= {html.escape(value), json.dumps(value)[1:-1], value.replace("/", r"\/")}
-    forms |= {encoded.rstrip("="), encoded} if len(raw) >= _SHORTEST else set()
+    encoded = base64.b64encode(raw).decode("ascii") if len(raw) >= _SHORTEST else ""
+    forms = {value, unquote(value), encoded, encoded.rstrip("=")}
     return {form for form in forms if form.strip()}
+
+
+def _written(letter: str) -> str:
+    """Return a pattern for a letter, as it is or as an address, HTML or JSON writes it."""
+    octets = letter.encode("utf-8", "surrogateescape")
+    forms = {letter, "".join(f"%{octet:02x}" for octet in octets), html.escape(letter)}
+    forms |= {json.dumps(letter)[1:-1], f"&#{ord(letter)};", f"&#x{ord(letter):x};"}
+    forms |= {r"\/"} if letter == "/" else {"+"} if letter == " " else set()
+    return f"(?:{'|'.join(re.escape(form) for form in sorted(forms, key=len, reverse=True))})"
