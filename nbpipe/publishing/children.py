@@ -155,8 +155,12 @@ class Supervised:
         self._threads.append(threading.Thread(target=self._watch, name="git watch", daemon=True))
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:  # the system has no thread left
+            end(self.process)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
