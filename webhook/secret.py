@@ -58,7 +58,7 @@ class Secrets:
         problems = []
         for source in self.sources:
             try:
-                value = read_source(source, self.environ)
+                value = _of_beacons(source, self.environ)
             except SecretUnusableError as error:
                 problems.append(str(error))
                 continue
@@ -78,7 +78,7 @@ class Secrets:
         found: list[bytes] = []
         for source in self.sources:
             try:
-                found.append(read_source(source, self.environ))
+                found.append(_of_beacons(source, self.environ))
             except SecretUnusableError as error:
                 logger.error("%s: no beacon is accepted with it", error)  # noqa: TRY400  (the message says it all)
         return found
@@ -88,7 +88,7 @@ def read_source(source: str, environ: Mapping[str, str]) -> bytes:
     """Return the secret that a source holds now.
 
     Raises:
-        SecretUnusableError: It holds none, or one that could be guessed.
+        SecretUnusableError: It holds none.
     """
     kind, _, where = source.partition(":")
     match kind:
@@ -102,6 +102,16 @@ def read_source(source: str, environ: Mapping[str, str]) -> bytes:
     value = value.strip()
     if not value:
         raise SecretUnusableError(f"the secret {source} is empty or missing")
+    return value
+
+
+def _of_beacons(source: str, environ: Mapping[str, str]) -> bytes:
+    """Return a secret that beacons are signed with.
+
+    Raises:
+        SecretUnusableError: There is none, or one that could be guessed.
+    """
+    value = read_source(source, environ)
     if len(value) < SHORTEST:
         raise SecretUnusableError(
             f"the secret {source} is shorter than {SHORTEST} bytes, so it could be guessed"
