@@ -42,16 +42,23 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
         with notify.watched(load(source.parent, file=source).settings, source):
             _watch(workers)
         return
-    signal.signal(signal.SIGTERM, _interrupt)
-    outcomes = []
-    for worker in workers:
-        outcomes.append(worker.reconcile_once(again=again))
-        worker.publisher.close()
-        _tell(worker.settings.name, outcomes[-1])
-        if note := worker.health().note:
-            click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        outcomes = [_once(worker, again=again) for worker in workers]
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if not all(outcome.result.good for outcome in outcomes):
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _once(worker: Reconciler, *, again: bool) -> Outcome:
+    """Reconcile once, and print what came of it."""
+    outcome = worker.reconcile_once(again=again)
+    worker.publisher.close()
+    _tell(worker.settings.name, outcome)
+    if note := worker.health().note:
+        click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
+    return outcome
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

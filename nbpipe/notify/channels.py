@@ -6,6 +6,8 @@ where the other side repeats it: what comes back is masked before it is cut or s
 
 from __future__ import annotations
 
+import os
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -169,20 +171,28 @@ class Command:
     def send(self, events: Sequence[Event], occasion: Occasion) -> None:
         """Run the program to its end."""
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 self.words,
-                input=wording.document(events, occasion),
-                capture_output=True,
-                timeout=self.timeout,
-                check=False,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired as error:
-            raise NotSent(f"command: {self.words[0]}: not done after {self.timeout:g} s") from error
         except OSError as error:
             raise NotSent(f"command: {self.words[0]}: {error.strerror}") from error
-        if done.returncode != 0:
-            said = _safe_line(done.stderr.decode(errors="replace"), _secrets_in(self.words[1:]))
-            raise NotSent(f"command: {self.words[0]} ended with {done.returncode}: {said}")
+        with process:
+            try:
+                _, stderr = process.communicate(wording.document(events, occasion), self.timeout)
+            except BaseException as error:
+                # With what it has started: that would keep its pipes open.
+                os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                late = f"command: {self.words[0]}: not done after {self.timeout:g} s"
+                raise NotSent(late) from error
+        if process.returncode != 0:
+            said = _safe_line(stderr.decode(errors="replace"), _secrets_in(self.words[1:]))
+            raise NotSent(f"command: {self.words[0]} ended with {process.returncode}: {said}")
 
 
 def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Channel]:

@@ -7,6 +7,7 @@ import json
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from nbpipe.publishing.health import Health, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nbpipe.history import History
     from nbpipe.notify.memory import Memory
@@ -378,3 +378,17 @@ def test_a_password_that_the_mail_server_repeats_stays_a_secret(
         assert cli.run(["notify", "--test"]) == 1
     err = capsys.readouterr().err
     assert "451 u with *** (***) may not send" in err
+
+
+def test_a_command_that_is_late_is_ended_with_what_it_started(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "timeout = 0.5\n"
+    site.write("", command=f'["/bin/sh", "-c", "sleep 1000 & echo $! > {site.sink}; wait"]\n{more}')
+    assert cli.run(["notify", "--test"]) == 1
+    assert "command: /bin/sh: not done after 0.5 s" in capsys.readouterr().err
+    if site.sink.is_file() and (
+        pid := site.sink.read_text().strip()
+    ):  # it was quick enough to start
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "Z (zombie)" in status.read_text()
