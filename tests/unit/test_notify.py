@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -387,8 +388,8 @@ def test_a_command_that_is_late_is_ended_with_what_it_started(
     site.write("", command=f'["/bin/sh", "-c", "sleep 1000 & echo $! > {site.sink}; wait"]\n{more}')
     assert cli.run(["notify", "--test"]) == 1
     assert "command: /bin/sh: not done after 0.5 s" in capsys.readouterr().err
-    if site.sink.is_file() and (
-        pid := site.sink.read_text().strip()
-    ):  # it was quick enough to start
-        status = Path(f"/proc/{pid}/status")
-        assert not status.exists() or "Z (zombie)" in status.read_text()
+    pid = site.sink.read_text().strip() if site.sink.is_file() else ""
+    status, limit = Path(f"/proc/{pid}/status"), time.monotonic() + 60
+    while pid and status.exists() and "Z (zombie)" not in status.read_text():
+        assert time.monotonic() < limit, "still there"
+        time.sleep(0.01)
