@@ -35,7 +35,8 @@ esac
 """
 EAR = "NBPIPE_EAR"
 """Names the descriptor for what ssh and the origin say, beside git's own complaints."""
-_OVERHEARD = f'2>"/dev/fd/${{{EAR}:-2}}"'
+# A jail may lack /dev/fd; then all is heard in one.
+_OVERHEARD = f'2>"/dev/fd/${{{EAR}:-2}}"' if Path("/dev/fd").is_dir() else ""
 _UNWANTED = ("GIT_TRACE", "GIT_TR2", "GIT_CURL_VERBOSE", "GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND")
 """Beginnings of variables that do something whatever their value is: they must not be there."""
 
@@ -124,7 +125,7 @@ def place(folder: Path) -> dict[str, str]:
 
 def upload_pack(settings: CollectionSettings) -> tuple[str, ...]:
     """Return the options that keep what a folder's own git says apart from what ours says."""
-    if address.protocol_of(settings.origin) != "file":
+    if address.protocol_of(settings.origin) != "file" or not _OVERHEARD:
         return ()
     return ("--upload-pack", f"git-upload-pack {_OVERHEARD}")
 
@@ -148,7 +149,7 @@ def _ssh(settings: CollectionSettings) -> str:
         options += [f"UserKnownHostsFile={_in_ssh(settings.known_hosts)}"]
         options += ["GlobalKnownHostsFile=none"]
     words = " ".join(f"-o {quote(option)}" for option in options)
-    return f"ssh -F none {words} {_OVERHEARD}"
+    return f"ssh -F none {words} {_OVERHEARD}".rstrip()
 
 
 def _in_ssh(path: str) -> str:
