@@ -379,6 +379,9 @@ def hanging(
     )
     started: list[subprocess.Popen[str]] = []
 
+    # A shell's background job, as these tests may be, has Ctrl-C ignored; children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def start(*words: str) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
             [sys.executable, "-m", "nbpipe", *words, "--config", str(file)],
@@ -394,6 +397,7 @@ def hanging(
         return process, number
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()
