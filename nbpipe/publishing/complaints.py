@@ -153,7 +153,8 @@ def of_origin(said: str, heard: str, *, where: str, branch: str) -> PublishError
             f"{where}: has SHA-256 object names, and only repositories with SHA-1 can be published",
             hint="`git init --object-format=sha1` and a push there make one that can.",
         )
-    if _BAD_OBJECT.search(ours):
+    # Of its own objects, the other side's git is a witness as good as ours.
+    if _BAD_OBJECT.search(told):
         return Refused(f"{where}: git refuses what it sends: {told}")
     how = f"failed: {told}"
     if heard.strip():

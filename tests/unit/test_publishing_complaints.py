@@ -66,13 +66,18 @@ def test_only_gits_own_words_make_the_cache_suspicious(line: str) -> None:
     [
         ("fatal: couldn't find remote ref refs/heads/main", BranchGone),
         ("fatal: mismatched algorithms: client sha1; server sha256", MirrorError),
-        ("fatal: fsck error in packed object", Refused),
     ],
 )
 def test_what_the_other_side_says_is_never_a_verdict(line: str, kind: type[PublishError]) -> None:
     assert type(meaning(line)) is kind
     assert type(meaning(f"remote: {line}")) is OriginError
     assert type(meaning("fatal: Could not read from remote repository.", line)) is OriginError
+
+
+@pytest.mark.parametrize("end", ["", "remote: "])
+def test_an_object_that_either_git_cannot_take_is_refused(end: str) -> None:
+    assert type(meaning(f"{end}fatal: fsck error in packed object")) is Refused
+    assert type(meaning("fatal: early EOF", "fatal: empty filename in tree entry")) is Refused
 
 
 def test_what_both_sides_say_is_one_line_each_with_its_speaker() -> None:
