@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.publishing.forge import Known
-from webhook.payload import Push, to_push
+from webhook.payload import Push, Repository, to_push, to_repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Decision:
     title: str = ""
     forced: bool = False
     known: Known | None = None
-    """What an accepted push says of the repository at the forge."""
+    """What an accepted push, or the ping before it, says of the repository at the forge."""
 
 
 def decide(
@@ -71,7 +71,7 @@ def decide(
         Malformed: The payload of a push is none.
     """
     if event == "ping":
-        return Decision(status=Status.PONG)
+        return Decision(status=Status.PONG, known=_of_ping(payload, followed))
     if event != "push":
         return Decision(status=Status.IGNORED, reason=f"event {event}: only push is followed")
     return _push(to_push(dict(payload)), followed, known)
@@ -88,7 +88,7 @@ def _push(push: Push, followed: Followed, known: Known | None) -> Decision:
             commit=push.after,
             title=_title(push),
             forced=bool(push.forced),
-            known=_said_of(push, followed) if status is Status.ACCEPTED else None,
+            known=_said_of(push.repository, followed) if status is Status.ACCEPTED else None,
         )
 
     name, here = push.repository.full_name, followed.repository
@@ -110,14 +110,18 @@ def _push(push: Push, followed: Followed, known: Known | None) -> Decision:
     return decision(Status.ACCEPTED, renamed, wake="forced push" if push.forced else "push")
 
 
-def _said_of(push: Push, followed: Followed) -> Known | None:
-    if push.repository.id is None:
+def _of_ping(payload: Mapping[str, Any], followed: Followed) -> Known | None:
+    """Return what the first delivery of a webhook says, where it is that of the repository."""
+    repository = to_repository(payload.get("repository"))
+    if repository is None or repository.full_name.casefold() != followed.repository.casefold():
         return None
-    return Known(
-        configured=followed.repository,
-        id=str(push.repository.id),
-        now=push.repository.full_name,
-    )
+    return _said_of(repository, followed)
+
+
+def _said_of(repository: Repository, followed: Followed) -> Known | None:
+    if repository.id is None:
+        return None
+    return Known(configured=followed.repository, id=str(repository.id), now=repository.full_name)
 
 
 def _title(push: Push) -> str:

@@ -103,6 +103,14 @@ def to_push(payload: dict[str, Any]) -> Push:
         raise Malformed(f"the payload is no push: {error}") from error
 
 
+def to_repository(value: object) -> Repository | None:
+    """Return a part of a payload as a repository; None where it is none, as in a ping it may be."""
+    try:
+        return msgspec.convert(value, Repository)
+    except (msgspec.ValidationError, RecursionError, UnicodeError):
+        return None
+
+
 def _form(body: bytes) -> str:
     fields = parse_qsl(
         body.decode("ascii"),

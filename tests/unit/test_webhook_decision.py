@@ -146,3 +146,21 @@ def test_another_repository_is_no_renamed_one(repository: dict[str, Any]) -> Non
 def test_a_push_that_is_ignored_teaches_nothing() -> None:
     payload = push(ref="refs/heads/other", repository={"full_name": "ORG/REPO", "id": 9})
     assert decide("push", payload, FOLLOWED).known is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "known"),
+    [
+        ({"full_name": "org/repo", "id": 7}, Known(configured="ORG/REPO", id="7", now="org/repo")),
+        ({"full_name": "OTHER/REPO", "id": 7}, None),
+        ({"full_name": "ORG/REPO"}, None),
+        ({"id": 7}, None),
+        (None, None),
+        ("ORG/REPO", None),
+    ],
+)
+def test_a_ping_tells_the_id_of_the_repository_that_is_followed(
+    repository: object, known: Known | None
+) -> None:
+    decision = decide("ping", {"zen": "Design for failure.", "repository": repository}, FOLLOWED)
+    assert (decision.status, decision.known) == ("pong", known)
