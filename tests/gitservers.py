@@ -201,6 +201,8 @@ class Behaviour:
     """Likewise, for large files only."""
     tears: bool = False
     """Tear answers of more than 100 kB off in their middle, with a TCP reset: in a pack."""
+    speed: float = 0.0
+    """Bytes per second of an answer; 0: as fast as it goes."""
     large: dict[str, bytes] = field(default_factory=dict)
     """Git LFS: SHA-256 -> content."""
     asked: list[str] = field(default_factory=list)
@@ -310,6 +312,11 @@ class _Handler(BaseHTTPRequestHandler):
             linger = struct.pack("ii", 1, 0)  # close(2) answers with RST
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
+            return
+        if self.behaviour.speed:
+            for start in range(0, len(said), 65_536):
+                self.wfile.write(said[start : start + 65_536])
+                time.sleep(min(65_536, len(said) - start) / self.behaviour.speed)
             return
         self.wfile.write(said)
 

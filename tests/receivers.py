@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,13 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.refuses = False
+        self.says = "451 4.7.1 Try again later"
         self.port = 0
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: ANN401, N802  (aiosmtpd's)
         """Take a mail."""
         if self.refuses:
-            return "451 4.7.1 Try again later"
+            return self.says
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         self.mails.append(mail)  # type: ignore[arg-type]
         return "250 OK"
@@ -90,6 +91,8 @@ class Hook:
         self.bodies: list[Any] = []
         self.status = 200
         self.url = ""
+        self.says = ""
+        """What it answers; `{path}` is the path that was asked for."""
 
 
 @contextmanager
@@ -102,9 +105,12 @@ def webhook() -> Iterator[Hook]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if hook.status == 200:
                 hook.bodies.append(body)
+            said = hook.says.replace("{path}", self.path).encode()
             self.send_response(hook.status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
+            with suppress(ConnectionError):
+                self.wfile.write(said)
 
         def log_message(self, *_: object) -> None:
             pass

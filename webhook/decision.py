@@ -1,6 +1,7 @@
 """What a verified delivery means for a collection: a pure function of values.
 
-A beacon is only a hint that the origin moved; nothing of it but the fact is used later.
+A beacon is only a hint that the origin moved; nothing of it but the fact is used later, and the
+repository's id, to know it again under another name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from webhook.payload import Push, to_push
+from nbpipe.publishing.forge import Known
+from webhook.payload import Push, Repository, to_push, to_repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,39 +52,49 @@ class Decision:
     commit: str = ""
     title: str = ""
     forced: bool = False
+    known: Known | None = None
+    """What an accepted push, or the ping before it, says of the repository at the forge."""
 
 
-def decide(event: str, payload: Mapping[str, Any], followed: Followed) -> Decision:
+def decide(
+    event: str, payload: Mapping[str, Any], followed: Followed, known: Known | None = None
+) -> Decision:
     """Return what that delivery means for that collection.
+
+    Args:
+        event: Its kind, as the header says.
+        payload: Its content.
+        followed: What the collection listens to.
+        known: What earlier deliveries said of its repository: one that was renamed is the same.
 
     Raises:
         Malformed: The payload of a push is none.
     """
     if event == "ping":
-        return Decision(status=Status.PONG)
+        return Decision(status=Status.PONG, known=_of_ping(payload, followed))
     if event != "push":
         return Decision(status=Status.IGNORED, reason=f"event {event}: only push is followed")
-    return _push(to_push(dict(payload)), followed)
+    return _push(to_push(dict(payload)), followed, known)
 
 
-def _push(push: Push, followed: Followed) -> Decision:
+def _push(push: Push, followed: Followed, known: Known | None) -> Decision:
     def decision(status: Status, reason: str = "", wake: str = "") -> Decision:
         return Decision(
             status=status,
             reason=reason,
             wake=wake,
-            who=push.pusher.name if push.pusher else "",
+            who=push.who,
             ref=push.ref,
             commit=push.after,
             title=_title(push),
-            forced=push.forced,
+            forced=bool(push.forced),
+            known=_said_of(push.repository, followed) if status is Status.ACCEPTED else None,
         )
 
-    if push.repository.full_name.casefold() != followed.repository.casefold():
-        other = push.repository.full_name
-        return decision(
-            Status.IGNORED, f"repository {other}: only {followed.repository} is followed"
-        )
+    name, here = push.repository.full_name, followed.repository
+    same = known is not None and str(push.repository.id) == known.id
+    if name.casefold() != here.casefold() and not same:
+        return decision(Status.IGNORED, f"repository {name}: only {here} is followed")
     if push.ref != f"refs/heads/{followed.branch}":
         return decision(
             Status.IGNORED, f"ref {push.ref}: only refs/heads/{followed.branch} is followed"
@@ -94,9 +106,24 @@ def _push(push: Push, followed: Followed) -> Decision:
             f"branch {followed.branch} was deleted: the last release stays",
             "branch deleted",
         )
-    return decision(Status.ACCEPTED, wake="forced push" if push.forced else "push")
+    renamed = "" if name.casefold() == here.casefold() else f"{here} is called {name} now"
+    return decision(Status.ACCEPTED, renamed, wake="forced push" if push.forced else "push")
+
+
+def _of_ping(payload: Mapping[str, Any], followed: Followed) -> Known | None:
+    """Return what the first delivery of a webhook says, where it is that of the repository."""
+    repository = to_repository(payload.get("repository"))
+    if repository is None or repository.full_name.casefold() != followed.repository.casefold():
+        return None
+    return _said_of(repository, followed)
+
+
+def _said_of(repository: Repository, followed: Followed) -> Known | None:
+    if repository.id is None:
+        return None
+    return Known(configured=followed.repository, id=str(repository.id), now=repository.full_name)
 
 
 def _title(push: Push) -> str:
-    lines = push.head_commit.message.splitlines() if push.head_commit else []
+    lines = (push.head_commit.message or "").splitlines() if push.head_commit else []
     return lines[0][:SHORT_TITLE] if lines else ""

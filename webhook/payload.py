@@ -1,6 +1,10 @@
-"""From verified bytes to a typed push; strict, because leniency hides a wrong sender.
+"""From verified bytes to a typed push; strict where it matters: leniency hides a wrong sender.
 
-Source of the shapes: https://docs.github.com/webhooks/webhook-events-and-payloads#push
+Needed are the ref, the commit and the repository's name. Whatever else is there must be of its
+type, and may be missing or null, as with Gitea, Forgejo, Gogs and older GitHub Enterprise.
+
+Sources of the shapes: https://docs.github.com/webhooks/webhook-events-and-payloads#push
+and https://docs.gitea.com/usage/webhooks
 """
 
 from __future__ import annotations
@@ -22,33 +26,48 @@ class Repository(msgspec.Struct, frozen=True):
     """The repository that was pushed to."""
 
     full_name: Text
+    id: int | Text | None = None
+    """Stays when it is renamed."""
 
 
-class Pusher(msgspec.Struct, frozen=True):
-    """Who pushed."""
+class Person(msgspec.Struct, frozen=True):
+    """Somebody, as GitHub (`name`, a sender's `login`) or Gitea calls them."""
 
-    name: Text
+    name: Text | None = None
+    username: Text | None = None
+    login: Text | None = None
+
+    @property
+    def called(self) -> str:
+        """What they are called; empty where it is not said."""
+        return self.name or self.username or self.login or ""
 
 
 class HeadCommit(msgspec.Struct, frozen=True):
     """The commit that the branch points at now."""
 
-    message: str = ""
+    message: str | None = None
 
 
 class Push(msgspec.Struct, frozen=True):
     """As much of a push as a decision or a page needs."""
 
     ref: Text
-    before: Commit
     after: Commit
     repository: Repository
-    created: bool = False
-    deleted: bool = False
-    forced: bool = False
-    pusher: Pusher | None = None
+    before: str | None = None
+    created: bool | None = None
+    deleted: bool | None = None
+    forced: bool | None = None
+    pusher: Person | None = None
+    sender: Person | None = None
     head_commit: HeadCommit | None = None
-    commits: list[HeadCommit] = []
+    commits: list[HeadCommit] | None = None
+
+    @property
+    def who(self) -> str:
+        """Who pushed; empty where it is not said."""
+        return next((one.called for one in (self.pusher, self.sender) if one and one.called), "")
 
 
 def parse(body: bytes, mimetype: str) -> dict[str, Any]:
@@ -82,6 +101,14 @@ def to_push(payload: dict[str, Any]) -> Push:
         return msgspec.convert(payload, Push)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise Malformed(f"the payload is no push: {error}") from error
+
+
+def to_repository(value: object) -> Repository | None:
+    """Return a part of a payload as a repository; None where it is none, as in a ping it may be."""
+    try:
+        return msgspec.convert(value, Repository)
+    except (msgspec.ValidationError, RecursionError, UnicodeError):
+        return None
 
 
 def _form(body: bytes) -> str:

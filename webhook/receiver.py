@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import NotFound
 
+from nbpipe.errors import NbpipeError
+from nbpipe.publishing import forge
 from nbpipe.publishing.journal import Trigger
 from webhook.body import Head, check_head, read_verified
 from webhook.decision import Decision, Status, decide
@@ -90,7 +92,8 @@ class Receiver:
     def _handle(self, body: bytes, served: Served) -> Decision:
         event, delivery = _identity()
         try:
-            decision = decide(event, parse(body, request.mimetype), served.followed)
+            known = forge.read(served.worker.mirror, served.followed.repository)
+            decision = decide(event, parse(body, request.mimetype), served.followed, known)
             _check_delivery(decision, delivery)
         except Malformed as malformed:
             self._record(served, event, delivery, status=malformed.kind, reason=str(malformed))
@@ -98,6 +101,7 @@ class Receiver:
         if decision.status is Status.ACCEPTED and not self._deliveries.claim(served.name, delivery):
             decision = Decision(status=Status.DUPLICATE, ref=decision.ref, commit=decision.commit)
         self._wake(served, decision, delivery)
+        _learn(served, decision)
         self._record(served, event, delivery, status=decision.status, decision=decision)
         return decision
 
@@ -141,6 +145,18 @@ class Receiver:
         )
 
 
+def _learn(served: Served, decision: Decision) -> None:
+    """Keep the repository's id and name; a beacon is heard though that may not be possible."""
+    if decision.known is None:
+        return
+    try:
+        told = forge.learn(served.worker.mirror, decision.known, decision.commit, now=time.time())
+    except (OSError, NbpipeError) as error:
+        told = f"the repository's id cannot be kept: {error}"
+    if told:
+        current_app.logger.warning("collection %s: %s", served.name, told)
+
+
 def _verified_body(served: Served, limit: int) -> bytes:
     headers = request.headers
     signature = headers.get("X-Hub-Signature-256", "")
@@ -165,13 +181,19 @@ def _identity() -> tuple[str, str]:
     Raises:
         Malformed: They are not what GitHub sends.
     """
-    event = request.headers.get("X-GitHub-Event", "")
+    event = _header("Event")
     if not EVENT.fullmatch(event):
         raise Malformed("X-GitHub-Event is missing or is no event's name")
-    delivery = request.headers.get("X-GitHub-Delivery", "")
+    delivery = _header("Delivery")
     if delivery and not DELIVERY.fullmatch(delivery):
         raise Malformed("X-GitHub-Delivery is no delivery's id")
     return event, delivery
+
+
+def _header(what: str) -> str:
+    """Return GitHub's header; Gitea and its kin send it under that name, too, or under theirs."""
+    names = (f"X-{one}-{what}" for one in ("GitHub", "Gitea", "Forgejo", "Gogs"))
+    return next((text for name in names if (text := request.headers.get(name, ""))), "")
 
 
 def _check_delivery(decision: Decision, delivery: str) -> None:

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SHORTEST = 8
+"""Bytes. Who has seen one signed delivery can try every shorter secret in hours, offline."""
+ADVISED = 16
+"""Bytes below which a secret is complained of in the log."""
 LONGEST_FILE = 64 * 1024
 """Bytes; a larger file is not a secret but a mistake."""
+
+
+_MAKE = "`openssl rand -hex 32` makes a good one."
 
 
 class SecretUnusableError(Exception):
@@ -40,28 +47,38 @@ class Secrets:
         """Make sure that every source holds a secret before the first request arrives.
 
         Raises:
-            ConfigError: No source is listed, or one of them is empty, missing or unreadable.
+            ConfigError: No source is listed, or some of them are empty, missing, unreadable or
+                too short; all of these are named.
         """
         if not self.sources:
             raise ConfigError(
                 f"collection {collection}: `secrets` is empty, so every beacon could be forged",
                 hint='Name at least one: secrets = ["env:NAME"] or ["file:/path"].',
             )
+        problems = []
         for source in self.sources:
             try:
-                read_source(source, self.environ)
+                value = _of_beacons(source, self.environ)
             except SecretUnusableError as error:
-                raise ConfigError(
-                    f"collection {collection}: {error}",
-                    hint="Put the webhook's secret there, or take the source out of `secrets`.",
-                ) from error
+                problems.append(str(error))
+                continue
+            if len(value) < ADVISED:
+                logger.warning(
+                    "collection %s: the secret %s has only %d bytes; %s",
+                    *(collection, source, len(value), _MAKE),
+                )
+        if problems:
+            raise ConfigError(
+                f"collection {collection}: {'; '.join(problems)}",
+                hint=f"Put the webhook's secret there, or take it out of `secrets`. {_MAKE}",
+            )
 
     def read(self) -> Sequence[bytes]:
         """Return the secrets that hold now; a source that lost its secret accepts nothing."""
         found: list[bytes] = []
         for source in self.sources:
             try:
-                found.append(read_source(source, self.environ))
+                found.append(_of_beacons(source, self.environ))
             except SecretUnusableError as error:
                 logger.error("%s: no beacon is accepted with it", error)  # noqa: TRY400  (the message says it all)
         return found
@@ -85,6 +102,20 @@ def read_source(source: str, environ: Mapping[str, str]) -> bytes:
     value = value.strip()
     if not value:
         raise SecretUnusableError(f"the secret {source} is empty or missing")
+    return value
+
+
+def _of_beacons(source: str, environ: Mapping[str, str]) -> bytes:
+    """Return a secret that beacons are signed with.
+
+    Raises:
+        SecretUnusableError: There is none, or one that could be guessed.
+    """
+    value = read_source(source, environ)
+    if len(value) < SHORTEST:
+        raise SecretUnusableError(
+            f"the secret {source} is shorter than {SHORTEST} bytes, so it could be guessed"
+        )
     return value
 
 

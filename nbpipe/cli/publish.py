@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,11 @@ import click
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode
+from nbpipe.reports.plaintext import plain, plain_name
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from nbpipe.publishing.reconcile import Outcome, Reconciler
 
 
@@ -28,7 +31,8 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
     """Reconcile the mirror of collection NAME (of all of them) with its origin.
 
     Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
-    one could not be published; its last release stays.
+    one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,
+    and a fetch with it.
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
@@ -38,20 +42,35 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
         with notify.watched(load(source.parent, file=source).settings, source):
             _watch(workers)
         return
-    outcomes = []
-    for worker in workers:
-        outcomes.append(worker.reconcile_once(again=again))
-        worker.publisher.close()
-        _tell(worker.settings.name, outcomes[-1])
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        outcomes = [_once(worker, again=again) for worker in workers]
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if not all(outcome.result.good for outcome in outcomes):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
+def _once(worker: Reconciler, *, again: bool) -> Outcome:
+    """Reconcile once, and print what came of it."""
+    outcome = worker.reconcile_once(again=again)
+    worker.publisher.close()
+    _tell(worker.settings.name, outcome)
+    if note := worker.health().note:
+        click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
+    return outcome
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    """End as Ctrl-C does, so that git is ended as well."""
+    raise KeyboardInterrupt
+
+
 def _tell(name: str, outcome: Outcome) -> None:
     for warning in outcome.warnings:
-        click.echo(f"warning: {name}: {warning}", err=True)
+        click.echo(f"warning: {name}: {plain_name(warning)}", err=True)
     if outcome.error:
-        click.echo(f"error: {outcome.error}", err=True)
+        click.echo(f"error: {plain(outcome.error)}", err=True)
     commit = (outcome.current or "nothing")[:12]
     how = " (the branch was rewritten)" if outcome.forced else ""
     click.echo(f"{name}: {outcome.result.value}, current is {commit}{how}")
@@ -59,14 +78,10 @@ def _tell(name: str, outcome: Outcome) -> None:
 
 def _watch(workers: list[Reconciler]) -> None:
     """Run every worker in a thread until a signal ends the process."""
-    import logging  # noqa: PLC0415  (only here)
-    import signal  # noqa: PLC0415  (only here)
     import threading  # noqa: PLC0415  (only here)
     import time  # noqa: PLC0415  (only here)
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    service.log_to_stderr("%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     told: list[int] = []
 

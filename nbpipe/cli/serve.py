@@ -63,7 +63,8 @@ def serve(  # noqa: PLR0913  (one per option)
 
     Answers POST /webhook/NAME, GET /health, GET /metrics and pages at /: what is published, test
     results, reference runs. Other machines, and whoever comes through a proxy, need the token of
-    `[webhook] token`. Runs until SIGTERM or SIGINT, finishes what is under way and ends with 0.
+    `[webhook] token`. Runs until SIGTERM or SIGINT, which end a fetch that
+    is under way, too; then with 0.
     """
     source = file or Path(SERVICE_FILE)
     settings = load(source.parent, file=source).settings
@@ -122,12 +123,10 @@ def _run(  # noqa: PLR0913  (what the options say)
     from webhook.server import Listen, Server  # noqa: PLC0415  (slow)
     from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    service.log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst is no news
     host, port = where
-    service = wire(
+    wired = wire(
         collections,
         settings.webhook,
         os.environ,
@@ -143,15 +142,15 @@ def _run(  # noqa: PLR0913  (what the options say)
         threads=settings.webhook.threads,
         body_limit=int(settings.webhook.body_limit * MEGABYTE),
     )
-    server = Server(service.app, listen)
+    server = Server(wired.app, listen)
     with server.stopped_by(signal.SIGTERM, signal.SIGINT):
-        service.start()
+        wired.start()
         for one, number in server.addresses:
             click.echo(f"Listening on http://{one}:{number}", err=True)
         try:
             server.run()
         finally:
-            service.stop()
+            wired.stop()
 
 
 command = serve

@@ -17,6 +17,7 @@ from nbpipe._version import __version__
 from nbpipe.errors import ConfigError
 from nbpipe.github.errors import GithubError, NotFound, Unclear
 from nbpipe.github.patience import Trouble, pause
+from nbpipe.publishing.address import mask
 from nbpipe.reports.plaintext import cut, plain
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Client:
                 raise self._explained(found, method, path, seconds)
             self._wait(seconds)
             if found.is_outage and not repeatable:
-                raise Unclear(f"{self.url}{path}: {_said(found)}")
+                raise Unclear(f"{mask(self.url)}{path}: {_said(found)}")
         raise AssertionError  # pragma: no cover  (itertools.count has no end)
 
     def make(self, find: Callable[[], T | None], create: Callable[[], T]) -> T:
@@ -155,13 +156,14 @@ class Client:
         body: Mapping[str, Any] | None,
         query: Mapping[str, Any] | None,
     ) -> Trouble | tuple[Any]:
+        bearer = self._credential.bearer()
         try:
             answer = self._session.request(
                 method,
                 f"{self.url}{path}",
                 json=body,
                 params=query,
-                auth=_Bearer(self._credential.bearer()),
+                auth=_Bearer(bearer),
                 headers={
                     "Accept": "application/vnd.github+json",
                     "X-GitHub-Api-Version": API_VERSION,
@@ -183,14 +185,15 @@ class Client:
         details = value.get("errors") if isinstance(value, dict) else None
         return Trouble(
             status=answer.status_code,
-            message=f"{said or answer.reason}{_details(details)}",
+            # A proxy in between may repeat what it was sent.
+            message=mask(f"{said or answer.reason}{_details(details)}", (bearer,)),
             headers={name.lower(): text for name, text in answer.headers.items()},
         )
 
     def _explained(
         self, trouble: Trouble, method: str, path: str, seconds: float | None
     ) -> GithubError:
-        where = f"{method} {self.url}{path}: {_said(trouble)}"
+        where = f"{method} {mask(self.url)}{path}: {_said(trouble)}"
         if trouble.is_limit:
             when = "" if seconds is None else f"; it asks to wait {seconds:,.0f} s"
             return GithubError(

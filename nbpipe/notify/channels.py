@@ -1,13 +1,17 @@
 """The ways to people: mail, a webhook, a command. Each sends one message, or says why it did not.
 
-No message of an error holds a password or a webhook's address, which is a secret itself.
+No message of an error holds a password or a webhook's address, which is a secret itself, even
+where the other side repeats it: what comes back is masked before it is cut or shown.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import smtplib
 import ssl
 import subprocess
+import time
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -16,16 +20,22 @@ from urllib.parse import urlsplit
 
 from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import wording
-from nbpipe.publishing.address import secret
-from nbpipe.reports.plaintext import cut, first_line, plain
+from nbpipe.publishing.address import mask, secret, secrets_of
+from nbpipe.reports.plaintext import first_line, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import requests
 
     from nbpipe.notify.events import Event, Occasion
     from nbpipe.settings import EmailSettings, NotifySettings
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ANSWER = 64 * 1024
+"""Bytes of an answer that are read."""
+_LONG = 8
+"""Characters of an argument that may be a secret."""
 
 
 class NotSent(NbpipeError):  # noqa: N818  (what is the case)
@@ -77,8 +87,10 @@ class Email:
                     server.login(settings.user, password)
                 refused = server.send_message(self._message(events, occasion))
         except (smtplib.SMTPException, OSError) as error:
+            # AUTH PLAIN sends the name and the password in one piece
+            secrets = (password, f"\0{settings.user}\0{password}") if password else ()
             raise NotSent(
-                f"email: {settings.host}:{settings.port}: {_smtp_reason(error)}",
+                f"email: {settings.host}:{settings.port}: {_smtp_reason(error, secrets)}",
                 hint="See [notify.email]: host, port, security, user, sender.",
             ) from error
         if refused:
@@ -124,25 +136,28 @@ class Webhook:
         import requests  # noqa: PLC0415  (slow)
 
         url = secret(self.source, self.environ, where="[notify] webhook").strip()
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        scheme, host = _place(url)
+        if scheme != "https" and host not in _LOOPBACK:
             raise ConfigError(
                 f"[notify] webhook: what {self.source} holds is no https address",
                 hint="It is one line: https://hooks.slack.com/services/…",
             )
         try:
-            answer = requests.post(
+            with requests.post(
                 url,
                 json=wording.slack(events, occasion),
                 timeout=self.timeout,
                 allow_redirects=False,
-            )
-        except requests.RequestException as error:
+                stream=True,
+            ) as answer:
+                if answer.ok and not answer.is_redirect:
+                    return
+                status, said = answer.status_code, _beginning(answer, self.timeout)
+        except (requests.RequestException, ValueError) as error:
             # its text would repeat the address, which is a secret
-            raise NotSent(f"webhook: {parts.hostname}: {type(error).__name__}") from None
-        if not answer.ok or answer.is_redirect:
-            said = cut(plain(answer.text), 200)
-            raise NotSent(f"webhook: {parts.hostname} answers {answer.status_code}: {said}")
+            raise NotSent(f"webhook: {host}: {type(error).__name__}") from None
+        told = _safe_line(said, secrets_of(url), limit=200)
+        raise NotSent(f"webhook: {host} answers {status}: {told}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,20 +171,28 @@ class Command:
     def send(self, events: Sequence[Event], occasion: Occasion) -> None:
         """Run the program to its end."""
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 self.words,
-                input=wording.document(events, occasion),
-                capture_output=True,
-                timeout=self.timeout,
-                check=False,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired as error:
-            raise NotSent(f"command: {self.words[0]}: not done after {self.timeout:g} s") from error
         except OSError as error:
             raise NotSent(f"command: {self.words[0]}: {error.strerror}") from error
-        if done.returncode != 0:
-            said = first_line(done.stderr.decode(errors="replace"))
-            raise NotSent(f"command: {self.words[0]} ended with {done.returncode}: {said}")
+        with process:
+            try:
+                _, stderr = process.communicate(wording.document(events, occasion), self.timeout)
+            except BaseException as error:
+                # With what it has started: that would keep its pipes open.
+                os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                late = f"command: {self.words[0]}: not done after {self.timeout:g} s"
+                raise NotSent(late) from error
+        if process.returncode != 0:
+            said = _safe_line(stderr.decode(errors="replace"), _secrets_in(self.words[1:]))
+            raise NotSent(f"command: {self.words[0]} ended with {process.returncode}: {said}")
 
 
 def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Channel]:
@@ -184,16 +207,50 @@ def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Chann
     return found
 
 
-def _smtp_reason(error: Exception) -> str:
+def _smtp_reason(error: Exception, secrets: Sequence[str]) -> str:
     """Return what a server said, without what we sent it."""
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        return f"{error.smtp_code} {first_line(text)}"
+        return f"{error.smtp_code} {_safe_line(text, secrets)}"
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         told = "; ".join(
             f"{to}: {code} {text.decode(errors='replace')}"
             for to, (code, text) in error.recipients.items()
         )
-        return first_line(f"nobody was accepted: {told}")
-    return first_line(str(error)) or type(error).__name__
+        return _safe_line(f"nobody was accepted: {told}", secrets)
+    return _safe_line(str(error), secrets) or type(error).__name__
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return the scheme and the host of an address; nothing for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
+
+
+def _beginning(answer: requests.Response, timeout: float) -> str:
+    """Return the beginning of an answer, whatever comes of it in the given seconds."""
+    end = time.monotonic() + timeout
+    body = b""
+    for chunk in answer.iter_content(4_096):
+        body += chunk
+        if len(body) >= _ANSWER or time.monotonic() > end:
+            break
+    return body.decode(errors="replace")
+
+
+def _safe_line(text: str, secrets: Iterable[str], *, limit: int = 300) -> str:
+    """Return what somebody else said as one printable line without the secrets."""
+    return first_line(mask(plain(text), secrets), limit)
+
+
+def _secrets_in(arguments: Iterable[str]) -> list[str]:
+    """Return what of a program's arguments may be a secret: addresses, and what is long."""
+    found: list[str] = []
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument.startswith("-") else argument
+        found += secrets_of(value) if "://" in value else [value]
+    return [each for each in found if len(each) >= _LONG]

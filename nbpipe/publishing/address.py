@@ -5,10 +5,13 @@ Values in, values out. An address with a password in it is refused, and never re
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nbpipe.errors import ConfigError
 
@@ -18,7 +21,13 @@ if TYPE_CHECKING:
     from nbpipe.settings import CollectionSettings
 
 _SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>(?!//).+)")
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+_USERINFO = re.compile(r"(?<=://)[^/\s'\"<>]+@")
+_PARAMETER = re.compile(
+    r"([?&][^=&\s'\"]*(?:token|key|secret|passw|signature|auth)[^=&\s'\"]*=)[^&\s'\"<>]+",
+    re.IGNORECASE,
+)
+_SHORTEST = 4
+"""Characters of a part of a secret address that is a secret, too; `v1` is none."""
 # The rules of git-check-ref-format(1).
 _BAD_REF = re.compile(r"^[-/]|\.\.|//|/\.|^\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock(/|$)|[/.]$")
 
@@ -113,8 +122,43 @@ def secret(source: str, environ: Mapping[str, str], *, where: str) -> str:
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without user names and passwords in addresses, and without the secrets."""
-    for value in secrets:
-        for form in {value, quote(value, safe="")}:
-            text = text.replace(form, "***")
-    return _USERINFO.sub("***@", text)
+    """Return the text without credentials in addresses, and without the secrets.
+
+    A secret is found as it is, however its letters are written, and as addresses, HTML, JSON and
+    base64 write it.
+    """
+    for value in sorted({*secrets}, key=len, reverse=True):
+        for form in sorted(_forms(value), key=len, reverse=True):
+            pattern = "".join(map(_written, form))
+            text = re.sub(pattern, "***", text, flags=re.IGNORECASE)
+    return _PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
+def secrets_of(url: str) -> list[str]:
+    """Return what must not be repeated of an address that is a secret itself, and its parts."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
+    values = [value for _, value in parse_qsl(parts.query)]
+    pieces = re.split(r"[/?&=#;,:@]", f"{parts.path}?{parts.query}#{parts.fragment}")
+    user = [parts.username or "", parts.password or ""]
+    whole = [url, f"{parts.path}?{parts.query}" if parts.query else parts.path]
+    return [each for each in (*whole, *pieces, *values, *user) if len(each) >= _SHORTEST]
+
+
+def _forms(value: str) -> set[str]:
+    """Return a secret as it is sent, decoded, and in base64."""
+    raw = value.encode("utf-8", "surrogateescape")
+    encoded = base64.b64encode(raw).decode("ascii") if len(raw) >= _SHORTEST else ""
+    forms = {value, unquote(value), encoded, encoded.rstrip("=")}
+    return {form for form in forms if form.strip()}
+
+
+def _written(letter: str) -> str:
+    """Return a pattern for a letter, as it is or as an address, HTML or JSON writes it."""
+    octets = letter.encode("utf-8", "surrogateescape")
+    forms = {letter, "".join(f"%{octet:02x}" for octet in octets), html.escape(letter)}
+    forms |= {json.dumps(letter)[1:-1], f"&#{ord(letter)};", f"&#x{ord(letter):x};"}
+    forms |= {r"\/"} if letter == "/" else {"+"} if letter == " " else set()
+    return f"(?:{'|'.join(re.escape(form) for form in sorted(forms, key=len, reverse=True))})"

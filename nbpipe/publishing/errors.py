@@ -5,7 +5,8 @@ PublishError             exit 1   the last release stays; the message says why
 │   └── BranchGone                the branch is not there (deleted, renamed): an alarm
 ├── Refused                       this commit will not be published; remembered
 ├── MirrorError                   the disk, the folders or the cache: tried again
-└── Busy                          another process works on the same collection
+├── Busy                          another process works on the same collection
+└── Stopped                       the service ends; nothing is wrong
 """
 
 from __future__ import annotations
@@ -37,3 +38,7 @@ class MirrorError(PublishError):
 
 class Busy(PublishError):  # noqa: N818  (likewise)
     """Another process holds the collection's lock."""
+
+
+class Stopped(PublishError):  # noqa: N818  (likewise)
+    """The service ends, and what it was doing with it; the next start does it."""

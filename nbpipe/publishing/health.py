@@ -65,19 +65,24 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """When the origin last answered, seconds since the epoch."""
     attempt: float | None
     failures: int
+    note: str = ""
+    """What the operator should know though nothing is wrong, such as a new name at the forge."""
 
 
-def judge(
+def judge(  # noqa: PLR0913  (what is told of a collection comes from several places)
     record: Record,
     *,
     settings: CollectionSettings,
     current: str | None,
     pinned: str | None,
     now: float,
+    note: str = "",
 ) -> Health:
     """Return the health at `now` (seconds since the epoch) of what the worker has recorded."""
     silent = now - record.fetched if record.fetched is not None else None
     patience = max(settings.stale_after, 3 * settings.poll)
+    if silent is not None and silent < -patience:
+        silent = None  # written while the clock was ahead: it says nothing of how long ago
     state, since = State.OK, record.since
     if record.error and not record.unreachable:
         state = State.FAILING
@@ -96,6 +101,7 @@ def judge(
         fetched=record.fetched,
         attempt=record.attempt or None,
         failures=record.failures,
+        note=note,
     )
 
 

@@ -33,6 +33,10 @@ case "$1" in
   *) printf '%s\\n' "$NBPIPE_ORIGIN_TOKEN" ;;
 esac
 """
+EAR = "NBPIPE_EAR"
+"""Names the descriptor for what ssh and the origin say, beside git's own complaints."""
+# A jail may lack /dev/fd; then all is heard in one.
+_OVERHEARD = f'2>"/dev/fd/${{{EAR}:-2}}"' if Path("/dev/fd").is_dir() else ""
 _UNWANTED = ("GIT_TRACE", "GIT_TR2", "GIT_CURL_VERBOSE", "GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND")
 """Beginnings of variables that do something whatever their value is: they must not be there."""
 
@@ -94,8 +98,7 @@ def environment(settings: CollectionSettings, state: Path, folder: Path) -> dict
         **trusted,
         "HOME": os.fspath(state),
         "XDG_CONFIG_HOME": os.fspath(state),
-        "GIT_DIR": os.fspath(folder),
-        "GIT_OBJECT_DIRECTORY": os.fspath(folder / "objects"),
+        **place(folder),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
         "GIT_CONFIG_GLOBAL": os.fspath(state / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -113,6 +116,18 @@ def environment(settings: CollectionSettings, state: Path, folder: Path) -> dict
         "NBPIPE_ORIGIN_ASKPASS": settings.askpass or "",
         **({"GIT_SSL_CAINFO": settings.ca_file} if settings.ca_file else {}),
     }
+
+
+def place(folder: Path) -> dict[str, str]:
+    """Return what tells git in which repository it works."""
+    return {"GIT_DIR": os.fspath(folder), "GIT_OBJECT_DIRECTORY": os.fspath(folder / "objects")}
+
+
+def upload_pack(settings: CollectionSettings) -> tuple[str, ...]:
+    """Return the options that keep what a folder's own git says apart from what ours says."""
+    if address.protocol_of(settings.origin) != "file" or not _OVERHEARD:
+        return ()
+    return ("--upload-pack", f"git-upload-pack {_OVERHEARD}")
 
 
 def without(environ: Mapping[str, str]) -> list[str]:
@@ -133,7 +148,8 @@ def _ssh(settings: CollectionSettings) -> str:
     if settings.known_hosts:
         options += [f"UserKnownHostsFile={_in_ssh(settings.known_hosts)}"]
         options += ["GlobalKnownHostsFile=none"]
-    return "ssh -F none " + " ".join(f"-o {quote(option)}" for option in options)
+    words = " ".join(f"-o {quote(option)}" for option in options)
+    return f"ssh -F none {words} {_OVERHEARD}".rstrip()
 
 
 def _in_ssh(path: str) -> str:

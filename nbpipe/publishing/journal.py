@@ -39,6 +39,8 @@ class Event(StrEnum):
     BRANCH_GONE = "branch-gone"
     REPAIRED = "repaired"
     REMOVED = "removed"
+    RENAMED = "renamed"
+    """The repository has another name at the forge than in the configuration."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.errors import Busy
+from nbpipe.publishing.errors import Busy, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +24,21 @@ _LOOK = 0.05
 
 
 @contextmanager
-def held(file: Path, *, patience: float) -> Iterator[bool]:
+def held(file: Path, *, patience: float, stop: threading.Event | None = None) -> Iterator[bool]:
     """Hold the lock; the value says whether the last holder was killed at work.
 
     Args:
         file: Made where it is missing, never removed.
         patience: Seconds to wait for another holder.
+        stop: Ends the waiting.
 
     Raises:
         Busy: Another process held it all that time.
+        Stopped: Somebody wants everything to end.
     """
     fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(fd, file, patience)
+        _take(fd, file, patience, stop or threading.Event())
         crashed = bool(os.fstat(fd).st_size)
         os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
         yield crashed
@@ -44,7 +47,7 @@ def held(file: Path, *, patience: float) -> Iterator[bool]:
         os.close(fd)
 
 
-def _take(fd: int, file: Path, patience: float) -> None:
+def _take(fd: int, file: Path, patience: float, stop: threading.Event) -> None:
     end = time.monotonic() + patience
     while True:
         try:
@@ -56,6 +59,7 @@ def _take(fd: int, file: Path, patience: float) -> None:
                     f"{file.parent.name}: process {holder} is at work on it",
                     hint="Try again when it is done.",
                 ) from None
-            time.sleep(_LOOK)
+            if stop.wait(_LOOK):
+                raise Stopped(f"{file.parent.name}: stopped before it began") from None
         else:
             return

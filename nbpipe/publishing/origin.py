@@ -1,7 +1,10 @@
 """The bare cache of an origin: the only place that runs git, through GitPython.
 
 Nothing of the machine's, the user's or the repository's own configuration takes part: no hook,
-filter, attribute, credential helper or prompt. What the network does is bounded in time.
+filter, attribute, credential helper or prompt. A fetch is given up when it falls silent.
+
+What the origin says is no evidence of the cache: whether that is damaged is seen by looking at it,
+and the one there is stays until a new one is whole.
 """
 
 from __future__ import annotations
@@ -10,11 +13,15 @@ import os
 import shutil
 import subprocess
 import threading
-from types import MappingProxyType
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.publishing import address, children, complaints, isolation, lfs
-from nbpipe.publishing.errors import MirrorError, OriginError, Refused
+from nbpipe.publishing.errors import MirrorError, OriginError, PublishError, Refused, Stopped
+from nbpipe.publishing.mirror import open_folder
+from nbpipe.publishing.renaming import exchange
+from nbpipe.reports.plaintext import plain, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 WANTED = "refs/nbpipe/wanted"
 HELD = "refs/nbpipe/releases/"
 _CHUNK = 1 << 20
+_SOUND_FOR = 600.0
+"""Seconds for which a look at the whole cache holds: it reads every object."""
 
 
 class DamagedCacheError(MirrorError):
@@ -41,25 +50,33 @@ class Cache:
         self.settings = settings
         self.state = state
         self.folder = state / "cache.git"
+        self.stop = threading.Event()
+        """Set by whoever wants what git is doing to end now."""
         self._environ = environ
         self._git: Any = None
+        self._looked: tuple[bool, float] | None = None
 
     def open(self) -> None:
         """Make what is missing."""
         self._write("gitconfig", isolation.configuration(self.settings), 0o600)
         self._write("askpass", isolation.ASKPASS, 0o700)
-        if not (self.folder / "HEAD").is_file():
-            self.discard()
-            fresh = self.state / "cache.new"
-            shutil.rmtree(fresh, ignore_errors=True)
-            self._run("init", "--quiet", "--bare", "--template=", os.fspath(fresh), inside=False)
+        if not self.folder.exists():
+            fresh = self._fresh()
             fresh.rename(self.folder)
+        elif not (self.folder / "HEAD").is_file():
+            # It leaves what is there as it is.
+            self._initialize(self.folder)
 
     def recover(self) -> None:
         """Clear away what a killed git left behind; for the holder of the lock only."""
         children.end_orphan(self.state / "fetch.pid")
-        for stale in self._leftovers():
-            stale.unlink(missing_ok=True)
+        old = self.state / "cache.old"
+        if old.is_dir() and not self.folder.exists():
+            old.rename(self.folder)
+        for stale in (old, self.state / "cache.new"):
+            shutil.rmtree(stale, ignore_errors=True)
+        for leftover in self._leftovers():
+            leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End git's long-running helpers."""
@@ -67,30 +84,52 @@ class Cache:
             self._git.clear_cache()
             self._git = None
 
-    def discard(self) -> None:
-        """Throw the cache away; the next fetch fills a new one."""
+    def sound(self) -> bool:
+        """Return whether all that the cache must hold is there and whole, by reading it.
+
+        Objects that were made in a way that git does not like are not damage.
+        """
+        if self._looked and time.monotonic() - self._looked[1] < _SOUND_FOR:
+            return self._looked[0]
+        code, out, said = self._finish(("fsck", "--full", "--no-dangling", "--no-progress"))
+        found = not code or complaints.only_of_style(f"{out}\n{said}")
+        self._looked = found, time.monotonic()
+        return found
+
+    def heal(self) -> None:
+        """Have again what is missing: from the origin, in a new cache if this one is damaged.
+
+        The old one stays until the new one is whole, whatever keeps that from being made.
+
+        Raises:
+            PublishError: As for a fetch.
+        """
+        if self.sound():
+            self.fetch()
+            return
+        fresh = self._fresh()
+        try:
+            self._fetch_into(fresh)
+        except PublishError:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
         self.close()
-        trash = self.state / "cache.old"
-        shutil.rmtree(trash, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+        self._take(fresh)
+        self._looked = None
 
     def fetch(self) -> str:
         """Fetch the branch's exact ref and return its head.
 
         Raises:
             BranchGone: The origin has no such branch.
-            OriginError: It cannot be reached, says no, or takes too long.
+            OriginError: It cannot be reached, says no, or falls silent.
             Refused: git itself will not take what the origin sends.
             MirrorError: There is no room for it.
+            DamagedCacheError: The cache was looked at, and is damaged.
+            Stopped: The service ends.
         """
-        try:
-            self._fetch_from(self.settings.origin)
-        except OriginError as error:
-            if not complaints.redirects(str(error)):
-                raise
-            self._fetch_from(self._moved())
+        self._fetch_into(self.folder)
+        self._looked = None
         oid, kind, _ = self._header(WANTED)
         if kind != "commit":
             raise Refused(f"{self.settings.name}: the branch's head {oid} is a {kind}, no commit")
@@ -143,27 +182,22 @@ class Cache:
             OriginError: It is not to be had.
         """
         text = self.read(file.blob, "blob", limit=lfs.LONGEST)
-        running = self._start(("lfs", "smudge", "--", file.path), self._secrets())
-        process = running.proc
-        children.note(self.state / "fetch.pid", process.pid)
-        timer = threading.Timer(self.settings.fetch_timeout, children.end, (process,))
-        timer.start()
-        try:
-            process.stdin.write(text)
-            process.stdin.close()
-            while chunk := process.stdout.read(_CHUNK):
+        secrets = self._secrets()
+        words = ("lfs", "smudge", "--", file.path)
+        with self._supervised(words, secrets, network=True, objects=False) as git:
+            git.tell(text)
+            while chunk := git.read(_CHUNK):
                 yield chunk
-            said = process.stderr.read(4_096).decode("utf-8", "replace").strip()
-            code = process.wait()
-        finally:
-            timer.cancel()
-            children.end(process)
-            (self.state / "fetch.pid").unlink(missing_ok=True)
+            code = git.wait()
+        self._check_ended(git, network=True, verb="lfs")
         if code:
-            masked = address.mask(said, self._secrets().values())
+            said = self._printable(f"{git.heard}\n{git.said}", secrets)
+            told = complaints.in_a_line(said)
+            if complaints.full_below(said, self.folder):
+                raise complaints.no_room(self.folder, told)
             raise OriginError(
-                f"{self.settings.name}: {file.path}: git lfs failed: {masked}",
-                hint=complaints.advice(masked),
+                f"{self.settings.name}: {plain_name(file.path)}: git lfs failed: {told}",
+                hint=complaints.advice(told),
             )
 
     def tree_of(self, commit: str) -> str:
@@ -194,16 +228,22 @@ class Cache:
         return True
 
     def describe(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-        """Return author, date (ISO 8601) and subject of those commits that are in the cache."""
+        """Return author, date (ISO 8601) and subject of those commits that are in the cache.
+
+        They are printable, and each of them is one line.
+        """
         form = "--format=%H%x00%an%x00%aI%x00%s"
         if not (self.folder / "HEAD").is_file():
             return {}
         known = [commit for commit in commits if self.has(commit)]
         if not known:
             return {}
-        lines = self._run("log", "--no-walk=unsorted", form, *known, "--").splitlines()
-        fields = [line.split("\0") for line in lines]
-        return {commit: (who, when, what) for commit, who, when, what in fields}
+        # Only git's own newline ends a line; people write others that Python takes for one.
+        lines = self._run("log", "--no-walk=unsorted", form, *known, "--").split("\n")
+        fields = [line.split("\0") for line in lines if line]
+        return {
+            commit: (plain_name(who), when, plain_name(what)) for commit, who, when, what in fields
+        }
 
     def tidy(self, releases: Iterable[str]) -> None:
         """Keep what these releases need, whatever happens to the branch; pack when it pays."""
@@ -218,13 +258,62 @@ class Cache:
         shutil.rmtree(self.folder / "lfs", ignore_errors=True)
         self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
 
-    def _fetch_from(self, url: str) -> None:
-        self._run(
+    def _fresh(self) -> Path:
+        """Return a new, empty repository beside the cache."""
+        fresh = self.state / "cache.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        self._initialize(fresh)
+        return fresh
+
+    def _initialize(self, folder: Path) -> None:
+        self._run("init", "--quiet", "--bare", "--template=", os.fspath(folder), folder=folder)
+
+    def _take(self, fresh: Path) -> None:
+        """Put the new cache in the place of the old one, which is thrown away."""
+        at = open_folder(self.state)
+        try:
+            swapped = exchange(fresh.name, self.folder.name, folder=at)
+        finally:
+            os.close(at)
+        if swapped:
+            shutil.rmtree(fresh, ignore_errors=True)
+            return
+        old = self.state / "cache.old"
+        shutil.rmtree(old, ignore_errors=True)
+        self.folder.rename(old)
+        fresh.rename(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _fetch_into(self, folder: Path) -> None:
+        """Fetch from the origin, or from where it has moved to on the same host."""
+        try:
+            self._fetch_from(self.settings.origin, folder)
+        except OriginError as error:
+            if not complaints.redirects(str(error)):
+                raise
+            self._fetch_from(self._moved(), folder)
+
+    def _fetch_from(self, url: str, folder: Path) -> None:
+        words = (
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
             *("--no-recurse-submodules", "--no-auto-maintenance"),
+            *isolation.upload_pack(self.settings),
             *("--", url, f"+refs/heads/{self.settings.branch}:{WANTED}"),
-            network=True,
         )
+        code, _, said, heard = self._ran(words, network=True, folder=folder)
+        if code:
+            raise self._refusal(said, heard, folder)
+
+    def _refusal(self, said: str, heard: str, folder: Path) -> Exception:
+        """Return what a failed fetch means; only git's own words can be about the cache."""
+        own = complaints.own(said)
+        if complaints.full(own):
+            return complaints.no_room(folder, complaints.in_a_line(own))
+        if folder == self.folder and complaints.suspicious(own) and not self.sound():
+            self.close()
+            return DamagedCacheError(f"{self.folder}: {complaints.in_a_line(own)}")
+        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
+        return complaints.of_origin(said, heard, where=where, branch=self.settings.branch)
 
     def _moved(self) -> str:
         """Return where the origin redirects to on the same host; git fetches from there itself.
@@ -237,7 +326,7 @@ class Cache:
         origin = self.settings.origin
         follow = ("-c", "http.followRedirects=initial")
         _, _, said = self._finish((*follow, "ls-remote", "--", origin, "HEAD"), network=True)
-        url = complaints.destination(said)
+        url = complaints.destination(complaints.own(said))
         if address.place_of(url) == address.place_of(origin):
             return url
         raise OriginError(
@@ -281,68 +370,125 @@ class Cache:
             )
         return self._git
 
-    def _run(
-        self, *arguments: str, network: bool = False, inside: bool = True, stdin: str = ""
-    ) -> str:
-        """Run git to its end within the time it has, and return what it says."""
-        extra = {}
-        if not inside:
-            extra = {"GIT_DIR": arguments[-1], "GIT_OBJECT_DIRECTORY": f"{arguments[-1]}/objects"}
-        code, out, said = self._finish(arguments, network=network, extra=extra, stdin=stdin)
+    def _run(self, *arguments: str, folder: Path | None = None, stdin: str = "") -> str:
+        """Run git to its end, and return what it says."""
+        code, out, said = self._finish(arguments, folder=folder, stdin=stdin)
         if code:
-            raise self._failure(said, arguments[0], network=network)
+            raise self._failure(said, arguments[0])
         return out
 
     def _finish(
         self,
         arguments: tuple[str, ...],
         *,
-        network: bool,
-        extra: Mapping[str, str] = MappingProxyType({}),
+        network: bool = False,
+        folder: Path | None = None,
         stdin: str = "",
     ) -> tuple[int, str, str]:
         """Run git to its end; return its code, its output, and what it complains of."""
+        code, out, said, _ = self._ran(arguments, network=network, folder=folder, stdin=stdin)
+        return code, out, said
+
+    def _ran(
+        self,
+        arguments: tuple[str, ...],
+        *,
+        network: bool,
+        folder: Path | None = None,
+        stdin: str = "",
+    ) -> tuple[int, str, str, str]:
+        """Run git to its end; return code, output, complaints, and what the other side said.
+
+        Raises:
+            OriginError: It fell silent (MirrorError where no network is involved).
+            Stopped: The service ends.
+        """
         secrets = self._secrets() if network else {}
-        running = self._start(arguments, {**extra, **secrets})  # it ends when this is forgotten
-        process = running.proc
+        given = {**(isolation.place(folder) if folder else {}), **secrets}
+        objects = arguments[0] == "fetch"
+        with self._supervised(arguments, given, network=network, objects=objects) as git:
+            git.tell(stdin.encode())
+            out = git.read()
+            code = git.wait()
+        self._check_ended(git, network=network, verb=arguments[0])
+        said, heard = (self._printable(text, secrets) for text in (git.said, git.heard))
+        return code, out.decode("utf-8", "replace"), said, heard
+
+    @contextmanager
+    def _supervised(
+        self,
+        arguments: tuple[str, ...],
+        extra: Mapping[str, str],
+        *,
+        network: bool,
+        objects: bool,
+    ) -> Iterator[children.Supervised]:
+        """Start git in a session of its own, so that all of it can be watched and ended.
+
+        Args:
+            arguments: Its command line.
+            extra: What its environment has besides.
+            network: It speaks to the origin: then it must not outlive us, either.
+            objects: It is to bring objects, so that mere words become silence.
+        """
+        ear, mouth = os.pipe() if network else (None, None)
+        try:
+            started = self._persistent().execute(
+                [*isolation.without(self._environ), "git", *arguments],
+                istream=subprocess.PIPE,
+                as_process=True,
+                start_new_session=True,
+                env={**extra, **({isolation.EAR: str(mouth)} if network else {})},
+                pass_fds=() if mouth is None else (mouth,),
+            )
+        except BaseException:
+            if ear is not None:
+                os.close(ear)
+            raise
+        finally:
+            if mouth is not None:
+                os.close(mouth)
+        process = started.proc
+        silence = self.settings.fetch_timeout
+        pulse = children.Pulse(process.pid, silence=silence, objects=objects)
         if network:
             children.note(self.state / "fetch.pid", process.pid)
         try:
-            out, err = process.communicate(stdin.encode(), timeout=self.settings.fetch_timeout)
-        except subprocess.TimeoutExpired as error:
-            what = address.mask(self.settings.origin) if network else f"git {arguments[0]}"
-            kind = OriginError if network else MirrorError
-            raise kind(
-                f"{self.settings.name}: {what} took longer than {self.settings.fetch_timeout:g} s",
-                hint="It is tried again; `fetch-timeout` says how long it may take.",
-            ) from error
+            with children.Supervised(process, pulse=pulse, stop=self.stop, heard=ear) as git:
+                yield git
         finally:
-            children.end(process)
             if network:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
-        said = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
-        return process.returncode, out.decode("utf-8", "replace"), said
 
-    def _start(self, arguments: tuple[str, ...], extra: dict[str, str]) -> Any:  # noqa: ANN401
-        """Start git in a group of its own, so that all of it can be ended."""
-        return self._persistent().execute(
-            [*isolation.without(self._environ), "git", *arguments],
-            istream=subprocess.PIPE,
-            as_process=True,
-            start_new_session=True,
-            env=extra,
-        )
+    def _check_ended(self, git: children.Supervised, *, network: bool, verb: str) -> None:
+        """Raise where it was ended before its time."""
+        if git.stopped:
+            raise Stopped(f"{self.settings.name}: stopped during `git {verb}`")
+        if git.given_up and network:
+            raise OriginError(
+                f"{self.settings.name}: {address.mask(self.settings.origin)}: {git.given_up}",
+                hint="It is tried again; `fetch-timeout` is how long the origin may be silent.",
+            )
+        if git.given_up:
+            raise MirrorError(
+                f"{self.settings.name}: `git {verb}` hangs: {git.given_up}",
+                hint="It is tried again; `fetch-timeout` is how long git may do nothing.",
+            )
 
-    def _failure(self, text: str, verb: str, *, network: bool) -> Exception:
-        if complaints.full(text):
-            return MirrorError(f"{self.folder}: {text}", hint="Make room; it is tried again.")
-        if complaints.broken(text):
+    def _printable(self, text: str, secrets: Mapping[str, str]) -> str:
+        """Return what a program said, in lines, without secrets and control characters."""
+        values = secrets.values()
+        sent = [f"{self.settings.username}:{value}" for value in values]  # HTTP's Basic scheme
+        return address.mask(plain(text), (*sent, *values))
+
+    def _failure(self, said: str, verb: str) -> Exception:
+        told = complaints.in_a_line(said)
+        if complaints.full(said):
+            return complaints.no_room(self.folder, told)
+        if complaints.suspicious(said):
             self.close()
-            return DamagedCacheError(f"{self.folder}: {text}")
-        if not network:
-            return MirrorError(f"{self.folder}: git {verb} failed: {text}")
-        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
-        return complaints.of_origin(text, where=where, branch=self.settings.branch)
+            return DamagedCacheError(f"{self.folder}: {told}")
+        return MirrorError(f"{self.folder}: git {verb} failed: {told}")
 
     def _secrets(self) -> dict[str, str]:
         if not self.settings.token:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
-from nbpipe.publishing.errors import Busy, MirrorError, Refused
+from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder
 from nbpipe.publishing.origin import Cache, DamagedCacheError
@@ -20,6 +20,7 @@ from nbpipe.publishing.spare import Spare
 from nbpipe.publishing.tree import Reader
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
@@ -60,16 +61,17 @@ class Publisher:
         self._manifests = self.mirror.state / "manifests"
 
     @contextmanager
-    def at_work(self, *, patience: float) -> Iterator[None]:
+    def at_work(self, *, patience: float, stop: threading.Event | None = None) -> Iterator[None]:
         """Hold the collection's lock, with everything in place and cleared up.
 
         Raises:
             Busy: Another process had it for `patience` seconds.
+            Stopped: `stop` was set while it was waited for.
             MirrorError: The disk says no.
         """
         with self.disk():
             self.mirror.prepare()
-            with lock.held(self.mirror.state / "lock", patience=patience) as crashed:
+            with lock.held(self.mirror.state / "lock", patience=patience, stop=stop) as crashed:
                 if crashed:
                     self._recover()
                 self._building.mkdir(exist_ok=True)
@@ -194,7 +196,7 @@ class Publisher:
     def close(self) -> None:
         """End the helpers, and remove what was prepared where nobody is at work."""
         if self._spare.ready:
-            with suppress(MirrorError, Busy), self.at_work(patience=0):
+            with suppress(MirrorError, Busy, Stopped), self.at_work(patience=0):
                 self._spare.drop()
         self._spare.let_go()
         self.cache.close()
@@ -289,18 +291,16 @@ class Publisher:
         self.cache.recover()
 
     def _healed(self, step: Callable[[], T]) -> T:
-        """Run a step; where the cache is damaged, once more with a new one."""
+        """Run a step; where the cache lacks something, once more when that was fetched."""
         try:
             return step()
         except DamagedCacheError:
-            self.cache.discard()
+            self.cache.heal()
         try:
-            self.cache.open()
-            self.cache.fetch()
             return step()
         except DamagedCacheError as error:
             raise MirrorError(
-                f"{self.settings.name}: a new cache does not have what is needed either: {error}"
+                f"{self.settings.name}: the origin does not have what is needed either: {error}"
             ) from error
 
     @contextmanager

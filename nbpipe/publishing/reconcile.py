@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import random
 import threading
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.errors import NbpipeError
+from nbpipe.publishing import address, forge
 from nbpipe.publishing import health as healths
 from nbpipe.publishing.errors import (
     BranchGone,
@@ -27,6 +29,7 @@ from nbpipe.publishing.errors import (
     OriginError,
     PublishError,
     Refused,
+    Stopped,
 )
 from nbpipe.publishing.journal import Event, Trigger
 from nbpipe.publishing.publisher import Publisher
@@ -60,6 +63,8 @@ class Result(StrEnum):
     BRANCH_GONE = "branch-gone"
     UNREACHABLE = "unreachable"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """The service ends; nothing is known of the origin, and nothing is wrong."""
 
     @property
     def good(self) -> bool:
@@ -114,7 +119,8 @@ class Reconciler:
         self._changed = threading.Condition()
         self._delivery: str | None = None
         self._one_at_a_time = threading.Lock()
-        self._cleaned = 0.0
+        self._cleaned = -math.inf
+        self._stop = threading.Event()
         self._unwritten: Record | None = None
 
     def wake(self, trigger: Trigger, *, delivery: str | None = None) -> None:
@@ -141,9 +147,11 @@ class Reconciler:
         with self._one_at_a_time:
             before = self._read()
             try:
-                with self.publisher.at_work(patience=_PATIENCE):
+                with self.publisher.at_work(patience=_PATIENCE, stop=self._stop):
                     record, outcome = self._reconcile(before, trigger, delivery, again=again)
                     self._write(record)
+            except Stopped as error:
+                return Outcome(result=Result.STOPPED, current=self._current(), error=str(error))
             except Busy as error:
                 return Outcome(result=Result.FAILED, current=self._current(), error=str(error))
             except NbpipeError as error:
@@ -152,7 +160,11 @@ class Reconciler:
         return outcome
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Reconcile at the start, for every wake and poll, and after failures, until `stop`."""
+        """Reconcile at the start, for every wake and poll, and after failures, until `stop`.
+
+        A fetch that is under way then is ended, and what was fetched is published.
+        """
+        self.stopped_by(stop)
         self.wake(Trigger.STARTUP)
         seen = self._beacon()
         while not stop.is_set():
@@ -176,6 +188,10 @@ class Reconciler:
                 self.prepare()
         self.publisher.close()
 
+    def stopped_by(self, stop: threading.Event) -> None:
+        """Have that event end what git is doing, and the waiting for another process."""
+        self._stop = self.publisher.cache.stop = stop
+
     def prepare(self) -> None:
         """Do what can be done of the next release before there is one, where nothing is due.
 
@@ -184,7 +200,7 @@ class Reconciler:
         try:
             with self._one_at_a_time, self.publisher.at_work(patience=0):
                 self.publisher.prepare()
-        except Busy:
+        except (Busy, Stopped):
             return
         except NbpipeError as error:
             _log.warning("%s: preparing the next release failed: %s", self.settings.name, error)
@@ -192,12 +208,14 @@ class Reconciler:
     def health(self) -> Health:
         """Return how it is now; also true where another process is the worker."""
         pin = self.mirror.pinned()
+        known = forge.read(self.mirror, address.repository_of(self.settings))
         return healths.judge(
             self._read(),
             settings=self.settings,
             current=self.mirror.current(),
             pinned=pin.commit if pin else None,
             now=self._now(),
+            note=forge.advice(known) if known and known.renamed else "",
         )
 
     def _guarded(self, trigger: Trigger, delivery: str | None) -> Outcome:
@@ -208,7 +226,9 @@ class Reconciler:
             what = f"{self.settings.name}: {type(error).__name__}, see the log"
             record, outcome = self._failed(self._read(), MirrorError(what))
             self._write(record)
-        if outcome.error:
+        if outcome.result is Result.STOPPED:
+            _log.info("%s", outcome.error)
+        elif outcome.error:
             _log.error("%s", outcome.error)
         elif outcome.result is Result.PUBLISHED:
             _log.info("%s: published %s", self.settings.name, outcome.current)
@@ -217,7 +237,7 @@ class Reconciler:
     def _reconcile(
         self, record: Record, trigger: Trigger, delivery: str | None, *, again: bool
     ) -> tuple[Record, Outcome]:
-        started = self._now()
+        started = time.monotonic()
         publisher, mirror = self.publisher, self.mirror
         if trigger is Trigger.STARTUP:
             publisher.settle()
@@ -236,7 +256,7 @@ class Reconciler:
         if previous != target or not mirror.release(target).is_dir():
             warnings = publisher.make(target).warnings
             publisher.show(target)
-        visible = self._now()
+        visible = time.monotonic()
         published = self._note(target, previous, trigger, delivery, warnings, visible - started)
         self._clean(published is not None or trigger is Trigger.STARTUP)
         result = Result.PUBLISHED if previous != target else Result.UNCHANGED
@@ -292,12 +312,15 @@ class Reconciler:
 
     def _clean(self, needed: bool) -> None:  # noqa: FBT001  (a reason of several)
         """Remove what is old; a failure here takes nothing from what was published."""
-        if not needed and self._now() - self._cleaned < _CLEAN:
+        # Not the time of day, which may be set.
+        if not needed and time.monotonic() - self._cleaned < _CLEAN:
             return
-        self._cleaned = self._now()
+        self._cleaned = time.monotonic()
         try:
             self.publisher.collect_garbage()
             self.publisher.tidy()
+        except Stopped:
+            return
         except (OSError, PublishError) as error:
             _log.warning("%s: cleaning up failed: %s", self.settings.name, error)
 

@@ -1,7 +1,8 @@
 """When the next reconciliation is due. Values only: the time and the randomness come in.
 
 A lone beacon is acted on at once; a burst is waited out, so that a thousand beacons cost three
-fetches; failures are tried again with growing pauses; the poll catches what nobody reported.
+fetches; failures are tried again with growing pauses, but never later than the next poll would
+come: an origin that is back is noticed at the poll's pace. The poll catches what nobody reported.
 """
 
 from __future__ import annotations
@@ -75,11 +76,10 @@ class Schedule:
         """
         self._ended = now
         self._failures = self._failures + 1 if again else 0
+        # Many services that started together do not stay together.
+        poll = self._poll * (0.9 + self._random() / 5) if self._poll else math.inf
         if again:
             pause = FIRST_RETRY * 2.0 ** min(self._failures - 1, 30) * (1 + self._random() / 2)
-            self._next = (now + min(pause, LAST_RETRY), Trigger.RETRY)
-        elif self._poll:
-            # Many services that started together do not stay together.
-            self._next = (now + self._poll * (0.9 + self._random() / 5), Trigger.POLL)
+            self._next = (now + min(pause, poll, LAST_RETRY), Trigger.RETRY)
         else:
-            self._next = (math.inf, Trigger.POLL)
+            self._next = (now + poll, Trigger.POLL)

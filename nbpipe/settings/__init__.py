@@ -249,7 +249,7 @@ class CollectionSettings(Table, frozen=True):
     ca_file: Name | None = None
     """The certificates (PEM) that an https origin is trusted by; none: those of the system."""
     fetch_timeout: Seconds = 600.0
-    """Seconds for one fetch, whatever it is doing."""
+    """Seconds that a fetch may be silent; while bytes arrive, it may take a day."""
     low_speed_limit: Count = 1_000
     """Bytes per second below which a fetch by https counts as hanging."""
     low_speed_time: Annotated[int, msgspec.Meta(ge=1)] = 30

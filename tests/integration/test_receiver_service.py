@@ -269,7 +269,7 @@ def test_a_rotated_secret_file_holds_without_a_restart(
     start: Callable[..., Service], origin: Origin, config: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "secret"
-    file.write_text("another")
+    file.write_text("another secret")
     text = config.read_text()
     config.write_text(text.replace("env:NBPIPE_WEBHOOK_SECRET", f"file:{file}"))
     service = start("--no-worker")

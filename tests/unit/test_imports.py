@@ -24,6 +24,7 @@ LAYERS = (
     {
         *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"),
         *("nbpipe.kernelspecs", "nbpipe.wildmatch"),
+        "nbpipe.reports.plaintext",  # text from outside comes in everywhere
     },
     {"nbpipe.config"},
     {

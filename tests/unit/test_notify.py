@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +22,6 @@ from nbpipe.publishing.health import Health, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nbpipe.history import History
     from nbpipe.notify.memory import Memory
@@ -299,3 +301,95 @@ def test_a_collection_is_told_when_it_is_refused_and_when_it_is_well_again(tmp_p
         "stale n its origin has not been reached",
         "published n c5",
     ]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "The requested URL {path} was not found.",
+        "no_service: verysecret",
+        "x" * 190 + " {path}",
+        "<a href='{path}'>VERYSECRET</a>",
+        "very\x1b[0msecret",
+        r'{"path": "\/services\/T0\/B0\/verysecret"}',
+        "%2Fservices%2FT0%2FB0%2Fverysecret",
+        "first line\n\x1b]0;title\x07{path}\x1b[31m",
+    ],
+)
+def test_an_address_that_its_host_repeats_stays_a_secret(
+    site: Site, capsys: pytest.CaptureFixture[str], says: str
+) -> None:
+    site.hook.status, site.hook.says = 404, says
+    assert cli.run(["notify", "--test"]) == 1
+    err = capsys.readouterr().err
+    assert "webhook: 127.0.0.1 answers 404" in err
+    assert "verysec" not in err.lower()
+    assert "\x1b" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_address_that_is_none_is_not_repeated(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOOK", "https://[hooks.example.org/verysecret")
+    assert cli.run(["notify", "--test"]) == 1
+    err = capsys.readouterr().err
+    assert "[notify] webhook: what env:HOOK holds is no https address" in err
+    assert "verysecret" not in err
+    assert len(site.mailbox.mails) == 1
+
+
+def test_an_answer_without_end_is_read_at_its_beginning_only(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.hook.status, site.hook.says = 500, "much " * 1_000_000
+    assert cli.run(["notify", "--test"]) == 1
+    assert len(capsys.readouterr().err) < 1_000
+
+
+def test_what_a_command_repeats_of_its_arguments_stays_a_secret(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = "import sys; sys.exit(f'cannot reach {sys.argv[1:]}: no such host')"
+    address = "https://chat.example.org/hooks/verysecret"
+    words = [sys.executable, "-c", program, address, "--key=hunter2-hunter2", "-v"]
+    site.write("", command=json.dumps(words))
+    assert cli.run(["notify", "--test"]) == 1
+    err = capsys.readouterr().err
+    assert "ended with 1: cannot reach" in err
+    assert "no such host" in err
+    assert "verysecret" not in err
+    assert "hunter2" not in err
+
+
+def test_a_password_that_the_mail_server_repeats_stays_a_secret(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    monkeypatch.setenv("PASSWORD", PASSWORD)
+    with mail_server(file) as mailbox:
+        sent = base64.b64encode(f"\0u\0{PASSWORD}".encode()).decode()
+        mailbox.refuses = True
+        mailbox.says = f"451 u with {PASSWORD} ({sent}) may not send"
+        site.write(
+            f'[notify.email]\nto = ["a@b.org"]\nhost = "127.0.0.1"\nport = {mailbox.port}\n'
+            'security = "starttls"\nuser = "u"\npassword = "env:PASSWORD"\n'
+        )
+        assert cli.run(["notify", "--test"]) == 1
+    err = capsys.readouterr().err
+    assert "451 u with *** (***) may not send" in err
+
+
+def test_a_command_that_is_late_is_ended_with_what_it_started(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "timeout = 0.5\n"
+    site.write("", command=f'["/bin/sh", "-c", "sleep 1000 & echo $! > {site.sink}; wait"]\n{more}')
+    assert cli.run(["notify", "--test"]) == 1
+    assert "command: /bin/sh: not done after 0.5 s" in capsys.readouterr().err
+    pid = site.sink.read_text().strip() if site.sink.is_file() else ""
+    status, limit = Path(f"/proc/{pid}/status"), time.monotonic() + 60
+    while pid and status.exists() and "Z (zombie)" not in status.read_text():
+        assert time.monotonic() < limit, "still there"
+        time.sleep(0.01)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe.errors import ConfigError
-from nbpipe.publishing.address import check, host_of, mask, protocol_of, repository_of, secret
+from nbpipe.publishing.address import (
+    check,
+    host_of,
+    mask,
+    protocol_of,
+    repository_of,
+    secret,
+    secrets_of,
+)
 from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:
@@ -98,3 +106,31 @@ def test_secrets_are_masked_in_what_git_says() -> None:
     said = "fatal: unable to access 'https://bob:pa%2Fss@host/x': pa/ss"
 
     assert mask(said, ["pa/ss"]) == "fatal: unable to access 'https://***@host/x': ***"
+
+
+@pytest.mark.parametrize(
+    ("said", "masked"),
+    [
+        ("at https://bob:a@b@host/x", "at https://***@host/x"),
+        (
+            "https://host/x.git?private_token=abc&depth=1",
+            "https://host/x.git?private_token=***&depth=1",
+        ),
+        ("no such page: /X/T-0%2FK.E+Y/z", "no such page: /X/***/z"),
+        ("no such page: /X/t-0/k.e+y/z", "no such page: /X/***/z"),
+        (r'{"path": "\/X\/T-0\/K.E+Y"}', r'{"path": "\/X\/***"}'),
+        ("no such page: %54%2D0/K&#46;E&#x2b;Y", "no such page: ***"),
+        ("Authorization: Basic VC0wL0suRStZ", "Authorization: Basic ***"),
+    ],
+)
+def test_a_secret_is_masked_however_a_program_writes_it(said: str, masked: str) -> None:
+    assert mask(said, ["T-0/K.E+Y"]) == masked
+
+
+def test_every_part_of_an_address_that_is_a_secret_is_one() -> None:
+    parts = secrets_of("https://hooks.example.org/v1/T0/TOPSECRET/x?key=a%26b-c&v=2#frag:ment")
+
+    assert {"TOPSECRET", "a%26b-c", "a&b-c", "frag", "ment"} <= {*parts}
+    assert "v1" not in parts
+    assert "hooks.example.org" not in parts
+    assert secrets_of("https://[broken/TOPSECRET") == ["https://[broken/TOPSECRET"]

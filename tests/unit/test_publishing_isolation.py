@@ -47,3 +47,16 @@ def test_the_operators_program_is_asked_only_through_the_one_that_looks_at_the_h
 
     assert found["GIT_ASKPASS"] == str(STATE / "askpass")
     assert found["NBPIPE_ORIGIN_ASKPASS"] == "/usr/bin/ask"
+
+
+def test_what_ssh_says_has_a_descriptor_of_its_own_and_so_has_a_folders_git() -> None:
+    found = isolation.environment(settings(), STATE, STATE / "cache.git")
+    folder = settings(origin="/srv/git/x.git", protocols=("file",))
+
+    assert found["GIT_SSH_COMMAND"].startswith("ssh -F none -o BatchMode=yes ")
+    assert found["GIT_SSH_COMMAND"].endswith(' 2>"/dev/fd/${NBPIPE_EAR:-2}"')
+    assert isolation.upload_pack(folder) == (
+        *("--upload-pack",),
+        'git-upload-pack 2>"/dev/fd/${NBPIPE_EAR:-2}"',
+    )
+    assert isolation.upload_pack(settings()) == ()

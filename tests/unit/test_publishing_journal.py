@@ -55,6 +55,8 @@ def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
         (Record(fetched=600, error="no answer", unreachable=True), State.STALE),
         (Record(fetched=600), State.STALE),
         (Record(fetched=1000, error="refused"), State.FAILING),
+        (Record(fetched=1005), State.OK),
+        (Record(fetched=9999, error="no answer", unreachable=True), State.STALE),
     ],
 )
 def test_health_tells_trouble_in_time(record: Record, state: State) -> None:

@@ -130,3 +130,40 @@ def test_the_poll_comes_about_once_in_its_time() -> None:
     assert early.wait(100.0) == pytest.approx(54.0)
     assert late.wait(100.0) == pytest.approx(66.0, abs=0.1)
     assert early.begin() is Trigger.POLL
+
+
+def test_an_origin_that_is_back_is_noticed_at_the_polls_pace() -> None:
+    clock, pauses = schedule(poll=20), []
+    for _ in range(8):
+        clock.end(100.0, again=True)
+        pauses.append(clock.wait(100.0))
+
+    assert pauses == [1, 2, 4, 8, 16, 18, 18, 18]
+    assert clock.begin() is Trigger.RETRY
+
+
+def test_services_that_poll_do_not_try_again_together_after_a_long_outage() -> None:
+    one, other = schedule(poll=20, random=0.0), schedule(poll=20, random=0.9)
+    for _ in range(10):
+        one.end(100.0, again=True)
+        other.end(100.0, again=True)
+
+    assert (one.wait(100.0), other.wait(100.0)) == (18.0, pytest.approx(21.6))
+
+
+def test_a_slow_poll_does_not_put_a_retry_off_beyond_a_quarter_of_an_hour() -> None:
+    clock = schedule(poll=86_400)
+    for _ in range(20):
+        clock.end(100.0, again=True)
+
+    assert clock.wait(100.0) == 900
+
+
+@pytest.mark.parametrize("poll", [0.0, 3_600.0])
+def test_a_beacon_after_a_long_outage_is_acted_on_at_once(poll: float) -> None:
+    clock = schedule(poll=poll)
+    for _ in range(12):
+        clock.end(100.0, again=True)
+    clock.wake(Trigger.BEACON, 300.0)
+
+    assert run(clock, 300.0, 300.1) is Trigger.BEACON

@@ -71,7 +71,7 @@ def test_a_second_rollback_goes_further_back(config: Path) -> None:
 def test_a_root_that_cannot_be_keeps_the_receiver_from_starting(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOOK", "secret")
+    monkeypatch.setenv("HOOK", "secret-of-the-hook")
     (config.parent / "srv").write_text("a file")
     text = config.read_text().replace("[spaces]", 'secrets = ["env:HOOK"]\n[spaces]')
     config.write_text(text)

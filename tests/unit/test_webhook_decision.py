@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nbpipe.publishing.forge import Known
 from webhook.decision import Followed, decide
 
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
@@ -115,3 +116,51 @@ def test_who_pushed_what_is_kept_for_the_page() -> None:
         "Fix the plot",
         True,
     )
+
+
+FOLLOWED = Followed(name="n", repository="ORG/REPO", branch="main")
+KNOWN = Known(configured="ORG/REPO", id="7", now="ORG/REPO")
+
+
+def test_an_accepted_push_says_which_repository_it_is() -> None:
+    decision = decide("push", push(repository={"full_name": "org/Repo", "id": 7}), FOLLOWED)
+    assert decision.known == Known(configured="ORG/REPO", id="7", now="org/Repo")
+    assert not decision.known.renamed
+
+
+def test_a_repository_that_was_renamed_is_accepted_by_its_id_and_that_is_said() -> None:
+    payload = push(repository={"full_name": "OTHER/NEW", "id": 7})
+    decision = decide("push", payload, FOLLOWED, KNOWN)
+    assert (decision.status, decision.reason) == ("accepted", "ORG/REPO is called OTHER/NEW now")
+    assert decision.known is not None
+    assert decision.known.renamed
+
+
+@pytest.mark.parametrize("repository", [{"id": 8}, {"id": "seven"}, {"id": None}, {}])
+def test_another_repository_is_no_renamed_one(repository: dict[str, Any]) -> None:
+    payload = push(repository={"full_name": "OTHER/NEW"} | repository)
+    decision = decide("push", payload, FOLLOWED, KNOWN)
+    assert (decision.status, decision.known) == ("ignored", None)
+
+
+def test_a_push_that_is_ignored_teaches_nothing() -> None:
+    payload = push(ref="refs/heads/other", repository={"full_name": "ORG/REPO", "id": 9})
+    assert decide("push", payload, FOLLOWED).known is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "known"),
+    [
+        ({"full_name": "org/repo", "id": 7}, Known(configured="ORG/REPO", id="7", now="org/repo")),
+        ({"full_name": "OTHER/REPO", "id": 7}, None),
+        ({"full_name": "ORG/REPO"}, None),
+        ({"id": 7}, None),
+        (None, None),
+        ("ORG/REPO", None),
+    ],
+)
+def test_a_ping_tells_the_id_of_the_repository_that_is_followed(
+    repository: object, known: Known | None
+) -> None:
+    decision = decide("ping", {"zen": "Design for failure.", "repository": repository}, FOLLOWED)
+    assert (decision.status, decision.known) == ("pong", known)

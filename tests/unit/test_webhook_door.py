@@ -265,7 +265,7 @@ def test_a_token_that_is_none_keeps_the_service_from_starting(
         token = "env:PAGES"
         """
     )
-    monkeypatch.setenv("HOOK", "x")
+    monkeypatch.setenv("HOOK", "secret-of-the-hook")
     monkeypatch.setenv("PAGES", token)
     ended = CliRunner().invoke(serve, ["--config", str(file)])
     assert isinstance(ended.exception, ConfigError)

@@ -120,6 +120,9 @@ def test_a_push_is_typed() -> None:
         {"after": COMMIT + "\n"},
         {"after": COMMIT.upper()},
         {"before": 0},
+        {"repository": {"full_name": "ORG/REPO", "id": [1]}},
+        {"repository": {"full_name": "ORG/REPO", "id": True}},
+        {"pusher": {"name": 1}},
         {"deleted": "false"},
         {"forced": 1},
         {"repository": None},
@@ -139,7 +142,7 @@ def test_a_push_with_a_wrong_type_is_malformed(change: dict[str, Any]) -> None:
         to_push(push(**change))
 
 
-@pytest.mark.parametrize("name", ["ref", "before", "after", "repository"])
+@pytest.mark.parametrize("name", ["ref", "after", "repository"])
 def test_a_push_without_what_is_needed_is_malformed(name: str) -> None:
     payload = push()
     del payload[name]
@@ -151,3 +154,48 @@ def test_half_a_surrogate_pair_is_json_and_survives() -> None:
     body = json.dumps(push(pusher={"name": "\ud800"})).encode()
     found = to_push(parse(body, JSON))
     assert found.pusher is not None
+
+
+NEEDED = {"ref": "refs/heads/main", "after": COMMIT, "repository": {"full_name": "ORG/REPO"}}
+
+
+def test_a_push_needs_no_more_than_ref_commit_and_repository() -> None:
+    found = to_push(NEEDED)
+    assert (found.who, found.repository.id, bool(found.forced), bool(found.deleted)) == (
+        *("", None),
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["before", "created", "deleted", "forced", "pusher", "sender", "head_commit", "commits"],
+)
+def test_what_is_not_needed_may_be_null(name: str) -> None:
+    assert to_push({**push(), name: None}).after == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("people", "who"),
+    [
+        ({"pusher": {"id": 1, "login": "ann", "full_name": "", "username": "ann"}}, "ann"),
+        ({"pusher": {"name": None, "username": "bob"}}, "bob"),
+        ({"pusher": {"name": "", "email": "c@example.org"}, "sender": {"login": "cy"}}, "cy"),
+        ({"pusher": {}, "sender": None}, ""),
+        ({"pusher": {"name": "github", "login": "other"}}, "github"),
+    ],
+)
+def test_who_pushed_is_told_whatever_the_forge_calls_it(people: dict[str, Any], who: str) -> None:
+    assert to_push({**NEEDED, **people}).who == who
+
+
+def test_commits_may_lack_a_message() -> None:
+    commits: list[dict[str, Any]] = [{"id": COMMIT}, {"message": None}]
+    assert to_push({**NEEDED, "commits": commits, "head_commit": commits[1]}).after == COMMIT
+
+
+@pytest.mark.parametrize("number", [1, 9_007_199_254_740_993, "{8f3a}", None])
+def test_the_repositorys_id_is_a_number_or_text(number: object) -> None:
+    payload = {**NEEDED, "repository": {"full_name": "ORG/REPO", "id": number}}
+    assert to_push(payload).repository.id == number

@@ -369,3 +369,85 @@ def test_a_fault_of_ours_is_500_without_a_word_about_the_inside(
         {"status": "failed", "reason": "an error of the service; its log says more"},
     )
     assert "No space left on device" in caplog.text
+
+
+GITEA = {
+    "ref": "refs/heads/main",
+    "before": "0" * 40,
+    "after": COMMIT,
+    "compare_url": "https://git.example.org/",
+    "commits": [],
+    "repository": {"id": 1, "name": "notebooks", "full_name": "ORG/notebooks"},
+    "pusher": {"id": 1, "login": "ann", "full_name": "", "email": "a@b.org", "username": "ann"},
+    "sender": {"id": 1, "login": "ann"},
+}
+
+
+@pytest.mark.parametrize("forge", ["Gitea", "Forgejo", "Gogs", "GitHub"])
+def test_a_push_of_gitea_and_its_kin_is_accepted(site: Site, forge: str) -> None:
+    headers = {"X_GitHub_Event": None, "X_GitHub_Delivery": None}
+    headers |= {f"X_{forge}_Event": "push", f"X_{forge}_Delivery": "b5a2"}
+    assert result(site.post(json.dumps(GITEA).encode(), **headers)) == (
+        202,
+        {"status": "accepted"},
+    )
+    (row,) = site.deliveries.last(10)
+    assert (row.delivery, row.who) == ("b5a2", "ann")
+
+
+def named(name: str, number: int) -> bytes:
+    return push(repository={"full_name": name, "id": number})
+
+
+def test_a_repository_that_was_renamed_is_still_heard_and_the_operator_is_told(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.post(named("ORG/notebooks", 7))
+    for delivery in ("b", "c"):
+        answer = site.post(named("LAB/tutorials", 7), X_GitHub_Delivery=delivery)
+        assert result(answer) == (202, {"status": "accepted"})
+    told = (
+        "the repository ORG/notebooks is called LAB/tutorials now: "
+        "set `origin` (and `repository`) to that"
+    )
+    assert len(site.worker.woken) == 3
+    assert caplog.text.count(told) == 1
+    (entry,) = site.worker.mirror.journal.entries()
+    assert (entry.event, entry.reason) == ("renamed", told)
+    assert site.deliveries.last(1)[0].reason == "ORG/notebooks is called LAB/tutorials now"
+
+
+def test_a_repository_is_not_known_before_a_delivery_with_the_configured_name(site: Site) -> None:
+    answer = site.post(named("LAB/tutorials", 7))
+    assert result(answer) == (
+        202,
+        {
+            "status": "ignored",
+            "reason": "repository LAB/tutorials: only ORG/notebooks is followed",
+        },
+    )
+    assert site.worker.woken == []
+
+
+def test_a_forged_delivery_teaches_no_id(site: Site) -> None:
+    site.post(named("ORG/notebooks", 7), X_Hub_Signature_256="sha256=" + "0" * 64)
+    answer = site.post(named("LAB/tutorials", 7))
+    assert answer.get_json()["status"] == "ignored"
+
+
+def test_a_repository_of_the_same_name_with_another_id_is_told(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.post(named("ORG/notebooks", 7))
+    answer = site.post(named("ORG/notebooks", 8), X_GitHub_Delivery="b")
+    assert result(answer) == (202, {"status": "accepted"})
+    assert "ORG/notebooks has another id than before" in caplog.text
+
+
+def test_an_id_that_cannot_be_kept_costs_no_delivery(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.worker.mirror.state.mkdir(parents=True)
+    (site.worker.mirror.state / "forge.json.new").mkdir()
+    assert result(site.post(named("ORG/notebooks", 7))) == (202, {"status": "accepted"})
+    assert "the repository's id cannot be kept" in caplog.text

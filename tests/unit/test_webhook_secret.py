@@ -23,11 +23,11 @@ def test_a_secret_comes_from_a_variable_or_from_a_file_without_its_newline(tmp_p
 
 def test_a_rotated_file_holds_without_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_text("old")
+    file.write_text("the old secret")
     secrets = Secrets((f"file:{file}",), {})
-    assert secrets.read() == [b"old"]
-    file.write_text("new")
-    assert secrets.read() == [b"new"]
+    assert secrets.read() == [b"the old secret"]
+    file.write_text("the new secret")
+    assert secrets.read() == [b"the new secret"]
 
 
 @pytest.mark.parametrize("content", ["", "\n", " \t\n"])
@@ -70,7 +70,7 @@ def test_a_file_that_vanishes_accepts_nothing_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "secret"
-    file.write_text("s3cr3t")
+    file.write_text("s3cr3t-of-the-hook")
     secrets = Secrets((f"file:{file}",), {})
     secrets.check("n")
     file.unlink()
@@ -88,3 +88,44 @@ def test_a_huge_file_is_no_secret(tmp_path: Path) -> None:
 
 def test_environment_values_are_not_in_the_representation() -> None:
     assert "hunter2" not in repr(Secrets(("env:HOOK",), {"HOOK": "hunter2"}))
+
+
+@pytest.mark.parametrize("value", ["x", "hunter2", "  x        ", "1234567\n"])
+def test_a_secret_that_could_be_guessed_is_refused_at_the_start_and_not_printed(
+    tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "secret").write_text(value)
+    for source in ("env:HOOK", f"file:{tmp_path}/secret"):
+        with pytest.raises(ConfigError, match="is shorter than 8 bytes") as caught:
+            Secrets((source,), {"HOOK": value}).check("n")
+        assert source in str(caught.value)
+        assert "openssl rand -hex 32" in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_every_unusable_secret_is_named_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"env:A is shorter.*env:B is empty"):
+        Secrets(("env:A", "env:B"), {"A": "x"}).check("n")
+
+
+def test_a_short_secret_is_complained_of_and_a_long_one_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Secrets(("env:SHORT", "env:LONG"), {"SHORT": "hunter2-2", "LONG": "0123456789abcdef"}).check(
+        "n"
+    )
+    assert "env:SHORT has only 9 bytes" in caplog.text
+    assert "env:LONG" not in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_secret_that_is_replaced_by_a_short_one_accepts_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("0123456789abcdef")
+    secrets = Secrets((f"file:{file}",), {})
+    secrets.check("n")
+    file.write_text("x")
+    assert secrets.read() == []
+    assert "is shorter than 8 bytes" in caplog.text

@@ -101,7 +101,7 @@ def test_an_unknown_collection_is_named(config: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "x")
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "secret-of-the-hook")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = CliRunner().invoke(serve, ["--config", str(config), "--port", str(port)])
@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_named(config: Path, monkeypatch: pytest.MonkeyP
 def test_a_host_that_is_unknown_or_not_ours_is_no_matter_of_the_port(
     config: Path, monkeypatch: pytest.MonkeyPatch, host: str, said: str, hint: str
 ) -> None:
-    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "x")
+    monkeypatch.setenv("NBPIPE_WEBHOOK_SECRET", "secret-of-the-hook")
     ended = CliRunner().invoke(serve, ["--config", str(config), "--host", host])
     assert isinstance(ended.exception, UsageError)
     assert host in str(ended.exception)
