@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
@@ -18,6 +19,7 @@ from nbpipe.publishing.origin import Cache, DamagedCacheError
 from nbpipe.publishing.renaming import exchange
 from nbpipe.publishing.spare import Spare
 from nbpipe.publishing.tree import Reader
+from nbpipe.publishing.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,9 +27,21 @@ if TYPE_CHECKING:
 
     from nbpipe.publishing.manifest import File, Manifest
     from nbpipe.publishing.verify import Damage
+    from nbpipe.publishing.witness import Seen
     from nbpipe.settings import CollectionSettings
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Suspicions:
+    """What was touched while a gate ran; whether it is damaged is to be seen."""
+
+    releases: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    current: str | None = None
+    """Where the link led before; None where it still does."""
+    store: bool = False
 
 
 class Publisher:
@@ -57,6 +71,7 @@ class Publisher:
         self._building = self.mirror.state / "building"
         self._spare = Spare(self._building)
         self._trash = self.mirror.state / "trash"
+        self._witness = Witness(self.mirror, self.store.folder)
         self._manifests = self.mirror.state / "manifests"
 
     @contextmanager
@@ -70,6 +85,7 @@ class Publisher:
         with self.disk():
             self.mirror.prepare()
             with lock.held(self.mirror.state / "lock", patience=patience) as crashed:
+                suspicions = self._suspicions(self._witness.remembered()) if crashed else None
                 if crashed:
                     self._recover()
                 self._building.mkdir(exist_ok=True)
@@ -78,6 +94,8 @@ class Publisher:
                     self.store.prepare()
                 self.cache.open()
                 try:
+                    if suspicions:
+                        self._mend(suspicions)
                     yield
                 except BaseException:
                     self.cache.close()
@@ -229,28 +247,79 @@ class Publisher:
 
     def _pass_gate(self, made: Manifest) -> None:
         candidate = self._building / made.commit
+        own = self._building / "gate" / made.commit
         try:
-            gate.ask(
-                self.settings,
-                candidate,
-                commit=made.commit,
-                previous=self.mirror.current(),
-                environ=self.environ,
-            )
-            self._untouched(made, candidate)
+            build.remove(own.parent)
+            own.parent.mkdir()
+            build.copy(made, candidate, own)
+            self._watched(made, candidate, own)
         except BaseException:
             build.remove(candidate)
             raise
+        finally:
+            build.remove(own.parent)
 
-    def _untouched(self, made: Manifest, candidate: Path) -> None:
-        damages = verify.examine(candidate, made, top=0o755)
-        if damages:
-            self._forget(made, damages)
-            what = f"the gate changed the candidate {made.commit}: {damages[0]}"
-            raise Refused(
-                f"{self.settings.name}: {what}",
-                hint="A gate may only read it; have it work on a copy.",
+    def _watched(self, made: Manifest, candidate: Path, own: Path) -> None:
+        """Ask the gate about its own copy; compare all else at its end, whatever that is."""
+        seen = self._witness.look(candidate)
+        self._witness.remember(seen)
+        try:
+            gate.ask(
+                self.settings,
+                own,
+                commit=made.commit,
+                previous=seen.current,
+                environ=self.environ,
             )
+        finally:
+            touched = seen.candidate != verify.fingerprint(candidate)
+            damages = verify.examine(candidate, made, top=0o755) if touched else []
+            if damages:
+                self._forget(made, damages)
+            changed = self._mend(self._suspicions(seen))
+        if changed:
+            raise self._changed(f"the gate changed {changed}, which is mended")
+        if damages := damages or verify.examine(own, made):
+            raise self._changed(f"the gate changed the candidate {made.commit}: {damages[0]}")
+
+    def _changed(self, what: str) -> Refused:
+        return Refused(
+            f"{self.settings.name}: {what}",
+            hint="A gate may only read; have it write to a folder of its own.",
+        )
+
+    def _suspicions(self, seen: Seen | None) -> _Suspicions:
+        """Return what is not as it was before the gate."""
+        if seen is None:
+            return _Suspicions()
+        now = self._witness.look()
+        return _Suspicions(
+            releases=tuple(c for c in seen.releases if now.releases.get(c) != seen.releases[c]),
+            added=tuple(c for c in now.releases if c not in seen.releases),
+            current=seen.current if now.current != seen.current else None,
+            store=now.store != seen.store,
+        )
+
+    def _mend(self, suspicions: _Suspicions) -> str:
+        """Put right what a gate did to releases and link; return what that was, for people."""
+        changed = []
+        for commit in suspicions.releases:
+            if damages := self.damages(commit):
+                self.repair(commit, damages)
+                what = f"a gate changed it, {len(damages)} damages, the first: {damages[0]}"
+                self.record(Event.REPAIRED, commit, Trigger.MANUAL, reason=what)
+                changed.append(f"the published release {commit} ({damages[0]})")
+        for commit in suspicions.added:
+            build.remove(self.mirror.release(commit))
+            changed.append(f"the releases: it added {commit}")
+        if suspicions.current:
+            self.show(suspicions.current)
+            changed.append("the link `current`")
+        if suspicions.store:
+            # What the releases use of it is looked at with them; the rest can be read again.
+            self.store.sweep()
+        self._witness.forget()
+        return ", ".join(changed)
 
     def _forget(self, made: Manifest, damages: Iterable[Damage]) -> None:
         # The store's file is the same inode: what is wrong in the release is wrong there,
