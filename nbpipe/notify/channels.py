@@ -18,9 +18,11 @@ from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import wording
 from nbpipe.publishing.address import secret
 from nbpipe.reports.plaintext import cut, first_line, plain
+from nbpipe.settings.variables import without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from nbpipe.notify.events import Event, Occasion
     from nbpipe.settings import EmailSettings, NotifySettings
@@ -151,6 +153,7 @@ class Command:
 
     words: tuple[str, ...]
     timeout: float
+    environ: Mapping[str, str]
     name: str = "command"
 
     def send(self, events: Sequence[Event], occasion: Occasion) -> None:
@@ -162,6 +165,7 @@ class Command:
                 capture_output=True,
                 timeout=self.timeout,
                 check=False,
+                env=self.environ,
             )
         except subprocess.TimeoutExpired as error:
             raise NotSent(f"command: {self.words[0]}: not done after {self.timeout:g} s") from error
@@ -172,15 +176,18 @@ class Command:
             raise NotSent(f"command: {self.words[0]} ended with {done.returncode}: {said}")
 
 
-def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Channel]:
-    """Return the ways that are configured."""
+def channels(
+    settings: NotifySettings, environ: Mapping[str, str], *, hidden: AbstractSet[str] = frozenset()
+) -> list[Channel]:
+    """Return the ways that are configured; the command sees none of the `hidden` variables."""
     found: list[Channel] = []
     if settings.email.to:
         found.append(Email(settings=settings.email, timeout=settings.timeout, environ=environ))
     if settings.webhook:
         found.append(Webhook(source=settings.webhook, timeout=settings.timeout, environ=environ))
     if settings.command:
-        found.append(Command(words=settings.command, timeout=settings.timeout))
+        own = without(environ, hidden)
+        found.append(Command(words=settings.command, timeout=settings.timeout, environ=own))
     return found
 
 

@@ -39,6 +39,10 @@ class Event(StrEnum):
     BRANCH_GONE = "branch-gone"
     REPAIRED = "repaired"
     REMOVED = "removed"
+    REMADE = "remade"
+    """The same commit, under other settings."""
+    LOSS_ACCEPTED = "loss-accepted"
+    """A person wants a commit published that `max-loss` refuses."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

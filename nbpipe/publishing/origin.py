@@ -13,7 +13,7 @@ import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing import address, children, complaints, isolation, lfs
+from nbpipe.publishing import address, children, complaints, isolation, leftovers, lfs
 from nbpipe.publishing.errors import MirrorError, OriginError, Refused
 
 if TYPE_CHECKING:
@@ -56,9 +56,15 @@ class Cache:
             fresh.rename(self.folder)
 
     def recover(self) -> None:
-        """Clear away what a killed git left behind; for the holder of the lock only."""
+        """Clear away what a killed nbpipe left behind; for the holder of the lock only."""
         children.end_orphan(self.state / "fetch.pid")
-        for stale in self._leftovers():
+        self.unlock()
+        for stale in leftovers.half_written(self.folder):
+            stale.unlink(missing_ok=True)
+
+    def unlock(self) -> None:
+        """Remove the locks of a git that was killed: nobody else works here, they are stale."""
+        for stale in leftovers.locks(self.folder):
             stale.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -201,8 +207,9 @@ class Cache:
         known = [commit for commit in commits if self.has(commit)]
         if not known:
             return {}
-        lines = self._run("log", "--no-walk=unsorted", form, *known, "--").splitlines()
-        fields = [line.split("\0") for line in lines]
+        # Only git's own newline ends a line: a subject may hold U+2028, form feeds and others.
+        lines = self._run("log", "--no-walk=unsorted", form, *known, "--").split("\n")
+        fields = [line.split("\0", 3) for line in lines if line]
         return {commit: (who, when, what) for commit, who, when, what in fields}
 
     def tidy(self, releases: Iterable[str]) -> None:
@@ -216,7 +223,8 @@ class Cache:
             self._run("update-ref", "--stdin", stdin="".join(lines))
         # The store holds them by now, and the origin in any case.
         shutil.rmtree(self.folder / "lfs", ignore_errors=True)
-        self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
+        settings = ("-c", "gc.auto=2000", "-c", "gc.packRefs=false")
+        self._run(*settings, "gc", "--auto", "--quiet", noted=True)
 
     def _fetch_from(self, url: str) -> None:
         self._run(
@@ -282,13 +290,20 @@ class Cache:
         return self._git
 
     def _run(
-        self, *arguments: str, network: bool = False, inside: bool = True, stdin: str = ""
+        self,
+        *arguments: str,
+        network: bool = False,
+        inside: bool = True,
+        stdin: str = "",
+        noted: bool = False,
     ) -> str:
         """Run git to its end within the time it has, and return what it says."""
         extra = {}
         if not inside:
             extra = {"GIT_DIR": arguments[-1], "GIT_OBJECT_DIRECTORY": f"{arguments[-1]}/objects"}
-        code, out, said = self._finish(arguments, network=network, extra=extra, stdin=stdin)
+        code, out, said = self._finish(
+            arguments, network=network, extra=extra, stdin=stdin, noted=noted
+        )
         if code:
             raise self._failure(said, arguments[0], network=network)
         return out
@@ -300,12 +315,16 @@ class Cache:
         network: bool,
         extra: Mapping[str, str] = MappingProxyType({}),
         stdin: str = "",
+        noted: bool = False,
     ) -> tuple[int, str, str]:
-        """Run git to its end; return its code, its output, and what it complains of."""
+        """Run git to its end; return its code, its output, and what it complains of.
+
+        Where it takes long (`network`, `noted`), it is remembered: a killed nbpipe leaves it alive.
+        """
         secrets = self._secrets() if network else {}
         running = self._start(arguments, {**extra, **secrets})  # it ends when this is forgotten
         process = running.proc
-        if network:
+        if network or noted:
             children.note(self.state / "fetch.pid", process.pid)
         try:
             out, err = process.communicate(stdin.encode(), timeout=self.settings.fetch_timeout)
@@ -318,7 +337,7 @@ class Cache:
             ) from error
         finally:
             children.end(process)
-            if network:
+            if network or noted:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
         said = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
         return process.returncode, out.decode("utf-8", "replace"), said
@@ -358,14 +377,6 @@ class Cache:
             fresh.write_text(text, "utf-8")
             fresh.chmod(mode)
             fresh.replace(file)
-
-    def _leftovers(self) -> Iterator[Path]:
-        """Yield the locks and half-written objects of a killed git; the lock is ours alone."""
-        yield from self.folder.glob("*.lock")
-        yield from (self.folder / "refs").rglob("*.lock")
-        yield from (self.folder / "objects" / "pack").glob("tmp_*")
-        yield from (self.folder / "objects").glob("??/tmp_obj_*")
-        yield self.folder / "gc.pid"
 
 
 def _text(token: str | bytes) -> str:

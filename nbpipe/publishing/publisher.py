@@ -6,15 +6,18 @@ is whole, and what lies in `building` and `trash` belongs to nobody once the loc
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
 from nbpipe.publishing.errors import Busy, MirrorError, Refused
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder
+from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder, replace
 from nbpipe.publishing.origin import Cache, DamagedCacheError
 from nbpipe.publishing.renaming import exchange
 from nbpipe.publishing.spare import Spare
@@ -65,12 +68,15 @@ class Publisher:
         self.mirror = Mirror.of(settings)
         self.environ = environ
         self.now = now
+        self.moment = retention.moment
+        """What the age of a release is counted by."""
         self.cache = Cache(settings, self.mirror.state, environ=environ)
         self.store = build.Store(self.mirror.state / "store", max_links=settings.max_links)
         self._reader = Reader(settings, self.cache)
         self._building = self.mirror.state / "building"
         self._spare = Spare(self._building)
         self._trash = self.mirror.state / "trash"
+        self._up_to_date = ""
         self._witness = Witness(self.mirror, self.store.folder)
         self._manifests = self.mirror.state / "manifests"
 
@@ -88,6 +94,8 @@ class Publisher:
                 suspicions = self._suspicions(self._witness.remembered()) if crashed else None
                 if crashed:
                     self._recover()
+                else:
+                    self.cache.unlock()  # of a git that was killed, and not with its nbpipe
                 self._building.mkdir(exist_ok=True)
                 self._trash.mkdir(exist_ok=True)
                 if not (self.store.folder / "ff").is_dir():
@@ -112,6 +120,8 @@ class Publisher:
     def make(self, commit: str) -> Manifest:
         """Have that commit's release on disk, whole, and return what it holds.
 
+        One that is there stays as it is; see `renew`.
+
         Raises:
             Refused: The tree or the gate says no.
             MirrorError: No room, or the cache does not have it.
@@ -121,6 +131,78 @@ class Publisher:
             build.seal(folder)
             return self.manifest(commit)
         return self._healed(lambda: self._make(commit))
+
+    def outdated(self, commit: str) -> bool:
+        """Return whether that release is there and was made under other settings."""
+        if self._up_to_date == commit or not self.mirror.release(commit).is_dir():
+            return False
+        if self.manifest(commit).policy != self._reader.policy:
+            return True
+        self._up_to_date = commit  # looked at once: a poll need not read it again
+        return False
+
+    def renew(self, commit: str, trigger: Trigger) -> Manifest | None:
+        """Make that release, which is there, under the present settings.
+
+        The other one takes its place in one step; None where nothing in it differs.
+
+        Raises:
+            Refused: It must not be published any more; what is there stays.
+            MirrorError: No room, or the cache does not have it.
+        """
+        held = self.manifest(commit)
+        try:
+            made = self._healed(lambda: self._reader.manifest(commit))
+            if made.content == held.content:
+                manifest.write(self._manifests, made)
+                return None
+            self._healed(lambda: self._candidate(made))
+        except Refused as error:
+            raise Refused(
+                f"{error.args[0]}\n(the settings have changed: the release of that commit stays "
+                "as it was made under the earlier ones)",
+                hint="Change them back, or push a commit that passes.",
+            ) from error
+        self._place(commit)
+        manifest.write(self._manifests, made)
+        self.record(Event.REMADE, commit, trigger, reason="the settings changed")
+        return made
+
+    def guard(self, commit: str, *, instead_of: str, accepted: bool = False) -> None:
+        """Refuse a commit that takes most of the files away from readers, unless that is wanted.
+
+        Args:
+            commit: What is to be shown.
+            instead_of: What is shown now.
+            accepted: Remember that a person wants this commit.
+
+        Raises:
+            Refused: It is, or may not be published at all.
+        """
+        before = manifest.read(self._manifests, instead_of)
+        if before is None:
+            return
+        if self.mirror.release(commit).is_dir():
+            after = self.manifest(commit)
+        else:
+            after = self._healed(lambda: self._reader.manifest(commit))
+        lost = manifest.loss(before, after)
+        if lost <= self.settings.loss_allowed:
+            return
+        what = f"{lost:.0%} of the {len(before.files):,} files of {instead_of[:12]} are not in it"
+        if accepted:
+            self.record(Event.LOSS_ACCEPTED, commit, Trigger.MANUAL, reason=what)
+        elif not any(
+            entry.event is Event.LOSS_ACCEPTED and entry.commit == commit
+            for entry in self.mirror.journal.entries()
+        ):
+            name = self.settings.name
+            raise Refused(
+                f"{name}: commit {commit} is not published: {what} "
+                f"(it has {len(after.files):,}), and `max-loss` is {self.settings.max_loss}",
+                hint=f"If that is wanted: `nbpipe publish {name} --accept-loss {commit[:12]}`. "
+                "The last release stays until then.",
+            )
 
     def manifest(self, commit: str) -> Manifest:
         """Return what that release holds; read again from git where the record was lost."""
@@ -148,31 +230,32 @@ class Publisher:
         """Build the release anew, and swap it for the damaged one in one step."""
         held = self.manifest(commit)
         self._forget(held, damages)
-        fresh, old = self._building / commit, self.mirror.release(commit)
         self._healed(lambda: self._build(held))
-        if not old.is_dir() or not self._swap(fresh, old):
-            if old.is_dir():
-                self._retire(commit)
-                manifest.write(self._manifests, held)
-            fresh.rename(old)
-        build.seal(old)
-        fsync_folder(self.mirror.releases_folder)
-        build.remove(fresh)
+        self._place(commit)
 
     def collect_garbage(self, *, dry_run: bool = False) -> list[str]:
         """Remove the releases that are neither young nor among the newest; return which."""
-        last = retention.last_current(self.mirror.journal.entries())
-        on_disk = {
-            commit: last.get(commit) or at(self.mirror.release(commit).lstat().st_ctime)
-            for commit in self.mirror.releases()
-        }
-        pin = self.mirror.pinned()
-        gone = retention.expired(
-            on_disk,
+        current, pin = self.mirror.current(), self.mirror.pinned()
+        order = list(retention.last_current(self.mirror.journal.entries()))
+        ages = retention.look(
+            self._ages(),
+            self.moment(),
+            releases=sorted(
+                self.mirror.releases(),
+                key=lambda commit: order.index(commit) if commit in order else -1,
+                reverse=True,
+            ),
+            current=current,
             keep=self.settings.keep,
-            spared={self.mirror.current() or "", pin.commit if pin else ""},
-            now=at(self.now()),
         )
+        gone = retention.expired(
+            {commit: at(seconds) for commit, seconds in ages.last.items()},
+            keep=self.settings.keep,
+            spared={current or "", pin.commit if pin else ""},
+            now=at(ages.elapsed),
+        )
+        if not dry_run:
+            replace(self.mirror.state / "ages.json", msgspec.json.encode(ages))
         if gone and not dry_run:
             for commit in gone:
                 self._retire(commit)
@@ -219,15 +302,36 @@ class Publisher:
 
     def _make(self, commit: str) -> Manifest:
         made = self._reader.manifest(commit)
-        candidate = self._building / commit
+        self._candidate(made)
+        manifest.write(self._manifests, made)
+        target = self.mirror.release(commit)
+        (self._building / commit).rename(target)
+        build.seal(target)
+        return made
+
+    def _candidate(self, made: Manifest) -> None:
         self._build(made)
         if self.settings.gate:
             self._pass_gate(made)
-        manifest.write(self._manifests, made)
-        target = self.mirror.release(commit)
-        candidate.rename(target)
-        build.seal(target)
-        return made
+
+    def _place(self, commit: str) -> None:
+        """Put what was built in the place of the release, in one step where that is possible."""
+        fresh, old = self._building / commit, self.mirror.release(commit)
+        if old.is_dir() and self._swap(fresh, old):
+            build.seal(old)
+        else:
+            self._take_away(commit)
+            fresh.rename(old)
+            build.seal(old)
+        fsync_folder(self.mirror.releases_folder)
+        build.remove(fresh)
+
+    def _ages(self) -> retention.Ages | None:
+        try:
+            text = (self.mirror.state / "ages.json").read_bytes()
+            return msgspec.json.decode(text, type=retention.Ages)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def _build(self, made: Manifest) -> None:
         candidate = self._building / made.commit
@@ -261,7 +365,7 @@ class Publisher:
 
     def _watched(self, made: Manifest, candidate: Path, own: Path) -> None:
         """Ask the gate about its own copy; compare all else at its end, whatever that is."""
-        seen = self._witness.look(candidate)
+        seen, as_made = self._witness.look(candidate), verify.fingerprint(own)
         self._witness.remember(seen)
         try:
             gate.ask(
@@ -279,7 +383,9 @@ class Publisher:
             changed = self._mend(self._suspicions(seen))
         if changed:
             raise self._changed(f"the gate changed {changed}, which is mended")
-        if damages := damages or verify.examine(own, made):
+        if verify.fingerprint(own) != as_made:
+            damages = damages or verify.examine(own, made)
+        if damages:
             raise self._changed(f"the gate changed the candidate {made.commit}: {damages[0]}")
 
     def _changed(self, what: str) -> Refused:
@@ -332,13 +438,17 @@ class Publisher:
                 entry.unlink(missing_ok=True)
 
     def _retire(self, commit: str) -> None:
-        """Take a release away from readers in one step, then remove it."""
+        """Take a release away from readers in one step, then remove it, and what is known of it."""
+        self._take_away(commit)
+        (self._manifests / f"{commit}.json").unlink(missing_ok=True)
+
+    def _take_away(self, commit: str) -> None:
         folder, aside = self.mirror.release(commit), self._trash / commit
         build.remove(aside)
-        folder.chmod(0o755)
-        folder.rename(aside)
-        build.remove(aside)
-        (self._manifests / f"{commit}.json").unlink(missing_ok=True)
+        if folder.is_dir():
+            folder.chmod(0o755)
+            folder.rename(aside)
+            build.remove(aside)
 
     def _swap(self, fresh: Path, old: Path) -> bool:
         """Exchange two folders in one step; False where the file system cannot."""
@@ -386,6 +496,11 @@ class Publisher:
             hint = "The last release stays; it is tried again."
             if isinstance(error, PermissionError):
                 hint = f"The last release stays. Only the owner of {self.mirror.path} may do this."
+            if error.errno == errno.EXDEV:
+                hint = (
+                    f"The last release stays. {self.mirror.path} and {self.mirror.state} must be "
+                    "on one file system: mount it at the root or above, and nothing below it."
+                )
             raise MirrorError(
                 f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}", hint=hint
             ) from error

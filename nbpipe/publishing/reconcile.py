@@ -130,6 +130,7 @@ class Reconciler:
         *,
         delivery: str | None = None,
         again: bool = False,
+        accept_loss: str | None = None,
     ) -> Outcome:
         """Reconcile now, in this thread; what goes wrong is in the outcome, not raised.
 
@@ -137,12 +138,15 @@ class Reconciler:
             trigger: Why.
             delivery: The id of the beacon, for the journal.
             again: Try a commit that was refused before.
+            accept_loss: The commit (its first letters do) that is published whatever it loses.
         """
         with self._one_at_a_time:
             before = self._read()
             try:
                 with self.publisher.at_work(patience=_PATIENCE):
-                    record, outcome = self._reconcile(before, trigger, delivery, again=again)
+                    record, outcome = self._reconcile(
+                        before, trigger, delivery, again=again, accept_loss=accept_loss
+                    )
                     self._write(record)
             except Busy as error:
                 return Outcome(result=Result.FAILED, current=self._current(), error=str(error))
@@ -215,7 +219,13 @@ class Reconciler:
         return outcome
 
     def _reconcile(
-        self, record: Record, trigger: Trigger, delivery: str | None, *, again: bool
+        self,
+        record: Record,
+        trigger: Trigger,
+        delivery: str | None,
+        *,
+        again: bool,
+        accept_loss: str | None,
     ) -> tuple[Record, Outcome]:
         started = self._now()
         publisher, mirror = self.publisher, self.mirror
@@ -230,16 +240,23 @@ class Reconciler:
         self._write(record)
         pin = mirror.pinned()
         target = pin.commit if pin else wanted
-        if record.refused == target and record.rules == self._rules() and not again:
+        accepted = accept_loss is not None and wanted.startswith(accept_loss)
+        if record.refused == target and record.rules == self._rules() and not (again or accepted):
             return self._failed(record, Refused(record.reason))
+        if previous and previous != target and pin is None:
+            publisher.guard(target, instead_of=previous, accepted=accepted)
         warnings: tuple[str, ...] = ()
+        remade = None
+        if pin is None and publisher.outdated(target):
+            remade = publisher.renew(target, trigger)
+            warnings = remade.warnings if remade else ()
         if previous != target or not mirror.release(target).is_dir():
             warnings = publisher.make(target).warnings
             publisher.show(target)
         visible = self._now()
         published = self._note(target, previous, trigger, delivery, warnings, visible - started)
         self._clean(published is not None or trigger is Trigger.STARTUP)
-        result = Result.PUBLISHED if previous != target else Result.UNCHANGED
+        result = Result.PUBLISHED if previous != target or remade else Result.UNCHANGED
         if pin and pin.commit != wanted:
             result = Result.PINNED
         outcome = Outcome(
@@ -340,7 +357,9 @@ class Reconciler:
     def _rules(self) -> str:
         """Return a fingerprint of what decides whether a commit is refused."""
         s = self.settings
-        rules = repr((s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck))
+        rules = repr(
+            (s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck, s.max_loss)
+        )
         return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
     def _current(self) -> str | None:

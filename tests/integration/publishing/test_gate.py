@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from nbpipe.cli.publish import command as publish
 from nbpipe.publishing import releases
 from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result
@@ -325,3 +328,32 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_gate_sees_no_secret_of_another_table(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.publish({"a": b"1"})
+    secrets = ("BEACON", "OTHERS", "PAGES", "HOOK", "MAIL", "DATABASE", "GITHUB_TOKEN")
+    for name in (*secrets, "OPERATORS_OWN"):
+        monkeypatch.setenv(name, f"the value of {name}")
+    seen = tmp_path / "seen"
+    code = f"import os; open({str(seen)!r}, 'w').write(' '.join(os.environ))"
+    other = '[[collection]]\nname = "other"\norigin = "https://example.org/o/r.git"\n'
+    file = tmp_path / "nbpipe.toml"
+    file.write_text(
+        f'[[collection]]\nname = "it"\norigin = "{origin.path}"\nroot = "{tmp_path}/srv"\n'
+        f'protocols = ["file"]\nsecrets = ["env:BEACON"]\n'
+        f"gate = {json.dumps(list(gate(code)))}\n"
+        f'{other}root = "{tmp_path}/srv"\ntoken = "env:OTHERS"\n'
+        '[webhook]\ntoken = "env:PAGES"\n[notify]\nwebhook = "env:HOOK"\n'
+        '[notify.email]\npassword = "env:MAIL"\n[history]\nurl = "env:DATABASE"\n'
+        '[github]\nname = "tests"\n'
+    )
+
+    ended = CliRunner().invoke(publish, ["it", "--config", str(file)])
+
+    assert ended.exit_code == 0, ended.output
+    there = set(seen.read_text().split())
+    assert there.isdisjoint(secrets)
+    assert {"OPERATORS_OWN", "PATH", "NBPIPE_COMMIT"} <= there
