@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe.publishing.mirror import write as write_private
+
 if TYPE_CHECKING:
     from nbpipe.publishing.mirror import Mirror
     from nbpipe.settings import CollectionSettings
@@ -110,6 +112,4 @@ def read(mirror: Mirror) -> Record:
 def write(mirror: Mirror, record: Record) -> None:
     """Keep what the worker knows, for other processes."""
     file = mirror.state / "health.json"
-    fresh = file.with_name("health.json.new")
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.replace(file)
+    write_private(file.with_name("health.json.new"), msgspec.json.encode(record)).replace(file)

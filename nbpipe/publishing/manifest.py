@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -92,8 +94,9 @@ def loss(before: Manifest, after: Manifest) -> float:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Keep a manifest in the folder, whole or not at all."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(private.FOLDER, exist_ok=True)
     fresh = folder / f"{manifest.commit}.new"
+    fresh.touch(private.FILE)
     fresh.write_bytes(msgspec.json.encode(manifest))
     fresh.replace(folder / f"{manifest.commit}.json")
 

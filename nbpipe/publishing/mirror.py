@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.journal import Journal
 
@@ -120,12 +121,14 @@ class Mirror:
             *((folder, 0o755) for folder in above),
             (self.path, 0o755),
             (self.releases_folder, 0o755),
-            (self.state.parent, 0o700),
-            (self.state, 0o700),
+            (self.state.parent, private.FOLDER),
+            (self.state, private.FOLDER),
         ):
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
+                if mode == private.FOLDER:
+                    private.close(folder)  # of an earlier version
                 continue
             folder.chmod(mode)
         self._refuse_two_file_systems()
@@ -177,12 +180,19 @@ def _refuse_unsafe(folder: Path) -> None:
 
 def replace(file: Path, data: bytes) -> None:
     """Write a small file of the service's own: the old content or the new, never between."""
-    fresh = file.with_name(f"{file.name}.new")
-    with fresh.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
+    fresh = write(file.with_name(f"{file.name}.new"), data)
+    with fresh.open("rb") as stream:
         os.fsync(stream.fileno())
     fresh.replace(file)
+
+
+def write(file: Path, data: bytes) -> Path:
+    """Write a file of the service's own, for its eyes only."""
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, private.FILE)
+    with os.fdopen(fd, "wb") as stream:
+        os.fchmod(fd, private.FILE)
+        stream.write(data)
+    return file
 
 
 def open_folder(folder: Path) -> int:

@@ -29,6 +29,7 @@ from nbpipe.publishing.errors import (
     Refused,
 )
 from nbpipe.publishing.journal import Event, Trigger
+from nbpipe.publishing.mirror import write
 from nbpipe.publishing.publisher import Publisher
 from nbpipe.publishing.schedule import Schedule
 
@@ -396,8 +397,7 @@ def signal(mirror: Mirror, delivery: str) -> None:
     """
     mirror.prepare()
     fresh = mirror.state / f"beacon.{os.getpid()}.{threading.get_ident()}"
-    fresh.write_text(delivery, "utf-8")
-    fresh.replace(mirror.state / "beacon")
+    write(fresh, delivery.encode("utf-8")).replace(mirror.state / "beacon")
 
 
 def _succeeded(record: Record, now: float) -> Record:
