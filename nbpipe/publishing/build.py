@@ -15,6 +15,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
+from nbpipe import private
 from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.linking import Linking, open_below
 from nbpipe.publishing.mirror import fsync_folder, open_folder
@@ -52,10 +53,10 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folders."""
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / _NEW).mkdir(exist_ok=True)
+        self.folder.mkdir(private.FOLDER, exist_ok=True)
+        (self.folder / _NEW).mkdir(private.FOLDER, exist_ok=True)
         for number in range(256):
-            (self.folder / f"{number:02x}").mkdir(exist_ok=True)
+            (self.folder / f"{number:02x}").mkdir(private.FOLDER, exist_ok=True)
 
     def entry(self, key: str) -> Path:
         """Return where the content of that key is or would be."""
@@ -75,7 +76,7 @@ class Store:
     def filling(self, content: Content) -> Iterator[Filling]:
         """Link content into a release; what is new becomes part of the store at the end."""
         remove(self.folder / _NEW)
-        (self.folder / _NEW).mkdir()
+        (self.folder / _NEW).mkdir(private.FOLDER)
         fd = open_folder(self.folder)
         try:
             filling = Filling(fd, content, max_links=self._max_links)

@@ -79,6 +79,9 @@ def judge(
 ) -> Health:
     """Return the health at `now` (seconds since the epoch) of what the worker has recorded."""
     silent = now - record.fetched if record.fetched is not None else None
+    if silent is not None and record.unreachable:
+        # A clock that was ahead when the origin last answered must not hide that for years.
+        silent = abs(silent)
     patience = max(settings.stale_after, 3 * settings.poll)
     state, since = State.OK, record.since
     if record.error and not record.unreachable:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
 from nbpipe.publishing.errors import Busy, MirrorError, Refused
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
@@ -96,8 +97,8 @@ class Publisher:
                     self._recover()
                 else:
                     self.cache.unlock()  # of a git that was killed, and not with its nbpipe
-                self._building.mkdir(exist_ok=True)
-                self._trash.mkdir(exist_ok=True)
+                self._building.mkdir(private.FOLDER, exist_ok=True)
+                self._trash.mkdir(private.FOLDER, exist_ok=True)
                 if not (self.store.folder / "ff").is_dir():
                     self.store.prepare()
                 self.cache.open()

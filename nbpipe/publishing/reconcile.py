@@ -115,7 +115,7 @@ class Reconciler:
         self._changed = threading.Condition()
         self._delivery: str | None = None
         self._one_at_a_time = threading.Lock()
-        self._cleaned = 0.0
+        self._cleaned = -_CLEAN
         self._unwritten: Record | None = None
 
     def wake(self, trigger: Trigger, *, delivery: str | None = None) -> None:
@@ -310,9 +310,9 @@ class Reconciler:
 
     def _clean(self, needed: bool) -> None:  # noqa: FBT001  (a reason of several)
         """Remove what is old; a failure here takes nothing from what was published."""
-        if not needed and self._now() - self._cleaned < _CLEAN:
+        if not needed and time.monotonic() - self._cleaned < _CLEAN:
             return
-        self._cleaned = self._now()
+        self._cleaned = time.monotonic()
         try:
             self.publisher.collect_garbage()
             self.publisher.tidy()
