@@ -164,7 +164,7 @@ class Publisher:
                 "as it was made under the earlier ones)",
                 hint="Change them back, or push a commit that passes.",
             ) from error
-        self._place(commit)
+        self._place(made)
         manifest.write(self._manifests, made)
         self.record(Event.REMADE, commit, trigger, reason="the settings changed")
         return made
@@ -232,7 +232,7 @@ class Publisher:
         held = self.manifest(commit)
         self._forget(held, damages)
         self._healed(lambda: self._build(held))
-        self._place(commit)
+        self._place(held)
 
     def collect_garbage(self, *, dry_run: bool = False) -> list[str]:
         """Remove the releases that are neither young nor among the newest; return which."""
@@ -315,17 +315,36 @@ class Publisher:
         if self.settings.gate:
             self._pass_gate(made)
 
-    def _place(self, commit: str) -> None:
-        """Put what was built in the place of the release, in one step where that is possible."""
-        fresh, old = self._building / commit, self.mirror.release(commit)
-        if old.is_dir() and self._swap(fresh, old):
-            build.seal(old)
-        else:
-            self._take_away(commit)
+    def _place(self, made: Manifest) -> None:
+        """Put what was built in the place of the release; readers see the one or the other."""
+        fresh, old = self._building / made.commit, self.mirror.release(made.commit)
+        if not (old.is_dir() and self._swap(fresh, old)):
+            if old.is_dir() and self.mirror.current() == made.commit:
+                self._detour(made)
+            self._take_away(made.commit)
             fresh.rename(old)
-            build.seal(old)
+        build.seal(old)
         fsync_folder(self.mirror.releases_folder)
+        if self.mirror.current() is None:
+            self.mirror.flip(made.commit)
+        self._clear_detours()
         build.remove(fresh)
+
+    def _detour(self, made: Manifest) -> None:
+        """Have readers see what was built at another place, and build it once more.
+
+        For file systems that cannot swap two folders (NFS): meanwhile the release can be replaced.
+        """
+        aside = self.mirror.releases_folder / _detour_of(made.commit)
+        build.remove(aside)
+        (self._building / made.commit).rename(aside)
+        build.seal(aside)
+        self.mirror.flip(aside.name)
+        self._build(made)
+
+    def _clear_detours(self) -> None:
+        for left in self.mirror.releases_folder.glob(_detour_of("*")):
+            build.remove(left)
 
     def _ages(self) -> retention.Ages | None:
         try:
@@ -462,6 +481,8 @@ class Publisher:
             os.close(other)
 
     def _recover(self) -> None:
+        if self.mirror.current() is not None:
+            self._clear_detours()
         for folder in (self._building, self._trash):
             if folder.is_dir():
                 for left in folder.iterdir():
@@ -505,3 +526,8 @@ class Publisher:
             raise MirrorError(
                 f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}", hint=hint
             ) from error
+
+
+def _detour_of(commit: str) -> str:
+    """Return the name under which a release is shown while the one in its place is replaced."""
+    return f".{commit}.new"

@@ -110,6 +110,65 @@ def test_a_release_is_made_anew_of_the_same_commit_in_one_step(
     assert list((other.mirror.state / "building").iterdir()) == []
 
 
+def test_readers_see_a_whole_release_where_folders_cannot_be_swapped(
+    origin: Origin, follow: Follow, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = a_tree(origin)
+    follow().reconcile_once()
+    worker = follow(lfs="fetch")
+    publisher = worker.publisher
+    monkeypatch.setattr(publisher.cache, "large", lambda _: iter([LARGE]))
+    monkeypatch.setattr(publisher, "_swap", lambda *_: False)
+    seen = []
+    for name in ("_detour", "_take_away", "_build", "_clear_detours"):
+        step = getattr(publisher, name)
+
+        def looking(*words: object, step: Callable[..., object] = step) -> None:
+            seen.append(look(worker.mirror.link))
+            step(*words)
+            seen.append(look(worker.mirror.link))
+
+        monkeypatch.setattr(publisher, name, looking)
+
+    assert worker.reconcile_once().result is Result.PUBLISHED
+    old = {"a": b"1", "large.bin": POINTER}
+    assert {str(each) for each in seen} == {str(old), str(old | {"large.bin": LARGE})}
+    assert sorted(path.name for path in worker.mirror.releases_folder.iterdir()) == [head]
+    assert worker.mirror.current() == head
+    assert releases.verify(publisher, repair=False)[0].damages == ()
+
+
+@pytest.mark.parametrize("step", ["_take_away", "_build", "_clear_detours"])
+def test_a_replacement_that_was_cut_short_is_finished(
+    origin: Origin, follow: Follow, look: Look, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    head = a_tree(origin)
+    follow().reconcile_once()
+    worker = follow(lfs="fetch")
+    publisher = worker.publisher
+    monkeypatch.setattr(publisher.cache, "large", lambda _: iter([LARGE]))
+    monkeypatch.setattr(publisher, "_swap", lambda *_: False)
+    real, calls = getattr(publisher, step), []
+
+    def dies(*words: object) -> None:
+        calls.append(words)
+        if step != "_build" or len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*words)
+
+    monkeypatch.setattr(publisher, step, dies)
+    with pytest.raises(KeyboardInterrupt):
+        worker.reconcile_once()
+    whole = {"a": b"1", "large.bin": LARGE}
+    assert look(worker.mirror.link) in ({"a": b"1", "large.bin": POINTER}, whole)
+
+    following = follow(lfs="fetch")
+    monkeypatch.setattr(following.publisher.cache, "large", lambda _: iter([LARGE]))
+    assert following.reconcile_once().error is None
+    assert look(following.mirror.link) == whole
+    assert sorted(path.name for path in following.mirror.releases_folder.iterdir()) == [head]
+
+
 def test_a_gate_says_no_to_the_new_form_of_a_release_and_the_old_one_stays(
     origin: Origin, follow: Follow, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
