@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from ondisk import write_notebook
 
+from nbpipe import private
 from nbpipe.notify import memory
 from nbpipe.publishing import health, manifest
 from nbpipe.publishing.mirror import Mirror, Pin
 from nbpipe.publishing.reconcile import signal
+from nbpipe.reference.store import Store, location
 from webhook.deliveries import Deliveries
 
 if TYPE_CHECKING:
@@ -107,6 +109,28 @@ def test_the_memory_of_what_was_reported_is_closed(state: Path) -> None:
 
     assert open_to_others(state) == []
     assert len(list(state.rglob("*.json"))) == 1
+
+
+@pytest.mark.usefixtures("state")
+def test_the_store_of_reference_runs_is_closed_where_it_is_the_users_own(tmp_path: Path) -> None:
+    Store(location({})).new_run("survey", "20260131T120000-0123ab")
+    Store(location({}, tmp_path / "named")).new_run("survey", "20260131T120000-0123ab")
+
+    assert open_to_others(tmp_path / "data/nbpipe") == []
+    assert (tmp_path / "named/survey/runs").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_link_in_the_state_folder_is_not_followed_to_close_what_is_there(
+    state: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    state.mkdir(parents=True)
+    (state / "runs").symlink_to(outside)
+
+    private.make_folder(state / "runs")
+
+    assert outside.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_service_keeps_all_but_the_mirror_to_itself(tmp_path: Path) -> None:
