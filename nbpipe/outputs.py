@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe import private
 from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
 
@@ -38,14 +39,14 @@ def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Pa
     folder = wanted or _default_place() / run_id
     mark = folder / RUN_MARK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder)
         occupied = any(folder.iterdir()) and not mark.exists()
         if occupied:
             raise UsageError(
                 f"the output directory {folder} is not empty, and no run of nbpipe made it",
                 hint="Name a new folder with --output-dir, or empty that one.",
             )
-        mark.write_text(json.dumps({"run": run_id}) + "\n", encoding="utf-8")
+        private.write(mark, f"{json.dumps({'run': run_id})}\n".encode())
         if wanted is None:
             _hold(mark)
     except OSError as error:

@@ -163,6 +163,8 @@ class Deliveries:
 def _open(file: Path) -> sqlite3.Connection:
     """Open the file; a damaged one is put aside, for a wrong memory only costs a look."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+    file.touch(0o600)
     try:
         return _connect(file)
     except sqlite3.DatabaseError as error:

@@ -18,6 +18,7 @@ from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.mirror import STATE, Mirror
 from nbpipe.publishing.reconcile import Reconciler, signal
+from nbpipe.settings import variables
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries
@@ -120,6 +121,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     proxies: int = 0,
     host: str | None = None,
     past: Past | None = None,
+    hidden: frozenset[str] = frozenset(),
 ) -> Service:
     """Return the service for these collections; nothing is started yet.
 
@@ -132,6 +134,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         proxies: How many reverse proxies are believed.
         host: Where it listens; by default the one of the settings.
         past: Where the results and reference runs are.
+        hidden: The variables that hold secrets of any table; a gate sees none of them.
 
     Raises:
         ConfigError: There is no collection, two have one name, or one has no usable secret or
@@ -145,7 +148,9 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         )
     _check_names(collections)
     prefix = prefix or settings.prefix
-    workers = [Reconciler(one, environ=environ) for one in collections]
+    workers = [
+        Reconciler(one, environ=variables.without(environ, hidden, but=one)) for one in collections
+    ]
     served = [
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers

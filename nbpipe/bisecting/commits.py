@@ -108,7 +108,7 @@ class Bisection:
             return Found(commits=(match[1],))
         if "only 'skip'ped commits left" not in said:
             return None
-        candidates = [line for line in said.splitlines() if re.fullmatch("[0-9a-f]{40,64}", line)]
+        candidates = [line for line in said.split("\n") if re.fullmatch("[0-9a-f]{40,64}", line)]
         return Found(commits=tuple(candidates or [commit_of(tree, "refs/bisect/bad")]))
 
     def _judge(self, commit: str, root: Path) -> Judged:

@@ -177,8 +177,11 @@ def _show(root: Path, found: Found) -> None:
     else:
         click.echo("one of these is the first bad commit; those between could not be judged:")
     for commit in found.commits:
-        told = git(root, "show", "--no-patch", "--format=%an <%ae>%n%ad%n%s", "--date=iso", commit)
-        author, date, subject = [*map(plain, told.split("\n")), "", ""][:3]
+        form = "--format=%an <%ae>%x00%ad%x00%s"
+        told = git(root, "show", "--no-patch", form, "--date=iso", commit)
+        # A subject or a name may hold a lone CR, U+2028 or others that end a line elsewhere.
+        lines = [" ".join(plain(each).split()) for each in told.split("\0")]
+        author, date, subject = [*lines, "", ""][:3]
         click.echo(f"\n  {commit}\n  {author}, {date}\n  {subject}")
         if len(found.commits) == 1:
             names = git(root, "show", "--format=", "--name-status", "--no-renames", commit)

@@ -14,6 +14,7 @@ import click
 
 from nbpipe.cli import options, service
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
+from nbpipe.settings.variables import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ def command(
         raise UsageError("--test: sends a message of its own", hint="Give it alone.")
     config = options.load_config(config_file)
     if test:
-        return _test(config.settings.notify)
+        return _test(config.settings)
     if publishing:
         return _publishing(config, show=show)
     events, occasion = _changes(config, run)
@@ -113,7 +114,7 @@ def _show(events: Sequence[Event], occasion: Occasion) -> int:
 
 
 def _tell(config: Config, events: Sequence[Event], occasion: Occasion) -> int:
-    if not _channels(config.settings.notify):
+    if not _channels(config.settings):
         raise UsageError("[notify]: nobody is to be told", hint=_HINT)
     return _said(*_deliver(config, events, occasion))
 
@@ -126,7 +127,7 @@ def _deliver(config: Config, events: Sequence[Event], occasion: Occasion) -> tup
     return telling.tell(
         lambda _: events,
         occasion,
-        _channels(config.settings.notify),
+        _channels(config.settings),
         file=memory.default(key),
         now=time.time(),
     )
@@ -140,7 +141,7 @@ def _publishing(config: Config, *, show: bool) -> int:
     if show:
         events = _troubles(every, config.settings.notify, Memory())
         return _show(events, _service(source))
-    if not _channels(config.settings.notify):
+    if not _channels(config.settings):
         raise UsageError("[notify]: nobody is to be told", hint=_HINT)
     return _said(*_tell_troubles(config.settings, source))
 
@@ -148,7 +149,7 @@ def _publishing(config: Config, *, show: bool) -> int:
 @contextlib.contextmanager
 def watched(settings: Settings, source: Path) -> Iterator[None]:
     """Tell of the configured collections while a service runs, where that is configured."""
-    if not _channels(settings.notify):
+    if not _channels(settings):
         yield
         return
     stop = threading.Event()
@@ -183,7 +184,7 @@ def _tell_troubles(settings: Settings, source: Path) -> tuple[int, list[str]]:
     return telling.tell(
         lambda past: _troubles(every, settings.notify, past),
         _service(source),
-        _channels(settings.notify),
+        _channels(settings),
         file=memory.default("publishing:" + ":".join(f"{each.root}/{each.name}" for each in every)),
         now=time.time(),
     )
@@ -207,7 +208,7 @@ def _service(source: Path) -> Occasion:
     return Occasion(about=str(source), host=host, next=f"nbpipe release list --config {source}")
 
 
-def _test(settings: NotifySettings) -> int:
+def _test(settings: Settings) -> int:
     from nbpipe.notify.events import Event, Occasion  # noqa: PLC0415  (slow)
 
     channels = _channels(settings)
@@ -227,10 +228,10 @@ def _test(settings: NotifySettings) -> int:
     return code
 
 
-def _channels(settings: NotifySettings) -> list[Channel]:
+def _channels(settings: Settings) -> list[Channel]:
     from nbpipe.notify import channels  # noqa: PLC0415  (slow)
 
-    return channels.channels(settings, os.environ)
+    return channels.channels(settings.notify, os.environ, hidden=named(settings))
 
 
 def _said(told: int, problems: Sequence[str]) -> int:

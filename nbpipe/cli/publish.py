@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from nbpipe.publishing.reconcile import Outcome, Reconciler
 
 
+def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("[0-9a-fA-F]{7,40}", value):
+        raise click.BadParameter("it takes a commit: at least 7 letters of its id")
+    return value.lower() if value else None
+
+
 @click.command(
     name="publish",
     epilog="Example: nbpipe publish notebooks-latest --config /etc/nbpipe/nbpipe.toml",
@@ -26,8 +33,16 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--watch", is_flag=True, help="Go on for ever: poll, and follow left beacons.")
 @click.option("--again", is_flag=True, help="Try a commit that was refused before.")
+@click.option(
+    "--accept-loss",
+    metavar="COMMIT",
+    callback=_commit,
+    help="Publish this commit although it lacks more of the files than `max-loss` allows.",
+)
 @service.config_option
-def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) -> None:
+def publish(
+    name: str | None, *, watch: bool, again: bool, accept_loss: str | None, file: Path | None
+) -> None:
     """Reconcile the mirror of collection NAME (of all of them) with its origin.
 
     Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
@@ -36,7 +51,10 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
-    workers = [Reconciler(settings) for settings in service.collections(file, name)]
+    workers = [
+        Reconciler(settings, environ=service.environ(file, settings))
+        for settings in service.collections(file, name)
+    ]
     if watch:
         source = file or Path(SERVICE_FILE)
         with notify.watched(load(source.parent, file=source).settings, source):
@@ -44,16 +62,18 @@ def publish(name: str | None, *, watch: bool, again: bool, file: Path | None) ->
         return
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        outcomes = [_once(worker, again=again) for worker in workers]
+        outcomes = [_once(worker, again=again, accept_loss=accept_loss) for worker in workers]
     finally:
         signal.signal(signal.SIGTERM, before)
+    if accept_loss and not any((each.wanted or "").startswith(accept_loss) for each in outcomes):
+        click.echo(f"warning: --accept-loss: no branch's head is {accept_loss}", err=True)
     if not all(outcome.result.good for outcome in outcomes):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _once(worker: Reconciler, *, again: bool) -> Outcome:
+def _once(worker: Reconciler, *, again: bool, accept_loss: str | None) -> Outcome:
     """Reconcile once, and print what came of it."""
-    outcome = worker.reconcile_once(again=again)
+    outcome = worker.reconcile_once(again=again, accept_loss=accept_loss)
     worker.publisher.close()
     _tell(worker.settings.name, outcome)
     if note := worker.health().note:

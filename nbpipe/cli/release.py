@@ -88,7 +88,8 @@ def unpin(collection: str | None, file: Path | None) -> None:
     from nbpipe.publishing.journal import Trigger  # noqa: PLC0415  (slow)
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
-    worker = Reconciler(service.collection(file, collection))
+    settings = service.collection(file, collection)
+    worker = Reconciler(settings, environ=service.environ(file, settings))
     name = worker.settings.name
     if not releases.unpin(worker.publisher):
         click.echo(f"{name}: nothing was pinned")
@@ -141,14 +142,13 @@ def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:
 
 @contextmanager
 def _publisher(collection: str | None, file: Path | None) -> Iterator[Publisher]:
-    import os  # noqa: PLC0415  (only here)
     import time  # noqa: PLC0415  (only here)
 
     from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
     from nbpipe.publishing.publisher import Publisher  # noqa: PLC0415  (slow)
 
     settings = service.collection(file, collection)
-    publisher = Publisher(settings, environ=os.environ, now=time.time)
+    publisher = Publisher(settings, environ=service.environ(file, settings), now=time.time)
     try:
         releases.require(publisher)
         yield publisher

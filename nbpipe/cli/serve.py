@@ -14,6 +14,7 @@ import click
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import UsageError
+from nbpipe.settings.variables import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,6 +136,7 @@ def _run(  # noqa: PLR0913  (what the options say)
         proxies=proxies,
         host=host,
         past=configured(settings, folder, os.environ),
+        hidden=named(settings),
     )
     listen = Listen(
         host=host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from nbpipe.cli.options import debug_option
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +87,13 @@ def collections(file: Path | None, name: str | None = None) -> tuple[CollectionS
         known = ", ".join(each.name for each in every)
         raise UsageError(f"{source}: there is no collection {name}", hint=f"There are: {known}")
     return chosen
+
+
+def environ(file: Path | None, one: CollectionSettings) -> dict[str, str]:
+    """Return the environment for the work on one collection: without the others' secrets."""
+    source = file or Path(SERVICE_FILE)
+    every = variables.named(load(source.parent, file=source).settings)
+    return variables.without(os.environ, every, but=one)
 
 
 def some(settings: Settings, source: Path) -> tuple[CollectionSettings, ...]:

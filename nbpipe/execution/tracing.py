@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from nbpipe import environments, fingerprint, worktree
+from nbpipe import environments, fingerprint, private, worktree
 from nbpipe.execution import mentions, notes
 from nbpipe.model import CHANGED, Trace
 
@@ -114,7 +114,7 @@ class Watch:
         if self._task.language != "python":
             return
         with contextlib.suppress(OSError):  # a full disk: then there is no trace
-            self._notes.write_bytes(b"")
+            private.write(self._notes, b"")
             # A file server's clock may be behind this machine's.
             self._began = min(self._began, self._notes.stat().st_ctime_ns - _SLACK_NS)
         arguments = (str(self._notes), str(self._tracer.top), notes.WATCHED)

@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nbpipe import private
 from nbpipe.execution.spool import Spool
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Workspace:
     def _open_log(self) -> BinaryIO:
         """Return the log, for appending: the kernel's process writes to it as well."""
         with contextlib.suppress(OSError):
-            self.copy.parent.mkdir(parents=True, exist_ok=True)
-            self.log_path.write_bytes(b"")
+            private.make_folder(self.copy.parent)
+            private.write(self.log_path, b"")
             return self.log_path.open("ab", buffering=0)
         return Path(os.devnull).open("ab", buffering=0)  # the notebook runs all the same
 
@@ -64,7 +65,7 @@ class Workspace:
         """Write the executed copy whole or not at all; return why it could not be, if so."""
         partial = self.copy.with_name(f".{self.copy.name}.partial")
         try:
-            with partial.open("wb") as stream:
+            with open(partial, "wb", opener=private.opener) as stream:
                 stream.writelines(self.spool.expand(_document(notebook)))
             partial.replace(self.copy)
         except OSError as error:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -63,10 +65,10 @@ class Folder:
     def keep(self, begun: Begun) -> None:
         """Remember it; a disk that does not take it is no reason not to begin."""
         with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._folder)
             file = self._file(begun)
             fresh = file.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(begun))
+            private.write(fresh, msgspec.json.encode(begun))
             fresh.replace(file)
 
     def forget(self, begun: Begun) -> None:

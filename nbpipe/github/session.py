@@ -14,6 +14,7 @@ from nbpipe.github.content import compose, ended
 from nbpipe.github.loading import from_report
 from nbpipe.github.places import Places
 from nbpipe.github.targets import Commit, Target, target
+from nbpipe.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,10 +130,9 @@ class Session:
 
     def child_environ(self) -> dict[str, str]:
         """Return the environment without the variables that hold a token or a key."""
-        settings = self.config.settings.github
-        sources = (settings.token, settings.key, connecting.DEFAULT_TOKEN)
-        secret = {each.removeprefix("env:") for each in sources if each and each.startswith("env:")}
-        return {name: value for name, value in self.environ.items() if name not in secret}
+        settings = self.config.settings
+        hidden = variables.named((settings, connecting.DEFAULT_TOKEN))
+        return variables.without(self.environ, hidden, but=settings.history)  # the run needs that
 
     def _sweep(self, one: Begun) -> bool:
         """Tell whether it was still open; it is not any more."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from nbpipe import private
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.schema import migrate
 
@@ -106,7 +107,14 @@ def _sqlite(file: Path, url: sa.URL, *, create: bool) -> sa.Engine:
     if new and not create:
         raise NoHistory(f"{file}: there is no history yet", hint="`nbpipe test` begins one.")
     if new:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(file.parent)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private.mode(file)))
+    elif private.is_ours(file):
+        private.make_folder(file.parent)
+        for ending in ("", "-wal", "-shm"):
+            private.close(file.with_name(file.name + ending))
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")

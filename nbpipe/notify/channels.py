@@ -22,9 +22,11 @@ from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import wording
 from nbpipe.publishing.address import mask, secret, secrets_of
 from nbpipe.reports.plaintext import first_line, plain
+from nbpipe.settings.variables import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     import requests
 
@@ -166,6 +168,7 @@ class Command:
 
     words: tuple[str, ...]
     timeout: float
+    environ: Mapping[str, str]
     name: str = "command"
 
     def send(self, events: Sequence[Event], occasion: Occasion) -> None:
@@ -177,6 +180,7 @@ class Command:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                env=self.environ,
             )
         except OSError as error:
             raise NotSent(f"command: {self.words[0]}: {error.strerror}") from error
@@ -195,15 +199,18 @@ class Command:
             raise NotSent(f"command: {self.words[0]} ended with {process.returncode}: {said}")
 
 
-def channels(settings: NotifySettings, environ: Mapping[str, str]) -> list[Channel]:
-    """Return the ways that are configured."""
+def channels(
+    settings: NotifySettings, environ: Mapping[str, str], *, hidden: AbstractSet[str] = frozenset()
+) -> list[Channel]:
+    """Return the ways that are configured; the command sees none of the `hidden` variables."""
     found: list[Channel] = []
     if settings.email.to:
         found.append(Email(settings=settings.email, timeout=settings.timeout, environ=environ))
     if settings.webhook:
         found.append(Webhook(source=settings.webhook, timeout=settings.timeout, environ=environ))
     if settings.command:
-        found.append(Command(words=settings.command, timeout=settings.timeout))
+        own = without(environ, hidden)
+        found.append(Command(words=settings.command, timeout=settings.timeout, environ=own))
     return found
 
 

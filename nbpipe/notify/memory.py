@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.notify.events import Event, Occasion  # noqa: TC001  (msgspec reads the annotations)
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ def opened(file: Path) -> Iterator[Memory]:
     Raises:
         OSError: Its folder cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("w") as lock:
+    private.make_folder(file.parent)
+    lock_file = file.with_suffix(".lock")
+    with open(lock_file, "w", opener=private.opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             memory = msgspec.json.decode(file.read_bytes(), type=Memory)
@@ -95,7 +97,7 @@ def opened(file: Path) -> Iterator[Memory]:
             yield memory
         finally:
             fresh = file.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(memory))
+            private.write(fresh, msgspec.json.encode(memory))
             fresh.replace(file)
 
 

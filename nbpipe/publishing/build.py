@@ -7,14 +7,15 @@ only new content is read from git. Bytes are the blobs': no checkout, filter or 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from nbpipe import private
 from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.linking import Linking, open_below
 from nbpipe.publishing.mirror import fsync_folder, open_folder
@@ -39,6 +40,8 @@ _NEW = "new"
 _MANY = 16
 """New files from which on one sync of the file system is cheaper than one of each."""
 _CHUNK = 1 << 20
+_MOST = 1 << 30
+"""Bytes that are asked for in one copy_file_range(2)."""
 
 
 class Store:
@@ -50,10 +53,10 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folders."""
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / _NEW).mkdir(exist_ok=True)
+        self.folder.mkdir(private.FOLDER, exist_ok=True)
+        (self.folder / _NEW).mkdir(private.FOLDER, exist_ok=True)
         for number in range(256):
-            (self.folder / f"{number:02x}").mkdir(exist_ok=True)
+            (self.folder / f"{number:02x}").mkdir(private.FOLDER, exist_ok=True)
 
     def entry(self, key: str) -> Path:
         """Return where the content of that key is or would be."""
@@ -69,11 +72,11 @@ class Store:
                 freed += status.st_size
         return freed
 
-    @contextmanager
+    @contextlib.contextmanager
     def filling(self, content: Content) -> Iterator[Filling]:
         """Link content into a release; what is new becomes part of the store at the end."""
         remove(self.folder / _NEW)
-        (self.folder / _NEW).mkdir()
+        (self.folder / _NEW).mkdir(private.FOLDER)
         fd = open_folder(self.folder)
         try:
             filling = Filling(fd, content, max_links=self._max_links)
@@ -174,7 +177,7 @@ class Filling:
                 _write(fd, chunk)
         return self._new[key]
 
-    @contextmanager
+    @contextlib.contextmanager
     def _fresh(self, key: str, mode: int) -> Iterator[int]:
         """Open a new file for that key."""
         name = f"{_NEW}/{key}"
@@ -264,6 +267,52 @@ def change(folder: Path, before: Manifest, after: Manifest, store: Store, conten
             os.close(top)
     # The spare was on the disk before; this is in the journal behind it.
     fsync_folder(folder)
+
+
+def copy(manifest: Manifest, release: Path, folder: Path) -> None:
+    """Make `folder`, which must not exist, of bytes of its own, with the modes of the release.
+
+    The blocks are shared where the file system can (copy_file_range(2)), never the inodes.
+
+    Raises:
+        OSError: No room, for one.
+    """
+    folder.mkdir(mode=_OPEN)
+    source, top = open_folder(release), open_folder(folder)
+    try:
+        for path in manifest.folders:
+            os.mkdir(path, _OPEN, dir_fd=top)
+        for file in manifest.files:
+            _copy(file, source, top)
+        for path, targets in _by_folder(manifest.links).items():
+            _symlink(path, targets, top)
+        _close(manifest.folders, top)
+    finally:
+        os.close(source)
+        os.close(top)
+    seal(folder)
+
+
+def _copy(file: File, source: int, top: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    old = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    try:
+        new = os.open(file.path, flags, 0o600, dir_fd=top)
+        try:
+            _copy_bytes(old, new)
+            os.fchmod(new, EXECUTABLE if file.executable else FILE)
+        finally:
+            os.close(new)
+    finally:
+        os.close(old)
+
+
+def _copy_bytes(old: int, new: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # without it, the rest is read and written
+        while os.copy_file_range(old, new, _MOST):
+            pass
+    while chunk := os.read(old, _CHUNK):
+        _write(new, chunk)
 
 
 def _take_away(files: Iterable[str], folders: Iterable[str], top: int) -> None:

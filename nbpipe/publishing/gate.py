@@ -1,4 +1,8 @@
-"""The last word before a flip: a command of the operator's, run on the candidate."""
+"""The last word before a flip: a command of the operator's, run on a copy of the candidate.
+
+A release shares its files with the ones before it, and no mode stops root: so the command gets
+bytes of its own, and nothing that it started outlives it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbpipe.publishing import gate_guard
 from nbpipe.publishing.errors import Refused
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 
 _TAIL = 2_000
 """Bytes of its output that the message repeats."""
+_GRACE = 10.0
+"""Seconds for the guard to end what the command has started."""
 
 
 def ask(
@@ -32,7 +41,8 @@ def ask(
     """Run the gate, if there is one, with the candidate's folder as its last argument.
 
     It also finds NBPIPE_COLLECTION, NBPIPE_COMMIT, NBPIPE_PREVIOUS and NBPIPE_CANDIDATE in its
-    environment, and none of the secrets that the settings name.
+    environment, and none of the secrets that the settings name. Whatever it started is ended,
+    also what detached itself.
 
     Raises:
         Refused: It ended with another code than 0, took too long, or cannot be run.
@@ -46,42 +56,94 @@ def ask(
         "NBPIPE_PREVIOUS": previous or "",
         "NBPIPE_CANDIDATE": os.fspath(candidate),
     }
-    what = f"{settings.name}: the gate `{settings.gate[0]}`"
     with tempfile.TemporaryFile() as output:
-        code = _run([*settings.gate, os.fspath(candidate)], environment, output.fileno(), settings)
-        if code == 0:
+        command = [*settings.gate, os.fspath(candidate)]
+        end = _run(command, environment, output.fileno(), settings.gate_timeout)
+        if end.good:
             return
         output.seek(max(output.seek(0, os.SEEK_END) - _TAIL, 0))
         said = output.read().decode("utf-8", "replace").strip()
-    how = f"took longer than {settings.gate_timeout:g} s" if code is None else f"ended with {code}"
+    what = f"{settings.name}: the gate `{settings.gate[0]}`"
+    if end.failed:
+        raise Refused(f"{what} cannot be run: {end.failed}")
     raise Refused(
-        f"{what} {how} on commit {commit}" + (f"\n{said}" if said else ""),
+        f"{what} {_how(end, settings)} on commit {commit}" + (f"\n{said}" if said else ""),
         hint="The last release stays, until the branch has another head.",
     )
 
 
-def _run(
-    command: list[str], environment: dict[str, str], output: int, settings: CollectionSettings
-) -> int | None:
-    """Return the exit code, None where the time was over; nothing of it is left running."""
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a command ended."""
+
+    code: int | None
+    """None: it was ended, since its time was over."""
+    failed: str = ""
+    """Why it could not be started."""
+    left: bool = False
+    """Something that it started is still running."""
+
+    @property
+    def good(self) -> bool:
+        return self.code == 0 and not self.failed and not self.left
+
+
+def _how(end: _End, settings: CollectionSettings) -> str:
+    if end.code is None:
+        return f"took longer than {settings.gate_timeout:g} s"
+    if end.code == 0:
+        return "left a process running that cannot be ended"
+    return f"ended with {end.code}"
+
+
+def _run(command: list[str], environment: dict[str, str], output: int, timeout: float) -> _End:
+    """Run it below a guard; nothing of it is left running, as far as that can be had."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as status:
+        try:
+            guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", gate_guard.__file__, str(writing), *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(writing,),
+            )
+        finally:
+            os.close(writing)
+        try:
+            over = _over(guard, timeout)
+        finally:
+            _end(guard)
+        told = _told(status.read().decode("utf-8", "replace"))
+    if guard.returncode and "started" in told:
+        # Killed by what it should have watched: at least the command's own session ends.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(told["started"]), signal.SIGKILL)
+    code = None if over else int(told.get("exited", -signal.SIGKILL))
+    return _End(code=code, failed=told.get("failed", ""), left="left" in told)
+
+
+def _over(guard: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for the end; return whether the time was over before."""
     try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise Refused(
-            f"{settings.name}: the gate `{command[0]}` cannot be run: {error.strerror}"
-        ) from error
-    try:
-        return process.wait(settings.gate_timeout)
+        guard.wait(timeout)
     except subprocess.TimeoutExpired:
-        return None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        return True
+    return False
+
+
+def _end(guard: subprocess.Popen[bytes]) -> None:
+    """Have the guard end everything; where it does not, end the guard, and the command with it."""
+    guard.terminate()
+    try:
+        guard.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        guard.kill()
+        guard.wait()
+
+
+def _told(said: str) -> dict[str, str]:
+    """Return what the guard said, by its first words; one that was killed said less."""
+    return {word: rest for word, _, rest in (line.partition(" ") for line in said.splitlines())}

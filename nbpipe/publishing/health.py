@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe.publishing.mirror import write as write_private
+
 if TYPE_CHECKING:
     from nbpipe.publishing.mirror import Mirror
     from nbpipe.settings import CollectionSettings
@@ -80,6 +82,9 @@ def judge(  # noqa: PLR0913  (what is told of a collection comes from several pl
 ) -> Health:
     """Return the health at `now` (seconds since the epoch) of what the worker has recorded."""
     silent = now - record.fetched if record.fetched is not None else None
+    if silent is not None and record.unreachable:
+        # A clock that was ahead when the origin last answered must not hide that for years.
+        silent = abs(silent)
     patience = max(settings.stale_after, 3 * settings.poll)
     if silent is not None and silent < -patience:
         silent = None  # written while the clock was ahead: it says nothing of how long ago
@@ -116,6 +121,4 @@ def read(mirror: Mirror) -> Record:
 def write(mirror: Mirror, record: Record) -> None:
     """Keep what the worker knows, for other processes."""
     file = mirror.state / "health.json"
-    fresh = file.with_name("health.json.new")
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.replace(file)
+    write_private(file.with_name("health.json.new"), msgspec.json.encode(record)).replace(file)

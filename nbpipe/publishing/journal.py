@@ -41,6 +41,10 @@ class Event(StrEnum):
     REMOVED = "removed"
     RENAMED = "renamed"
     """The repository has another name at the forge than in the configuration."""
+    REMADE = "remade"
+    """The same commit, under other settings."""
+    LOSS_ACCEPTED = "loss-accepted"
+    """A person wants a commit published that `max-loss` refuses."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

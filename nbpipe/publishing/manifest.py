@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+_FEW = 6
+"""Files below which a share of them says little."""
 
 
 class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -54,6 +58,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...]
     warnings: tuple[str, ...] = ()
     """What was left out or published with doubts."""
+    policy: str = ""
+    """Fingerprint of the settings that decided this; empty: an earlier version made it."""
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that readers can see, to compare."""
+        return frozenset(self.folders), frozenset(self.files), frozenset(self.links)
 
     @property
     def size(self) -> int:
@@ -61,10 +72,31 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size for file in self.files)
 
 
+def loss(before: Manifest, after: Manifest) -> float:
+    """Return which share of the files is gone: neither at its place nor, moved, at another.
+
+    Nothing is, where there are as many files as before: a tree that was replaced is not emptied.
+    Nor in a tree of a few files, unless all are gone: one of them is a large share of it.
+    """
+    if not before.files or len(after.files) >= len(before.files):
+        return 0.0
+    if after.files and len(before.files) < _FEW:
+        return 0.0
+    paths = {file.path for file in after.files}
+    contents = {file.large or file.blob for file in after.files}
+    lost = [
+        file
+        for file in before.files
+        if file.path not in paths and (file.large or file.blob) not in contents
+    ]
+    return len(lost) / len(before.files)
+
+
 def write(folder: Path, manifest: Manifest) -> None:
     """Keep a manifest in the folder, whole or not at all."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(private.FOLDER, exist_ok=True)
     fresh = folder / f"{manifest.commit}.new"
+    fresh.touch(private.FILE)
     fresh.write_bytes(msgspec.json.encode(manifest))
     fresh.replace(folder / f"{manifest.commit}.json")
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from datetime import datetime  # noqa: TC003  (msgspec reads the annotation)
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.journal import Journal
 
@@ -105,20 +108,42 @@ class Mirror:
         fsync_folder(self.state)
 
     def prepare(self) -> None:
-        """Make the folders, with modes that do not depend on the umask."""
+        """Make the folders, with modes that do not depend on the umask.
+
+        Raises:
+            MirrorError: One of them is a link or others may write in it, or they are on two file
+                systems.
+        """
+        for folder in (self.path.parent, *self._folders()):
+            _refuse_unsafe(folder)
         above = [folder for folder in reversed(self.path.parents) if not folder.exists()]
         for folder, mode in (
             *((folder, 0o755) for folder in above),
             (self.path, 0o755),
             (self.releases_folder, 0o755),
-            (self.state.parent, 0o700),
-            (self.state, 0o700),
+            (self.state.parent, private.FOLDER),
+            (self.state, private.FOLDER),
         ):
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
+                if mode == private.FOLDER:
+                    private.close(folder)  # of an earlier version
                 continue
             folder.chmod(mode)
+        self._refuse_two_file_systems()
+
+    def _folders(self) -> tuple[Path, ...]:
+        return self.path, self.releases_folder, self.state.parent, self.state
+
+    def _refuse_two_file_systems(self) -> None:
+        devices = {folder: folder.stat().st_dev for folder in self._folders()}
+        other = next((each for each in devices if devices[each] != devices[self.path]), None)
+        if other is not None:
+            raise MirrorError(
+                f"{self.path} and {other} are on two file systems, and a release is hard links",
+                hint=f"Mount one file system at {self.path.parent} or above, and nothing below it.",
+            )
 
     def flip(self, commit: str) -> None:
         """Make that release the current one: one atomic rename; a left-over link is no obstacle."""
@@ -129,14 +154,45 @@ class Mirror:
         fsync_folder(self.path)
 
 
+def _refuse_unsafe(folder: Path) -> None:
+    """Refuse a folder in which somebody else could put other files in the place of ours.
+
+    Raises:
+        MirrorError: It is a link, no folder, or everybody may write in it.
+    """
+    try:
+        mode = folder.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise MirrorError(
+            f"{folder}: is a symbolic link, which could lead elsewhere tomorrow",
+            hint=f"Have `root` name the folder itself: {os.path.realpath(folder)}",
+        )
+    if not stat.S_ISDIR(mode):
+        raise MirrorError(f"{folder}: is not a folder", hint="Move it away.")
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise MirrorError(
+            f"{folder}: every user of this machine may write in it (mode {mode & 0o7777:04o})",
+            hint=f"See who has written there, then: chmod 755 {quote(os.fspath(folder))}",
+        )
+
+
 def replace(file: Path, data: bytes) -> None:
     """Write a small file of the service's own: the old content or the new, never between."""
-    fresh = file.with_name(f"{file.name}.new")
-    with fresh.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
+    fresh = write(file.with_name(f"{file.name}.new"), data)
+    with fresh.open("rb") as stream:
         os.fsync(stream.fileno())
     fresh.replace(file)
+
+
+def write(file: Path, data: bytes) -> Path:
+    """Write a file of the service's own, for its eyes only."""
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, private.FILE)
+    with os.fdopen(fd, "wb") as stream:
+        os.fchmod(fd, private.FILE)
+        stream.write(data)
+    return file
 
 
 def open_folder(folder: Path) -> int:

@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing import address, children, complaints, isolation, lfs
+from nbpipe.publishing import address, children, complaints, isolation, leftovers, lfs
 from nbpipe.publishing.errors import MirrorError, OriginError, PublishError, Refused, Stopped
 from nbpipe.publishing.mirror import open_folder
 from nbpipe.publishing.renaming import exchange
@@ -68,15 +68,21 @@ class Cache:
             self._initialize(self.folder)
 
     def recover(self) -> None:
-        """Clear away what a killed git left behind; for the holder of the lock only."""
+        """Clear away what a killed nbpipe left behind; for the holder of the lock only."""
         children.end_orphan(self.state / "fetch.pid")
         old = self.state / "cache.old"
         if old.is_dir() and not self.folder.exists():
             old.rename(self.folder)
         for stale in (old, self.state / "cache.new"):
             shutil.rmtree(stale, ignore_errors=True)
-        for leftover in self._leftovers():
-            leftover.unlink(missing_ok=True)
+        self.unlock()
+        for half in leftovers.half_written(self.folder):
+            half.unlink(missing_ok=True)
+
+    def unlock(self) -> None:
+        """Remove the locks of a git that was killed: nobody else works here, they are stale."""
+        for stale in leftovers.locks(self.folder):
+            stale.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End git's long-running helpers."""
@@ -184,7 +190,7 @@ class Cache:
         text = self.read(file.blob, "blob", limit=lfs.LONGEST)
         secrets = self._secrets()
         words = ("lfs", "smudge", "--", file.path)
-        with self._supervised(words, secrets, network=True, objects=False) as git:
+        with self._supervised(words, secrets, network=True, objects=False, noted=True) as git:
             git.tell(text)
             while chunk := git.read(_CHUNK):
                 yield chunk
@@ -238,9 +244,9 @@ class Cache:
         known = [commit for commit in commits if self.has(commit)]
         if not known:
             return {}
-        # Only git's own newline ends a line; people write others that Python takes for one.
+        # Only git's own newline ends a line: a subject may hold U+2028, form feeds and others.
         lines = self._run("log", "--no-walk=unsorted", form, *known, "--").split("\n")
-        fields = [line.split("\0") for line in lines if line]
+        fields = [line.split("\0", 3) for line in lines if line]
         return {
             commit: (plain_name(who), when, plain_name(what)) for commit, who, when, what in fields
         }
@@ -256,7 +262,8 @@ class Cache:
             self._run("update-ref", "--stdin", stdin="".join(lines))
         # The store holds them by now, and the origin in any case.
         shutil.rmtree(self.folder / "lfs", ignore_errors=True)
-        self._run("-c", "gc.auto=2000", "-c", "gc.packRefs=false", "gc", "--auto", "--quiet")
+        settings = ("-c", "gc.auto=2000", "-c", "gc.packRefs=false")
+        self._run(*settings, "gc", "--auto", "--quiet", noted=True)
 
     def _fresh(self) -> Path:
         """Return a new, empty repository beside the cache."""
@@ -370,9 +377,11 @@ class Cache:
             )
         return self._git
 
-    def _run(self, *arguments: str, folder: Path | None = None, stdin: str = "") -> str:
+    def _run(
+        self, *arguments: str, folder: Path | None = None, stdin: str = "", noted: bool = False
+    ) -> str:
         """Run git to its end, and return what it says."""
-        code, out, said = self._finish(arguments, folder=folder, stdin=stdin)
+        code, out, said = self._finish(arguments, folder=folder, stdin=stdin, noted=noted)
         if code:
             raise self._failure(said, arguments[0])
         return out
@@ -384,9 +393,12 @@ class Cache:
         network: bool = False,
         folder: Path | None = None,
         stdin: str = "",
+        noted: bool = False,
     ) -> tuple[int, str, str]:
         """Run git to its end; return its code, its output, and what it complains of."""
-        code, out, said, _ = self._ran(arguments, network=network, folder=folder, stdin=stdin)
+        code, out, said, _ = self._ran(
+            arguments, network=network, folder=folder, stdin=stdin, noted=noted
+        )
         return code, out, said
 
     def _ran(
@@ -396,6 +408,7 @@ class Cache:
         network: bool,
         folder: Path | None = None,
         stdin: str = "",
+        noted: bool = False,
     ) -> tuple[int, str, str, str]:
         """Run git to its end; return code, output, complaints, and what the other side said.
 
@@ -406,7 +419,10 @@ class Cache:
         secrets = self._secrets() if network else {}
         given = {**(isolation.place(folder) if folder else {}), **secrets}
         objects = arguments[0] == "fetch"
-        with self._supervised(arguments, given, network=network, objects=objects) as git:
+        remembered = network or noted
+        with self._supervised(
+            arguments, given, network=network, objects=objects, noted=remembered
+        ) as git:
             git.tell(stdin.encode())
             out = git.read()
             code = git.wait()
@@ -422,6 +438,7 @@ class Cache:
         *,
         network: bool,
         objects: bool,
+        noted: bool,
     ) -> Iterator[children.Supervised]:
         """Start git in a session of its own, so that all of it can be watched and ended.
 
@@ -430,6 +447,7 @@ class Cache:
             extra: What its environment has besides.
             network: It speaks to the origin: then it must not outlive us, either.
             objects: It is to bring objects, so that mere words become silence.
+            noted: It is remembered in a file: a killed nbpipe leaves it alive.
         """
         ear, mouth = os.pipe() if network else (None, None)
         try:
@@ -451,13 +469,13 @@ class Cache:
         process = started.proc
         silence = self.settings.fetch_timeout
         pulse = children.Pulse(process.pid, silence=silence, objects=objects)
-        if network:
+        if noted:
             children.note(self.state / "fetch.pid", process.pid)
         try:
             with children.Supervised(process, pulse=pulse, stop=self.stop, heard=ear) as git:
                 yield git
         finally:
-            if network:
+            if noted:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
 
     def _check_ended(self, git: children.Supervised, *, network: bool, verb: str) -> None:
@@ -504,14 +522,6 @@ class Cache:
             fresh.write_text(text, "utf-8")
             fresh.chmod(mode)
             fresh.replace(file)
-
-    def _leftovers(self) -> Iterator[Path]:
-        """Yield the locks and half-written objects of a killed git; the lock is ours alone."""
-        yield from self.folder.glob("*.lock")
-        yield from (self.folder / "refs").rglob("*.lock")
-        yield from (self.folder / "objects" / "pack").glob("tmp_*")
-        yield from (self.folder / "objects").glob("??/tmp_obj_*")
-        yield self.folder / "gc.pid"
 
 
 def _text(token: str | bytes) -> str:

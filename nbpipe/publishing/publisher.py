@@ -6,18 +6,24 @@ is whole, and what lies in `building` and `trash` belongs to nobody once the loc
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
+from nbpipe import private
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
 from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder
+from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder, replace
 from nbpipe.publishing.origin import Cache, DamagedCacheError
 from nbpipe.publishing.renaming import exchange
 from nbpipe.publishing.spare import Spare
 from nbpipe.publishing.tree import Reader
+from nbpipe.publishing.witness import Witness
 
 if TYPE_CHECKING:
     import threading
@@ -26,9 +32,21 @@ if TYPE_CHECKING:
 
     from nbpipe.publishing.manifest import File, Manifest
     from nbpipe.publishing.verify import Damage
+    from nbpipe.publishing.witness import Seen
     from nbpipe.settings import CollectionSettings
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Suspicions:
+    """What was touched while a gate ran; whether it is damaged is to be seen."""
+
+    releases: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    current: str | None = None
+    """Where the link led before; None where it still does."""
+    store: bool = False
 
 
 class Publisher:
@@ -52,12 +70,16 @@ class Publisher:
         self.mirror = Mirror.of(settings)
         self.environ = environ
         self.now = now
+        self.moment = retention.moment
+        """What the age of a release is counted by."""
         self.cache = Cache(settings, self.mirror.state, environ=environ)
         self.store = build.Store(self.mirror.state / "store", max_links=settings.max_links)
         self._reader = Reader(settings, self.cache)
         self._building = self.mirror.state / "building"
         self._spare = Spare(self._building)
         self._trash = self.mirror.state / "trash"
+        self._up_to_date = ""
+        self._witness = Witness(self.mirror, self.store.folder)
         self._manifests = self.mirror.state / "manifests"
 
     @contextmanager
@@ -72,14 +94,19 @@ class Publisher:
         with self.disk():
             self.mirror.prepare()
             with lock.held(self.mirror.state / "lock", patience=patience, stop=stop) as crashed:
+                suspicions = self._suspicions(self._witness.remembered()) if crashed else None
                 if crashed:
                     self._recover()
-                self._building.mkdir(exist_ok=True)
-                self._trash.mkdir(exist_ok=True)
+                else:
+                    self.cache.unlock()  # of a git that was killed, and not with its nbpipe
+                self._building.mkdir(private.FOLDER, exist_ok=True)
+                self._trash.mkdir(private.FOLDER, exist_ok=True)
                 if not (self.store.folder / "ff").is_dir():
                     self.store.prepare()
                 self.cache.open()
                 try:
+                    if suspicions:
+                        self._mend(suspicions)
                     yield
                 except BaseException:
                     self.cache.close()
@@ -96,6 +123,8 @@ class Publisher:
     def make(self, commit: str) -> Manifest:
         """Have that commit's release on disk, whole, and return what it holds.
 
+        One that is there stays as it is; see `renew`.
+
         Raises:
             Refused: The tree or the gate says no.
             MirrorError: No room, or the cache does not have it.
@@ -105,6 +134,78 @@ class Publisher:
             build.seal(folder)
             return self.manifest(commit)
         return self._healed(lambda: self._make(commit))
+
+    def outdated(self, commit: str) -> bool:
+        """Return whether that release is there and was made under other settings."""
+        if self._up_to_date == commit or not self.mirror.release(commit).is_dir():
+            return False
+        if self.manifest(commit).policy != self._reader.policy:
+            return True
+        self._up_to_date = commit  # looked at once: a poll need not read it again
+        return False
+
+    def renew(self, commit: str, trigger: Trigger) -> Manifest | None:
+        """Make that release, which is there, under the present settings.
+
+        The other one takes its place in one step; None where nothing in it differs.
+
+        Raises:
+            Refused: It must not be published any more; what is there stays.
+            MirrorError: No room, or the cache does not have it.
+        """
+        held = self.manifest(commit)
+        try:
+            made = self._healed(lambda: self._reader.manifest(commit))
+            if made.content == held.content:
+                manifest.write(self._manifests, made)
+                return None
+            self._healed(lambda: self._candidate(made))
+        except Refused as error:
+            raise Refused(
+                f"{error.args[0]}\n(the settings have changed: the release of that commit stays "
+                "as it was made under the earlier ones)",
+                hint="Change them back, or push a commit that passes.",
+            ) from error
+        self._place(made)
+        manifest.write(self._manifests, made)
+        self.record(Event.REMADE, commit, trigger, reason="the settings changed")
+        return made
+
+    def guard(self, commit: str, *, instead_of: str, accepted: bool = False) -> None:
+        """Refuse a commit that takes most of the files away from readers, unless that is wanted.
+
+        Args:
+            commit: What is to be shown.
+            instead_of: What is shown now.
+            accepted: Remember that a person wants this commit.
+
+        Raises:
+            Refused: It is, or may not be published at all.
+        """
+        before = manifest.read(self._manifests, instead_of)
+        if before is None:
+            return
+        if self.mirror.release(commit).is_dir():
+            after = self.manifest(commit)
+        else:
+            after = self._healed(lambda: self._reader.manifest(commit))
+        lost = manifest.loss(before, after)
+        if lost <= self.settings.loss_allowed:
+            return
+        what = f"{lost:.0%} of the {len(before.files):,} files of {instead_of[:12]} are not in it"
+        if accepted:
+            self.record(Event.LOSS_ACCEPTED, commit, Trigger.MANUAL, reason=what)
+        elif not any(
+            entry.event is Event.LOSS_ACCEPTED and entry.commit == commit
+            for entry in self.mirror.journal.entries()
+        ):
+            name = self.settings.name
+            raise Refused(
+                f"{name}: commit {commit} is not published: {what} "
+                f"(it has {len(after.files):,}), and `max-loss` is {self.settings.max_loss}",
+                hint=f"If that is wanted: `nbpipe publish {name} --accept-loss {commit[:12]}`. "
+                "The last release stays until then.",
+            )
 
     def manifest(self, commit: str) -> Manifest:
         """Return what that release holds; read again from git where the record was lost."""
@@ -132,31 +233,32 @@ class Publisher:
         """Build the release anew, and swap it for the damaged one in one step."""
         held = self.manifest(commit)
         self._forget(held, damages)
-        fresh, old = self._building / commit, self.mirror.release(commit)
         self._healed(lambda: self._build(held))
-        if not old.is_dir() or not self._swap(fresh, old):
-            if old.is_dir():
-                self._retire(commit)
-                manifest.write(self._manifests, held)
-            fresh.rename(old)
-        build.seal(old)
-        fsync_folder(self.mirror.releases_folder)
-        build.remove(fresh)
+        self._place(held)
 
     def collect_garbage(self, *, dry_run: bool = False) -> list[str]:
         """Remove the releases that are neither young nor among the newest; return which."""
-        last = retention.last_current(self.mirror.journal.entries())
-        on_disk = {
-            commit: last.get(commit) or at(self.mirror.release(commit).lstat().st_ctime)
-            for commit in self.mirror.releases()
-        }
-        pin = self.mirror.pinned()
-        gone = retention.expired(
-            on_disk,
+        current, pin = self.mirror.current(), self.mirror.pinned()
+        order = list(retention.last_current(self.mirror.journal.entries()))
+        ages = retention.look(
+            self._ages(),
+            self.moment(),
+            releases=sorted(
+                self.mirror.releases(),
+                key=lambda commit: order.index(commit) if commit in order else -1,
+                reverse=True,
+            ),
+            current=current,
             keep=self.settings.keep,
-            spared={self.mirror.current() or "", pin.commit if pin else ""},
-            now=at(self.now()),
         )
+        gone = retention.expired(
+            {commit: at(seconds) for commit, seconds in ages.last.items()},
+            keep=self.settings.keep,
+            spared={current or "", pin.commit if pin else ""},
+            now=at(ages.elapsed),
+        )
+        if not dry_run:
+            replace(self.mirror.state / "ages.json", msgspec.json.encode(ages))
         if gone and not dry_run:
             for commit in gone:
                 self._retire(commit)
@@ -203,15 +305,55 @@ class Publisher:
 
     def _make(self, commit: str) -> Manifest:
         made = self._reader.manifest(commit)
-        candidate = self._building / commit
+        self._candidate(made)
+        manifest.write(self._manifests, made)
+        target = self.mirror.release(commit)
+        (self._building / commit).rename(target)
+        build.seal(target)
+        return made
+
+    def _candidate(self, made: Manifest) -> None:
         self._build(made)
         if self.settings.gate:
             self._pass_gate(made)
-        manifest.write(self._manifests, made)
-        target = self.mirror.release(commit)
-        candidate.rename(target)
-        build.seal(target)
-        return made
+
+    def _place(self, made: Manifest) -> None:
+        """Put what was built in the place of the release; readers see the one or the other."""
+        fresh, old = self._building / made.commit, self.mirror.release(made.commit)
+        if not (old.is_dir() and self._swap(fresh, old)):
+            if old.is_dir() and self.mirror.current() == made.commit:
+                self._detour(made)
+            self._take_away(made.commit)
+            fresh.rename(old)
+        build.seal(old)
+        fsync_folder(self.mirror.releases_folder)
+        if self.mirror.current() is None:
+            self.mirror.flip(made.commit)
+        self._clear_detours()
+        build.remove(fresh)
+
+    def _detour(self, made: Manifest) -> None:
+        """Have readers see what was built at another place, and build it once more.
+
+        For file systems that cannot swap two folders (NFS): meanwhile the release can be replaced.
+        """
+        aside = self.mirror.releases_folder / _detour_of(made.commit)
+        build.remove(aside)
+        (self._building / made.commit).rename(aside)
+        build.seal(aside)
+        self.mirror.flip(aside.name)
+        self._build(made)
+
+    def _clear_detours(self) -> None:
+        for left in self.mirror.releases_folder.glob(_detour_of("*")):
+            build.remove(left)
+
+    def _ages(self) -> retention.Ages | None:
+        try:
+            text = (self.mirror.state / "ages.json").read_bytes()
+            return msgspec.json.decode(text, type=retention.Ages)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def _build(self, made: Manifest) -> None:
         candidate = self._building / made.commit
@@ -231,28 +373,81 @@ class Publisher:
 
     def _pass_gate(self, made: Manifest) -> None:
         candidate = self._building / made.commit
+        own = self._building / "gate" / made.commit
         try:
-            gate.ask(
-                self.settings,
-                candidate,
-                commit=made.commit,
-                previous=self.mirror.current(),
-                environ=self.environ,
-            )
-            self._untouched(made, candidate)
+            build.remove(own.parent)
+            own.parent.mkdir()
+            build.copy(made, candidate, own)
+            self._watched(made, candidate, own)
         except BaseException:
             build.remove(candidate)
             raise
+        finally:
+            build.remove(own.parent)
 
-    def _untouched(self, made: Manifest, candidate: Path) -> None:
-        damages = verify.examine(candidate, made, top=0o755)
-        if damages:
-            self._forget(made, damages)
-            what = f"the gate changed the candidate {made.commit}: {damages[0]}"
-            raise Refused(
-                f"{self.settings.name}: {what}",
-                hint="A gate may only read it; have it work on a copy.",
+    def _watched(self, made: Manifest, candidate: Path, own: Path) -> None:
+        """Ask the gate about its own copy; compare all else at its end, whatever that is."""
+        seen, as_made = self._witness.look(candidate), verify.fingerprint(own)
+        self._witness.remember(seen)
+        try:
+            gate.ask(
+                self.settings,
+                own,
+                commit=made.commit,
+                previous=seen.current,
+                environ=self.environ,
             )
+        finally:
+            touched = seen.candidate != verify.fingerprint(candidate)
+            damages = verify.examine(candidate, made, top=0o755) if touched else []
+            if damages:
+                self._forget(made, damages)
+            changed = self._mend(self._suspicions(seen))
+        if changed:
+            raise self._changed(f"the gate changed {changed}, which is mended")
+        if verify.fingerprint(own) != as_made:
+            damages = damages or verify.examine(own, made)
+        if damages:
+            raise self._changed(f"the gate changed the candidate {made.commit}: {damages[0]}")
+
+    def _changed(self, what: str) -> Refused:
+        return Refused(
+            f"{self.settings.name}: {what}",
+            hint="A gate may only read; have it write to a folder of its own.",
+        )
+
+    def _suspicions(self, seen: Seen | None) -> _Suspicions:
+        """Return what is not as it was before the gate."""
+        if seen is None:
+            return _Suspicions()
+        now = self._witness.look()
+        return _Suspicions(
+            releases=tuple(c for c in seen.releases if now.releases.get(c) != seen.releases[c]),
+            added=tuple(c for c in now.releases if c not in seen.releases),
+            current=seen.current if now.current != seen.current else None,
+            store=now.store != seen.store,
+        )
+
+    def _mend(self, suspicions: _Suspicions) -> str:
+        """Put right what a gate did to releases and link; return what that was, for people."""
+        changed = []
+        for commit in suspicions.releases:
+            if damages := self.damages(commit):
+                self.repair(commit, damages)
+                what = f"a gate changed it, {len(damages)} damages, the first: {damages[0]}"
+                self.record(Event.REPAIRED, commit, Trigger.MANUAL, reason=what)
+                changed.append(f"the published release {commit} ({damages[0]})")
+        for commit in suspicions.added:
+            build.remove(self.mirror.release(commit))
+            changed.append(f"the releases: it added {commit}")
+        if suspicions.current:
+            self.show(suspicions.current)
+            changed.append("the link `current`")
+        if suspicions.store:
+            # What the releases use of it is looked at with them; the rest can be read again.
+            self.store.sweep()
+        self._witness.forget()
+        return ", ".join(changed)
 
     def _forget(self, made: Manifest, damages: Iterable[Damage]) -> None:
         # The store's file is the same inode: what is wrong in the release is wrong there,
@@ -265,13 +460,17 @@ class Publisher:
                 entry.unlink(missing_ok=True)
 
     def _retire(self, commit: str) -> None:
-        """Take a release away from readers in one step, then remove it."""
+        """Take a release away from readers in one step, then remove it, and what is known of it."""
+        self._take_away(commit)
+        (self._manifests / f"{commit}.json").unlink(missing_ok=True)
+
+    def _take_away(self, commit: str) -> None:
         folder, aside = self.mirror.release(commit), self._trash / commit
         build.remove(aside)
-        folder.chmod(0o755)
-        folder.rename(aside)
-        build.remove(aside)
-        (self._manifests / f"{commit}.json").unlink(missing_ok=True)
+        if folder.is_dir():
+            folder.chmod(0o755)
+            folder.rename(aside)
+            build.remove(aside)
 
     def _swap(self, fresh: Path, old: Path) -> bool:
         """Exchange two folders in one step; False where the file system cannot."""
@@ -284,6 +483,8 @@ class Publisher:
             os.close(other)
 
     def _recover(self) -> None:
+        if self.mirror.current() is not None:
+            self._clear_detours()
         for folder in (self._building, self._trash):
             if folder.is_dir():
                 for left in folder.iterdir():
@@ -317,6 +518,16 @@ class Publisher:
             hint = "The last release stays; it is tried again."
             if isinstance(error, PermissionError):
                 hint = f"The last release stays. Only the owner of {self.mirror.path} may do this."
+            if error.errno == errno.EXDEV:
+                hint = (
+                    f"The last release stays. {self.mirror.path} and {self.mirror.state} must be "
+                    "on one file system: mount it at the root or above, and nothing below it."
+                )
             raise MirrorError(
                 f"{self.settings.name}: {where}: {os.strerror(error.errno or 0)}", hint=hint
             ) from error
+
+
+def _detour_of(commit: str) -> str:
+    """Return the name under which a release is shown while the one in its place is replaced."""
+    return f".{commit}.new"

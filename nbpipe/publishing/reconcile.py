@@ -32,6 +32,7 @@ from nbpipe.publishing.errors import (
     Stopped,
 )
 from nbpipe.publishing.journal import Event, Trigger
+from nbpipe.publishing.mirror import write
 from nbpipe.publishing.publisher import Publisher
 from nbpipe.publishing.schedule import Schedule
 
@@ -136,6 +137,7 @@ class Reconciler:
         *,
         delivery: str | None = None,
         again: bool = False,
+        accept_loss: str | None = None,
     ) -> Outcome:
         """Reconcile now, in this thread; what goes wrong is in the outcome, not raised.
 
@@ -143,12 +145,15 @@ class Reconciler:
             trigger: Why.
             delivery: The id of the beacon, for the journal.
             again: Try a commit that was refused before.
+            accept_loss: The commit (its first letters do) that is published whatever it loses.
         """
         with self._one_at_a_time:
             before = self._read()
             try:
                 with self.publisher.at_work(patience=_PATIENCE, stop=self._stop):
-                    record, outcome = self._reconcile(before, trigger, delivery, again=again)
+                    record, outcome = self._reconcile(
+                        before, trigger, delivery, again=again, accept_loss=accept_loss
+                    )
                     self._write(record)
             except Stopped as error:
                 return Outcome(result=Result.STOPPED, current=self._current(), error=str(error))
@@ -235,7 +240,13 @@ class Reconciler:
         return outcome
 
     def _reconcile(
-        self, record: Record, trigger: Trigger, delivery: str | None, *, again: bool
+        self,
+        record: Record,
+        trigger: Trigger,
+        delivery: str | None,
+        *,
+        again: bool,
+        accept_loss: str | None,
     ) -> tuple[Record, Outcome]:
         started = time.monotonic()
         publisher, mirror = self.publisher, self.mirror
@@ -250,16 +261,23 @@ class Reconciler:
         self._write(record)
         pin = mirror.pinned()
         target = pin.commit if pin else wanted
-        if record.refused == target and record.rules == self._rules() and not again:
+        accepted = accept_loss is not None and wanted.startswith(accept_loss)
+        if record.refused == target and record.rules == self._rules() and not (again or accepted):
             return self._failed(record, Refused(record.reason))
+        if previous and previous != target and pin is None:
+            publisher.guard(target, instead_of=previous, accepted=accepted)
         warnings: tuple[str, ...] = ()
+        remade = None
+        if pin is None and publisher.outdated(target):
+            remade = publisher.renew(target, trigger)
+            warnings = remade.warnings if remade else ()
         if previous != target or not mirror.release(target).is_dir():
             warnings = publisher.make(target).warnings
             publisher.show(target)
         visible = time.monotonic()
         published = self._note(target, previous, trigger, delivery, warnings, visible - started)
         self._clean(published is not None or trigger is Trigger.STARTUP)
-        result = Result.PUBLISHED if previous != target else Result.UNCHANGED
+        result = Result.PUBLISHED if previous != target or remade else Result.UNCHANGED
         if pin and pin.commit != wanted:
             result = Result.PINNED
         outcome = Outcome(
@@ -363,7 +381,9 @@ class Reconciler:
     def _rules(self) -> str:
         """Return a fingerprint of what decides whether a commit is refused."""
         s = self.settings
-        rules = repr((s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck))
+        rules = repr(
+            (s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck, s.max_loss)
+        )
         return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
     def _current(self) -> str | None:
@@ -400,8 +420,7 @@ def signal(mirror: Mirror, delivery: str) -> None:
     """
     mirror.prepare()
     fresh = mirror.state / f"beacon.{os.getpid()}.{threading.get_ident()}"
-    fresh.write_text(delivery, "utf-8")
-    fresh.replace(mirror.state / "beacon")
+    write(fresh, delivery.encode("utf-8")).replace(mirror.state / "beacon")
 
 
 def _succeeded(record: Record, now: float) -> Record:

@@ -12,7 +12,6 @@ from nbpipe.publishing.mirror import COMMIT, Pin
 from nbpipe.publishing.retention import last_current
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -212,12 +211,13 @@ def _releases(publisher: Publisher) -> list[Release]:
                 warnings=held.warnings,
             )
         )
-    return sorted(found, key=lambda release: _order(release, last), reverse=True)
-
-
-def _order(release: Release, last: Mapping[str, datetime]) -> tuple[bool, float, str]:
-    when = last.get(release.commit)
-    return release.current, when.timestamp() if when else 0.0, release.commit
+    # Not by time: the clock may have been set back.
+    order = {commit: number for number, commit in enumerate(last)}
+    return sorted(
+        found,
+        key=lambda each: (each.current, order.get(each.commit, -1), each.commit),
+        reverse=True,
+    )
 
 
 def _changes(publisher: Publisher, commit: str) -> Changes:

@@ -6,6 +6,7 @@ are. Subtrees that were read before are not read again: an update costs what it 
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -115,6 +116,10 @@ class Reader:
         self._settings = settings
         self._objects = objects
         self._known = _Known()
+        s = settings
+        rules = repr((s.symlinks, s.backslashes, s.lfs, s.limits))
+        self.policy = hashlib.sha256(rules.encode()).hexdigest()[:16]
+        """Fingerprint of the settings that decide what a commit's release holds."""
 
     def manifest(self, commit: str) -> Manifest:
         """Return what would be published of that commit.
@@ -137,6 +142,7 @@ class Reader:
             files=tuple(found.files),
             links=tuple(kept),
             warnings=tuple(found.warnings),
+            policy=self.policy,
         )
 
     def _walk(self, tree: str, found: _Found, before: _Known) -> None:
@@ -259,13 +265,16 @@ class Reader:
             return iter(())
         targets = {path: target for path, (target, _) in found.links.items()}
         others = {*found.folders, *(file.path for file in found.files)}
+        following = links.Following(targets, others)
         kept = []
         for path, (target, blob) in found.links.items():
-            verdict = links.leads(path, targets, others)
+            verdict = following.leads(path)
             if verdict is links.Leads.OUTSIDE:
                 self._leave_out(path, "out of the collection", found)
             elif verdict is links.Leads.ROUND:
                 self._leave_out(path, "in a circle", found)
+            elif verdict is links.Leads.TOO_FAR:
+                self._leave_out(path, "through more folders than are looked at", found)
             else:
                 if verdict is links.Leads.NOWHERE:
                     found.warnings.append(f"{path}: a link that leads to nothing")

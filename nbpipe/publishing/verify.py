@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ def examine(
         top: The mode of the folder itself.
         content: Read the files; otherwise their sizes and modes have to do.
     """
+    if not folder.is_dir():
+        return [Damage(".", "the folder is missing")]
     found = dict(_entries(folder))
     damages = [] if (mode := _mode(folder)) == top else [Damage(".", f"its mode is {mode:04o}")]
     for path in manifest.folders:
@@ -51,6 +54,21 @@ def examine(
         elif os.readlink(folder / link.path) != link.target:  # noqa: PTH115  (its text as it is)
             damages.append(Damage(link.path, "the link leads elsewhere"))
     return damages + [Damage(path, "does not belong here") for path in sorted(found)]
+
+
+def fingerprint(folder: Path) -> str:
+    """Return what differs as soon as anything there was written, renamed or given another mode.
+
+    Nothing is read but what stat(2) says; a missing folder has an empty one.
+    """
+    if not folder.is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for path, status in sorted([(".", folder.lstat()), *_entries(folder)]):
+        facts = (status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_size)
+        when = (status.st_mtime_ns, status.st_ctime_ns)
+        digest.update(repr((path, facts, when)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _entries(folder: Path) -> list[tuple[str, os.stat_result]]:

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
 from nbpipe.system.files import copy_file
@@ -184,7 +185,8 @@ class Store:
         """
         folder = self.root / checked(name, "--name") / "runs" / run
         try:
-            folder.mkdir(parents=True)
+            private.make_folder(folder.parent)
+            folder.mkdir(private.FOLDER if private.is_ours(folder) else 0o777)
         except OSError as error:
             raise UsageError(
                 f"{folder}: the run cannot be stored: {error.strerror}",

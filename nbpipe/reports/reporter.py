@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
+from nbpipe import private
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _replaced(path: Path) -> Iterator[TextIO]:
             with path.open("w", encoding="utf-8", newline="\n") as stream:
                 yield stream
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
         descriptor, name = mkstemp(dir=path.parent, prefix=".nbpipe-", suffix=".tmp")
         temporary = Path(name)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
@@ -191,7 +192,7 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode & 0o777
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    return private.mode(path) & ~umask
 
 
 def _is_special(path: Path) -> bool:

@@ -25,6 +25,7 @@ from nbpipe.settings.tables import (
     Budget,
     Count,
     FileName,
+    LossShare,
     Megabytes,
     Name,
     Patterns,
@@ -46,6 +47,7 @@ __all__ = [
     "GithubSettings",
     "HistorySettings",
     "Keep",
+    "LossShare",
     "Megabytes",
     "Name",
     "NotifySettings",
@@ -268,10 +270,23 @@ class CollectionSettings(Table, frozen=True):
     """A command run with the candidate's folder as its last argument; not 0: not published."""
     gate_timeout: Seconds = 3_600.0
     """Seconds for the gate's command."""
+    max_loss: LossShare = 0.5
+    """A commit that lacks more than this share of the files before it (0.5, "50%") is refused.
+
+    A file that only moved is not lost; of fewer than six files all must go. To publish one such
+    commit: `nbpipe publish NAME --accept-loss COMMIT`. 1: no commit is refused for it.
+    """
     limits: ReleaseLimits = ReleaseLimits()
     """How large a tree may be."""
     max_links: Annotated[int, msgspec.Meta(ge=2)] | None = None
     """Hard links to one file, where the file system allows fewer than it says."""
+
+    @property
+    def loss_allowed(self) -> float:
+        """`max_loss` as a number."""
+        if isinstance(self.max_loss, str):
+            return float(self.max_loss.rstrip("%")) / 100
+        return self.max_loss
 
 
 class SpacesSettings(Table, frozen=True):

@@ -49,6 +49,13 @@ Report = Annotated[
 ]
 Tolerance = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+LossShare = (
+    Annotated[float, msgspec.Meta(ge=0, le=1)]
+    | Annotated[
+        str,
+        msgspec.Meta(pattern=r"^(?:100|[0-9]{1,2})%\Z", description="a share such as 50%, or 0.5"),
+    ]
+)
 Patterns = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 
 LAYERS = (
-    {"nbpipe.errors", "nbpipe.model", "nbpipe.sizes", "nbpipe._version", "nbpipe.system"},
+    {
+        *("nbpipe.errors", "nbpipe.model", "nbpipe.private", "nbpipe.sizes", "nbpipe._version"),
+        "nbpipe.system",
+    },
     {
         *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"),
         *("nbpipe.kernelspecs", "nbpipe.wildmatch"),

@@ -54,6 +54,7 @@ def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
         (Record(fetched=900, error="no answer", unreachable=True), State.OK),
         (Record(fetched=600, error="no answer", unreachable=True), State.STALE),
         (Record(fetched=600), State.STALE),
+        (Record(fetched=9_999_999, error="no answer", unreachable=True), State.STALE),
         (Record(fetched=1000, error="refused"), State.FAILING),
         (Record(fetched=1005), State.OK),
         (Record(fetched=9999, error="no answer", unreachable=True), State.STALE),

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbpipe import private
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SchedulerOutage, SubmissionRefused
 from nbpipe.reference.schedulers.local_files import held, read, write
@@ -82,7 +83,8 @@ class Local:
         for index in range(1, (count or 1) + 1):
             job = f"{base}_{index}" if count else base
             folder = self._root / job
-            folder.mkdir(parents=True, mode=0o700)
+            private.make_folder(folder.parent)
+            folder.mkdir(mode=0o700)
             write(
                 folder / "request.json", self._described(request, index if count else None, at_once)
             )

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome
 from nbpipe.reports.console import rerun_command, totals
@@ -74,6 +75,7 @@ class HtmlReporter:
         try:
             made.mkdir(parents=True)
             self._fill(run, made)
+            private.close_all(made)
             if folder.exists():
                 shutil.rmtree(folder)
             made.replace(folder)

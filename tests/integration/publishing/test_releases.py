@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from nbpipe.publishing import releases
 from nbpipe.publishing.errors import Busy
 from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result as Ended
+from nbpipe.publishing.retention import Moment, moment
 from nbpipe.settings import Keep
 
 if TYPE_CHECKING:
@@ -162,6 +164,33 @@ def test_gc_keeps_young_ones(follow: Follow, heads: list[str]) -> None:
     assert set(worker.mirror.releases()) == set(heads)
 
 
+@pytest.mark.parametrize("ahead", [700, -700])
+def test_a_clock_that_is_wrong_once_costs_no_release_that_was_just_current(
+    origin: Origin, follow: Follow, heads: list[str], ahead: float
+) -> None:
+    keep = Keep(releases=1, days=7)
+    follow(keep=keep).reconcile_once()
+    last = origin.publish({"a": b"while the clock is wrong"})
+    wrong = follow(keep=keep)
+    wrong.publisher.now = wrong._now = lambda: time.time() + ahead * 86_400
+
+    assert wrong.reconcile_once().current == last
+    after = origin.publish({"a": b"when it is right again"})
+    worker = follow(keep=keep)
+    worker.reconcile_once()
+    assert set(worker.mirror.releases()) == {*heads, last, after}
+    assert [each.commit for each in releases.releases(worker.publisher)] == [
+        *(after, last),
+        *heads[::-1],
+    ]
+    worker.publisher.moment = lambda: (
+        now := moment(),
+        Moment(now.boot, now.uptime + 8 * 86_400, now.wall),
+    )[1]
+    assert releases.gc(worker.publisher) == [*heads, last]
+    assert worker.mirror.releases() == [after]
+
+
 @pytest.fixture
 def run(origin: Origin, tmp_path: Path, heads: list[str]) -> Callable[..., Result]:
     """Return a function that runs a command with the collection's configuration."""
@@ -238,6 +267,36 @@ def test_a_listing_does_nothing_to_a_terminal(
 
     assert "\x1b" not in run("release", "list").output
     assert os.linesep in run("release", "list").output
+
+
+SEPARATORS = {
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "next line": "\x85",
+    "form feed": "\x0c",
+    "vertical tab": "\x0b",
+    "file separator": "\x1c",
+    "unit separator": "\x1f",
+    "carriage return": "\r",
+}
+
+
+@pytest.mark.parametrize("mark", SEPARATORS.values(), ids=SEPARATORS)
+def test_what_ends_a_line_elsewhere_ends_none_in_a_subject_or_a_name(
+    run: Callable[..., Result], origin: Origin, follow: Follow, mark: str
+) -> None:
+    origin.environ["GIT_AUTHOR_NAME"] = f"A{mark}Person"
+    head = origin.push(origin.files({"a": b"7"}), subject=f"Mend{mark}the plots")
+    follow().reconcile_once()
+
+    listed, shown = run("release", "list"), run("release", "show", head)
+
+    assert (listed.exit_code, shown.exit_code) == (0, 0), listed.output
+    assert listed.output.startswith(head[:12])
+    assert len(listed.output.splitlines()) == len(follow().mirror.releases())
+    assert "Mend?the plots" in listed.output.splitlines()[0]
+    assert f"  author   A?Person, {releases.show(follow().publisher, head)[0].date}" in shown.output
+    assert releases.show(follow().publisher, head)[0].subject == f"Mend{mark}the plots"
 
 
 def test_looking_waits_for_nobody(follow: Follow, heads: list[str]) -> None:

@@ -1,0 +1,53 @@
+"""Which variables of the environment hold secrets, as a configuration names them.
+
+What a program that we start has no use for, it does not inherit. Values only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nbpipe.settings.github import GithubSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+_PREFIX = "env:"
+_GITHUB = "env:GITHUB_TOKEN"
+"""What `[github]` falls back to."""
+_NO_GITHUB = GithubSettings()
+
+
+def named(table: object) -> frozenset[str]:
+    """Return NAME of every `env:NAME` in these settings, however deep."""
+    return frozenset(text.removeprefix(_PREFIX) for text in _texts(table) if _is_variable(text))
+
+
+def without(
+    environ: Mapping[str, str], secret: AbstractSet[str], *, but: object = ()
+) -> dict[str, str]:
+    """Return the environment without those variables, except what the settings `but` name."""
+    hidden = secret - named(but)
+    return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _is_variable(text: str) -> bool:
+    return text.startswith(_PREFIX) and len(text) > len(_PREFIX)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        if isinstance(value, GithubSettings) and value.token is None and value != _NO_GITHUB:
+            yield _GITHUB
+        for name in value.__struct_fields__:
+            yield from _texts(getattr(value, name))
+    elif isinstance(value, dict):
+        yield from _texts(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _texts(each)
