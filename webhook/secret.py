@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
+from nbpipe.settings import SHORTEST_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
-SHORTEST = 8
-"""Bytes. Who has seen one signed delivery can try every shorter secret in hours, offline."""
 ADVISED = 16
 """Bytes below which a secret is complained of in the log."""
 LONGEST_FILE = 64 * 1024
@@ -112,9 +111,9 @@ def _of_beacons(source: str, environ: Mapping[str, str]) -> bytes:
         SecretUnusableError: There is none, or one that could be guessed.
     """
     value = read_source(source, environ)
-    if len(value) < SHORTEST:
+    if len(value) < SHORTEST_SECRET:
         raise SecretUnusableError(
-            f"the secret {source} is shorter than {SHORTEST} bytes, so it could be guessed"
+            f"the secret {source} is shorter than {SHORTEST_SECRET} bytes, so it could be guessed"
         )
     return value
 

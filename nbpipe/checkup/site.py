@@ -1,24 +1,34 @@
 """What the configuration needs of the machine: schedulers' programs, secrets, folders, homes.
 
-Nothing is submitted, fetched or written; a secret is looked at and never told.
+For a service also its origins: each is asked for its branch, with the isolation and the secrets of
+a fetch. Nothing is submitted, fetched or kept; a secret is looked at and never shown.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import shlex
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nbpipe.checkup.findings import Finding, Severity
+from nbpipe.settings import SHORTEST_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nbpipe.config import Config
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.settings import CollectionSettings, WebhookSettings
 
+PATIENCE = 20.0
+"""Seconds without a word from an origin until it counts as silent."""
+OTHERS = 0o077
+"""Rights of the group and of everybody."""
 PROGRAMS = {
     "slurm": ("sbatch", "squeue", "sacct", "scancel"),
     "gridengine": ("qsub", "qstat", "qacct", "qdel"),
@@ -58,9 +68,11 @@ def about_schedulers(config: Config) -> Iterator[Finding]:
 
 
 def about_service(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what a publishing service would miss: secrets, the mirror's place, homes."""
+    """Yield what a publishing service would miss: origins, secrets, the mirror's place, homes."""
     for collection in config.settings.collection:
         yield from _about_collection(collection, environ)
+        yield from _about_origin(collection, environ)
+    yield from _about_pages(config.settings.webhook, environ)
     if config.settings.collection:
         spaces = config.settings.spaces
         homes = (next(glob.iglob(each), None) for each in spaces.homes)  # noqa: PTH207  (absolute)
@@ -77,10 +89,10 @@ def _about_collection(
     collection: CollectionSettings, environ: Mapping[str, str]
 ) -> Iterator[Finding]:
     where = f"collection {collection.name}"
-    sources = [*collection.secrets, *filter(None, [collection.token])]
-    for source in sources:
-        if (problem := _secret_problem(source, environ)) is not None:
-            yield _missing("secret", f"{where}: {source}: {problem}", "Put the secret there.")
+    for source in collection.secrets:
+        yield from _about_secret(where, source, environ, shortest=SHORTEST_SECRET)
+    if collection.token:
+        yield from _about_secret(where, collection.token, environ)
     if not collection.secrets:
         yield Finding(
             severity=Severity.NOTE,
@@ -88,28 +100,105 @@ def _about_collection(
             what=f"{where}: no secret, so no beacon is accepted; the origin is only polled",
             how='Name one: secrets = ["env:NAME"] or ["file:/path"].',
         )
-    if not Path(collection.root).is_dir():
-        yield _missing("folder", f"{where}: root {collection.root} is no folder", "Make it.")
-    elif not os.access(collection.root, os.W_OK | os.X_OK):
+    yield from _about_root(where, collection)
+
+
+def _about_root(where: str, collection: CollectionSettings) -> Iterator[Finding]:
+    """Yield what is wrong with the place of the mirror: owner, modes, links, file systems."""
+    from nbpipe.publishing.errors import MirrorError  # noqa: PLC0415
+    from nbpipe.publishing.mirror import Mirror  # noqa: PLC0415
+
+    root = Path(collection.root)
+    if not root.is_dir():
+        yield _missing("folder", f"{where}: root {root} is not a folder", "Create it.")
+        return
+    try:
+        Mirror.of(collection).check()
+    except MirrorError as error:
+        yield _missing("folder", f"{where}: {error.args[0]}", error.hint or "")
+    if not os.access(root, os.W_OK | os.X_OK):
         yield Finding(
             severity=Severity.NOTE,
             kind="folder",
-            what=f"{where}: you may not write in {collection.root}",
+            what=f"{where}: you may not write in {root}, which belongs to {_owner(root)}",
             how="Run the service as the user that owns it.",
+        )
+    elif os.geteuid() == 0 and root.stat().st_uid != 0:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="folder",
+            what=f"{where}: {root} belongs to {_owner(root)}, who can change every release",
+            how="Run the service as that user, or give the folder to root.",
         )
 
 
-def _secret_problem(source: str, environ: Mapping[str, str]) -> str | None:
+def _about_origin(collection: CollectionSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield why the origin cannot be followed from here, as a fetch would find out."""
+    from nbpipe.errors import NbpipeError  # noqa: PLC0415
+    from nbpipe.publishing.origin import Cache  # noqa: PLC0415
+
+    where = f"collection {collection.name}"
+    if collection.lfs == "fetch" and shutil.which("git-lfs") is None:
+        what = f'{where}: lfs = "fetch", and git-lfs is not installed'
+        yield _missing("program", what, "Install git-lfs.")
+    patience = min(collection.fetch_timeout, PATIENCE)
+    hasty = msgspec.structs.replace(collection, fetch_timeout=patience)
+    with TemporaryDirectory(prefix="nbpipe-") as folder:
+        cache = Cache(hasty, Path(folder), environ=environ)
+        try:
+            cache.look()
+        except NbpipeError as error:
+            yield _missing("origin", error.args[0], error.hint or "")
+        finally:
+            cache.close()
+
+
+def _about_pages(webhook: WebhookSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if webhook.token:
+        yield from _about_secret("[webhook] token", webhook.token, environ)
+
+
+def _about_secret(
+    where: str, source: str, environ: Mapping[str, str], *, shortest: int = 1
+) -> Iterator[Finding]:
+    """Yield why a source holds no secret now, or one that others can read."""
+    if (problem := _secret_problem(source, environ, shortest)) is not None:
+        yield _missing("secret", f"{where}: {source}: {problem}", "Put the secret there.")
+        return
+    kind, _, name = source.partition(":")
+    if kind == "file" and (mode := Path(name).stat().st_mode) & OTHERS:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="secret",
+            what=f"{where}: {name} can be read by other users (mode {mode & 0o777:04o})",
+            how=f"chmod 600 {shlex.quote(name)}, owned by the service's user",
+        )
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return folder.owner()
+    except KeyError:
+        return f"uid {folder.stat().st_uid}"
+
+
+def _secret_problem(source: str, environ: Mapping[str, str], shortest: int) -> str | None:
     """Return why a source holds no secret now; None where it does."""
     kind, _, name = source.partition(":")
     if kind == "env":
-        return None if environ.get(name) else "the variable is not set"
-    if kind == "file":
+        value = environ.get(name, "").encode("utf-8", "surrogateescape").strip()
+        missing = "the variable is not set" if not value else ""
+    elif kind == "file":
         try:
-            return None if Path(name).read_bytes().strip() else "the file is empty"
+            value, missing = Path(name).read_bytes().strip(), ""
         except OSError as error:
             return f"it cannot be read: {error.strerror}"
-    return "is neither env:NAME nor file:PATH"
+        missing = "the file is empty" if not value else ""
+    else:
+        return "is neither env:NAME nor file:PATH"
+    if missing:
+        return missing
+    return f"is shorter than {shortest} bytes" if len(value) < shortest else None
 
 
 def _missing(kind: str, what: str, how: str) -> Finding:

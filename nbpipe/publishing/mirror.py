@@ -107,8 +107,8 @@ class Mirror:
             replace(self.state / "pin.json", msgspec.json.encode(pin))
         fsync_folder(self.state)
 
-    def prepare(self) -> None:
-        """Make the folders, with modes that do not depend on the umask.
+    def check(self) -> None:
+        """Refuse folders in which a release is not safe, or cannot be; makes none.
 
         Raises:
             MirrorError: One of them is a link or others may write in it, or they are on two file
@@ -116,6 +116,16 @@ class Mirror:
         """
         for folder in (self.path.parent, *self._folders()):
             _refuse_unsafe(folder)
+        self._refuse_two_file_systems()
+
+    def prepare(self) -> None:
+        """Make the folders, with modes that do not depend on the umask.
+
+        Raises:
+            MirrorError: One of them is a link or others may write in it, or they are on two file
+                systems.
+        """
+        self.check()
         above = [folder for folder in reversed(self.path.parents) if not folder.exists()]
         for folder, mode in (
             *((folder, 0o755) for folder in above),
@@ -137,11 +147,12 @@ class Mirror:
         return self.path, self.releases_folder, self.state.parent, self.state
 
     def _refuse_two_file_systems(self) -> None:
-        devices = {folder: folder.stat().st_dev for folder in self._folders()}
-        other = next((each for each in devices if devices[each] != devices[self.path]), None)
-        if other is not None:
+        there = [folder for folder in self._folders() if folder.is_dir()]
+        for other in there[1:]:
+            if other.stat().st_dev == there[0].stat().st_dev:
+                continue
             raise MirrorError(
-                f"{self.path} and {other} are on two file systems, and a release is hard links",
+                f"{there[0]} and {other} are on two file systems, and a release is hard links",
                 hint=f"Mount one file system at {self.path.parent} or above, and nothing below it.",
             )
 

@@ -18,7 +18,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.publishing import address, children, complaints, isolation, leftovers, lfs
-from nbpipe.publishing.errors import MirrorError, OriginError, PublishError, Refused, Stopped
+from nbpipe.publishing.errors import (
+    BranchGone,
+    MirrorError,
+    OriginError,
+    PublishError,
+    Refused,
+    Stopped,
+)
 from nbpipe.publishing.mirror import open_folder
 from nbpipe.publishing.renaming import exchange
 from nbpipe.reports.plaintext import plain, plain_name
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 
 WANTED = "refs/nbpipe/wanted"
 HELD = "refs/nbpipe/releases/"
+NO_REF = 2
+"""What `git ls-remote --exit-code` ends with where there is no such ref."""
 _CHUNK = 1 << 20
 _SOUND_FOR = 600.0
 """Seconds for which a look at the whole cache holds: it reads every object."""
@@ -140,6 +149,27 @@ class Cache:
         if kind != "commit":
             raise Refused(f"{self.settings.name}: the branch's head {oid} is a {kind}, no commit")
         return oid
+
+    def look(self) -> None:
+        """Ask the origin for the branch, without fetching anything.
+
+        Raises:
+            BranchGone: The origin has no such branch.
+            OriginError: It cannot be reached, says no, or takes too long.
+        """
+        self._write("gitconfig", isolation.configuration(self.settings), 0o600)
+        self._write("askpass", isolation.ASKPASS, 0o700)
+        ref = f"refs/heads/{self.settings.branch}"
+        words = ("ls-remote", "--exit-code", *isolation.upload_pack(self.settings))
+        code, _, said, heard = self._ran((*words, "--", self.settings.origin, ref), network=True)
+        where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
+        if code == NO_REF and not said:
+            raise BranchGone(
+                f"{where}: there is no branch {self.settings.branch}",
+                hint="Set `branch` to one that is there.",
+            )
+        if code:
+            raise complaints.of_origin(said, heard, where=where, branch=self.settings.branch)
 
     def read(self, oid: str, kind: str, *, limit: int) -> bytes:
         """Return a small object whole.

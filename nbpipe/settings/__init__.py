@@ -214,6 +214,10 @@ class ReleaseLimits(Table, frozen=True):
     """Megabytes (10^6 bytes) of all files together."""
 
 
+SHORTEST_SECRET = 8
+"""Bytes of a webhook's secret: who has one signed delivery can try every shorter one offline."""
+
+
 class CollectionSettings(Table, frozen=True):
     """`[[collection]]`: a branch at an origin, and the mirror that follows it."""
 
