@@ -109,9 +109,13 @@ class Pulse:
 
 def _bytes(process: psutil.Process) -> int:
     """Return how much a process has read and written; 0 where that is not counted."""
-    counters = getattr(process, "io_counters", None)
-    found = counters() if counters else None
-    return getattr(found, "read_chars", 0) + getattr(found, "write_chars", 0)
+    import psutil  # noqa: PLC0415  (slow)
+
+    try:
+        found = process.io_counters()
+    except (AttributeError, RuntimeError, ValueError, psutil.AccessDenied):
+        return 0  # another system, or a kernel without CONFIG_TASK_IO_ACCOUNTING
+    return int(found.read_chars + found.write_chars)
 
 
 class Supervised:
