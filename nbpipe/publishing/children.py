@@ -30,6 +30,8 @@ _TALK = 5
 """How many times the silence limit a server may talk (keep-alives) without sending an object."""
 _LONGEST = 86_400.0
 """Seconds that anything may take, whatever it is doing."""
+_SAME = 2.0
+"""Seconds within which two processes of one number are one: the time of boot is not exact."""
 _KEPT = 64 * 1024
 """Bytes of a process's complaints that are kept: the last ones."""
 _WORKERS = {"index-pack", "unpack-objects", "rev-list", "http-fetch"}
@@ -107,9 +109,13 @@ class Pulse:
 
 def _bytes(process: psutil.Process) -> int:
     """Return how much a process has read and written; 0 where that is not counted."""
-    counters = getattr(process, "io_counters", None)
-    found = counters() if counters else None
-    return getattr(found, "read_chars", 0) + getattr(found, "write_chars", 0)
+    import psutil  # noqa: PLC0415  (slow)
+
+    try:
+        found = process.io_counters()
+    except (AttributeError, RuntimeError, ValueError, psutil.AccessDenied):
+        return 0  # another system, or a kernel without CONFIG_TASK_IO_ACCOUNTING
+    return int(found.read_chars + found.write_chars)
 
 
 class Supervised:
@@ -288,9 +294,17 @@ def note(file: Path, pid: int) -> None:
     import psutil  # noqa: PLC0415  (slow)
 
     try:
-        file.write_text(f"{pid} {psutil.Process(pid).create_time()}", "ascii")
+        file.write_text(f"{pid} {_began(psutil.Process(pid))}", "ascii")
     except psutil.NoSuchProcess:
         return
+
+
+def _began(process: psutil.Process) -> float:
+    """Return the seconds from boot until a process began: a clock that is set changes nothing."""
+    import psutil  # noqa: PLC0415  (slow)
+
+    boot = psutil.boot_time()
+    return process.create_time() - boot
 
 
 def end_orphan(file: Path) -> None:
@@ -304,7 +318,7 @@ def end_orphan(file: Path) -> None:
     try:
         process = psutil.Process(int(pid))
         # The same number may be another process by now.
-        if process.create_time() == float(created):
+        if abs(_began(process) - float(created)) < _SAME:
             os.killpg(int(pid), signal.SIGKILL)
             process.wait(_GRACE)
     except (psutil.Error, ProcessLookupError, PermissionError, ValueError):

@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.errors import Busy, Stopped
+from nbpipe.publishing.errors import Busy, Refused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,12 @@ def held(file: Path, *, patience: float, stop: threading.Event | None = None) ->
         _take(fd, file, patience, stop or threading.Event())
         crashed = bool(os.fstat(fd).st_size)
         os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
-        yield crashed
+        try:
+            yield crashed
+        except Refused:
+            # A verdict, after which nothing is half done: what was prepared stays.
+            os.ftruncate(fd, 0)
+            raise
         os.ftruncate(fd, 0)
     finally:
         os.close(fd)
