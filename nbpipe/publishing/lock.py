@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.errors import Busy
+from nbpipe.publishing.errors import Busy, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,11 @@ def held(file: Path, *, patience: float) -> Iterator[bool]:
         _take(fd, file, patience)
         crashed = bool(os.fstat(fd).st_size)
         os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
-        yield crashed
+        try:
+            yield crashed
+        except Refused:
+            os.ftruncate(fd, 0)  # a verdict, not an accident: nothing is to be cleared away
+            raise
         os.ftruncate(fd, 0)
     finally:
         os.close(fd)
