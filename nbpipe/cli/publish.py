@@ -11,7 +11,7 @@ import click
 
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
-from nbpipe.errors import ExitCode
+from nbpipe.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from nbpipe.publishing.reconcile import Outcome, Reconciler
@@ -47,6 +47,8 @@ def publish(
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
+    if watch and accept_loss:
+        raise UsageError("--accept-loss is for one commit now, not for --watch")
     workers = [
         Reconciler(settings, environ=service.environ(file, settings))
         for settings in service.collections(file, name)
