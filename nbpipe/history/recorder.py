@@ -16,6 +16,8 @@ from nbpipe.history.access import History, open_history
 from nbpipe.history.errors import HistoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from nbpipe.history.records import PastRun
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60
 """Seconds that the end of a run waits for what is still to be written."""
+_LAST = 10
+"""Runs that are kept however old they are."""
 
 
 class Recorder:
@@ -90,6 +94,20 @@ class Recorder:
                 break
         seconds, interrupted = entry
         history.end(run.id, seconds=seconds, interrupted=interrupted)
-        days = self._settings.keep_days
-        before = run.started - timedelta(days=days) if days else None
+        before = oldest(run, history.runs(_LAST), days=self._settings.keep_days)
         history.forget(keep_runs=self._settings.keep_runs, before=before)
+
+
+def oldest(run: PastRun, newest: Sequence[PastRun], *, days: float) -> datetime | None:
+    """Return before which start a run is forgotten, None where none is for its age.
+
+    Counted from the tenth last run, so that no run is lost to a clock that is years ahead in a few.
+
+    Args:
+        run: The one that ends now.
+        newest: The newest runs, it too, the newest first.
+        days: How long runs are kept; 0: for ever.
+    """
+    if not days or len(newest) < _LAST:
+        return None
+    return min(run.started, newest[_LAST - 1].started) - timedelta(days=days)
