@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60
 """Seconds that the end of a run waits for what is still to be written."""
-_LAST = 10
-"""Runs that are kept however old they are."""
 
 
 class Recorder:
@@ -94,20 +92,20 @@ class Recorder:
                 break
         seconds, interrupted = entry
         history.end(run.id, seconds=seconds, interrupted=interrupted)
-        before = oldest(run, history.runs(_LAST), days=self._settings.keep_days)
+        before = oldest(run, history.runs(2), days=self._settings.keep_days)
         history.forget(keep_runs=self._settings.keep_runs, before=before)
 
 
 def oldest(run: PastRun, newest: Sequence[PastRun], *, days: float) -> datetime | None:
     """Return before which start a run is forgotten, None where none is for its age.
 
-    Counted from the tenth last run, so that no run is lost to a clock that is years ahead in a few.
+    Counted from the run before, so that none is lost to a clock that is years ahead once.
 
     Args:
         run: The one that ends now.
-        newest: The newest runs, it too, the newest first.
+        newest: The two newest runs, it too, the newest first.
         days: How long runs are kept; 0: for ever.
     """
-    if not days or len(newest) < _LAST:
+    if not days:
         return None
-    return min(run.started, newest[_LAST - 1].started) - timedelta(days=days)
+    return min(run.started, *(each.started for each in newest)) - timedelta(days=days)

@@ -189,7 +189,7 @@ class HistorySettings(Table, frozen=True):
     keep_runs: Count = 500
     """The newest so many runs of a collection are kept; 0: all."""
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = 365.0
-    """Runs older than so many days are forgotten, but for the last ten; 0: never."""
+    """Runs older than so many days are forgotten; 0: never."""
 
 
 class Keep(Table, frozen=True):

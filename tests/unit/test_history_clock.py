@@ -20,17 +20,18 @@ RUNS = [past_run(f"r{number}", days=number) for number in reversed(range(12))]
 AHEAD = past_run("ahead", days=700)
 
 
-def test_what_is_older_than_the_time_is_forgotten_counted_from_the_tenth_last_run() -> None:
-    assert oldest(RUNS[0], RUNS, days=5) == START + timedelta(days=2 - 5)
+def test_what_is_too_old_is_forgotten_counted_from_the_run_before() -> None:
+    assert oldest(RUNS[0], RUNS[:2], days=5) == START + timedelta(days=10 - 5)
+    assert oldest(RUNS[0], RUNS[:1], days=5) == START + timedelta(days=11 - 5)
 
 
-def test_nothing_is_forgotten_for_its_age_where_there_are_few_runs_or_no_time() -> None:
-    assert oldest(RUNS[0], RUNS[:9], days=5) is None
-    assert oldest(RUNS[0], RUNS, days=0) is None
+def test_nothing_is_forgotten_for_its_age_where_no_time_is_set() -> None:
+    assert oldest(RUNS[0], RUNS[:2], days=0) is None
 
 
 def test_a_run_that_is_years_ahead_does_not_count() -> None:
-    assert oldest(AHEAD, [AHEAD, *RUNS], days=5) == START + timedelta(days=3 - 5)
+    assert oldest(AHEAD, [AHEAD, RUNS[0]], days=5) == START + timedelta(days=11 - 5)
+    assert oldest(RUNS[0], [AHEAD, RUNS[0]], days=5) == START + timedelta(days=11 - 5)
 
 
 @pytest.mark.parametrize("ahead", [700, -700])
