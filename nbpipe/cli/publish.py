@@ -11,7 +11,7 @@ import click
 
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
-from nbpipe.errors import ExitCode
+from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reports.plaintext import plain, plain_name
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def publish(
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
+    if watch and accept_loss:
+        raise UsageError("--accept-loss is for one commit now, not for --watch")
     workers = [
         Reconciler(settings, environ=service.environ(file, settings))
         for settings in service.collections(file, name)

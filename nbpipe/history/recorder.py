@@ -16,6 +16,8 @@ from nbpipe.history.access import History, open_history
 from nbpipe.history.errors import HistoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from nbpipe.history.records import PastRun
@@ -90,6 +92,20 @@ class Recorder:
                 break
         seconds, interrupted = entry
         history.end(run.id, seconds=seconds, interrupted=interrupted)
-        days = self._settings.keep_days
-        before = run.started - timedelta(days=days) if days else None
+        before = oldest(run, history.runs(2), days=self._settings.keep_days)
         history.forget(keep_runs=self._settings.keep_runs, before=before)
+
+
+def oldest(run: PastRun, newest: Sequence[PastRun], *, days: float) -> datetime | None:
+    """Return before which start a run is forgotten, None where none is for its age.
+
+    Counted from the run before, so that none is lost to a clock that is years ahead once.
+
+    Args:
+        run: The one that ends now.
+        newest: The two newest runs, it too, the newest first.
+        days: How long runs are kept; 0: for ever.
+    """
+    if not days:
+        return None
+    return min(run.started, *(each.started for each in newest)) - timedelta(days=days)

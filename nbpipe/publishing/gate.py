@@ -62,7 +62,7 @@ def ask(
         if end.good:
             return
         output.seek(max(output.seek(0, os.SEEK_END) - _TAIL, 0))
-        said = output.read().decode("utf-8", "replace").strip()
+        said = _plain(output.read().decode("utf-8", "replace").strip())
     what = f"{settings.name}: the gate `{settings.gate[0]}`"
     if end.failed:
         raise Refused(f"{what} cannot be run: {end.failed}")
@@ -142,6 +142,11 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         guard.kill()
         guard.wait()
+
+
+def _plain(text: str) -> str:
+    """Return what a program printed without what a terminal or a log would act on."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "?" for each in text)
 
 
 def _told(said: str) -> dict[str, str]:

@@ -271,7 +271,7 @@ class CollectionSettings(Table, frozen=True):
     lfs: Literal["pointers", "fetch"] = "pointers"
     """Git LFS: publish the pointers with a warning, or what they point to (needs git-lfs)."""
     gate: tuple[Name, ...] = ()
-    """A command run with the candidate's folder as its last argument; not 0: not published."""
+    """A command run with a copy of the candidate as its last argument; not 0: not published."""
     gate_timeout: Seconds = 3_600.0
     """Seconds for the gate's command."""
     max_loss: LossShare = 0.5

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from nbpipe.settings import GithubSettings, Settings
+from nbpipe.notify.channels import channels
+from nbpipe.notify.events import Occasion
+from nbpipe.settings import (
+    CollectionSettings,
+    GithubSettings,
+    NotifySettings,
+    Settings,
+    WebhookSettings,
+)
 from nbpipe.settings.variables import named, without
+from webhook.wiring import wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SETTINGS = msgspec.convert(
     {
@@ -40,6 +55,40 @@ def test_the_variable_that_github_falls_back_to_counts_where_github_is_configure
     assert named(GithubSettings(name="tests")) == {"GITHUB_TOKEN"}
     where = {"key": "env:MINE", "token": "file:/t"}
     assert named(msgspec.convert(where, GithubSettings)) == {"MINE"}
+
+
+def test_a_command_that_is_notified_inherits_no_secret(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    settings = NotifySettings(command=("sh", "-c", f"env > {seen}"), webhook="env:HOOK")
+    environ = {"PATH": os.environ["PATH"], "HOOK": "https://example.org/secret", "MINE": "1"}
+    (*_, command) = channels(settings, environ, hidden=named(settings))
+
+    command.send([], Occasion(about="it", host="here"))
+
+    assert "secret" not in seen.read_text()
+    assert "MINE=1" in seen.read_text()
+
+
+def test_the_worker_of_a_service_has_the_secrets_of_its_own_collection_only(
+    tmp_path: Path,
+) -> None:
+    one, two = (
+        CollectionSettings(
+            name=name,
+            origin=f"https://example.org/o/{name}.git",
+            root=str(tmp_path),
+            secrets=(f"env:{name}",),
+        )
+        for name in ("one", "two")
+    )
+    environ = {"PATH": "/bin", "one": "1" * 32, "two": "2" * 32, "PAGES": "3" * 32}
+    service = wire([one, two], WebhookSettings(), environ, hidden=frozenset(environ) - {"PATH"})
+
+    try:
+        seen = [set(worker.publisher.environ) for worker in service.workers]
+    finally:
+        service.stop()
+    assert seen == [{"PATH", "one"}, {"PATH", "two"}]
 
 
 def test_what_is_needed_stays_and_so_does_all_else() -> None:

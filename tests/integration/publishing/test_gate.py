@@ -104,6 +104,15 @@ def test_a_gate_that_writes_into_the_candidate_refuses_it(origin: Origin, follow
     assert (worker.mirror.link / "a").read_bytes() == b"1"
 
 
+def test_what_a_gate_prints_does_nothing_to_a_terminal(origin: Origin, follow: Follow) -> None:
+    origin.publish({"a": b"1"})
+    code = r"print('\x1b[2Jcleared\rover\u2028\x85 caf\xe9\nnext'); raise SystemExit(1)"
+
+    error = follow(gate=gate(code)).reconcile_once().error or ""
+
+    assert "?[2Jcleared?over?? café\nnext" in error
+
+
 def test_a_missing_gate_publishes_nothing(origin: Origin, follow: Follow) -> None:
     origin.publish({"a": b"1"})
 

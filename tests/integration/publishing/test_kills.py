@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import nbpipe
 from nbpipe.publishing import releases
 from nbpipe.publishing.journal import Trigger
@@ -45,7 +47,7 @@ from nbpipe.publishing.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler
 worker = Reconciler(CollectionSettings(
     name="notebooks-latest", origin=sys.argv[1], root=sys.argv[2], protocols=("file",), poll=0,
-    keep=Keep(releases=2, days=0)))
+    keep=Keep(releases=2, days=0), gate=tuple(sys.argv[3:])))
 print("ready", flush=True)
 for number in range(1_000_000):
     outcome = worker.reconcile_once(Trigger.POLL if number else Trigger.STARTUP)
@@ -123,8 +125,11 @@ def _read_all(top: int) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("kills", "gate"), [(KILLS, ()), (KILLS // 4, ("sh", "-c", "sleep 0.01"))], ids=["", "gate"]
+)
 def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
-    origin: Origin, follow: Follow, tmp_path: Path
+    origin: Origin, follow: Follow, tmp_path: Path, kills: int, gate: tuple[str, ...]
 ) -> None:
     print(f"NBPIPE_SEED={SEED} NBPIPE_KILLS={KILLS}")  # noqa: T201  (to repeat a failure)
     source = random.Random(SEED)  # noqa: S311  (moments, no secret)
@@ -135,13 +140,13 @@ def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
     reader.start()
     said = ""
     try:
-        for number in range(1, KILLS + 1):
-            said += _run_and_kill(origin, tmp_path / "srv", number, source)
+        for number in range(1, kills + 1):
+            said += _run_and_kill(origin, tmp_path / "srv", gate, number, source)
     finally:
         reader.stop.set()
         reader.join()
 
-    head = origin.publish(files(KILLS + 1))
+    head = origin.publish(files(kills + 1))
     releases.unpin(worker.publisher)
     outcome = worker.reconcile_once(Trigger.STARTUP)
 
@@ -161,12 +166,14 @@ def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
     assert list((state / "cache.git").rglob("*.lock")) == []
 
 
-def _run_and_kill(origin: Origin, root: Path, number: int, source: random.Random) -> str:
+def _run_and_kill(
+    origin: Origin, root: Path, gate: tuple[str, ...], number: int, source: random.Random
+) -> str:
     """Start a worker, give it a new commit, kill it, and return what it complained of."""
     origin.publish(files(number), force=source.random() < 0.2)
     environ: dict[str, Any] = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE)}
     with subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(origin.path), str(root)],
+        [sys.executable, "-c", WORKER, str(origin.path), str(root), *gate],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environ,

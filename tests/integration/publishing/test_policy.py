@@ -314,6 +314,13 @@ def test_one_word_publishes_that_commit_and_no_other(
     assert follow().mirror.current() == later
 
 
+def test_a_loss_is_accepted_once_and_not_for_ever(run: Callable[..., Ended]) -> None:
+    ended = run("publish", "--watch", "--accept-loss", "0123456")
+
+    assert ended.exit_code != 0
+    assert "not for --watch" in str(ended.exception)
+
+
 @pytest.mark.parametrize("word", ["", "abc", "HEAD", "0123456", "../../etc"])
 def test_what_is_no_commit_accepts_nothing(
     origin: Origin, follow: Follow, run: Callable[..., Ended], word: str

@@ -168,7 +168,11 @@ def test_a_refused_commit_leaves_the_spare_for_the_next(origin: Origin, worker: 
     inode = spare(worker).stat().st_ino
     origin.push(origin.tree(("100644", b"..", origin.blob(b"1"))))
     assert worker.reconcile_once().result.value == "refused"
+    assert spare(worker).stat().st_ino == inode
     origin.publish({**BEFORE, "a": b"2"}, force=True)
+
+    with worker.publisher.at_work(patience=1):
+        assert spare(worker).stat().st_ino == inode
 
     assert worker.reconcile_once().error is None
 
