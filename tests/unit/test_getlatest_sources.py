@@ -9,7 +9,7 @@ import pytest
 
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyError
-from nbpipe.publishing.copies.finding import Source, find
+from nbpipe.publishing.copies.finding import SeveralCollections, Source, find
 from nbpipe.publishing.copies.origins import fetch, is_url
 from nbpipe.publishing.copies.taking import Wanted, take
 from tests.mirrors import HandMadeMirror, tree
@@ -33,9 +33,21 @@ class Place:
         return made
 
     def find(
-        self, given: str | None = None, *, collection: str | None = None, **environ: str
+        self,
+        given: str | None = None,
+        *,
+        collection: str | None = None,
+        copy: str | None = None,
+        **environ: str,
     ) -> Source:
-        return find(given, environ=environ, home=self.home, site=self.site, collection=collection)
+        return find(
+            given,
+            environ=environ,
+            home=self.home,
+            site=self.site,
+            collection=collection,
+            copy=self.top / copy if copy else None,
+        )
 
 
 @pytest.fixture
@@ -96,6 +108,98 @@ def test_a_collection_that_the_site_does_not_have_is_wrong_usage(place: Place) -
         place.find(collection="x")
 
 
+def test_a_second_language_is_found_by_its_name(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    assert place.find().name == "notebooks-latest"
+    for found in (
+        place.find(copy="cuadernos"),
+        place.find(collection="cuadernos"),
+        place.find(collection="cuadernos-latest"),
+    ):
+        assert (found.name, found.folder) == ("cuadernos-latest", "cuadernos")
+        assert found.collections == ("notebooks-latest", "cuadernos-latest")
+
+
+def test_a_second_language_in_the_home_is_found_by_its_name(place: Place) -> None:
+    for name in ("notebooks-latest", "cuadernos-latest"):
+        (place.home / name).symlink_to(place.mirror("srv", name).path / "current")
+    (place.home / "results-latest").mkdir()
+    (place.home / "results-latest/x").write_text("a folder of the user's")
+    assert place.find().name == "notebooks-latest"
+    assert place.find(copy="work/cuadernos").name == "cuadernos-latest"
+    assert place.find().collections == ("notebooks-latest", "cuadernos-latest")
+
+
+def test_a_link_in_the_home_adds_to_what_the_site_names(place: Place) -> None:
+    write_site(place, place.mirror("one"))
+    other = place.mirror("two", "cuadernos-latest")
+    (place.home / "cuadernos-latest").symlink_to(other.path / "current")
+    assert path_of(place.find(copy="cuadernos")) == other.path
+    assert place.find().name == "notebooks-latest"
+
+
+def test_an_update_needs_no_name_the_copy_knows_its_collection(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    release = place.find(collection="cuadernos").release(None)
+    take(release, place.top / "work", Wanted())
+    release.close()
+    assert place.find(copy="work").name == "cuadernos-latest"
+    assert place.find(copy="other").name == "notebooks-latest"
+
+
+def test_several_without_a_usual_one_are_a_choice(place: Place) -> None:
+    write_site(
+        place, place.mirror("one", "cuadernos-latest"), place.mirror("two", "cahiers-latest")
+    )
+    said = (
+        r"several collections here: cuadernos-latest, cahiers-latest\n"
+        r"  Say which: `getlatest cuadernos`, `getlatest cahiers`; or --collection NAME"
+    )
+    with pytest.raises(SeveralCollections, match=said) as caught:
+        place.find()
+    assert caught.value.exit_code == 4
+    assert place.find(copy="cahiers").name == "cahiers-latest"
+
+
+@pytest.mark.parametrize(
+    ("spaces", "usual"),
+    [
+        ('collection = "cahiers-latest"', "cahiers-latest"),
+        ('collection = ["cahiers-latest", "notebooks-latest"]', "notebooks-latest"),
+        ('name = "cahiers-latest"', "cahiers-latest"),
+    ],
+)
+def test_what_the_spaces_show_is_the_usual_one(place: Place, spaces: str, usual: str) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cahiers-latest"), spaces=spaces)
+    assert place.find().name == usual
+
+
+def test_a_collection_without_a_release_is_not_replaced_by_another(place: Place) -> None:
+    empty = place.mirror("two", "cuadernos-latest")
+    (empty.path / "current").unlink()
+    write_site(place, place.mirror("one"), empty)
+    with pytest.raises(UsageError, match="collection cuadernos-latest: there is no release in"):
+        place.find(collection="cuadernos")
+
+
+def test_the_variable_is_passed_over_for_a_collection_that_is_named(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    found = place.find(
+        collection="cuadernos", NBPIPE_MIRROR=str(place.top / "one/notebooks-latest")
+    )
+    assert found.name == "cuadernos-latest"
+
+
+def test_with_nothing_configured_a_copy_is_updated_from_where_it_was_taken(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    for given in (url, str(place.top / "origin")):
+        release = place.find(given).release(None)
+        take(release, place.top / "copy", Wanted())
+        release.close()
+        again = place.find(copy="copy")
+        assert (again.url or str(again.repository)) == given
+
+
 def test_nothing_anywhere_names_every_place_that_was_looked_at(place: Place) -> None:
     with pytest.raises(UsageError, match=r"(?s)NBPIPE_MIRROR is not set, .*nbpipe.toml .*--from"):
         place.find()
@@ -130,7 +234,7 @@ def test_a_folder_without_a_mirror_around_it_is_one_release(place: Place) -> Non
 
 def test_an_empty_folder_is_no_source(place: Place) -> None:
     (place.top / "empty").mkdir()
-    with pytest.raises(UsageError, match="is no mirror and no release"):
+    with pytest.raises(UsageError, match="is no mirror, no release and no git repository"):
         place.find(str(place.top / "empty"))
 
 
@@ -263,12 +367,14 @@ def test_a_tree_with_a_name_that_leads_elsewhere_is_refused(place: Place) -> Non
     assert not (place.home / "copy").exists()
 
 
-def write_site(place: Place, *mirrors: HandMadeMirror) -> None:
+def write_site(
+    place: Place, *mirrors: HandMadeMirror, spaces: str = 'name = "notebooks-latest"'
+) -> None:
     place.site.write_text(
         "".join(
             f'[[collection]]\nname = "{m.path.name}"\nroot = "{m.path.parent}"\n' for m in mirrors
         )
-        + '[spaces]\nname = "notebooks-latest"\n'
+        + f"[spaces]\n{spaces}\n"
     )
 
 

@@ -75,6 +75,10 @@ class GitRelease:
         self.commit = commit
         self.notes = notes
         self.warning = ""
+        self.content_of_pointers = (
+            f"with git-lfs installed, `git clone {self.source}` gets what the Git LFS pointers "
+            "stand for"
+        )
         self._listing: dict[str, Listed] | None = None
         self._batch: subprocess.Popen[bytes] | None = None
 

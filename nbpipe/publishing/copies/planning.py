@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nbpipe.publishing.copies.releases import Release
     from nbpipe.publishing.copies.report import Report
 
+RELEASES = "/releases/"
 CHECKPOINTS = ".ipynb_checkpoints"
 """Where Jupyter keeps the state of a notebook before it was opened."""
 
@@ -194,6 +195,10 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
     """
     release, wanted = request.release, request.wanted
     listing = release.listing()
+    report.notes += release.notes
+    before = known.source.partition(RELEASES)[0]
+    if known.source and before != release.source.partition(RELEASES)[0]:
+        report.notes.append(f"from another place than before, which was {before}")
     names = frozenset(listing) | known.files.keys()
     scope = _scope(wanted, known, names, report)
     back = [] if wanted.restore is None else [wanted.restore]
@@ -213,6 +218,8 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
         steps.append(planner.step(path))
         if _is_pointer(release, path):
             report.pointers.append(path)
+    if report.pointers:
+        report.notes.append(release.content_of_pointers)
     return Plan(
         release,
         place,

@@ -14,6 +14,7 @@ class Report:
     release: str
     """The commit."""
     dry_run: bool = False
+    prune: bool = False
     made: bool = False
     """The folder is new."""
     added: list[str] = field(default_factory=list)
@@ -38,6 +39,8 @@ class Report:
     stays_deleted: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     """What a copy never holds (a submodule, a link out of the collection), and why."""
+    warning: str = ""
+    """Why the release may not be the newest one."""
     notes: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     """What could not be brought up to date, and why."""

@@ -45,7 +45,7 @@ _CELL_DEFAULTS = {"editable": True, "deletable": True, "hide_input": False}
 def substance(data: bytes) -> Substance:
     """Return the substance of a notebook's bytes; UNKNOWABLE where they are no notebook."""
     try:
-        table = _decoded(data)
+        table = decoded(data)
         if table.get("nbformat") != MAJOR:
             return UNKNOWABLE
         metadata = table.get("metadata") or {}
@@ -67,7 +67,7 @@ _TABLE = frozenset({"nbformat", "nbformat_minor", "metadata", "cells"})
 _CELL = frozenset({"id", "outputs", "execution_count", "metadata", "source", "attachments"})
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decoded(data: bytes) -> dict[str, Any]:
     """Return the notebook without its outputs, which may be most of it and are only skipped."""
     import msgspec  # noqa: PLC0415  (not needed to start)
 

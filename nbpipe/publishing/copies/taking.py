@@ -64,7 +64,7 @@ def take(
             return report
     with _opened(folder) as copy:
         copy.lock()
-        report = Report(str(folder), release.source, release.commit)
+        report = _report(request, folder)
         _run(request, copy, report)
         return report
 
@@ -72,14 +72,26 @@ def take(
 def _look(request: Request, folder: Path) -> Report:
     """Return what a run would do; nothing is written, not even a lock."""
     made = not folder.exists()
-    release = request.release
-    report = Report(str(folder), release.source, release.commit, dry_run=True, made=made)
+    report = _report(request, folder, dry_run=True, made=made)
     if made:
         _preview(request, EmptyPlace(), None, report)
         return report
     with _opened(folder) as copy:
         _preview(request, copy, copy.read_manifest(), report)
     return report
+
+
+def _report(request: Request, folder: Path, *, dry_run: bool = False, made: bool = False) -> Report:
+    release = request.release
+    return Report(
+        str(folder),
+        release.source,
+        release.commit,
+        dry_run=dry_run,
+        made=made,
+        prune=request.wanted.prune,
+        warning=release.warning,
+    )
 
 
 def _preview(request: Request, place: Place, data: bytes | None, report: Report) -> None:
@@ -129,8 +141,7 @@ def _make(request: Request, folder: Path) -> Report | None:
             return None
         if not same:
             raise CopyBusy(f"{building}: {ENDED_JUST_NOW}", hint="Run it again.")
-        release = request.release
-        report = Report(str(folder), release.source, release.commit, made=True)
+        report = _report(request, folder, made=True)
         try:
             _empty(copy)
             _run(request, copy, report)
