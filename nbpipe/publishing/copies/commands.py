@@ -32,8 +32,9 @@ KEPT = 1 << 14
 """Bytes of what git said that an error is made of."""
 
 _PROGRESS = re.compile(
-    r"(?:remote: )?(?P<what>Enumerating|Counting|Compressing|Receiving|Resolving|Updating|Total)"
-    r"\b[^:]*(?::\s+(?P<percent>\d{1,3})%)?"
+    r"(?:remote: )?(?P<what>Enumerating|Counting|Compressing|Receiving|Unpacking|Resolving|"
+    r"Updating|Total)"
+    r"\b[^:\r\n]*(?::\s+(?P<percent>\d{1,3})%)?"
 )
 
 
@@ -103,7 +104,7 @@ def fetch(
             said += piece
             del said[:-KEPT]
             for found in _PROGRESS.finditer(piece.decode("utf-8", "replace")):
-                if found["what"] == "Receiving" and found["percent"]:
+                if found["what"] in {"Receiving", "Unpacking"} and found["percent"]:
                     progress(int(found["percent"]), 100)
     except TimeoutError:
         raise GitFailed(
@@ -151,6 +152,7 @@ def environment(protocols: str) -> dict[str, str]:
     for name in (
         "GIT_SSH",
         "GIT_SSH_COMMAND",
+        "GIT_SSH_VARIANT",
         "GIT_ASKPASS",
         "GIT_SSL_CAINFO",
         "GIT_PROXY_SSL_CERT",

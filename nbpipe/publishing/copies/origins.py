@@ -134,6 +134,8 @@ class GitRelease:
         for part in name.split(b"/"):
             if why := problem(part):
                 raise CopyError(f"{self.source}: {shown(name)}: {why}", hint="Nothing was taken.")
+        if not size.isdecimal() and size != "-":
+            raise self._missing(os.fsdecode(name))
         kind, executable = _MODES.get(mode, (Kind.OTHER, False))
         return os.fsdecode(name), Listed(kind, int(size) if size != "-" else 0, executable, blob)
 
@@ -151,14 +153,17 @@ class GitRelease:
         into.flush()
         head = out.readline().split()
         if head[1:2] != [b"blob"]:
-            raise CopyError(
-                f"{self.repository}: {path}: its content is missing there",
-                hint="A clone with all its files is needed: `git fetch --refetch` gets them; "
-                "a cache of getlatest may be removed.",
-            )
+            raise self._missing(path)
         data = out.read(int(head[2]))
         out.read(1)
         return data
+
+    def _missing(self, path: str) -> CopyError:
+        return CopyError(
+            f"{self.repository}: {path}: its content is missing there",
+            hint="A partial clone is not enough: clone it without --filter. If that is a cache of "
+            "getlatest's, remove it.",
+        )
 
 
 def fetch(
