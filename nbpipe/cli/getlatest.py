@@ -115,7 +115,7 @@ def command(  # noqa: PLR0913  (click passes every option)
     \b
     Examples:
       getlatest                        a copy in ./notebooks; again: an update
-      getlatest cuadernos              the collection cuadernos-latest, in ./cuadernos
+      getlatest cuadernos              the collection cuadernos-latest
       getlatest ~/work --only 03_Science
       getlatest --restore=intro.ipynb  a fresh copy of a file that you deleted
       getlatest --from https://github.com/ORG/REPO

@@ -394,7 +394,7 @@ def test_nothing_slow_is_imported() -> None:
 def test_a_whole_copy_imports_nothing_slow_either(mirror: HandMadeMirror, tmp_path: Path) -> None:
     code = (
         "import sys, nbpipe.cli.getlatest as g\n"
-        "g.main(['copy']); print([n for n in ('rich', 'nbformat', 'git') if n in sys.modules])"
+        "g.main(['copy']); print([n for n in ('rich', 'msgspec', 'git') if n in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy as copying
 import json
 import stat
+import sys
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -154,6 +155,16 @@ def test_a_kernel_chosen_where_none_was_named_is_no_work() -> None:
     del bare["metadata"]["kernelspec"]
     assert same_work(written(bare), written(executed(notebook())))
     assert not same_work(written(notebook()), written(bare))
+
+
+def test_a_large_notebook_is_the_same_work_as_a_small_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, large = written(notebook()), written(executed(notebook(), "x" * 2_000_000))
+    assert same_work(small, large)
+    assert same_work(small, large.replace('"stream"', "NaN"))
+    monkeypatch.setitem(sys.modules, "msgspec", None)  # getlatest is installed without it
+    assert same_work(small, large)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from nbpipe.publishing.copies.decision import UNKNOWABLE, Substance
 SUFFIX = ".ipynb"
 MAJOR = 4
 """The nbformat whose cells are known here."""
+LARGE = 1 << 20
+"""Bytes from which on it pays to skip the outputs."""
 DEEPEST = 200
 """Levels in metadata; more is nobody's work."""
 
@@ -68,21 +70,42 @@ _CELL = frozenset({"id", "outputs", "execution_count", "metadata", "source", "at
 
 
 def decoded(data: bytes) -> dict[str, Any]:
-    """Return the notebook without its outputs, which may be most of it and are only skipped."""
-    import msgspec  # noqa: PLC0415  (not needed to start)
+    """Return a notebook; of a large one without its outputs, which are most of it.
 
+    Raises:
+        ValueError: It is not JSON.
+        KeyError: It has no cells.
+        TypeError: It is no object.
+        RecursionError: It is nested too deep.
+    """
+    found = _without_outputs(data) if len(data) > LARGE else None
+    if found is None:
+        found = json.loads(data)
+    if not isinstance(found, dict):
+        raise TypeError("a notebook is an object")
+    return found
+
+
+def _without_outputs(data: bytes) -> dict[str, Any] | None:
+    """Return a notebook whose outputs were skipped; None where that reader does not take it.
+
+    A million numbers of a plot are skipped 40 times as fast as they are read. It refuses what
+    Jupyter reads, as NaN in an output; and `getlatest` works without it.
+    """
+    try:
+        import msgspec  # noqa: PLC0415  (takes as long to import as small notebooks to read)
+    except ImportError:
+        return None
     try:
         table = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         cells = msgspec.json.decode(table.pop("cells"), type=list[dict[str, msgspec.Raw]])
-        found: dict[str, Any] = {key: json.loads(bytes(raw)) for key, raw in table.items()}
-        found["cells"] = [
-            {key: json.loads(bytes(raw)) for key, raw in cell.items() if key != "outputs"}
-            for cell in cells
-        ]
-    except msgspec.DecodeError:  # NaN in an output, a byte order mark: Jupyter reads them
-        found = json.loads(data)
-        if not isinstance(found, dict):
-            raise TypeError("a notebook is an object") from None
+    except msgspec.DecodeError:
+        return None
+    found: dict[str, Any] = {key: json.loads(bytes(raw)) for key, raw in table.items()}
+    found["cells"] = [
+        {key: json.loads(bytes(raw)) for key, raw in cell.items() if key != "outputs"}
+        for cell in cells
+    ]
     return found
 
 
