@@ -79,7 +79,12 @@ def report_table(report: Report) -> list[str]:
     return [json.dumps(table, indent=1)]
 
 
-def collection_lines(names: Sequence[str], chosen: str | None) -> list[str]:
+def collection_table(names: Sequence[str]) -> list[str]:
+    """Return the collections there are where none of them is the usual one, as JSON."""
+    return [json.dumps({"format": 1, "collections": list(names)}, indent=1)]
+
+
+def collection_lines(names: Sequence[str], chosen: str | None = None) -> list[str]:
     """Return the collections there are and how each is taken, for people."""
     if not names:
         return []

@@ -19,6 +19,7 @@ import click
 from nbpipe._version import __version__
 from nbpipe.cli.copy_report import (
     collection_lines,
+    collection_table,
     listing_lines,
     listing_table,
     report_lines,
@@ -134,8 +135,8 @@ def command(  # noqa: PLR0913  (click passes every option)
             copy=place,
         )
     except SeveralCollections as error:
-        if listed and not as_json:
-            _print(collection_lines(error.names, None))
+        if listed:
+            _print((collection_table if as_json else collection_lines)(error.names))
             return ExitCode.OK
         raise
     show = sys.stderr.isatty()
@@ -277,10 +278,11 @@ class Bar:
         """Show where it is."""
         if self._bar is None and self.show and self.clock() - self.started > PATIENCE:
             from rich.console import Console  # noqa: PLC0415  (slow; seldom needed)
+            from rich.markup import escape  # noqa: PLC0415  (likewise)
             from rich.progress import Progress  # noqa: PLC0415
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=total)
+            self._task = self._bar.add_task(escape(self.title), total=total)
             self._bar.start()
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)

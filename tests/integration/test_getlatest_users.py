@@ -117,6 +117,15 @@ def test_a_mirror_that_may_not_be_read_is_told(
     assert sorted(p.name for p in site.users[0].home.iterdir()) == ["notebooks-latest"]
 
 
+def test_a_mirror_that_may_not_be_looked_at_is_told(
+    site: Site, mirror: HandMadeMirror, user_python: Path
+) -> None:
+    mirror.path.chmod(0o700)
+    done = getlatest(user_python, site.users[0])
+    assert done.returncode == 1
+    assert "notebooks-latest: cannot be looked at: Permission denied" in done.stderr
+
+
 def test_it_works_through_a_read_only_mount(
     site: Site, mirror: HandMadeMirror, user_python: Path
 ) -> None:

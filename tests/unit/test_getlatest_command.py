@@ -416,6 +416,45 @@ def test_the_bar_appears_after_a_second_only(capsys: pytest.CaptureFixture[str])
         assert bar._bar.tasks[0].completed == 2
 
 
+def test_a_bar_shows_any_name_as_it_is() -> None:
+    times = iter([0.0, 5.0, 6.0])
+    with Bar("[/red]", show=True, clock=lambda: next(times)) as bar:
+        bar(1, 10)
+        assert bar._bar is not None
+        assert bar._bar.tasks[0].description == r"\[/red]"
+
+
+def test_several_collections_without_a_usual_one_can_be_listed(
+    mirror: HandMadeMirror,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("NBPIPE_MIRROR")
+    monkeypatch.setenv("NBPIPE_SITE", str(tmp_path / "none.toml"))
+    for name in ("cahiers-latest", "cuadernos-latest"):
+        made = HandMadeMirror(tmp_path / f"srv-{name}", name)
+        made.publish("aaa", {"x": name})
+        Path(name).symlink_to(made.path / "current")
+    assert main(["--list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "collections",
+        "  cahiers-latest    getlatest cahiers",
+        "  cuadernos-latest  getlatest cuadernos",
+    ]
+    assert main(["--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["collections"] == [
+        "cahiers-latest",
+        "cuadernos-latest",
+    ]
+    assert main([]) == 4
+    assert "Say which: `getlatest cahiers`, `getlatest cuadernos`" in capsys.readouterr().err
+    assert main(["cuadernos"]) == 0
+    assert Path("cuadernos/x").read_text() == "cuadernos-latest"
+    assert main(["--list", "--collection", "cahiers"]) == 0
+    assert "  cahiers-latest    getlatest cahiers  (listed here)" in capsys.readouterr().out
+
+
 def test_without_a_terminal_there_is_no_bar() -> None:
     times = iter([0.0, 5.0, 6.0])
     with Bar("copy", show=False, clock=lambda: next(times)) as bar:

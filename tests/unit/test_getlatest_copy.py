@@ -368,6 +368,21 @@ def test_prune_takes_the_untouched_file_beside_too_but_not_the_users(copy: Copy)
     assert tree(copy.path) == {"a/one.ipynb": "1", ".dot": "mine"}
 
 
+def test_another_source_is_said_and_prunes_nothing_the_first_time(
+    copy: Copy, tmp_path: Path
+) -> None:
+    copy.take()
+    first = copy.mirror.path
+    copy.mirror = HandMadeMirror(tmp_path / "other")
+    copy.mirror.publish("eee", {"hola": "hola"})
+    report = copy.take(prune=True)
+    assert report.notes == [
+        f"from another place than before, which was {first}; nothing is pruned this time"
+    ]
+    assert tree(copy.path) == {**FIRST, "hola": "hola"}
+    assert copy.take(prune=True).pruned == sorted(FIRST)
+
+
 def test_only_is_remembered_and_said(copy: Copy) -> None:
     copy.take(only=("a/",))
     copy.mirror.publish("bbb", {**FIRST, "a/one.ipynb": "11", "a/two.ipynb": "n"})

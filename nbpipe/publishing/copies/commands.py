@@ -80,7 +80,7 @@ def fetch(
         url: Where from.
         refspec: What, and under which name.
         silence: Seconds without a byte or a word from the other side after which it is given up.
-        progress: Called with the percent received, and 100.
+        progress: Called with the percent received, and 100; also while nothing comes.
 
     Raises:
         GitFailed: It did not answer, or not with that.
@@ -99,13 +99,15 @@ def fetch(
     except FileNotFoundError as error:
         raise _no_git() from error
     said = bytearray()
+    done = 0
     try:
         for piece in _words(process, silence):
             said += piece
             del said[:-KEPT]
             for found in _PROGRESS.finditer(piece.decode("utf-8", "replace")):
                 if found["what"] in {"Receiving", "Unpacking"} and found["percent"]:
-                    progress(int(found["percent"]), 100)
+                    done = int(found["percent"])
+            progress(done, 100)
     except TimeoutError:
         raise GitFailed(
             f"{PASSWORD.sub('', url)}: no answer for {silence:g} seconds; given up",
@@ -120,7 +122,7 @@ def fetch(
 
 
 def _words(process: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
-    """Yield what a git says on standard error until it ends.
+    """Yield what a git says on standard error until it ends, and nothing every now and then.
 
     Raises:
         TimeoutError: It said nothing for that many seconds.
@@ -140,6 +142,8 @@ def _words(process: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
             return
         elif time.monotonic() - last > silence:
             raise TimeoutError
+        else:
+            yield b""
 
 
 def environment(protocols: str) -> dict[str, str]:

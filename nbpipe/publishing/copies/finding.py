@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.errors import NbpipeError, UsageError
 from nbpipe.publishing.copies import manifest, origins
+from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.origins import fetch, git_folder, is_url, local, repository_name
 from nbpipe.publishing.copies.releases import MirrorFolder
 
@@ -189,7 +190,7 @@ class _Here:
         folders, preferred = _site(site)
         mirrors: dict[str, MirrorFolder] = {}
         for name, folder in folders.items():
-            if mirror := at(folder):
+            if mirror := _readable(folder):
                 mirrors[name] = replace(mirror, name=name)
         first = dict(mirrors)
         known = {mirror.path for mirror in mirrors.values()}
@@ -239,6 +240,14 @@ class _Here:
         return (self.find(copy.name) if copy else None) or self.usual
 
 
+def _readable(path: Path) -> MirrorFolder | None:
+    """Return the mirror there, None where there is none for this user."""
+    try:
+        return at(path)
+    except CopyError:
+        return None
+
+
 def _in_home(home: Path) -> Iterator[tuple[str, MirrorFolder]]:
     """Yield the mirrors that appear in a home, `notebooks-latest` first."""
     if mirror := at(home / SPACE):
@@ -250,10 +259,7 @@ def _in_home(home: Path) -> Iterator[tuple[str, MirrorFolder]]:
     for name in names:
         if not name.endswith(SUFFIX) or name in {SPACE, SUFFIX}:
             continue
-        try:
-            mirror = at(home / name)
-        except OSError:
-            continue
+        mirror = _readable(home / name)
         if mirror and not mirror.single:  # else it may be any folder of the user's
             yield name, replace(mirror, name=name)
 
@@ -292,7 +298,20 @@ def at(path: Path) -> MirrorFolder | None:
     """Return the mirror that a path means: itself, its `current`, a release of it, or a link there.
 
     A folder with other content counts as a release without a mirror around it.
+
+    Raises:
+        CopyError: It may not be looked at.
     """
+    try:
+        return _at(path)
+    except OSError as error:
+        raise CopyError(
+            f"{path}: cannot be looked at: {error.strerror}",
+            hint="Ask the people who run the platform; nothing of yours was changed.",
+        ) from error
+
+
+def _at(path: Path) -> MirrorFolder | None:
     if (path / "current").is_symlink() and (path / "releases").is_dir():
         return MirrorFolder(path.resolve().name, path.resolve())
     try:

@@ -197,8 +197,13 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
     listing = release.listing()
     report.notes += release.notes
     before = known.source.partition(RELEASES)[0]
-    if known.source and before != release.source.partition(RELEASES)[0]:
-        report.notes.append(f"from another place than before, which was {before}")
+    elsewhere = bool(known.source) and before != release.source.partition(RELEASES)[0]
+    if elsewhere:
+        report.notes.append(
+            f"from another place than before, which was {before}"
+            f"{'; nothing is pruned this time' if wanted.prune else ''}"
+        )
+    prune = wanted.prune and not elsewhere
     names = frozenset(listing) | known.files.keys()
     scope = _scope(wanted, known, names, report)
     back = [] if wanted.restore is None else [wanted.restore]
@@ -211,7 +216,7 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
         and _possible(release, path, twins, report)
     ]
     placed = dict(_still_ours(place, release.commit, known.beside))
-    planner = _Planner(release, place, known.files, placed, restore, prune=wanted.prune)
+    planner = _Planner(release, place, known.files, placed, restore, prune=prune)
     steps = []
     for number, path in enumerate(chosen):
         request.progress(number, 2 * len(chosen))
