@@ -233,7 +233,7 @@ def _folder(place: Path | None, source: Source) -> Path:
         raise UsageError(
             f"{place or source.folder}: is the {'read-only ' if source.mirror else ''}original, "
             f"in {original}",
-            hint=f"Name a folder of your own, as in `getlatest ~/{short(source.name)}`.",
+            hint=f"Name a folder of your own, as in `getlatest ~/{short(source.name)}-copy`.",
         )
     return folder
 

@@ -136,6 +136,13 @@ def test_a_second_language_in_the_home_is_found_by_its_name(place: Place) -> Non
     assert place.find().collections == ("notebooks-latest", "cuadernos-latest")
 
 
+def test_a_collection_in_the_home_may_have_any_name(place: Place) -> None:
+    for name in ("notebooks-latest", "español"):
+        (place.home / name).symlink_to(place.mirror("srv", name).path / "current")
+    assert place.find(collection="español").folder == "español-copy"
+    assert place.find().name == "notebooks-latest"
+
+
 def test_a_link_in_the_home_adds_to_what_the_site_names(place: Place) -> None:
     write_site(place, place.mirror("one"))
     other = place.mirror("two", "cuadernos-latest")

@@ -257,11 +257,19 @@ def _in_home(home: Path) -> Iterator[tuple[str, MirrorFolder]]:
     except OSError:
         return
     for name in names:
-        if not name.endswith(SUFFIX) or name in {SPACE, SUFFIX}:
+        if name in {SPACE, SUFFIX} or not (name.endswith(SUFFIX) or _is_space(home / name)):
             continue
         mirror = _readable(home / name)
         if mirror and not mirror.single:  # else it may be any folder of the user's
             yield name, replace(mirror, name=name)
+
+
+def _is_space(path: Path) -> bool:
+    """Return whether a name in a home is a link to a mirror's current release."""
+    try:
+        return os.readlink(path).rstrip("/").endswith("/current")  # noqa: PTH115  (text)
+    except OSError:
+        return False
 
 
 def _taken_from(copy: Path | None) -> str | None:

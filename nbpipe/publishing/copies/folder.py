@@ -21,7 +21,7 @@ from nbpipe.publishing.copies.decision import UNKNOWABLE, Kind, Mine
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError
 from nbpipe.publishing.copies.manifest import FOLDER, NAME
 from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
-from nbpipe.publishing.copies.substance import substance
+from nbpipe.publishing.copies.substance import LARGEST, substance
 from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.renaming import exchange, exists, move_to_free
 
@@ -92,7 +92,8 @@ class CopyFolder:
         """Return the substance of a notebook there; UNKNOWABLE where it cannot be read."""
         try:
             with self._parent(path) as (folder, name), _reading(folder, name) as file:
-                return substance(file.readall())
+                small = os.fstat(file.fileno()).st_size <= LARGEST
+                return substance(file.readall()) if small else UNKNOWABLE
         except OSError:
             return UNKNOWABLE
 

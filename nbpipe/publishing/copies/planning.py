@@ -19,7 +19,7 @@ from nbpipe.publishing.copies.decision import (
     Substance,
     Taken,
 )
-from nbpipe.publishing.copies.substance import SUFFIX, substance
+from nbpipe.publishing.copies.substance import LARGEST, SUFFIX, substance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -290,8 +290,11 @@ def judged(place: Place, path: str, mine: Mine, taken: Taken) -> Mine:
 
 def read_substance(release: Release, path: str) -> Substance | None:
     """Return the substance of a release's notebook; None of any other file."""
-    if not path.endswith(SUFFIX) or release.listing()[path].kind is not Kind.FILE:
+    listed = release.listing()[path]
+    if not path.endswith(SUFFIX) or listed.kind is not Kind.FILE:
         return None
+    if listed.size > LARGEST:
+        return UNKNOWABLE
     with release.open(path) as file:
         return substance(file.read())
 
@@ -372,7 +375,7 @@ class _Planner:
                 if seen is None or not self._taken(inner, there):
                     return mine, ()
                 found.append((inner, seen))
-        except OSError:
+        except (OSError, RecursionError):  # what cannot be looked at is the user's
             return mine, ()
         known = bool(found) or any(selection.below(each, path) for each in self.files)
         return replace(mine, ours=known), tuple(found)

@@ -22,6 +22,8 @@ MAJOR = 4
 """The nbformat whose cells are known here."""
 LARGE = 1 << 20
 """Bytes from which on it pays to skip the outputs."""
+LARGEST = 1 << 29
+"""Bytes of a file that is read as a notebook at all."""
 DEEPEST = 200
 """Levels in metadata; more is nobody's work."""
 

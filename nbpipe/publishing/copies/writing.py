@@ -23,7 +23,7 @@ from nbpipe.publishing.copies.planning import (
     tell,
     tell_blocked,
 )
-from nbpipe.publishing.copies.substance import SUFFIX, substance
+from nbpipe.publishing.copies.substance import LARGEST, SUFFIX, substance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -324,7 +324,8 @@ class Writer:
         if step.new and step.new.kind is Kind.LINK:
             return self.copy.bring_link(release.target(step.path))
         with release.open(step.path) as source:
-            if step.path.endswith(SUFFIX) and step.path not in self._substances:
+            small = release.listing()[step.path].size <= LARGEST
+            if small and step.path.endswith(SUFFIX) and step.path not in self._substances:
                 self._substances[step.path] = substance(source.read())
                 source.seek(0)
             durable = step.action in {Action.UPDATE, Action.RENEW}
