@@ -228,8 +228,9 @@ def _folder(place: Path | None, source: Source) -> Path:
     """
     folder = place or Path(os.path.realpath(source.folder))
     original = source.original
-    inside = original in folder.parents and not source.repository if original else False
-    if folder == original or inside:
+    inside = original in folder.parents
+    # A copy inside a working clone is untidy, but may be what somebody asks for by name.
+    if folder == original or (inside and not (source.repository and place)):
         raise UsageError(
             f"{place or source.folder}: is the {'read-only ' if source.mirror else ''}original, "
             f"in {original}",

@@ -311,6 +311,23 @@ def test_the_mirror_itself_is_no_place_for_a_copy(
     assert "notebooks: is the read-only original" in capsys.readouterr().err
 
 
+def test_a_working_clone_itself_is_no_place_for_a_copy(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = ["-c", "user.name=n", "-c", "user.email=e@x"]
+    subprocess.run(["git", "init", "-q", "clone"], check=True)
+    subprocess.run(
+        ["git", *who, "-C", "clone", "commit", "-q", "--allow-empty", "-m", "x"], check=True
+    )
+    assert main(["--from", "clone", "clone"]) == 4
+    assert "clone: is the original, in " in capsys.readouterr().err
+    assert main(["--from", "clone", "clone/build"]) == 0
+    monkeypatch.chdir("clone")
+    assert main(["--from", "."]) == 4
+    assert "Name a folder of your own, as in `getlatest ~/clone-copy`" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == [".git", "build"]
+
+
 def test_an_empty_name_is_refused(
     mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
 ) -> None:
