@@ -286,10 +286,10 @@ def test_restore_of_what_is_no_file_is_wrong_usage(
         (["a", "b"], "unexpected extra argument"),
         (["--only", "nope"], "--only nope: there is no such folder or file in this release"),
         (["--release", "fff"], "--release fff: no such release"),
-        (["--from", "/nowhere"], "--from /nowhere: is no mirror, no release and no git repository"),
+        (["--from", "/nowhere"], "--from /nowhere: is no mirror and no release"),
         (
             ["--from", "ext::sh -c id"],
-            "--from ext::sh -c id: is no mirror, no release and no git repository",
+            "--from ext::sh -c id: is no mirror and no release",
         ),
     ],
 )

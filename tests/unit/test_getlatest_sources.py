@@ -247,7 +247,7 @@ def test_a_folder_without_a_mirror_around_it_is_one_release(place: Place) -> Non
 
 def test_an_empty_folder_is_no_source(place: Place) -> None:
     (place.top / "empty").mkdir()
-    with pytest.raises(UsageError, match="is no mirror, no release and no git repository"):
+    with pytest.raises(UsageError, match="is no mirror and no release"):
         place.find(str(place.top / "empty"))
 
 

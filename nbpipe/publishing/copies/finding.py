@@ -168,7 +168,7 @@ def _named(text: str, option: str, cache: Path) -> Source:
     if git_folder(path):
         return Source(repository=path.resolve(), cache=cache)
     raise UsageError(
-        f"{option} {text}: is no mirror, no release and no git repository",
+        f"{option} {text}: is no mirror and no release, nor a git repository",
         hint="A mirror has `current` in it, once it has a release. A repository elsewhere has a "
         "URL (https://..., ssh://..., file:///...).",
     )

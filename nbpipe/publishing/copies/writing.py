@@ -95,15 +95,17 @@ class Writer:
         going = [each.path for each in self.plan.steps if each.action in REMOVES]
         for step in self.plan.steps:
             known = files.get(step.path, Taken(None))
-            if step.new and step.action in WRITES:
-                new = replace(step.new, substance=self._substance(step))
+            new = step.new
+            if new and step.action in WRITES | {Action.BESIDE}:
+                new = replace(new, substance=self._substance(step))
+            if new and step.action in WRITES:
                 files[step.path] = replace(known, writing=new)
             if step.action is Action.CLEAR:
                 going += [path for path, _ in step.below if path in files]
-            if step.new and step.action is Action.BESIDE:
+            if new and step.action is Action.BESIDE:
                 path, there = self.plan.beside(step)
                 if not there:
-                    placed[path] = Placed(step.path, Role.NEWER, Taken(None, step.new))
+                    placed[path] = Placed(step.path, Role.NEWER, Taken(None, new))
             if step.mine.content and step.action is Action.RENEW:
                 path, _, _ = self.plan.kept(step.path, step.mine.content, placed)
                 before = placed[path].taken.base if path in placed else None
