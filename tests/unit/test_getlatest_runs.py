@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy as copying
 import json
+import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
@@ -393,17 +394,38 @@ def test_upstream_runs_its_notebooks_too(copy: Copy) -> None:
     assert (copy.file.read_text(), copy.kept.read_text()) == (new, text)
 
 
-def test_a_manifest_that_knows_no_work_learns_it(copy: Copy) -> None:
+def forget_the_work(copy: Copy) -> None:
+    """Leave the manifest as getlatest wrote it before it noted what of a notebook is work."""
     file = copy.path / ".nbpipe/getlatest.json"
     table = json.loads(file.read_text())
     for entry in table["files"].values():
         entry.pop("substance", None)
         entry.pop("kernel", None)
     file.write_text(json.dumps(table))
+
+
+def test_a_manifest_that_knows_no_work_learns_it(copy: Copy) -> None:
+    forget_the_work(copy)
     copy.run()
     copy.take()
+    shutil.rmtree(copy.mirror.path / "releases" / ("a" * 7 + "0" * 33))
     copy.publish("print(2)")
     assert copy.take().executed == [("a/n.ipynb", "a/n__executed.ipynb")]
+
+
+def test_a_manifest_that_knows_no_work_asks_the_release_it_is_of(copy: Copy) -> None:
+    forget_the_work(copy)
+    copy.run()
+    copy.publish("print(2)")
+    assert copy.take().executed == [("a/n.ipynb", "a/n__executed.ipynb")]
+
+
+def test_where_nobody_knows_what_was_taken_a_run_counts_as_changed(copy: Copy) -> None:
+    forget_the_work(copy)
+    copy.run()
+    copy.publish("print(2)")
+    shutil.rmtree(copy.mirror.path / "releases" / ("a" * 7 + "0" * 33))
+    assert copy.take().beside == [("a/n.ipynb", "a/n__bbbbbbb.ipynb")]
 
 
 def test_a_dry_run_says_where_a_run_would_be_kept(copy: Copy) -> None:

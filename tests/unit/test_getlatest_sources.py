@@ -14,7 +14,7 @@ import pytest
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.finding import SeveralCollections, Source, find
-from nbpipe.publishing.copies.origins import fetch, is_url
+from nbpipe.publishing.copies.origins import fetch, is_url, local
 from nbpipe.publishing.copies.taking import Wanted, take
 from tests.mirrors import HandMadeMirror, tree
 
@@ -378,6 +378,18 @@ def test_a_tree_with_a_name_that_leads_elsewhere_is_refused(place: Place) -> Non
     with pytest.raises(CopyError, match="its name stands for a folder"):
         get(place, url)
     assert not (place.home / "copy").exists()
+
+
+def test_a_repository_still_has_what_was_taken_before(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    first = get(place, url).release
+    blob = git(place.top / "origin", "rev-parse", "HEAD:x").strip()
+    commit_files(place.top / "origin", {"x": "2"})
+    for release in (fetch(url, None, place.home / "cache"), local(place.top / "origin", None)):
+        assert release.before("x", first, blob) == b"1"
+        assert release.before("x", first, "0" * 40) is None
+        assert release.before("x", first, "--batch") is None
+        release.close()
 
 
 def test_pointers_of_git_lfs_are_named_with_what_gets_their_content(place: Place) -> None:

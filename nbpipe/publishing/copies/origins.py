@@ -115,6 +115,15 @@ class GitRelease:
         """Open a file for reading, from memory."""
         yield io.BytesIO(self._read(path))
 
+    def before(self, _path: str, _commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release, while git keeps it."""
+        if not _COMMIT.fullmatch(blob):
+            return None
+        try:
+            return git(self.repository, "cat-file", "blob", blob, protocols=LOCAL)
+        except GitFailed:
+            return None
+
     def close(self) -> None:
         """End the git process that reads the blobs."""
         if self._batch:

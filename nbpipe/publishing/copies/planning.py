@@ -216,7 +216,7 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
         and _possible(release, path, twins, report)
     ]
     placed = dict(_still_ours(place, release.commit, known.beside))
-    planner = _Planner(release, place, known.files, placed, restore, prune=prune)
+    planner = _Planner(release, place, known, placed, restore, prune=prune)
     steps = []
     for number, path in enumerate(chosen):
         request.progress(number, 2 * len(chosen))
@@ -306,7 +306,7 @@ class _Planner:
         self,
         release: Release,
         place: Place,
-        files: Mapping[str, Taken],
+        known: Manifest,
         placed: Mapping[str, Placed],
         restore: list[str],
         *,
@@ -314,7 +314,8 @@ class _Planner:
     ) -> None:
         self.release = release
         self.place = place
-        self.files = files
+        self.known = known
+        self.files = known.files
         self.placed = placed
         self.restore = restore
         self.prune = prune
@@ -360,9 +361,18 @@ class _Planner:
         mine = judged(self.place, path, mine, taken or Taken(None))
         if new and mine.content and mine.content.substance:
             new = replace(new, substance=read_substance(self.release, path))
-            if taken and new.same(taken.base):  # of a copy that was made before there were any
-                taken = replace(taken, base=new)
+            taken = taken and self._with_substance(path, taken, new)
         return new, taken, mine
+
+    def _with_substance(self, path: str, taken: Taken, new: Content) -> Taken:
+        """Return what was taken, of a copy that was made before substances were noted."""
+        base = taken.base
+        if base is None or base.substance:
+            return taken
+        if new.same(base):
+            return replace(taken, base=new)
+        data = self.release.before(path, self.known.release, base.blob)
+        return replace(taken, base=replace(base, substance=substance(data))) if data else taken
 
     def _folder(self, path: str, mine: Mine) -> tuple[Mine, tuple[tuple[str, Seen], ...]]:
         """Return a folder with whether nothing of the user's is in it, and its files."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 SHA256_DIGITS = 64
+_NAME = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Release(Protocol):
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading."""
+
+    def before(self, path: str, commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release, None where that is not to be had any more.
+
+        Args:
+            path: The file.
+            commit: The release that it was taken from.
+            blob: What git calls it.
+        """
 
     def close(self) -> None:
         """Give back what it holds open."""
@@ -183,6 +194,19 @@ class FolderRelease:
             descriptor = os.open(path, flags, dir_fd=self._descriptor)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123
             yield file
+
+    def before(self, path: str, commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release of the same mirror, while that is kept."""
+        if not self._given or not _NAME.fullmatch(commit):
+            return None
+        try:
+            with (self.folder.parent / commit / path).open("rb", buffering=0) as file:
+                if file_content(file, self._given).blob != blob:
+                    return None
+                file.seek(0)
+                return file.readall()
+        except (OSError, ValueError):
+            return None
 
     def close(self) -> None:
         """Give back the folder's descriptor."""
