@@ -115,8 +115,7 @@ def _run(request: Request, copy: CopyFolder, report: Report) -> None:
         for kept in copy.clear(blobs, report.release):
             report.notes.append(f"{kept} is a file of yours, saved in the instant of a crash")
         planned = plan(request, copy, known, report)
-        # What is built beside its place is built anew after a crash: nobody needs to know of it.
-        Writer(planned, copy, known, announce=not report.made).run(report, request.progress)
+        Writer(planned, copy, known, fresh=report.made).run(report, request.progress)
 
 
 def _known(data: bytes | None, folder: str) -> manifest.Manifest:

@@ -49,13 +49,13 @@ class Writer:
     """One run in one copy."""
 
     def __init__(
-        self, plan: Plan, copy: CopyFolder, known: manifest.Manifest, *, announce: bool = True
+        self, plan: Plan, copy: CopyFolder, known: manifest.Manifest, *, fresh: bool = False
     ) -> None:
         self.plan = plan
         self.copy = copy
         self.files = dict(known.files)
         self.placed = dict(plan.placed)
-        self._announce = announce
+        self._fresh = fresh
         self._written: bytes | None = copy.read_manifest()
         self._substances: dict[str, Substance | None] = {}
 
@@ -70,9 +70,7 @@ class Writer:
         for step in steps:
             if step.action is Action.UPDATE:  # what is there may come from a run that was killed
                 self.files[step.path] = Taken(_which(step))
-        if self._announce and any(
-            step.action in WRITES | REMOVES | {Action.BESIDE} for step in steps
-        ):
+        if any(step.action in WRITES | REMOVES | {Action.BESIDE} for step in steps):
             self._remember("", *self._intentions())
         release = ""
         try:
@@ -96,7 +94,8 @@ class Writer:
         for step in self.plan.steps:
             known = files.get(step.path, Taken(None))
             new = step.new
-            if new and step.action in WRITES | {Action.BESIDE}:
+            # A copy that is built beside its place is built anew after a crash: no need to look.
+            if new and step.action in WRITES | {Action.BESIDE} and not self._fresh:
                 new = replace(new, substance=self._substance(step))
             if new and step.action in WRITES:
                 files[step.path] = replace(known, writing=new)
