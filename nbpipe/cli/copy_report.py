@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nbpipe.publishing.copies.finding import short
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nbpipe.publishing.copies.releases import Release
+    from nbpipe.publishing.copies.listing import Listing
     from nbpipe.publishing.copies.report import Report
 
 FOLD = 10
@@ -21,15 +23,21 @@ def report_lines(report: Report) -> list[str]:
     """Return what became of a copy, for people."""
     would = "would be " if report.dry_run else ""
     pairs = [f"{shown(mine)} -> {shown(new)}" for mine, new in report.beside]
+    runs = [f"{shown(mine)} -> {shown(kept)}" for mine, kept in report.executed]
+    gone = "as you changed or ran it" if report.prune else "--prune removes what you did not change"
     parts = [
         (f"{would}added", report.added),
         (f"{would}updated", report.updated),
         (f"{would}restored", report.restored),
         (f"kept as you changed {'it' if len(report.kept) == 1 else 'them'}", report.kept),
+        (f"run by you: the new one has the name, your run {would or 'is '}kept beside", runs),
         (f"{would}placed beside yours, changed by you and upstream", pairs),
-        ("deleted upstream, kept here", report.gone),
+        ("removed from beside yours: unchanged, of an older release", report.replaced),
+        (f"{would}removed, deleted upstream and not changed by you", report.pruned),
+        (f"deleted upstream, kept here ({gone})", report.gone),
         ("deleted by you, not brought back (--restore does)", report.stays_deleted),
         ("never part of a copy", [f"{shown(path)}: {why}" for path, why in report.left_out]),
+        ("Git LFS pointers, not the files' own content", report.pointers),
         ("NOT up to date", [f"{shown(path)}: {why}" for path, why in report.problems]),
     ]
     lines = [f"{shown(report.folder)}: release {report.release[:SHORT]}, {_summary(report)}"]
@@ -37,8 +45,9 @@ def report_lines(report: Report) -> list[str]:
         if names:
             lines.append(f"  {len(names)} {title}")
             whole = names in (report.added, report.updated, report.restored, report.gone)
+            whole = whole or names in (report.pruned, report.pointers)
             lines += [f"    {line}" for line in _folded(_by_folder(names) if whole else names)]
-    return lines + [f"  {note}" for note in report.notes]
+    return lines + [f"  {shown(note)}" for note in report.notes]
 
 
 def report_table(report: Report) -> list[str]:
@@ -56,41 +65,96 @@ def report_table(report: Report) -> list[str]:
         "up_to_date": report.same,
         "kept": report.kept,
         "beside": [{"path": mine, "as": new} for mine, new in report.beside],
+        "executed": [{"path": mine, "as": kept} for mine, kept in report.executed],
+        "removed_beside": report.replaced,
+        "pruned": report.pruned,
         "deleted_upstream": report.gone,
         "stays_deleted": report.stays_deleted,
         "left_out": [{"path": path, "reason": why} for path, why in report.left_out],
+        "lfs_pointers": report.pointers,
         "problems": [{"path": path, "reason": why} for path, why in report.problems],
+        "warning": report.warning,
         "notes": report.notes,
     }
     return [json.dumps(table, indent=1)]
 
 
-def listing_lines(name: str, release: Release, releases: Sequence[tuple[str, bool]]) -> list[str]:
+def collection_table(names: Sequence[str]) -> list[str]:
+    """Return the collections there are where none of them is the usual one, as JSON."""
+    return [json.dumps({"format": 1, "collections": list(names)}, indent=1)]
+
+
+def collection_lines(names: Sequence[str], chosen: str | None = None) -> list[str]:
+    """Return the collections there are and how each is taken, for people."""
+    if not names:
+        return []
+    width = max(len(shown(name)) for name in names)
+    return ["collections"] + [
+        f"  {shown(name):{width}}  getlatest {shown(short(name))}"
+        f"{'  (listed here)' if name == chosen else ''}"
+        for name in names
+    ]
+
+
+def listing_lines(listing: Listing) -> list[str]:
     """Return what there is to take, for people."""
-    lines = [f"{name}: release {release.commit[:SHORT]}, from {shown(release.source)}", "folders"]
-    for folder, (files, notebooks) in sorted(_folders(release).items()):
+    release = listing.release
+    date, subject = release.about()
+    of = f" of {date[:10]}" if date else ""
+    lines = [f"{shown(listing.name)}: release {release.commit[:SHORT]}{of}, from {release.source}"]
+    lines[0] = shown(lines[0])
+    if subject:
+        lines.append(f"  {shown(subject)}")
+    lines += collection_lines(listing.collections, listing.name)
+    lines.append("folders")
+    for folder, paths in listing.folders.items():
+        notebooks = [path for path in paths if path in listing.titles]
         lines.append(
-            f"  {shown(folder)}/  {_count(notebooks, 'notebook')}, {_count(files, 'file')}"
+            f"  {shown(folder)}/  {_count(len(notebooks), 'notebook')}, "
+            f"{_count(len(paths), 'file')}"
         )
-    if releases:
+        few = notebooks if listing.only or len(notebooks) <= FOLD else notebooks[: FOLD - 1]
+        width = max((len(shown(path)) for path in few), default=0)
+        for path in few:
+            lines.append(f"    {shown(path):{width}}  {shown(listing.titles[path])}".rstrip())
+        if len(few) < len(notebooks):
+            more = len(notebooks) - len(few)
+            lines.append(f"    ... and {more} more (--list --only {shown(folder)} shows them all)")
+    if listing.releases:
         lines.append("releases")
-    for commit, current in releases:
-        lines.append(f"  {commit}{'  current' if current else ''}")
+    for each in listing.releases:
+        moment = each.date.replace("T", " ").removesuffix("Z")[:16]
+        lines.append(f"  {each.commit}  {moment}{'  current' if each.current else ''}")
     return lines
 
 
-def listing_table(name: str, release: Release, releases: Sequence[tuple[str, bool]]) -> list[str]:
+def listing_table(listing: Listing) -> list[str]:
     """Return the same as JSON."""
+    date, subject = listing.release.about()
     table = {
         "format": 1,
-        "collection": name,
-        "source": release.source,
-        "release": release.commit,
+        "collection": listing.name,
+        "collections": list(listing.collections),
+        "source": listing.release.source,
+        "release": listing.release.commit,
+        "date": date or None,
+        "subject": subject or None,
+        "warning": listing.release.warning,
         "folders": [
-            {"path": folder, "files": files, "notebooks": notebooks}
-            for folder, (files, notebooks) in sorted(_folders(release).items())
+            {
+                "path": folder,
+                "files": len(paths),
+                "notebooks": sum(path in listing.titles for path in paths),
+            }
+            for folder, paths in listing.folders.items()
         ],
-        "releases": [{"commit": commit, "current": current} for commit, current in releases],
+        "notebooks": [
+            {"path": path, "title": title or None} for path, title in listing.titles.items()
+        ],
+        "releases": [
+            {"commit": each.commit, "date": each.date, "current": each.current}
+            for each in listing.releases
+        ],
     }
     return [json.dumps(table, indent=1)]
 
@@ -106,7 +170,10 @@ def _summary(report: Report) -> str:
     if not report.changed:
         return "nothing new" if not report.problems else "nothing could be updated"
     done = len(report.added) + len(report.updated) + len(report.restored) + len(report.beside)
-    return f"{_count(done, 'file')} {'would be ' if report.dry_run else ''}written"
+    would = "would be " if report.dry_run else ""
+    removed = f"{_count(len(report.pruned), 'file')} {would}removed" if report.pruned else ""
+    written = f"{_count(done, 'file')} {would}written" if done else ""
+    return ", ".join(filter(None, (written, removed)))
 
 
 def _folded(names: Sequence[str]) -> list[str]:
@@ -128,16 +195,6 @@ def _by_folder(names: Sequence[str]) -> Sequence[str]:
         f"{top}  ({_count(number, 'file')})" if top.endswith("/") else top
         for top, number in counts.items()
     ]
-
-
-def _folders(release: Release) -> dict[str, tuple[int, int]]:
-    """Return the top folders with their number of files and notebooks; "." is the root."""
-    counts: dict[str, tuple[int, int]] = {}
-    for path in release.listing():
-        top, slash, _ = path.partition("/")
-        files, notebooks = counts.get(top if slash else ".", (0, 0))
-        counts[top if slash else "."] = files + 1, notebooks + path.endswith(".ipynb")
-    return counts
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ settings of nbpipe never.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import traceback
@@ -16,9 +17,18 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe._version import __version__
-from nbpipe.cli.copy_report import listing_lines, listing_table, report_lines, report_table
+from nbpipe.cli.copy_report import (
+    collection_lines,
+    collection_table,
+    listing_lines,
+    listing_table,
+    report_lines,
+    report_table,
+)
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.publishing.copies.finding import Source, find, site_file
+from nbpipe.publishing.copies.finding import SeveralCollections, Source, find, short, site_file
+from nbpipe.publishing.copies.listing import listing
+from nbpipe.publishing.copies.origins import SILENCE
 from nbpipe.publishing.copies.taking import Wanted, take
 
 if TYPE_CHECKING:
@@ -39,7 +49,13 @@ PATIENCE = 1.0
 )
 @click.argument("directory", metavar="[DIR]", required=False)
 @click.option("--from", "given", metavar="PATH|URL", help="A mirror, or a git repository.")
-@click.option("--only", multiple=True, metavar="FOLDER", help="Only this; may be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FOLDER",
+    help="Only this, now and in later runs; may be repeated.",
+)
+@click.option("--all", "everything", is_flag=True, help="Everything again, after --only.")
 @click.option("--release", "commit", metavar="COMMIT", help="Another release than the current.")
 @click.option(
     "--restore",
@@ -48,9 +64,22 @@ PATIENCE = 1.0
     metavar="[PATH]",
     help="Bring back files that you deleted: all, or those at and below PATH.",
 )
+@click.option(
+    "--prune", is_flag=True, help="Remove files deleted upstream that you have not changed or run."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
-@click.option("--list", "listing", is_flag=True, help="Show the folders and releases there are.")
+@click.option(
+    "--list", "listed", is_flag=True, help="Show the collections, notebooks and releases there are."
+)
 @click.option("--collection", metavar="NAME", help="Which one, where the platform has several.")
+@click.option(
+    "--timeout",
+    default=f"{SILENCE:g}",
+    metavar="DURATION",
+    show_default=True,
+    callback=lambda _context, _option, text: _seconds(text),
+    help="How long a server may say nothing: seconds, or 5m.",
+)
 @click.option(
     "--config",
     "config_file",
@@ -67,9 +96,12 @@ def command(  # noqa: PLR0913  (click passes every option)
     only: tuple[str, ...],
     commit: str | None,
     restore: str | None,
+    everything: bool,
+    prune: bool,
     dry_run: bool,
-    listing: bool,
+    listed: bool,
     collection: str | None,
+    timeout: float,
     config_file: Path | None,
     as_json: bool,
     debug: bool,  # noqa: ARG001  (main reads it)
@@ -77,30 +109,60 @@ def command(  # noqa: PLR0913  (click passes every option)
     """Take a writable copy of the current notebooks into DIR, or update an earlier one.
 
     Your changes are never lost: a file that you changed stays, and a newer one lands beside it.
-    DIR is `notebooks` unless the collection has another name.
+    Of a notebook that you only ran, the newer one takes the name and your run is kept beside it.
+    DIR is `notebooks` unless the collection has another name; where there are several collections,
+    the name of one as DIR chooses it.
 
     \b
     Examples:
       getlatest                        a copy in ./notebooks; again: an update
+      getlatest cuadernos              the collection cuadernos-latest
       getlatest ~/work --only 03_Science
       getlatest --restore=intro.ipynb  a fresh copy of a file that you deleted
       getlatest --from https://github.com/ORG/REPO
     """  # noqa: D301  (\b is click's own)
     site = site_file(config_file, os.environ)
-    source = find(given, environ=os.environ, home=Path.home(), site=site, collection=collection)
-    release = source.release(commit)
+    if everything and only:
+        raise UsageError("--all and --only exclude each other", hint="Leave one of them out.")
+    place = _place(directory)
     try:
-        if listing:
-            releases = source.mirror.releases() if source.mirror else []
-            arguments = source.name, release, releases
-            _print(listing_table(*arguments) if as_json else listing_lines(*arguments))
+        source = find(
+            given,
+            environ=os.environ,
+            home=Path.home(),
+            site=site,
+            collection=collection,
+            copy=place,
+        )
+    except SeveralCollections as error:
+        if listed:
+            _print((collection_table if as_json else collection_lines)(error.names))
             return ExitCode.OK
-        folder = _folder(directory, source)
-        wanted = Wanted(only=only, restore=restore, dry_run=dry_run)
-        with Bar(folder.name, show=sys.stderr.isatty()) as bar:
+        raise
+    show = sys.stderr.isatty()
+    with Bar(f"fetching {source.name}", show=show) as bar:
+        release = source.release(commit, silence=timeout, progress=bar)
+    try:
+        if release.warning:
+            _complain(f"warning: {release.warning}", "")
+        if listed:
+            found = listing(source, release, only)
+            _print(listing_table(found) if as_json else listing_lines(found))
+            return ExitCode.OK
+        folder = _folder(place, source)
+        wanted = Wanted(
+            only=only, everything=everything, restore=restore, prune=prune, dry_run=dry_run
+        )
+        with Bar(folder.name, show=show) as bar:
             report = take(release, folder, wanted, bar)
     finally:
         release.close()
+    if report.made:
+        report.notes += [
+            f"also here: {name} (`getlatest {short(name)}`)"
+            for name in source.collections
+            if name != source.name
+        ]
     _print(report_table(report) if as_json else report_lines(report))
     return ExitCode.FAILED if report.problems else ExitCode.OK
 
@@ -134,20 +196,45 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.INTERNAL_ERROR
 
 
-def _folder(directory: str | None, source: Source) -> Path:
-    """Return the copy's folder, with the links in its own path followed.
+def _seconds(text: str) -> float:
+    """Return a duration in seconds: `30`, `90s`, `5m`, `1h`.
 
     Raises:
-        UsageError: It lies in the mirror itself, or its name is empty.
+        click.BadParameter: It is none, or nothing.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3_600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise click.BadParameter(f"{text!r} is not a duration: seconds, or such as 90s, 5m, 1h.")
+    return seconds
+
+
+def _place(directory: str | None) -> Path | None:
+    """Return the copy's folder as named, with the links in its own path followed.
+
+    Raises:
+        UsageError: Its name is empty.
     """
     if directory == "":
         raise UsageError("the folder's name is empty", hint="Is a variable of the shell not set?")
-    folder = Path(os.path.realpath(Path(directory or source.folder).expanduser()))
-    mirror = source.mirror.path if source.mirror else None
-    if mirror and (folder == mirror or mirror in folder.parents):
+    return Path(os.path.realpath(Path(directory).expanduser())) if directory else None
+
+
+def _folder(place: Path | None, source: Source) -> Path:
+    """Return the copy's folder: the named one, or the usual one in the working directory.
+
+    Raises:
+        UsageError: It is, or lies in, what it would be a copy of.
+    """
+    folder = place or Path(os.path.realpath(source.folder))
+    original = source.original
+    inside = original in folder.parents
+    # A copy inside a working clone is untidy, but may be what somebody asks for by name.
+    if folder == original or (inside and not (source.repository and place)):
         raise UsageError(
-            f"{directory or source.folder}: is the read-only original, in {mirror}",
-            hint="Name a folder of your own, as in `getlatest ~/notebooks`.",
+            f"{place or source.folder}: is the {'read-only ' if source.mirror else ''}original, "
+            f"in {original}",
+            hint=f"Name a folder of your own, as in `getlatest ~/{short(source.name)}-copy`.",
         )
     return folder
 
@@ -192,10 +279,11 @@ class Bar:
         """Show where it is."""
         if self._bar is None and self.show and self.clock() - self.started > PATIENCE:
             from rich.console import Console  # noqa: PLC0415  (slow; seldom needed)
+            from rich.markup import escape  # noqa: PLC0415  (likewise)
             from rich.progress import Progress  # noqa: PLC0415
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=total)
+            self._task = self._bar.add_task(escape(self.title), total=total)
             self._bar.start()
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)

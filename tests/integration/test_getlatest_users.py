@@ -117,6 +117,15 @@ def test_a_mirror_that_may_not_be_read_is_told(
     assert sorted(p.name for p in site.users[0].home.iterdir()) == ["notebooks-latest"]
 
 
+def test_a_mirror_that_may_not_be_looked_at_is_told(
+    site: Site, mirror: HandMadeMirror, user_python: Path
+) -> None:
+    mirror.path.chmod(0o700)
+    done = getlatest(user_python, site.users[0])
+    assert done.returncode == 1
+    assert "notebooks-latest: cannot be looked at: Permission denied" in done.stderr
+
+
 def test_it_works_through_a_read_only_mount(
     site: Site, mirror: HandMadeMirror, user_python: Path
 ) -> None:
@@ -193,6 +202,89 @@ def test_killed_at_any_point_nothing_is_lost_and_the_next_run_goes_on(
     assert list((copy / ".nbpipe/incoming").iterdir()) == []
 
 
+def notebook(source: str, said: str = "") -> str:
+    """Return a notebook's text; with what a run of it said."""
+    outputs = [{"output_type": "stream", "name": "stdout", "text": said}] if said else []
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": outputs, "source": source}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def test_killed_at_any_point_the_last_run_of_a_notebook_is_kept_once(
+    site: Site, mirror: HandMadeMirror, user_python: Path
+) -> None:
+    """kill -9 at random moments, while releases come and the user runs and edits notebooks."""
+    seed = int(os.environ.get("NBPIPE_SEED", time.time_ns() % 1_000_000))
+    print(f"seed {seed}: NBPIPE_SEED={seed} runs it again")  # noqa: T201
+    chance = random.Random(seed)  # noqa: S311  (no secret)
+    user = site.users[0]
+    copy = user.home / "notebooks"
+    names = [f"f{i % 3}/n{i}.ipynb" for i in range(24)]
+    ran: dict[str, str] = {}
+    mine: dict[str, str] = {}
+    killed = 0
+    for number in range(40):
+        mirror.publish(f"{number:07d}", {name: notebook(f"{number} " * 2_000) for name in names})
+        running = subprocess.Popen(
+            [str(user_python), "-m", "nbpipe.cli.getlatest", "--prune"],
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+            cwd=user.home,
+            env={"HOME": str(user.home), "PATH": "/usr/bin:/bin"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            running.wait(timeout=0.1 + chance.random() * 0.25)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            killed += 1
+        for name in [name for name in chance.sample(names, 5) if (copy / name).exists()]:
+            table = json.loads((copy / name).read_text())
+            if name in mine or chance.random() < 0.2:
+                mine[name] = notebook(f"mine {number}")
+                ran.pop(name, None)
+                (copy / name).write_text(mine[name])
+            else:
+                ran[name] = notebook(table["cells"][0]["source"], f"run {number}")
+                (copy / name).write_text(ran[name])
+        for name, text in mine.items():
+            assert (copy / name).read_text() == text, (seed, number, name)
+        for name, text in ran.items():
+            places = [copy / name, *copy.glob(name.replace(".ipynb", "__executed*.ipynb"))]
+            assert text in [place.read_text() for place in places], (seed, number, name)
+    assert killed > 0, "no run was slow enough to be killed"
+    assert getlatest(user_python, user).returncode == 0
+    for name in names:
+        beside = copy.glob(name.replace(".ipynb", "__*.ipynb"))
+        kinds = [place.name.rpartition("__")[2].removesuffix(".ipynb") for place in beside]
+        assert len(kinds) <= 2, (seed, name, kinds)
+        assert sum(kind.startswith("executed") for kind in kinds) <= 1, (seed, name, kinds)
+    assert not list(user.home.glob(".*getlatest*"))
+    assert list((copy / ".nbpipe/incoming").iterdir()) == []
+    assert not list((copy / ".nbpipe").glob("kept-*"))
+
+
+def test_a_second_language_in_the_homes_is_taken_by_its_name(
+    site: Site, mirror: HandMadeMirror, user_python: Path
+) -> None:
+    other = HandMadeMirror(site.top / "second", "cuadernos-latest")
+    other.publish("eee", {"hola.ipynb": "hola"})
+    user = site.users[0]
+    (user.home / "cuadernos-latest").symlink_to(other.path / "current")
+    assert getlatest(user_python, user, "cuadernos").returncode == 0
+    done = getlatest(user_python, user)
+    assert done.returncode == 0
+    assert "also here: cuadernos-latest (`getlatest cuadernos`)" in done.stdout
+    assert tree(user.home / "cuadernos") == {"hola.ipynb": "hola"}
+    assert tree(user.home / "notebooks") == FILES
+    (user.home / "notebooks-latest").unlink()
+    other.publish("fff", {"hola.ipynb": "adios"})
+    assert getlatest(user_python, user, "cuadernos").returncode == 0
+    assert tree(user.home / "cuadernos") == {"hola.ipynb": "adios"}
+
+
 def test_several_at_once_make_one_whole_copy(
     site: Site, mirror: HandMadeMirror, user_python: Path
 ) -> None:
@@ -264,6 +356,26 @@ def test_a_full_disk_in_an_update_loses_nothing_and_the_next_run_goes_on(
     assert getlatest(user_python, user, copy).returncode == 0
     texts = {path: text[:1] for path, text in tree(copy).items() if "__" not in path}
     assert texts == {"n0.ipynb": "m", **{f"n{i}.ipynb": "z" for i in range(1, 8)}}
+
+
+def test_a_full_disk_leaves_a_run_where_it_was(
+    site: Site, mirror: HandMadeMirror, user_python: Path, small_disk: Path
+) -> None:
+    user, copy = site.users[0], small_disk / "notebooks"
+    mirror.publish("bbb", {"n.ipynb": notebook("1")})
+    assert getlatest(user_python, user, copy).returncode == 0
+    run = notebook("1", "x" * 2_500_000)
+    (copy / "n.ipynb").write_text(run)
+    mirror.publish("ccc", {"n.ipynb": notebook("2")})
+    done = getlatest(user_python, user, copy)
+    assert done.returncode == 1
+    assert "no space is left on this disk" in done.stderr
+    assert (copy / "n.ipynb").read_text() == run
+    assert [path.name for path in copy.glob("*.ipynb")] == ["n.ipynb"]
+    small = notebook("1", "x" * 100_000)
+    (copy / "n.ipynb").write_text(small)
+    assert getlatest(user_python, user, copy).returncode == 0
+    assert tree(copy) == {"n.ipynb": notebook("2"), "n__executed.ipynb": small}
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from nbpipe.cli.copy_report import report_lines
 from nbpipe.cli.getlatest import Bar, main
 from nbpipe.publishing.copies.report import Report
+from nbpipe.publishing.copies.titles import title
 from tests.mirrors import HandMadeMirror, tree
 
 
@@ -52,7 +55,7 @@ def test_an_update_tells_plainly_what_it_did(
         "    new.ipynb",
         "  1 placed beside yours, changed by you and upstream",
         "    README.md -> README__bbb0000.md",
-        "  1 deleted upstream, kept here",
+        "  1 deleted upstream, kept here (--prune removes what you did not change)",
         "    01_Intro/a.ipynb",
         "  1 deleted by you, not brought back (--restore does)",
         "    01_Intro/b.txt",
@@ -102,16 +105,45 @@ def test_json_names_everything(mirror: HandMadeMirror, capsys: pytest.CaptureFix
     assert table["release"] == "aaa".ljust(40, "0")
 
 
-def test_list_shows_folders_and_releases(
+def heading(text: str) -> str:
+    """Return a notebook that begins with that Markdown."""
+    cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def test_list_shows_notebooks_with_titles_and_releases_with_dates(
     mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mirror.publish("bbb", {"x/one.ipynb": "1"})
+    mirror.publish("bbb", {"x/one.ipynb": heading("# *One* star"), "x/data.csv": "1", "y": ""})
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("notebooks-latest: release bbb000000000, from ")
-    assert lines[1:4] == ["folders", "  x/  1 notebook, 1 file", "releases"]
-    assert sorted(lines[4:]) == ["  aaa" + "0" * 37, "  bbb" + "0" * 37 + "  current"]
+    day = r"20\d\d-\d\d-\d\d"
+    assert re.match(rf"notebooks-latest: release bbb0{{9}} of {day}, from /", lines[0])
+    assert lines[1:6] == [
+        "folders",
+        "  ./  0 notebooks, 1 file",
+        "  x/  1 notebook, 2 files",
+        "    x/one.ipynb  One star",
+        "releases",
+    ]
+    first, second = sorted(lines[6:])
+    assert re.fullmatch(rf"  aaa0{{37}}  {day} \d\d:\d\d", first)
+    assert re.fullmatch(rf"  bbb0{{37}}  {day} \d\d:\d\d  current", second)
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_long_list_of_notebooks_is_folded_and_shown_whole_for_a_folder(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror.publish("bbb", {f"x/{n:02}.ipynb": heading(f"# {n}") for n in range(12)} | {"y/z": ""})
+    main(["--list"])
+    said = capsys.readouterr().out
+    assert "    ... and 3 more (--list --only x shows them all)\n" in said
+    assert "11.ipynb" not in said
+    main(["--list", "--only", "x"])
+    said = capsys.readouterr().out
+    assert "    x/11.ipynb  11\n" in said
+    assert "y/" not in said
 
 
 def test_list_as_json(mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +153,116 @@ def test_list_as_json(mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
         {"path": ".", "files": 1, "notebooks": 0},
         {"path": "01_Intro", "files": 2, "notebooks": 1},
     ]
-    assert table["releases"] == [{"commit": "aaa".ljust(40, "0"), "current": True}]
+    assert table["notebooks"] == [{"path": "01_Intro/a.ipynb", "title": None}]
+    (release,) = table["releases"]
+    assert (release["commit"], release["current"]) == ("aaa".ljust(40, "0"), True)
+    assert datetime.fromisoformat(release["date"]).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# One", "One"),
+        ("text\n\n## A [link](http://x) and `code` ##\nmore", "A link and code"),
+        ("Over\n====\n", "Over"),
+        ("```\n# a comment\n```\n# Heading", "Heading"),
+        ("<img src='x'>\n\n# ![logo](x.png) Título", "Título"),
+        ("no heading", ""),
+        ("#nothing", ""),
+        ("# " + " " * 100_000, ""),
+    ],
+)
+def test_the_title_of_a_notebook(text: str, found: str) -> None:
+    assert title(heading(text).encode()) == found
+
+
+def test_the_title_in_the_metadata_comes_first() -> None:
+    table = json.loads(heading("# Heading"))
+    table["metadata"]["title"] = "Given"
+    assert title(json.dumps(table).encode()) == "Given"
+
+
+@pytest.mark.parametrize("text", ["", "1", "[]", '{"cells": 1}', '{"cells": [1]}', "{"])
+def test_what_is_no_notebook_has_no_title(text: str) -> None:
+    assert title(text.encode()) == ""
+
+
+def test_a_run_of_the_users_is_told_in_a_line(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror.publish("bbb", {"n.ipynb": heading("# One")})
+    main(["copy"])
+    table = json.loads(Path("copy/n.ipynb").read_text())
+    table["metadata"]["language_info"] = {"name": "python"}
+    Path("copy/n.ipynb").write_text(json.dumps(table))
+    mirror.publish("ccc", {"n.ipynb": heading("# Two")})
+    capsys.readouterr()
+    main(["copy"])
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  1 updated",
+        "    n.ipynb",
+        "  1 run by you: the new one has the name, your run is kept beside",
+        "    n.ipynb -> n__executed.ipynb",
+    ]
+
+
+def test_prune_tells_what_it_removed(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["copy"])
+    mirror.publish("bbb", {"README.md": "3"})
+    capsys.readouterr()
+    assert main(["copy", "--prune"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("copy: release bbb000000000, 2 files removed")
+    assert lines[1] == "  2 removed, deleted upstream and not changed by you"
+
+
+def test_pointers_are_named_with_what_to_do(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{7:064}\nsize 200000\n"
+    mirror.publish("bbb", {"a.fits": pointer, "about.txt": pointer + "x" * 1_000})
+    for _ in range(2):
+        assert main(["copy"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-3:-1] == ["  1 Git LFS pointers, not the files' own content", "    a.fits"]
+        assert 'can have it published (`lfs = "fetch"`)' in lines[-1]
+
+
+def test_every_line_fits_a_terminal_of_80_columns(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"0{n}_Folder/n.ipynb": heading(f"# {n}") for n in range(4)}
+    mirror.publish("bbb", files)
+    main(["c", "--only", "01_Folder"])
+    main(["c", "--all"])
+    Path("c/00_Folder/n.ipynb").write_text("mine")
+    Path("c/01_Folder/n.ipynb").write_text(files["01_Folder/n.ipynb"] + "\n")
+    Path("c/02_Folder/n.ipynb").unlink()
+    mirror.publish("ccc", {name: heading("# New") for name in list(files)[:3]})
+    main(["c"])
+    mirror.publish("ddd", {name: heading("# Newer") for name in list(files)[:3]})
+    main(["c"])
+    main(["c", "--prune"])
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line for line in lines if not line.startswith("/")]
+    assert max(len(line) for line in headings) <= 80, headings
+
+
+def test_all_and_only_exclude_each_other(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--all", "--only", "README.md"]) == 4
+    assert "--all and --only exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "5d", "soon"])
+def test_a_timeout_that_is_no_duration_is_wrong_usage(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert main(["--timeout", text]) == 4
+    assert "is not a duration: seconds, or such as 90s" in capsys.readouterr().err
 
 
 def test_restore_without_a_value_is_everything(mirror: HandMadeMirror) -> None:
@@ -146,7 +287,10 @@ def test_restore_of_what_is_no_file_is_wrong_usage(
         (["--only", "nope"], "--only nope: there is no such folder or file in this release"),
         (["--release", "fff"], "--release fff: no such release"),
         (["--from", "/nowhere"], "--from /nowhere: is no mirror and no release"),
-        (["--from", "ext::sh -c id"], "--from ext::sh -c id: is no mirror and no release"),
+        (
+            ["--from", "ext::sh -c id"],
+            "--from ext::sh -c id: is no mirror and no release",
+        ),
     ],
 )
 def test_wrong_usage_ends_with_4(
@@ -165,6 +309,23 @@ def test_the_mirror_itself_is_no_place_for_a_copy(
     Path("notebooks").symlink_to(mirror.path / "current")
     assert main([]) == 4
     assert "notebooks: is the read-only original" in capsys.readouterr().err
+
+
+def test_a_working_clone_itself_is_no_place_for_a_copy(
+    mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = ["-c", "user.name=n", "-c", "user.email=e@x"]
+    subprocess.run(["git", "init", "-q", "clone"], check=True)
+    subprocess.run(
+        ["git", *who, "-C", "clone", "commit", "-q", "--allow-empty", "-m", "x"], check=True
+    )
+    assert main(["--from", "clone", "clone"]) == 4
+    assert "clone: is the original, in " in capsys.readouterr().err
+    assert main(["--from", "clone", "clone/build"]) == 0
+    monkeypatch.chdir("clone")
+    assert main(["--from", "."]) == 4
+    assert "Name a folder of your own, as in `getlatest ~/clone-copy`" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == [".git", "build"]
 
 
 def test_an_empty_name_is_refused(
@@ -270,6 +431,45 @@ def test_the_bar_appears_after_a_second_only(capsys: pytest.CaptureFixture[str])
         bar(2, 10)
         assert bar._bar is not None
         assert bar._bar.tasks[0].completed == 2
+
+
+def test_a_bar_shows_any_name_as_it_is() -> None:
+    times = iter([0.0, 5.0, 6.0])
+    with Bar("[/red]", show=True, clock=lambda: next(times)) as bar:
+        bar(1, 10)
+        assert bar._bar is not None
+        assert bar._bar.tasks[0].description == r"\[/red]"
+
+
+def test_several_collections_without_a_usual_one_can_be_listed(
+    mirror: HandMadeMirror,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("NBPIPE_MIRROR")
+    monkeypatch.setenv("NBPIPE_SITE", str(tmp_path / "none.toml"))
+    for name in ("cahiers-latest", "cuadernos-latest"):
+        made = HandMadeMirror(tmp_path / f"srv-{name}", name)
+        made.publish("aaa", {"x": name})
+        Path(name).symlink_to(made.path / "current")
+    assert main(["--list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "collections",
+        "  cahiers-latest    getlatest cahiers",
+        "  cuadernos-latest  getlatest cuadernos",
+    ]
+    assert main(["--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["collections"] == [
+        "cahiers-latest",
+        "cuadernos-latest",
+    ]
+    assert main([]) == 4
+    assert "Say which: `getlatest cahiers`, `getlatest cuadernos`" in capsys.readouterr().err
+    assert main(["cuadernos"]) == 0
+    assert Path("cuadernos/x").read_text() == "cuadernos-latest"
+    assert main(["--list", "--collection", "cahiers"]) == 0
+    assert "  cahiers-latest    getlatest cahiers  (listed here)" in capsys.readouterr().out
 
 
 def test_without_a_terminal_there_is_no_bar() -> None:

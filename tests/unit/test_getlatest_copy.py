@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,17 +35,21 @@ class Copy:
         self.mirror = HandMadeMirror(folder / "srv")
         self.path = folder / "copy"
 
-    def take(
+    def take(  # noqa: PLR0913  (what a user may say)
         self,
         *,
         only: tuple[str, ...] = (),
         restore: str | None = None,
         dry_run: bool = False,
         release: str | None = None,
+        prune: bool = False,
+        everything: bool = False,
     ) -> Report:
         found = MirrorFolder("notebooks-latest", self.mirror.path).release(release)
         try:
-            wanted = Wanted(only=only, restore=restore, dry_run=dry_run)
+            wanted = Wanted(
+                only=only, restore=restore, dry_run=dry_run, prune=prune, everything=everything
+            )
             return take(found, self.path, wanted)
         finally:
             found.close()
@@ -247,12 +251,188 @@ def test_a_changed_file_that_becomes_a_folder_stays_and_is_told(copy: Copy) -> N
     assert report.problems == [("two.ipynb", reason)]
 
 
-def test_a_folder_that_becomes_a_file_stays_and_the_file_lands_beside(copy: Copy) -> None:
+def test_a_folder_that_becomes_a_file_gives_way_if_nothing_of_the_users_is_in_it(
+    copy: Copy,
+) -> None:
     copy.take()
+    (copy.path / "a/.ipynb_checkpoints").mkdir()  # what Jupyter makes when a notebook is opened
+    (copy.path / "a/.ipynb_checkpoints/one-checkpoint.ipynb").write_text("1")
     copy.mirror.publish("bbb", {"a": "now a file"})
     report = copy.take()
-    assert report.beside == [("a", "a__bbb0000")]
-    assert tree(copy.path) == {**FIRST, "a__bbb0000": "now a file"}
+    assert (report.added, report.gone, report.problems) == (["a"], [".dot", "two.ipynb"], [])
+    assert (copy.path / "a").read_text() == "now a file"
+    copy.mirror.publish("ccc", {"a/one.ipynb": "1 again", "a/b.ipynb": "n"})
+    assert copy.take().added == ["a/b.ipynb", "a/one.ipynb"]
+    assert (copy.path / "a/one.ipynb").read_text() == "1 again"
+
+
+@pytest.mark.parametrize("mine", ["one.ipynb", "own.txt", ".ipynb_checkpoints/own-checkpoint.py"])
+def test_a_folder_with_something_of_the_users_stays_and_the_file_lands_beside(
+    copy: Copy, mine: str
+) -> None:
+    copy.take()
+    (copy.path / "a" / mine).parent.mkdir(exist_ok=True)
+    (copy.path / "a" / mine).write_text("mine")
+    before = {name: text for name, text in tree(copy.path).items() if name.startswith("a/")}
+    copy.mirror.publish("bbb", {"a": "now a file"})
+    assert copy.take().beside == [("a", "a__bbb0000")]
+    assert before.items() <= tree(copy.path).items()
+    assert (copy.path / "a__bbb0000").read_text() == "now a file"
+    copy.mirror.publish("ccc", FIRST)
+    report = copy.take()
+    assert (report.replaced, report.gone, report.problems) == (["a__bbb0000"], [], [])
+    assert tree(copy.path) == {**FIRST, **before}
+
+
+def test_an_empty_folder_of_the_users_is_not_taken_for_one_of_ours(copy: Copy) -> None:
+    copy.take()
+    (copy.path / "data").mkdir()
+    copy.mirror.publish("bbb", {**FIRST, "data": "a file"})
+    assert copy.take().beside == [("data", "data__bbb0000")]
+    assert (copy.path / "data").is_dir()
+
+
+def test_an_untouched_file_beside_is_replaced_by_the_next_release(copy: Copy) -> None:
+    copy.take()
+    (copy.path / "two.ipynb").write_text("mine")
+    for release, text in (("bbb", "22"), ("ccc", "222"), ("ddd", "2222")):
+        copy.mirror.publish(release, {**FIRST, "two.ipynb": text})
+        report = copy.take()
+    assert report.beside == [("two.ipynb", "two__ddd0000.ipynb")]
+    assert report.replaced == ["two__ccc0000.ipynb"]
+    assert tree(copy.path) == {**FIRST, "two.ipynb": "mine", "two__ddd0000.ipynb": "2222"}
+
+
+def test_a_file_beside_in_which_the_user_works_is_theirs(copy: Copy) -> None:
+    copy.take()
+    (copy.path / "two.ipynb").write_text("mine")
+    copy.mirror.publish("bbb", {**FIRST, "two.ipynb": "22"})
+    copy.take()
+    (copy.path / "two__bbb0000.ipynb").write_text("mine too")
+    copy.mirror.publish("ccc", {**FIRST, "two.ipynb": "222"})
+    assert copy.take().replaced == []
+    assert tree(copy.path) == {
+        **FIRST,
+        "two.ipynb": "mine",
+        "two__bbb0000.ipynb": "mine too",
+        "two__ccc0000.ipynb": "222",
+    }
+
+
+def test_a_file_beside_goes_when_the_user_takes_the_release_as_theirs(copy: Copy) -> None:
+    copy.take()
+    (copy.path / "two.ipynb").write_text("mine")
+    copy.mirror.publish("bbb", {**FIRST, "two.ipynb": "22"})
+    copy.take()
+    (copy.path / "two.ipynb").write_text("22")
+    assert copy.take().replaced == ["two__bbb0000.ipynb"]
+    assert tree(copy.path) == {**FIRST, "two.ipynb": "22"}
+
+
+def test_prune_removes_what_was_deleted_upstream_and_is_unchanged(copy: Copy) -> None:
+    copy.mirror.publish("bbb", {**FIRST, "old/x.ipynb": "x", "old/y.ipynb": "y", "dead/z": "z"})
+    copy.take()
+    (copy.path / "old/x.ipynb").write_text("mine")
+    for name in ("old", "dead"):
+        (copy.path / name / ".ipynb_checkpoints").mkdir()
+    (copy.path / "old/.ipynb_checkpoints/y-checkpoint.ipynb").write_text("y")
+    copy.mirror.publish("ccc", FIRST)
+    assert copy.take().gone == ["dead/z", "old/x.ipynb", "old/y.ipynb"]
+    dry = copy.take(prune=True, dry_run=True)
+    report = copy.take(prune=True)
+    assert dry.pruned == report.pruned == ["dead/z", "old/y.ipynb"]
+    assert report.gone == ["old/x.ipynb"]
+    assert tree(copy.path) == {**FIRST, "old/x.ipynb": "mine"}
+    assert sorted(path.name for path in copy.path.iterdir()) == [
+        *(".dot", ".nbpipe", "a", "old", "two.ipynb"),
+    ]
+
+
+def test_what_was_pruned_comes_back_with_a_release_that_has_it_again(copy: Copy) -> None:
+    copy.take()
+    copy.mirror.publish("bbb", {"a/one.ipynb": "1"})
+    assert copy.take(prune=True).pruned == [".dot", "two.ipynb"]
+    copy.mirror.publish("ccc", FIRST)
+    assert copy.take().added == [".dot", "two.ipynb"]
+
+
+def test_prune_takes_the_untouched_file_beside_too_but_not_the_users(copy: Copy) -> None:
+    copy.take()
+    (copy.path / "two.ipynb").write_text("mine")
+    copy.mirror.publish("bbb", {**FIRST, "two.ipynb": "22"})
+    copy.take()
+    (copy.path / "two.ipynb").unlink()
+    copy.mirror.publish("ccc", {"a/one.ipynb": "1"})
+    (copy.path / ".dot").write_text("mine")
+    copy.take(prune=True)
+    assert tree(copy.path) == {"a/one.ipynb": "1", ".dot": "mine"}
+
+
+def test_another_source_is_said_and_prunes_nothing_the_first_time(
+    copy: Copy, tmp_path: Path
+) -> None:
+    copy.take()
+    first = copy.mirror.path
+    copy.mirror = HandMadeMirror(tmp_path / "other")
+    copy.mirror.publish("eee", {"hola": "hola"})
+    report = copy.take(prune=True)
+    assert report.notes == [
+        f"from another place than before, which was {first}; nothing is pruned this time"
+    ]
+    assert tree(copy.path) == {**FIRST, "hola": "hola"}
+    assert copy.take(prune=True).pruned == sorted(FIRST)
+
+
+def test_only_is_remembered_and_said(copy: Copy) -> None:
+    copy.take(only=("a/",))
+    copy.mirror.publish("bbb", {**FIRST, "a/one.ipynb": "11", "a/two.ipynb": "n"})
+    report = copy.take()
+    assert (report.added, report.updated) == (["a/two.ipynb"], ["a/one.ipynb"])
+    assert report.notes == ["only a, as chosen before; --all takes everything"]
+    assert sorted(tree(copy.path)) == ["a/one.ipynb", "a/two.ipynb"]
+
+
+def test_another_only_widens_what_is_remembered(copy: Copy) -> None:
+    copy.take(only=("a",))
+    report = copy.take(only=("two.ipynb",))
+    assert report.notes == ["from now on this copy takes a, two.ipynb"]
+    assert copy.take().same == ["a/one.ipynb", "two.ipynb"]
+
+
+@pytest.mark.parametrize("words", [{"everything": True}, {"only": (".",)}])
+def test_all_takes_everything_from_then_on(copy: Copy, words: dict[str, Any]) -> None:
+    copy.take(only=("a",))
+    assert copy.take(**words).notes == ["everything from now on, and not only a"]
+    assert tree(copy.path) == FIRST
+    assert copy.take().notes == []
+
+
+def test_only_in_a_whole_copy_is_for_this_once(copy: Copy) -> None:
+    copy.take()
+    copy.mirror.publish("bbb", {**FIRST, "a/one.ipynb": "11", "two.ipynb": "22"})
+    assert copy.take(only=("a",)).updated == ["a/one.ipynb"]
+    assert copy.take().updated == ["two.ipynb"]
+
+
+def test_a_folder_that_was_chosen_and_is_gone_upstream_is_said(copy: Copy) -> None:
+    copy.take(only=("a",))
+    copy.mirror.publish("bbb", {"b/one.ipynb": "1"})
+    assert copy.take(prune=True).pruned == ["a/one.ipynb"]
+    assert copy.take().notes[1] == "a: not part of this release; --list shows what is"
+
+
+def test_a_manifest_that_leads_out_of_the_copy_leads_nowhere(copy: Copy, tmp_path: Path) -> None:
+    copy.take()
+    (tmp_path / "outside").write_text("2")
+    file = copy.path / ".nbpipe/getlatest.json"
+    table = json.loads(file.read_text())
+    table["files"]["../outside"] = table["files"].pop("two.ipynb")
+    beside = {**table["files"]["../outside"], "of": ".dot", "role": "newer"}
+    table["beside"] = {"../outside": beside}
+    file.write_text(json.dumps(table))
+    copy.mirror.publish("bbb", {**FIRST, ".dot": "33"})
+    copy.take(prune=True)
+    assert (tmp_path / "outside").read_text() == "2"
 
 
 def test_a_subfolder_that_the_user_made_a_link_is_never_followed(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nbpipe.publishing.copies.decision import (
     ABSENT,
+    UNKNOWABLE,
     Action,
     Content,
     Kind,
     Mine,
+    Substance,
     Taken,
     beside,
     decide,
@@ -18,12 +22,19 @@ from nbpipe.publishing.copies.decision import (
 
 OLD, NEW, MINE = Content("01d"), Content("4e3"), Content("717e")
 LINK = Content("4e3", Kind.LINK)
+WORK, NEW_WORK = Substance("b45e", "python3"), Substance("4e3", "python3")
+RAN_OLD = Content("0a7", substance=WORK)
+RAN_NEW = Content("0a8", substance=NEW_WORK)
+OLD_NOTEBOOK, NEW_NOTEBOOK = replace(OLD, substance=WORK), replace(NEW, substance=NEW_WORK)
+RERUN_UPSTREAM = Content("7e7", substance=WORK)
+UNREADABLE = Content("bad", substance=UNKNOWABLE)
 
 
 def there(content: Content) -> Mine:
     return Mine(content.kind, content)
 
 
+OUR_FOLDER = Mine(Kind.FOLDER, ours=True)
 FOLDER, FIFO, BEHIND_A_LINK = Mine(Kind.FOLDER), Mine(Kind.OTHER), Mine(Kind.BLOCKED)
 
 
@@ -58,6 +69,18 @@ FOLDER, FIFO, BEHIND_A_LINK = Mine(Kind.FOLDER), Mine(Kind.OTHER), Mine(Kind.BLO
         (None, OLD, there(MINE), Action.GONE),
         (None, OLD, FOLDER, Action.GONE),
         (None, OLD, BEHIND_A_LINK, Action.GONE),
+        (NEW_NOTEBOOK, None, there(RAN_NEW), Action.RAN),
+        (NEW_NOTEBOOK, None, there(RAN_OLD), Action.BESIDE),
+        (NEW_NOTEBOOK, OLD_NOTEBOOK, there(RAN_OLD), Action.RENEW),
+        (NEW_NOTEBOOK, OLD_NOTEBOOK, there(RAN_NEW), Action.RAN),
+        (NEW_NOTEBOOK, OLD_NOTEBOOK, there(UNREADABLE), Action.BESIDE),
+        (NEW_NOTEBOOK, replace(OLD, substance=UNKNOWABLE), there(UNREADABLE), Action.BESIDE),
+        (OLD_NOTEBOOK, OLD_NOTEBOOK, there(RAN_OLD), Action.RAN),
+        (OLD_NOTEBOOK, OLD_NOTEBOOK, there(UNREADABLE), Action.KEEP),
+        (RERUN_UPSTREAM, OLD_NOTEBOOK, there(RAN_OLD), Action.RENEW),
+        (None, OLD_NOTEBOOK, there(RAN_OLD), Action.GONE),
+        (NEW, None, OUR_FOLDER, Action.CLEAR),
+        (NEW, OLD, OUR_FOLDER, Action.CLEAR),
     ],
 )
 def test_the_table(new: Content | None, base: Content | None, mine: Mine, becomes: Action) -> None:
@@ -79,6 +102,57 @@ def test_an_unchanged_file_gives_way_to_a_folder() -> None:
 
 def test_a_changed_file_gives_way_to_nothing() -> None:
     assert decide(taken=Taken(OLD), mine=there(MINE), new=None, folder=True) is Action.GONE
+
+
+def test_a_notebook_that_was_only_run_gives_way_to_a_folder() -> None:
+    taken = Taken(OLD_NOTEBOOK)
+    assert decide(taken=taken, mine=there(RAN_OLD), new=None, folder=True) is Action.GIVE_WAY
+
+
+def test_a_folder_of_the_users_where_the_release_has_one_again_is_no_longer_a_file() -> None:
+    assert decide(taken=Taken(OLD), mine=FOLDER, new=None, folder=True) is Action.FORGET
+
+
+@pytest.mark.parametrize(
+    ("mine", "becomes"),
+    [
+        (there(OLD_NOTEBOOK), Action.PRUNE),
+        (there(RAN_OLD), Action.GONE),
+        (there(MINE), Action.GONE),
+        (FOLDER, Action.GONE),
+        (ABSENT, Action.FORGET),
+    ],
+)
+def test_what_is_pruned(mine: Mine, becomes: Action) -> None:
+    assert decide(taken=Taken(OLD_NOTEBOOK), mine=mine, new=None, prune=True) is becomes
+
+
+def test_what_a_crashed_run_was_about_to_remove_was_not_deleted_by_the_user() -> None:
+    taken = Taken(None, writing=OLD)
+    assert decide(taken=taken, mine=ABSENT, new=NEW) is Action.ADD
+    assert decide(taken=taken, mine=there(OLD), new=None, prune=True) is Action.PRUNE
+
+
+def test_a_run_of_what_a_crashed_run_wrote_is_a_run() -> None:
+    taken = Taken(OLD_NOTEBOOK, writing=NEW_NOTEBOOK)
+    newest = Content("fff", substance=Substance("fff", "python3"))
+    assert decide(taken=taken, mine=there(RAN_NEW), new=newest) is Action.RENEW
+    assert decide(taken=taken, mine=there(RAN_NEW), new=NEW_NOTEBOOK) is Action.RAN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("python3", "python3", True),
+        ("", "python3", True),
+        ("python3", "", False),
+        ("r", "ir", False),
+    ],
+)
+def test_a_kernel_that_somebody_chose_instead_is_work(
+    before: str, after: str, *, same: bool
+) -> None:
+    assert Substance("1", after).same_work(Substance("1", before)) is same
 
 
 def test_what_a_crashed_run_wrote_is_updated_not_the_users() -> None:
@@ -128,10 +202,10 @@ def test_the_x_bit_is_the_releases_unless_only_the_user_changed_it(
     ],
 )
 def test_the_name_beside(name: str, number: int, result: str) -> None:
-    assert beside(name, "0123456789", number) == result
+    assert beside(name, "0123456", number) == result
 
 
 def test_a_name_beside_is_never_too_long_for_a_file_system() -> None:
-    name = beside("é" * 120 + ".ipynb", "0123456789")
+    name = beside("é" * 120 + ".ipynb", "0123456")
     assert name.endswith("é__0123456.ipynb")
     assert len(name.encode()) <= 255

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import shutil
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -9,13 +13,15 @@ import pytest
 
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyError
-from nbpipe.publishing.copies.finding import Source, find
-from nbpipe.publishing.copies.origins import fetch, is_url
+from nbpipe.publishing.copies.finding import SeveralCollections, Source, find
+from nbpipe.publishing.copies.origins import fetch, is_url, local
 from nbpipe.publishing.copies.taking import Wanted, take
 from tests.mirrors import HandMadeMirror, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nbpipe.publishing.copies.report import Report
 
 
 class Place:
@@ -33,9 +39,21 @@ class Place:
         return made
 
     def find(
-        self, given: str | None = None, *, collection: str | None = None, **environ: str
+        self,
+        given: str | None = None,
+        *,
+        collection: str | None = None,
+        copy: str | None = None,
+        **environ: str,
     ) -> Source:
-        return find(given, environ=environ, home=self.home, site=self.site, collection=collection)
+        return find(
+            given,
+            environ=environ,
+            home=self.home,
+            site=self.site,
+            collection=collection,
+            copy=self.top / copy if copy else None,
+        )
 
 
 @pytest.fixture
@@ -94,6 +112,105 @@ def test_a_collection_that_the_site_does_not_have_is_wrong_usage(place: Place) -
     write_site(place, place.mirror("one"))
     with pytest.raises(UsageError, match=r"has no collection x\n  It has: notebooks-latest"):
         place.find(collection="x")
+
+
+def test_a_second_language_is_found_by_its_name(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    assert place.find().name == "notebooks-latest"
+    for found in (
+        place.find(copy="cuadernos"),
+        place.find(collection="cuadernos"),
+        place.find(collection="cuadernos-latest"),
+    ):
+        assert (found.name, found.folder) == ("cuadernos-latest", "cuadernos")
+        assert found.collections == ("notebooks-latest", "cuadernos-latest")
+
+
+def test_a_second_language_in_the_home_is_found_by_its_name(place: Place) -> None:
+    for name in ("notebooks-latest", "cuadernos-latest"):
+        (place.home / name).symlink_to(place.mirror("srv", name).path / "current")
+    (place.home / "results-latest").mkdir()
+    (place.home / "results-latest/x").write_text("a folder of the user's")
+    assert place.find().name == "notebooks-latest"
+    assert place.find(copy="work/cuadernos").name == "cuadernos-latest"
+    assert place.find().collections == ("notebooks-latest", "cuadernos-latest")
+
+
+def test_a_collection_in_the_home_may_have_any_name(place: Place) -> None:
+    for name in ("notebooks-latest", "español"):
+        (place.home / name).symlink_to(place.mirror("srv", name).path / "current")
+    assert place.find(collection="español").folder == "español-copy"
+    assert place.find().name == "notebooks-latest"
+
+
+def test_a_link_in_the_home_adds_to_what_the_site_names(place: Place) -> None:
+    write_site(place, place.mirror("one"))
+    other = place.mirror("two", "cuadernos-latest")
+    (place.home / "cuadernos-latest").symlink_to(other.path / "current")
+    assert path_of(place.find(copy="cuadernos")) == other.path
+    assert place.find().name == "notebooks-latest"
+
+
+def test_an_update_needs_no_name_the_copy_knows_its_collection(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    release = place.find(collection="cuadernos").release(None)
+    take(release, place.top / "work", Wanted())
+    release.close()
+    assert place.find(copy="work").name == "cuadernos-latest"
+    assert place.find(copy="other").name == "notebooks-latest"
+
+
+def test_several_without_a_usual_one_are_a_choice(place: Place) -> None:
+    write_site(
+        place, place.mirror("one", "cuadernos-latest"), place.mirror("two", "cahiers-latest")
+    )
+    said = (
+        r"several collections here: cuadernos-latest, cahiers-latest\n"
+        r"  Say which: `getlatest cuadernos`, `getlatest cahiers`; or --collection NAME"
+    )
+    with pytest.raises(SeveralCollections, match=said) as caught:
+        place.find()
+    assert caught.value.exit_code == 4
+    assert place.find(copy="cahiers").name == "cahiers-latest"
+
+
+@pytest.mark.parametrize(
+    ("spaces", "usual"),
+    [
+        ('collection = "cahiers-latest"', "cahiers-latest"),
+        ('collection = ["cahiers-latest", "notebooks-latest"]', "notebooks-latest"),
+        ('name = "cahiers-latest"', "cahiers-latest"),
+    ],
+)
+def test_what_the_spaces_show_is_the_usual_one(place: Place, spaces: str, usual: str) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cahiers-latest"), spaces=spaces)
+    assert place.find().name == usual
+
+
+def test_a_collection_without_a_release_is_not_replaced_by_another(place: Place) -> None:
+    empty = place.mirror("two", "cuadernos-latest")
+    (empty.path / "current").unlink()
+    write_site(place, place.mirror("one"), empty)
+    with pytest.raises(UsageError, match="collection cuadernos-latest: there is no release in"):
+        place.find(collection="cuadernos")
+
+
+def test_the_variable_is_passed_over_for_a_collection_that_is_named(place: Place) -> None:
+    write_site(place, place.mirror("one"), place.mirror("two", "cuadernos-latest"))
+    found = place.find(
+        collection="cuadernos", NBPIPE_MIRROR=str(place.top / "one/notebooks-latest")
+    )
+    assert found.name == "cuadernos-latest"
+
+
+def test_with_nothing_configured_a_copy_is_updated_from_where_it_was_taken(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    for given in (url, str(place.top / "origin")):
+        release = place.find(given).release(None)
+        take(release, place.top / "copy", Wanted())
+        release.close()
+        again = place.find(copy="copy")
+        assert (again.url or str(again.repository)) == given
 
 
 def test_nothing_anywhere_names_every_place_that_was_looked_at(place: Place) -> None:
@@ -263,19 +380,213 @@ def test_a_tree_with_a_name_that_leads_elsewhere_is_refused(place: Place) -> Non
     assert not (place.home / "copy").exists()
 
 
-def write_site(place: Place, *mirrors: HandMadeMirror) -> None:
+def test_a_repository_still_has_what_was_taken_before(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    first = get(place, url).release
+    blob = git(place.top / "origin", "rev-parse", "HEAD:x").strip()
+    commit_files(place.top / "origin", {"x": "2"})
+    for release in (fetch(url, None, place.home / "cache"), local(place.top / "origin", None)):
+        assert release.before("x", first, blob) == b"1"
+        assert release.before("x", first, "0" * 40) is None
+        assert release.before("x", first, "--batch") is None
+        release.close()
+
+
+def test_pointers_of_git_lfs_are_named_with_what_gets_their_content(place: Place) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{7:064}\nsize 200000\n"
+    url = repository(place.top / "origin", {"a/b.fits": pointer, "c.txt": "version 1"})
+    for _ in range(2):  # told again by an update: the content still is not there
+        report = get(place, url)
+        assert report.pointers == ["a/b.fits"]
+        assert report.notes == [
+            f"with git-lfs installed, `git clone {url}` gets what the Git LFS pointers stand for"
+        ]
+
+
+def test_without_the_origin_the_last_release_is_taken_with_a_warning(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    get(place, url)
+    (place.top / "origin").rename(place.top / "elsewhere")
+    report = get(place, url, copy="another")
+    assert tree(place.home / "another") == {"x": "1"}
+    first, second = report.warning.splitlines()
+    assert first.startswith(f"{url}: git fetch failed: fatal: ")
+    assert re.fullmatch(
+        rf"  The release that was fetched last is taken: {report.release[:12]} of "
+        r"\d{4}-\d\d-\d\d; there may be a newer one\.",
+        second,
+    )
+    (place.top / "elsewhere").rename(place.top / "origin")
+    assert get(place, url).warning == ""
+
+
+def test_a_commit_that_was_fetched_needs_no_origin(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    commit = get(place, url).release
+    (place.top / "origin").rename(place.top / "elsewhere")
+    release = fetch(url, commit, place.home / "cache")
+    assert (release.commit, release.warning) == (commit, "")
+    release.close()
+    with pytest.raises(CopyError, match="git fetch failed"):
+        fetch(url, "a" * 40, place.home / "cache")
+
+
+def test_a_cache_that_lost_a_file_is_not_taken_for_the_release(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    get(place, url)
+    blob = git(place.top / "origin", "rev-parse", "HEAD:x").strip()
+    (cache,) = (place.home / "cache").glob("*.git")
+    for pack in (cache / "objects/pack").glob("*.pack"):  # as loose files, to lose one
+        data = pack.read_bytes()
+        for file in pack.parent.glob(f"{pack.stem}.*"):
+            file.unlink()
+        subprocess.run(["git", "-C", cache, "unpack-objects", "-q"], input=data, check=True)
+    (cache / "objects" / blob[:2] / blob[2:]).unlink()
+    (place.top / "origin").rename(place.top / "elsewhere")
+    with pytest.raises(CopyError, match="git fetch failed"):
+        get(place, url)
+
+
+def test_a_silent_server_is_given_up_and_the_last_release_taken(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (place.home / "cache").mkdir()
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}/r.git"
+        with pytest.raises(CopyError, match=r"no answer for 0\.5 seconds; given up\n.*--timeout"):
+            fetch(address, None, place.home / "cache", silence=0.5)
+        get(place, url)
+        digests = [hashlib.sha256(each.encode()).hexdigest()[:16] for each in (url, address)]
+        one, other = (place.home / "cache" / f"{digest}.git" for digest in digests)
+        shutil.rmtree(other)
+        one.rename(other)
+        release = fetch(address, None, place.home / "cache", silence=0.5)
+        assert release.warning.startswith(f"{address}: no answer for 0.5 seconds; given up\n")
+        release.close()
+
+
+def test_a_server_that_says_a_word_now_and_then_is_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    slow = place.top / "slow"
+    slow.write_text(
+        "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo remote: wait >&2; sleep 1; done\n"
+        'shift; eval exec "$@"\n'
+    )
+    slow.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(slow))
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
+    address = url.replace("file://", "ssh://host")
+    release = fetch(address, None, place.home / "cache", silence=5.0)
+    assert sorted(release.listing()) == ["x"]
+    release.close()
+
+
+def test_how_far_a_fetch_is_is_told(place: Place) -> None:
+    url = repository(place.top / "origin", {f"n{i}": str(i) for i in range(120)})
+    seen: list[tuple[int, int]] = []
+    fetch(url, None, place.home / "cache", progress=lambda *where: seen.append(where)).close()
+    assert seen[-1] == (100, 100)
+
+
+def test_what_a_server_says_reaches_the_terminal_in_printable_characters(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rude = place.top / "rude"
+    rude.write_text("#!/bin/sh\nprintf 'go \\033[2Jaway\\nplease\\n' >&2; exit 1\n")
+    rude.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(rude))
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
+    with pytest.raises(CopyError) as caught:
+        fetch("ssh://host/r", None, place.home / "cache")
+    assert "git fetch failed: go \\x1b[2Jaway; please; fatal: " in str(caught.value.args[0])
+    assert "\n" not in caught.value.args[0]
+
+
+def test_a_working_clone_is_taken_as_it_was_committed(place: Place) -> None:
+    repository(place.top / "origin", {"a/x.ipynb": "1", "y": "2"})
+    commit = git(place.top / "origin", "rev-parse", "HEAD").strip()
+    (place.top / "origin/y").write_text("not committed")
+    source = place.find(str(place.top / "origin"))
+    release = source.release(None)
+    report = take(release, place.home / "copy", Wanted())
+    release.close()
+    assert (source.name, source.folder) == ("origin", "origin-copy")
+    assert tree(place.home / "copy") == {"a/x.ipynb": "1", "y": "2"}
+    assert re.fullmatch(
+        rf"HEAD {commit[:12]} of \d{{4}}-\d\d-\d\d, 'more'; "
+        "changes that are not committed are not part of it",
+        report.notes[0],
+    )
+
+
+def test_a_bare_repository_a_worktree_and_an_older_commit_of_it(place: Place) -> None:
+    repository(place.top / "origin", {"x": "1"})
+    first = git(place.top / "origin", "rev-parse", "HEAD").strip()
+    commit_files(place.top / "origin", {"x": "2"})
+    git(place.top, "clone", "-q", "--bare", str(place.top / "origin"), "bare.git")
+    git(place.top / "origin", "worktree", "add", "-q", str(place.top / "tree"), first)
+    assert place.find(str(place.top / "bare.git")).folder == "bare"
+    for path, wanted, text in (
+        ("bare.git", None, "2"),
+        ("tree", None, "1"),
+        ("bare.git", first, "1"),
+    ):
+        release = place.find(str(place.top / path)).release(wanted and wanted[:8])
+        with release.open("x") as file:
+            assert file.read().decode() == text
+        release.close()
+
+
+def test_a_repository_without_a_commit_says_so(place: Place) -> None:
+    (place.top / "origin").mkdir()
+    git(place.top / "origin", "init", "-q")
+    source = place.find(str(place.top / "origin"))
+    with pytest.raises(CopyError, match="this repository has no commit yet"):
+        source.release(None)
+    with pytest.raises(UsageError, match="--release abcd: no such commit"):
+        source.release("abcd")
+    with pytest.raises(UsageError, match="--release --all: is not a commit id"):
+        source.release("--all")
+
+
+def test_a_repository_of_this_machine_runs_nothing_of_its_own(place: Place) -> None:
+    repository(place.top / "origin", {"x": "1", "y": "2"})
+    trap = place.top / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {place.top}/sprung\n")
+    trap.chmod(0o755)
+    for key, value in (
+        *(("core.fsmonitor", trap), ("core.sshCommand", trap), ("core.pager", trap)),
+        *(("core.hooksPath", place.top), ("filter.f.smudge", trap), ("diff.external", trap)),
+        *(("remote.o.url", f"ext::{trap}"), ("remote.o.promisor", "true")),
+        *(("remote.o.uploadpack", trap), ("extensions.partialClone", "o"), ("gpg.program", trap)),
+        *(("log.showSignature", "true"), ("core.repositoryFormatVersion", "1")),
+    ):
+        git(place.top / "origin", "config", key, str(value))
+    blob = git(place.top / "origin", "rev-parse", "HEAD:y").strip()
+    (place.top / "origin/.git/objects" / blob[:2] / blob[2:]).unlink()
+    release = place.find(str(place.top / "origin")).release(None)
+    with pytest.raises(CopyError, match="y: its content is missing there"):
+        take(release, place.home / "copy", Wanted())
+    release.close()
+    assert not (place.top / "sprung").exists()
+
+
+def write_site(
+    place: Place, *mirrors: HandMadeMirror, spaces: str = 'name = "notebooks-latest"'
+) -> None:
     place.site.write_text(
         "".join(
             f'[[collection]]\nname = "{m.path.name}"\nroot = "{m.path.parent}"\n' for m in mirrors
         )
-        + '[spaces]\nname = "notebooks-latest"\n'
+        + f"[spaces]\n{spaces}\n"
     )
 
 
-def get(place: Place, url: str):  # noqa: ANN201  (a Report)
+def get(place: Place, url: str, copy: str = "copy") -> Report:
     release = fetch(url, None, place.home / "cache")
     try:
-        return take(release, place.home / "copy", Wanted())
+        return take(release, place.home / copy, Wanted())
     finally:
         release.close()
 

@@ -2,7 +2,9 @@
 
     finding   where the release comes from: an argument, the environment, the site, the home
     releases  a release in a mirror on this machine: listing, bytes
-    origins   the same from a git URL, read from blobs
+    origins   the same from a git repository, read from blobs; commands: the git for it
+    listing   what there is to take; titles: what notebooks call themselves
+    substance what of a notebook is work, and what only a run of it
     decision  what becomes of one file: pure, a table
     manifest  what was taken, kept in the copy itself
     folder    the user's folder, through descriptors, never through a link

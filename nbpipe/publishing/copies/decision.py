@@ -1,29 +1,36 @@
 """What becomes of one file of a copy: a pure function of three states, and its table.
 
 Nothing here reads a file. The states: what was taken last (`base`), what is there now (`mine`),
-what the release has (`new`).
+what the release has (`new`). "B, run" is a notebook that differs from B in what running it leaves.
 
     new     base    mine                       what becomes of it
     -       any     absent                     FORGET
-    folder  B       the same as B              GIVE_WAY: a folder takes its place
+    folder  any     a folder                   FORGET: upstream has gone back to it
+    folder  B       B, being written, or B run GIVE_WAY: a folder takes its place
+    -       B       B, or being written        PRUNE where asked for, else GONE
     -       any     anything                   GONE: deleted upstream; it stays
     N       -       absent                     ADD
     N       -       the same as N              SAME: adopted
+    N       -       N, run                     RAN: adopted
     N       -       anything else              BESIDE: a file of the user's own
     N       B       absent                     STAYS_DELETED, or RESTORE where asked for
     N       B       the same as N              SAME
     N       B       B, or being written        UPDATE
+    N       B = N   B, run                     RAN: not worth a word
+    N       B       B, run (or being written)  RENEW: it takes the name, the run one moves beside
+    N       B       N, run, and not B, run     RAN
+    N       any     a folder of taken files    CLEAR: they and the folder give way
     N       B = N   anything else              KEEP: changed by the user only
     N       B       anything else              BESIDE: changed by both
     N       B = N   behind a link or file      KEEP
     N       any     behind a link or file      BLOCKED
 
-"Being written" is what an earlier run, ended by a crash, was about to write there.
+"Being written" is what an earlier run, ended by a crash, was about to write there, or to remove.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -41,6 +48,27 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Substance:
+    """What of a notebook is somebody's work; see `substance`."""
+
+    digest: str
+    """Empty: it cannot be told, the bytes count."""
+    kernel: str = ""
+    """The kernel that the notebook names."""
+
+    def same_work(self, before: Substance | None) -> bool:
+        """Return whether it is the same work as `before`; a kernel chosen where none was is."""
+        return (
+            before is not None
+            and self.digest == before.digest != ""
+            and before.kernel in {self.kernel, ""}
+        )
+
+
+UNKNOWABLE = Substance("")
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The content of a file or symbolic link, as git names it."""
 
@@ -48,10 +76,21 @@ class Content:
     """Git's blob id, hexadecimal; of a link: that of its target's text."""
     kind: Kind = Kind.FILE
     executable: bool = False
+    substance: Substance | None = field(default=None, compare=False)
+    """Of a notebook, where somebody has looked."""
 
     def same(self, other: Content | None) -> bool:
         """Return whether both are the same kind with the same bytes; the x bit does not count."""
         return other is not None and (self.kind, self.blob) == (other.kind, other.blob)
+
+    def only_run(self, before: Content | None) -> bool:
+        """Return whether it is the notebook `before` with nothing but a run, or a save, since."""
+        return (
+            before is not None
+            and self.kind is before.kind is Kind.FILE
+            and self.substance is not None
+            and self.substance.same_work(before.substance)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +100,8 @@ class Mine:
     kind: Kind
     content: Content | None = None
     """Of a file or link."""
+    ours: bool = False
+    """Of a folder: it holds what was taken, unchanged, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +111,38 @@ class Taken:
     base: Content | None
     """What was taken last, or placed beside; None where the first taking never ended."""
     writing: Content | None = None
-    """What a run that has not ended was about to write there."""
+    """What a run that has not ended was about to write there, or to remove from there."""
+
+    def is_ours(self, content: Content | None) -> bool:
+        """Return whether these bytes were taken, and are not the user's."""
+        return content is not None and any(content.same(each) for each in self._both)
+
+    def was_run(self, content: Content | None) -> bool:
+        """Return whether it is what was taken, with nothing but a run since."""
+        return content is not None and any(content.only_run(each) for each in self._both)
+
+    @property
+    def _both(self) -> tuple[Content | None, Content | None]:
+        return self.base, self.writing
+
+
+class Role(StrEnum):
+    """Why getlatest put a file beside one of the user's."""
+
+    NEWER = "newer"
+    """The release's file, where the user's own has the name."""
+    EXECUTED = "executed"
+    """The user's run of a notebook, where the release's has the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file that getlatest put beside another one."""
+
+    of: str
+    """The path of that other one."""
+    role: Role
+    taken: Taken
 
 
 class Action(StrEnum):
@@ -85,6 +157,10 @@ class Action(StrEnum):
     RESTORE = "restore"
     GONE = "gone"
     GIVE_WAY = "give-way"
+    CLEAR = "clear"
+    PRUNE = "prune"
+    RAN = "ran"
+    RENEW = "renew"
     FORGET = "forget"
     BLOCKED = "blocked"
 
@@ -92,13 +168,14 @@ class Action(StrEnum):
 ABSENT = Mine(Kind.ABSENT)
 
 
-def decide(
+def decide(  # noqa: PLR0911, PLR0913  (the table's lines, and its columns)
     *,
     taken: Taken | None,
     mine: Mine,
     new: Content | None,
     restore: bool = False,
     folder: bool = False,
+    prune: bool = False,
 ) -> Action:
     """Return what becomes of one path.
 
@@ -108,28 +185,38 @@ def decide(
         new: What the release has there; None: no file.
         restore: Bring it back where the user deleted it.
         folder: The release has a folder of that name.
+        prune: Remove what the release has no more and the user has not changed.
     """
-    base = taken.base if taken else None
+    taken = taken or Taken(None)
     if new is None:
-        return _no_longer(mine, base, folder=folder)
+        return _no_longer(mine, taken, folder=folder, prune=prune)
     if mine.kind is Kind.ABSENT:
         back = Action.RESTORE if restore else Action.STAYS_DELETED
-        return back if base else Action.ADD
+        return back if taken.base else Action.ADD
     if mine.kind is Kind.BLOCKED:
-        return Action.KEEP if new.same(base) else Action.BLOCKED
+        return Action.KEEP if new.same(taken.base) else Action.BLOCKED
     if new.same(mine.content):
         return Action.SAME
-    if taken and mine.content and any(mine.content.same(c) for c in (base, taken.writing)):
+    if taken.is_ours(mine.content):
         return Action.UPDATE
-    return Action.KEEP if new.same(base) else Action.BESIDE
+    if mine.kind is Kind.FOLDER and mine.ours:
+        return Action.CLEAR
+    if mine.content and mine.content.only_run(new):
+        again = mine.content.only_run(taken.base) and not new.same(taken.base)
+        return Action.RENEW if again else Action.RAN
+    if taken.was_run(mine.content):
+        return Action.RENEW
+    return Action.KEEP if new.same(taken.base) else Action.BESIDE
 
 
-def _no_longer(mine: Mine, base: Content | None, *, folder: bool) -> Action:
+def _no_longer(mine: Mine, taken: Taken, *, folder: bool, prune: bool) -> Action:
     """Return what becomes of a path that the release has no file for."""
-    if mine.kind is Kind.ABSENT:
+    if mine.kind is Kind.ABSENT or (folder and mine.kind is Kind.FOLDER):
         return Action.FORGET
-    unchanged = base is not None and base.same(mine.content)
-    return Action.GIVE_WAY if folder and unchanged else Action.GONE
+    unchanged = taken.is_ours(mine.content)
+    if folder and (unchanged or taken.was_run(mine.content)):
+        return Action.GIVE_WAY
+    return Action.PRUNE if prune and unchanged and not folder else Action.GONE
 
 
 def executable(*, base: Content | None, mine: Content | None, new: Content) -> bool:
@@ -139,15 +226,15 @@ def executable(*, base: Content | None, mine: Content | None, new: Content) -> b
     return mine.executable
 
 
-def beside(name: str, commit: str, number: int = 1) -> str:
-    """Return the name under which a release's file lands beside the user's own.
+def beside(name: str, mark: str, number: int = 1) -> str:
+    """Return the name under which a file lands beside another: with a mark, and a number from 2.
 
     Cut where the whole would be longer than the 255 bytes that file systems take.
     """
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
-    tail = f"__{commit[:7]}" + (f"-{number}" if number > 1 else "") + dot + suffix
+    tail = f"__{mark}" + (f"-{number}" if number > 1 else "") + dot + suffix
     room = max(1, 255 - len(tail.encode(errors="surrogateescape")))
     cut = stem.encode(errors="surrogateescape")[:room].decode(errors="ignore")
     return (stem if len(stem.encode(errors="surrogateescape")) <= room else cut) + tail

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from nbpipe.publishing.copies.decision import Kind, Mine
+from nbpipe.publishing.copies.decision import UNKNOWABLE, Kind, Mine
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError
 from nbpipe.publishing.copies.manifest import FOLDER, NAME
 from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
+from nbpipe.publishing.copies.substance import LARGEST, substance
 from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.renaming import exchange, exists, move_to_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from nbpipe.publishing.copies.decision import Substance
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FICLONE = 0x40049409
@@ -83,6 +87,24 @@ class CopyFolder:
             return str(error.filename)
         except FileNotFoundError:
             return None
+
+    def substance(self, path: str) -> Substance:
+        """Return the substance of a notebook there; UNKNOWABLE where it cannot be read."""
+        try:
+            with self._parent(path) as (folder, name), _reading(folder, name) as file:
+                small = os.fstat(file.fileno()).st_size <= LARGEST
+                return substance(file.readall()) if small else UNKNOWABLE
+        except OSError:
+            return UNKNOWABLE
+
+    def below(self, path: str, commit: str) -> Iterator[tuple[str, Mine, Seen | None]]:
+        """Yield what is below a folder, the folders themselves after what they hold.
+
+        Raises:
+            OSError: A folder there cannot be read.
+        """
+        with self._parent(path) as (folder, name):
+            yield from _below(folder, name, path, commit)
 
     def ignores_case(self) -> bool:
         """Return whether names that differ in case mean the same file here."""
@@ -196,6 +218,33 @@ class CopyFolder:
             raise
         return name
 
+    def save(self, path: str, seen: Seen) -> str | None:
+        """Copy a file of the user's into the incoming folder, as private and as old as it is.
+
+        Returns:
+            Its name there; None where the file is no longer the one that was seen.
+        """
+        _, incoming = self._folders()
+        name = self._fresh() + PART
+        with self._parent(path) as (folder, last):
+            try:
+                with _reading(folder, last) as source, _created(name, 0o600, incoming) as file:
+                    status = os.fstat(source.fileno())
+                    self._fill(file, source)
+                    file.flush()
+                    os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) & 0o777 | READ_WRITE)
+                    os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+                    os.fsync(file.fileno())
+                    same = seen == _seen(status) == _seen(os.lstat(last, dir_fd=folder))
+            except FileNotFoundError:
+                same = False
+            except BaseException:
+                self.drop(name)
+                raise
+        if not same:
+            self.drop(name)
+        return name if same else None
+
     def bring_link(self, target: str) -> str:
         """Make a symbolic link in the incoming folder; return its name there."""
         _, incoming = self._folders()
@@ -257,6 +306,20 @@ class CopyFolder:
                 move_to_free(swap, last, folder=incoming, other_folder=folder)
                 return False
         os.unlink(swap, dir_fd=incoming)
+        return True
+
+    def remove_folders(self, path: str) -> bool:
+        """Remove a folder in which nothing but folders is; False where there is something."""
+        with self._parent(path) as (folder, last):
+            return _remove_folders(folder, last)
+
+    def remove_empty(self, path: str) -> bool:
+        """Remove one folder; False where something is in it."""
+        try:
+            with self._parent(path) as (folder, last):
+                os.rmdir(last, dir_fd=folder)
+        except OSError:
+            return False
         return True
 
     def set_executable(self, path: str, *, executable: bool) -> None:
@@ -364,13 +427,48 @@ def _look(folder: int, name: str, commit: str) -> tuple[Mine, Seen | None]:
         return Mine(Kind.FOLDER), None
     if not stat.S_ISREG(status.st_mode):
         return Mine(Kind.OTHER), None
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:  # noqa: PTH123
+        with _reading(folder, name) as file:
             seen = _seen(os.fstat(file.fileno()))
             return Mine(Kind.FILE, file_content(file, commit)), seen
     except PermissionError:
         return Mine(Kind.OTHER), None
+
+
+def _reading(folder: int, name: str) -> io.FileIO:
+    """Open a file to read, never through a link, and without waiting where it is a FIFO."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return io.FileIO(os.open(name, flags, dir_fd=folder), "rb")
+
+
+def _below(
+    folder: int, name: str, path: str, commit: str
+) -> Iterator[tuple[str, Mine, Seen | None]]:
+    inner = os.open(name, OPEN_FOLDER, dir_fd=folder)
+    try:
+        for each in sorted(os.listdir(inner)):  # noqa: PTH208  (a descriptor)
+            mine, seen = _look(inner, each, commit)
+            if mine.kind is Kind.FOLDER:
+                yield from _below(inner, each, f"{path}/{each}", commit)
+            yield f"{path}/{each}", mine, seen
+    finally:
+        os.close(inner)
+
+
+def _remove_folders(folder: int, name: str) -> bool:
+    inner = os.open(name, OPEN_FOLDER, dir_fd=folder)
+    try:
+        for each in os.listdir(inner):  # noqa: PTH208  (likewise)
+            status = os.lstat(each, dir_fd=inner)
+            if not stat.S_ISDIR(status.st_mode) or not _remove_folders(inner, each):
+                return False
+    finally:
+        os.close(inner)
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError:
+        return False
+    return True
 
 
 def _seen(status: os.stat_result) -> Seen:

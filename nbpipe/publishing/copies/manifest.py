@@ -1,11 +1,13 @@
 """What was taken into a copy: `DIR/.nbpipe/getlatest.json`.
 
-    {"format": 1, "release": "<commit>", "source": "...",
-     "files": {"a/b.ipynb": {"blob": "<id>", "mode": "100644", "writing": {...}}}}
+    {"format": 1, "release": "<commit>", "source": "...", "only": ["01_Intro"],
+     "files": {"a/b.ipynb": {"blob": "<id>", "mode": "100644", "substance": "<digest>",
+                             "kernel": "python3", "writing": {...}}},
+     "beside": {"a/b__0123456.ipynb": {"of": "a/b.ipynb", "role": "newer", "blob": ...}}}
 
 `blob` and `mode` are git's. `writing` stands only while a run is at work: what it is about to
-write there, so that after a crash those bytes are known not to be the user's. Values in, values
-out: `folder` reads and writes the bytes.
+write there, so that after a crash those bytes are known not to be the user's. `only` and `beside`
+are there where they say something. Values in, values out: `folder` reads and writes the bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing.copies.decision import Content, Kind, Taken
+from nbpipe.publishing.copies.decision import Content, Kind, Placed, Role, Substance, Taken
 from nbpipe.publishing.copies.errors import CopyError
 
 if TYPE_CHECKING:
@@ -36,16 +38,27 @@ class Manifest:
     """The commit of the last run that came to its end; empty where none did."""
     source: str = ""
     files: Mapping[str, Taken] = field(default_factory=dict)
+    beside: Mapping[str, Placed] = field(default_factory=dict)
+    """What getlatest put beside files of the copy, by its path."""
+    only: tuple[str, ...] = ()
+    """The folders and files that the copy is about; none: all."""
 
 
 def dump(manifest: Manifest) -> bytes:
     """Return the file's bytes; names that are no UTF-8 survive (JSON escapes)."""
-    table = {
+    table: dict[str, Any] = {
         "format": FORMAT,
         "release": manifest.release,
         "source": manifest.source,
         "files": {path: _entry(taken) for path, taken in sorted(manifest.files.items())},
     }
+    if manifest.only:
+        table["only"] = list(manifest.only)
+    if manifest.beside:
+        table["beside"] = {
+            path: {"of": placed.of, "role": placed.role.value, **_entry(placed.taken)}
+            for path, placed in sorted(manifest.beside.items())
+        }
     return (json.dumps(table, indent=0) + "\n").encode()
 
 
@@ -63,7 +76,12 @@ def load(data: bytes, where: str) -> Manifest:
                 hint="Update nbpipe, or take a new copy into another folder.",
             )
         files = {path: _taken(entry) for path, entry in table["files"].items()}
-        return Manifest(table["release"], table["source"], files)
+        beside = {
+            path: Placed(str(entry["of"]), Role(entry["role"]), _taken(entry))
+            for path, entry in table.get("beside", {}).items()
+        }
+        only = tuple(str(folder) for folder in table.get("only", ()))
+        return Manifest(table["release"], table["source"], files, beside, only)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CopyError(
             f"{where}: is damaged: {error!r}",
@@ -80,7 +98,12 @@ def _entry(taken: Taken) -> dict[str, Any]:
 
 
 def _content(content: Content) -> dict[str, str]:
-    return {"blob": content.blob, "mode": _NAMES[content.kind, content.executable]}
+    entry = {"blob": content.blob, "mode": _NAMES[content.kind, content.executable]}
+    if content.substance:
+        entry["substance"] = content.substance.digest
+        if content.substance.kernel:
+            entry["kernel"] = content.substance.kernel
+    return entry
 
 
 def _taken(entry: dict[str, Any]) -> Taken:
@@ -90,4 +113,6 @@ def _taken(entry: dict[str, Any]) -> Taken:
 
 def _parse(entry: dict[str, str]) -> Content:
     kind, executable = _MODES[entry["mode"]]
-    return Content(str(entry["blob"]), kind, executable)
+    found = entry.get("substance")
+    substance = None if found is None else Substance(str(found), str(entry.get("kernel", "")))
+    return Content(str(entry["blob"]), kind, executable, substance)

@@ -1,8 +1,7 @@
-"""A release from a git URL, for a laptop: fetched shallowly into a cache, read from blobs.
+"""A release from a git repository: of a URL, fetched shallowly into a cache; or of this machine.
 
-There is never a checkout: no hook, filter, attribute or submodule of the repository runs, and no
-configuration of the folder the user happens to stand in counts. The user's own global git
-configuration does: it knows the proxy and the way to log in. git never asks anything.
+It is read from blobs, there is never a checkout: no hook, filter, attribute or submodule of the
+repository runs. What was fetched once is there without the network.
 """
 
 from __future__ import annotations
@@ -17,21 +16,26 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from nbpipe.errors import UsageError
+from nbpipe.publishing.copies import commands
+from nbpipe.publishing.copies.commands import PASSWORD, PROTOCOLS, SETTINGS, GitFailed, git
 from nbpipe.publishing.copies.decision import Content, Kind
 from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.releases import Listed
 from nbpipe.publishing.names import problem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-PROTOCOLS = "https:ssh:file"
 REF = "refs/getlatest/taken"
+SILENCE = 30.0
+"""Seconds for which a server may say nothing."""
+LOCAL = "none"
+"""The protocols of a git that reads a repository of this machine: its own settings may name any."""
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//)")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_PART = re.compile(r"[0-9a-fA-F]{4,64}")
 _MODES = {
     "100644": (Kind.FILE, False),
     "100664": (Kind.FILE, False),
@@ -39,10 +43,6 @@ _MODES = {
     "120000": (Kind.LINK, False),
     "160000": (Kind.OTHER, False),
 }
-_SETTINGS = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"),
-    *("-c", "gc.autoDetach=false", "-c", "fetch.recurseSubmodules=false"),
-)
 
 
 def is_url(text: str) -> bool:
@@ -55,20 +55,37 @@ def repository_name(url: str) -> str:
     return re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git")
 
 
-class GitRelease:
-    """One commit of a repository elsewhere."""
+def git_folder(path: Path) -> Path | None:
+    """Return the git directory of a working clone or a bare repository, None of anything else."""
+    if (path / ".git").exists():
+        return path / ".git"
+    if (path / "HEAD").is_file() and (path / "objects").is_dir():
+        return path
+    return None
 
-    def __init__(self, repository: Path, url: str, commit: str) -> None:
+
+class GitRelease:
+    """One commit of a repository."""
+
+    def __init__(
+        self, repository: Path, url: str, commit: str, *, notes: tuple[str, ...] = ()
+    ) -> None:
         self.repository = repository
         self.url = url
         self.commit = commit
+        self.notes = notes
+        self.warning = ""
+        self.content_of_pointers = (
+            f"with git-lfs installed, `git clone {self.source}` gets what the Git LFS pointers "
+            "stand for"
+        )
         self._listing: dict[str, Listed] | None = None
         self._batch: subprocess.Popen[bytes] | None = None
 
     @property
     def source(self) -> str:
         """The URL, without a password."""
-        return _PASSWORD.sub("", self.url)
+        return PASSWORD.sub("", self.url)
 
     def listing(self) -> Mapping[str, Listed]:
         """Return every file, link and submodule by its path.
@@ -77,7 +94,9 @@ class GitRelease:
             CopyError: The tree holds a name that no copy may have.
         """
         if self._listing is None:
-            output = _git(self.repository, "ls-tree", "-r", "-z", "--long", self.commit)
+            output = git(
+                self.repository, "ls-tree", "-r", "-z", "--long", self.commit, protocols=LOCAL
+            )
             lines = [line for line in output.split(b"\0") if line]
             self._listing = dict(self._entry(line) for line in lines)
         return self._listing
@@ -96,11 +115,27 @@ class GitRelease:
         """Open a file for reading, from memory."""
         yield io.BytesIO(self._read(path))
 
+    def before(self, _path: str, _commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release, while git keeps it."""
+        if not _COMMIT.fullmatch(blob):
+            return None
+        try:
+            return git(self.repository, "cat-file", "blob", blob, protocols=LOCAL)
+        except GitFailed:
+            return None
+
     def close(self) -> None:
         """End the git process that reads the blobs."""
         if self._batch:
             self._batch.communicate()
             self._batch = None
+
+    def about(self) -> tuple[str, str]:
+        """Return the commit's date (ISO 8601) and the first line of its message."""
+        words = ("log", "-1", "--no-show-signature", "--format=%cI%x00%s", self.commit)
+        said = git(self.repository, *words, protocols=LOCAL).decode("utf-8", "replace")
+        date, _, subject = said.strip().partition("\0")
+        return date, subject
 
     def _entry(self, line: bytes) -> tuple[str, Listed]:
         head, _, name = line.partition(b"\t")
@@ -108,6 +143,8 @@ class GitRelease:
         for part in name.split(b"/"):
             if why := problem(part):
                 raise CopyError(f"{self.source}: {shown(name)}: {why}", hint="Nothing was taken.")
+        if not size.isdecimal() and size != "-":
+            raise self._missing(os.fsdecode(name))
         kind, executable = _MODES.get(mode, (Kind.OTHER, False))
         return os.fsdecode(name), Listed(kind, int(size) if size != "-" else 0, executable, blob)
 
@@ -115,36 +152,52 @@ class GitRelease:
         blob = self.listing()[path].blob or ""
         if self._batch is None:
             self._batch = subprocess.Popen(
-                ["git", *_SETTINGS, "--git-dir", str(self.repository), "cat-file", "--batch"],
+                ["git", *SETTINGS, "--git-dir", str(self.repository), "cat-file", "--batch"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_environment(),
+                env=commands.environment(LOCAL),
             )
         into, out = cast("IO[bytes]", self._batch.stdin), cast("IO[bytes]", self._batch.stdout)
         into.write(blob.encode() + b"\n")
         into.flush()
         head = out.readline().split()
         if head[1:2] != [b"blob"]:
-            raise CopyError(
-                f"{self.repository}: {path}: its content is missing in the cache",
-                hint="Remove that folder and run getlatest again.",
-            )
+            raise self._missing(path)
         data = out.read(int(head[2]))
         out.read(1)
         return data
 
+    def _missing(self, path: str) -> CopyError:
+        return CopyError(
+            f"{self.repository}: {path}: its content is missing there",
+            hint="A partial clone is not enough: clone it without --filter. If that is a cache of "
+            "getlatest's, remove it.",
+        )
 
-def fetch(url: str, wanted: str | None, cache: Path) -> GitRelease:
+
+def fetch(
+    url: str,
+    wanted: str | None,
+    cache: Path,
+    *,
+    silence: float = SILENCE,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> GitRelease:
     """Fetch one commit of a repository, its default branch's head unless `wanted` names another.
+
+    Where the repository does not answer, the release that was fetched last is returned, with a
+    warning.
 
     Args:
         url: https, ssh or file.
         wanted: A whole commit id.
         cache: The folder of all such caches; made where missing.
+        silence: Seconds without a word from the other side after which it is given up.
+        progress: Called with the percent received, and 100.
 
     Raises:
         UsageError: The URL or the commit cannot be asked for.
-        CopyError: The repository does not answer, or not with that.
+        CopyError: The repository does not answer, or not with that; and nothing is cached.
     """
     match = _URL.match(url)
     if match and match["scheme"].lower() not in PROTOCOLS.split(":"):
@@ -156,11 +209,81 @@ def fetch(url: str, wanted: str | None, cache: Path) -> GitRelease:
         )
     repository = cache / (hashlib.sha256(url.encode()).hexdigest()[:16] + ".git")
     with _alone(repository):
-        _git(None, "init", "--quiet", "--bare", "--template=", str(repository))
-        arguments = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--force")
-        _git(repository, "fetch", *arguments, "--", url, f"{wanted or 'HEAD'}:{REF}")
-        commit = _git(repository, "rev-parse", f"{REF}^{{commit}}").decode().strip()
-    return GitRelease(repository, url, commit)
+        git(None, "init", "--quiet", "--bare", "--template=", str(repository))
+        if wanted and _is_whole(repository, wanted):
+            return GitRelease(repository, url, wanted)
+        try:
+            refspec = f"{wanted or 'HEAD'}:{REF}"
+            commands.fetch(repository, url, refspec, silence=silence, progress=progress)
+        except GitFailed as error:
+            return _fetched_before(repository, url, wanted, error)
+        commit = _commit(repository, REF)
+    return GitRelease(repository, url, commit or "")
+
+
+def _fetched_before(repository: Path, url: str, wanted: str | None, error: GitFailed) -> GitRelease:
+    """Return the release that was fetched last, with a warning; raises `error` without one."""
+    commit = _commit(repository, REF)
+    if wanted or commit is None or not _is_whole(repository, commit):
+        raise error
+    release = GitRelease(repository, url, commit)
+    date, _ = release.about()
+    release.warning = (
+        f"{error.args[0]}\n  The release that was fetched last is taken: {commit[:12]} of "
+        f"{date[:10]}; there may be a newer one."
+    )
+    return release
+
+
+def local(path: Path, wanted: str | None) -> GitRelease:
+    """Return a commit of a repository on this machine: what its HEAD names, or `wanted`.
+
+    Args:
+        path: A working clone or a bare repository.
+        wanted: A commit id, or its beginning.
+
+    Raises:
+        UsageError: There is no such commit.
+        CopyError: It has no commit, or cannot be read.
+    """
+    repository = git_folder(path)
+    if repository is None:
+        raise CopyError(f"{path}: is no git repository any more", hint="Nothing was changed.")
+    if wanted and not _PART.fullmatch(wanted):
+        raise UsageError(f"--release {wanted}: is not a commit id")
+    commit = _commit(repository, wanted or "HEAD")
+    if commit is None and wanted:
+        raise UsageError(f"--release {wanted}: no such commit in {path}")
+    if commit is None:
+        git(repository, "rev-parse", "--git-dir", protocols=LOCAL)  # says why, if it is broken
+        raise CopyError(f"{path}: this repository has no commit yet", hint="Nothing to take.")
+    release = GitRelease(repository, str(path), commit)
+    date, subject = release.about()
+    what = "commit" if wanted else "HEAD"
+    uncommitted = (
+        "" if repository == path else "; changes that are not committed are not part of it"
+    )
+    release.notes = (f"{what} {commit[:12]} of {date[:10]}, {subject!r}{uncommitted}",)
+    return release
+
+
+def _commit(repository: Path, name: str) -> str | None:
+    """Return the whole id of a commit, None where there is no such thing."""
+    try:
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return git(repository, *words, protocols=LOCAL).decode().strip()
+    except GitFailed:
+        return None
+
+
+def _is_whole(repository: Path, commit: str) -> bool:
+    """Return whether a commit is there with every file of it."""
+    try:
+        words = ("rev-list", "--quiet", "--objects", "--max-count=1", commit)
+        git(repository, *words, protocols=LOCAL)
+    except GitFailed:
+        return False
+    return True
 
 
 @contextmanager
@@ -177,46 +300,3 @@ def _alone(repository: Path) -> Iterator[None]:
         for stale in [*repository.glob("*.lock"), *repository.glob("refs/**/*.lock")]:
             stale.unlink(missing_ok=True)
         yield
-
-
-def _git(repository: Path | None, *arguments: str) -> bytes:
-    place = ["--git-dir", str(repository)] if repository else []
-    try:
-        done = subprocess.run(
-            ["git", *_SETTINGS, *place, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=_environment(),
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise CopyError(
-            "git: is not installed here", hint="A copy from a URL needs it; see git-scm.com."
-        ) from error
-    if done.returncode:
-        said = _PASSWORD.sub("", done.stderr.decode(errors="replace").strip())
-        where = _PASSWORD.sub("", arguments[-2] if arguments[0] == "fetch" else str(repository))
-        raise CopyError(f"{where}: git {arguments[0]} failed: {said}", hint="Nothing was changed.")
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return the user's environment without what points git elsewhere, and without questions."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    for name in (
-        "GIT_SSH",
-        "GIT_SSH_COMMAND",
-        "GIT_ASKPASS",
-        "GIT_SSL_CAINFO",
-        "GIT_PROXY_SSL_CERT",
-    ):
-        if name in os.environ:
-            mine[name] = os.environ[name]
-    mine.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    return mine | {
-        "GIT_ALLOW_PROTOCOL": PROTOCOLS,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_CONFIG_NOSYSTEM": os.environ.get("GIT_CONFIG_NOSYSTEM", "0"),
-        "LC_ALL": "C",
-    }

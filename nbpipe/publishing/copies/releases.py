@@ -12,9 +12,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from nbpipe.errors import UsageError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 SHA256_DIGITS = 64
+_NAME = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,16 @@ class Release(Protocol):
     def source(self) -> str:
         """Where it comes from, for people."""
 
+    notes: tuple[str, ...]
+    """What to know about it."""
+    warning: str
+    """Why it may not be the newest one."""
+    content_of_pointers: str
+    """Where the content of its Git LFS pointers is."""
+
+    def about(self) -> tuple[str, str]:
+        """Return its date (ISO 8601) and its title; both may be empty."""
+
     def listing(self) -> Mapping[str, Listed]:
         """Return every file and link by its path, with `/`."""
 
@@ -64,6 +77,15 @@ class Release(Protocol):
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading."""
+
+    def before(self, path: str, commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release, None where that is not to be had any more.
+
+        Args:
+            path: The file.
+            commit: The release that it was taken from.
+            blob: What git calls it.
+        """
 
     def close(self) -> None:
         """Give back what it holds open."""
@@ -107,6 +129,12 @@ class FolderRelease:
         self._listing: dict[str, Listed] | None = None
         self._given = commit
         self._named: str | None = commit
+        self.notes: tuple[str, ...] = ()
+        self.warning = ""
+        self.content_of_pointers = (
+            "the content of the Git LFS pointers is not published here; the people who run the "
+            'platform can have it published (`lfs = "fetch"`)'
+        )
 
     @property
     def source(self) -> str:
@@ -122,6 +150,10 @@ class FolderRelease:
                 digest.update(os.fsencode(path) + b"\0" + self.content(path).blob.encode() + b"\n")
             self._named = digest.hexdigest()
         return self._named
+
+    def about(self) -> tuple[str, str]:
+        """Return when the folder was published here (ISO 8601, UTC); a mirror knows no title."""
+        return _moment(os.fstat(self._descriptor)) if self._given else "", ""
 
     def listing(self) -> Mapping[str, Listed]:
         """Return every file and link by its path, with `/`.
@@ -162,6 +194,19 @@ class FolderRelease:
             descriptor = os.open(path, flags, dir_fd=self._descriptor)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123
             yield file
+
+    def before(self, path: str, commit: str, blob: str) -> bytes | None:
+        """Return a file of an earlier release of the same mirror, while that is kept."""
+        if not self._given or not _NAME.fullmatch(commit):
+            return None
+        try:
+            with (self.folder.parent / commit / path).open("rb", buffering=0) as file:
+                if file_content(file, self._given).blob != blob:
+                    return None
+                file.seek(0)
+                return file.readall()
+        except (OSError, ValueError):
+            return None
 
     def close(self) -> None:
         """Give back the folder's descriptor."""
@@ -218,6 +263,22 @@ def _walk(folder: int, above: str) -> Iterator[tuple[str, Listed]]:
             yield path, Listed(Kind.FILE, status.st_size, bool(status.st_mode & stat.S_IXUSR))
 
 
+def _moment(status: os.stat_result) -> str:
+    """Return when a release was moved into place."""
+    moment = datetime.fromtimestamp(int(status.st_ctime), tz=UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One release of a mirror, for a list."""
+
+    commit: str
+    date: str
+    """When it was published here: ISO 8601, UTC."""
+    current: bool
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorFolder:
     """`<root>/<collection>`, or one release without a mirror around it."""
@@ -228,19 +289,20 @@ class MirrorFolder:
     single: Path | None = None
     """The only release there is."""
 
-    def releases(self) -> list[tuple[str, bool]]:
-        """Return the commits here, newest first, each with whether it is current."""
+    def releases(self) -> list[Published]:
+        """Return the releases here, newest first."""
         if self.single:
             return []
         current = self._current()
         folder = self.path / "releases"
         with os.scandir(folder) as entries:
-            times = [
-                (entry.stat(follow_symlinks=False).st_ctime_ns, entry.name)
+            found = [
+                (entry.stat(follow_symlinks=False), entry.name)
                 for entry in entries
                 if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
             ]
-        return [(name, name == current) for _, name in sorted(times, reverse=True)]
+        found.sort(key=lambda each: (each[0].st_ctime_ns, each[1]), reverse=True)
+        return [Published(name, _moment(status), name == current) for status, name in found]
 
     def release(self, wanted: str | None = None) -> FolderRelease:
         """Return the current release, or the one whose commit begins with `wanted`.
@@ -266,7 +328,7 @@ class MirrorFolder:
         return os.path.basename(target)  # noqa: PTH119
 
     def _chosen(self, wanted: str) -> str:
-        known = [commit for commit, _ in self.releases()]
+        known = [each.commit for each in self.releases()]
         matching = [commit for commit in known if commit.startswith(wanted.lower())]
         if len(matching) == 1:
             return matching[0]

@@ -40,6 +40,15 @@ def cleaned(names: Sequence[str], known: Iterable[str], option: str) -> list[str
     return result
 
 
+def widest(names: Iterable[str]) -> tuple[str, ...]:
+    """Return folders without those that lie below another one, in order."""
+    result: list[str] = []
+    for name in sorted(set(names)):
+        if not any(below(name, folder) for folder in result):
+            result.append(name)
+    return tuple(result)
+
+
 def refused(path: str, target: str | None) -> str | None:
     """Return why a copy never holds this file, None where it may; `target`: where a link points."""
     if below(path, FOLDER):

@@ -21,10 +21,9 @@ from nbpipe.publishing.copies.report import Report
 from nbpipe.publishing.copies.writing import Writer, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nbpipe.publishing.copies.decision import Taken
     from nbpipe.publishing.copies.planning import Place
     from nbpipe.publishing.copies.releases import Release
 
@@ -65,7 +64,7 @@ def take(
             return report
     with _opened(folder) as copy:
         copy.lock()
-        report = Report(str(folder), release.source, release.commit)
+        report = _report(request, folder)
         _run(request, copy, report)
         return report
 
@@ -73,8 +72,7 @@ def take(
 def _look(request: Request, folder: Path) -> Report:
     """Return what a run would do; nothing is written, not even a lock."""
     made = not folder.exists()
-    release = request.release
-    report = Report(str(folder), release.source, release.commit, dry_run=True, made=made)
+    report = _report(request, folder, dry_run=True, made=made)
     if made:
         _preview(request, EmptyPlace(), None, report)
         return report
@@ -83,28 +81,47 @@ def _look(request: Request, folder: Path) -> Report:
     return report
 
 
+def _report(request: Request, folder: Path, *, dry_run: bool = False, made: bool = False) -> Report:
+    release = request.release
+    return Report(
+        str(folder),
+        release.source,
+        release.commit,
+        dry_run=dry_run,
+        made=made,
+        prune=request.wanted.prune,
+        warning=release.warning,
+    )
+
+
 def _preview(request: Request, place: Place, data: bytes | None, report: Report) -> None:
-    planned = plan(request, place, _files(data, report.folder), report)
+    planned = plan(request, place, _known(data, report.folder), report)
     for step in planned.steps:
-        tell(report, step, planned.beside(step)[0] if step.action is Action.BESIDE else None)
+        beside = None
+        if step.action is Action.BESIDE:
+            beside, _ = planned.beside(step)
+        if step.action is Action.RENEW and step.mine.content:
+            beside, _, _ = planned.kept(step.path, step.mine.content, planned.placed)
+        tell(report, step, beside)
     tell_blocked(report, planned)
 
 
 def _run(request: Request, copy: CopyFolder, report: Report) -> None:
     """Update an open, locked copy."""
-    files = _files(copy.read_manifest(), report.folder)
+    known = _known(copy.read_manifest(), report.folder)
+    taken = [*known.files.values(), *(placed.taken for placed in known.beside.values())]
     with explained(copy.path):
-        known = {c.blob for taken in files.values() for c in (taken.base, taken.writing) if c}
-        for kept in copy.clear(known, report.release):
+        blobs = {c.blob for each in taken for c in (each.base, each.writing) if c}
+        for kept in copy.clear(blobs, report.release):
             report.notes.append(f"{kept} is a file of yours, saved in the instant of a crash")
-        planned = plan(request, copy, files, report)
-        Writer(planned, copy, files).run(report, request.progress)
+        planned = plan(request, copy, known, report)
+        Writer(planned, copy, known, fresh=report.made).run(report, request.progress)
 
 
-def _files(data: bytes | None, folder: str) -> Mapping[str, Taken]:
-    """Return what the manifest knows; nothing where there is none."""
+def _known(data: bytes | None, folder: str) -> manifest.Manifest:
+    """Return the manifest; an empty one where there is none."""
     where = f"{folder}/{manifest.FOLDER}/{manifest.NAME}"
-    return manifest.load(data, where).files if data is not None else {}
+    return manifest.load(data, where) if data is not None else manifest.Manifest()
 
 
 def _make(request: Request, folder: Path) -> Report | None:
@@ -123,8 +140,7 @@ def _make(request: Request, folder: Path) -> Report | None:
             return None
         if not same:
             raise CopyBusy(f"{building}: {ENDED_JUST_NOW}", hint="Run it again.")
-        release = request.release
-        report = Report(str(folder), release.source, release.commit, made=True)
+        report = _report(request, folder, made=True)
         try:
             _empty(copy)
             _run(request, copy, report)
