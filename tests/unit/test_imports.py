@@ -23,7 +23,7 @@ LAYERS = (
     {"nbpipe.errors", "nbpipe.model", "nbpipe.sizes", "nbpipe._version"},
     {
         *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"),
-        *("nbpipe.kernelspecs", "nbpipe.wildmatch"),
+        *("nbpipe.kernelspecs", "nbpipe.wildmatch", "nbpipe.distribution"),
     },
     {"nbpipe.config"},
     {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from nbpipe.distribution import pip_install
 from nbpipe.reference.products.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Column, Part
-
-EXTRA = "nbpipe[reference]"
 
 READERS = {
     "fits": "fits",
@@ -142,7 +141,7 @@ def reader(kind: str) -> Opener:
         module = import_module(f"nbpipe.reference.products.{name}")
     except ImportError as error:
         missing = LIBRARIES.get(name, "numpy") if error.name != "numpy" else "numpy"
-        raise NoLibrary(f"{missing} is not installed: pip install '{EXTRA}'") from error
+        raise NoLibrary(f"{missing} is not installed: {pip_install('reference')}") from error
     return cast("Opener", module.open_product)
 
 
