@@ -143,15 +143,15 @@ def _run(  # noqa: PLR0913  (what the options say)
         threads=settings.webhook.threads,
         body_limit=int(settings.webhook.body_limit * MEGABYTE),
     )
-    server = Server(service.app, listen)
-    with server.stopped_by(signal.SIGTERM, signal.SIGINT):
-        service.start()
-        for one, number in server.addresses:
-            click.echo(f"Listening on http://{one}:{number}", err=True)
-        try:
+    try:
+        server = Server(service.app, listen)
+        with server.stopped_by(signal.SIGTERM, signal.SIGINT):
+            service.start()
+            for one, number in server.addresses:
+                click.echo(f"Listening on http://{one}:{number}", err=True)
             server.run()
-        finally:
-            service.stop()
+    finally:  # its database, too, where nothing can listen
+        service.stop()
 
 
 command = serve
