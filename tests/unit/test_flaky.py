@@ -55,4 +55,5 @@ def test_one_that_fails_again_is_no_flaky_one(tmp_path: Path) -> None:
 
 def test_ci_runs_the_failed_ones_again_with_it() -> None:
     text = (TESTS.parent / ".ci/run").read_text(encoding="utf-8")
-    assert text.splitlines()[-1].startswith("PYTHONPATH=tests ./dev test -n 0 -p flaky --last-")
+    assert "\n  PYTHONPATH=tests ./dev test -n 0 -p flaky --last-failed " in text
+    assert text.splitlines()[-1] == "check"  # whose closing line is the last that is written
