@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Progress, Result
 
@@ -66,6 +68,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         UsageError: Something asked for cannot be.
         NothingCollected: The patterns choose no notebook.
     """
+    refuse_mixture(sys.modules["nbpipe"], sys.path)
     from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
 
     settings = _settings(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -31,6 +32,19 @@ _CLASSES = {
 }
 _FREE = 0xF0000
 """From here on, characters that are in no pattern, each in the place of a set."""
+
+
+def spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    """Return lines of a .gitignore as one, the last that matches decides.
+
+    Not by `from_lines`, which before pathspec 1.1.1 takes no function for a line.
+
+    Raises:
+        GitIgnorePatternError: A line is no pattern that git would accept.
+    """
+    patterns = [compiled(line) for line in lines if line]
+    # The other backends encode a name, and a name need not be UTF-8.
+    return GitIgnoreSpec(patterns, backend="simple")
 
 
 def compiled(line: str) -> GitIgnoreSpecPattern:

@@ -29,6 +29,7 @@ class Job:
     environ: dict[str, str]
     github: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    matrix: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, str]] = field(default_factory=dict)
     """Id -> outputs."""
     used: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -104,6 +105,7 @@ class Job:
         found: Any = {
             "inputs": self.inputs,
             "github": self.github,
+            "matrix": self.matrix,
             "runner": {"temp": str(self.temp)},
         }[kind]
         for part in rest:

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.batch.job import PARENT
+from nbpipe.distribution import pip_install
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DaskWorkers:
         except ImportError as error:
             raise UsageError(
                 f"--cluster {address}: Dask is not installed",
-                hint="pip install 'nbpipe[dask]'",
+                hint=pip_install("dask"),
             ) from error
         dask.config.set({"distributed.scheduler.allowed-failures": 0})
         self._cluster: Any = None

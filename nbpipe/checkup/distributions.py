@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from nbpipe.distribution import NAME
+
 _FAMOUS = {
     "Bio": "biopython",
     "Crypto": "pycryptodome",
@@ -31,6 +33,7 @@ _FAMOUS = {
     "jwt": "pyjwt",
     "magic": "python-magic",
     "mpl_toolkits": "matplotlib",
+    "nbpipe": NAME,
     "osgeo": "gdal",
     "pkg_resources": "setuptools",
     "psycopg2": "psycopg2-binary",

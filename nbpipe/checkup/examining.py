@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -62,6 +63,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *telling.about_kernels(answers, needs),
             *telling.about_packages(needs, answers),
             *telling.about_machine(git=git, output=output, tasks=tasks),
+            *telling.about_distribution(sys.path),
             *site.about_schedulers(config),
             *site.about_service(config, environ),
         ),

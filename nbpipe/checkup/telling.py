@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import distribution
 from nbpipe.checkup.distributions import distribution_of
 from nbpipe.checkup.findings import Finding, Severity
 from nbpipe.collecting.kernels import how_to_install
@@ -20,7 +22,7 @@ from nbpipe.collecting.texts import SKIP_WITHOUT_JUPYTEXT
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nbpipe.checkup.interpreters import Answer
@@ -163,7 +165,7 @@ def about_machine(*, git: str, output: Path, tasks: Iterable[Task]) -> Iterator[
             kind="program",
             what="jupytext is not there: text notebooks are skipped",
             where=texts,
-            how="pip install 'nbpipe[text]'",
+            how=distribution.pip_install("text"),
         )
     if not _is_writable(output):
         yield Finding(
@@ -171,6 +173,20 @@ def about_machine(*, git: str, output: Path, tasks: Iterable[Task]) -> Iterator[
             kind="folder",
             what=f"the output directory {output} cannot be written",
             how="name another one with --output-dir, or as output-dir in the configuration",
+        )
+
+
+def about_distribution(path: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is left of an install under the name that another project has.
+
+    Where its files are among ours, no command starts, and so no examination.
+    """
+    for found in distribution.others(path):
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="package",
+            what=f"the distribution nbpipe is registered here beside {distribution.NAME}: {found}",
+            how=f"{sys.executable} -m pip uninstall nbpipe; then install {distribution.NAME} again",
         )
 
 

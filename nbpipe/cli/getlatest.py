@@ -25,6 +25,7 @@ from nbpipe.cli.copy_report import (
     report_lines,
     report_table,
 )
+from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.publishing.copies.finding import SeveralCollections, Source, find, short, site_file
 from nbpipe.publishing.copies.listing import listing
@@ -171,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        refuse_mixture(sys.modules["nbpipe"], sys.path)
         return int(command.main(words, prog_name="getlatest", standalone_mode=False) or 0)
     except click.UsageError as error:
         _complain(error.format_message(), "`getlatest --help` shows what there is.")

@@ -80,7 +80,13 @@ def here() -> Path:
         ) from error
 
 
-class Auto(click.ParamType[Any]):
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # generic from click 8.4 on only
+    ParamType = click.ParamType
+
+
+class Auto(ParamType):
     """A number of at least 1, or `auto`."""
 
     name = "N|auto"
@@ -94,7 +100,7 @@ class Auto(click.ParamType[Any]):
         return self.fail(f"{value!r} is neither a number of at least 1 nor auto", param, ctx)
 
 
-class Shard(click.ParamType[Any]):
+class Shard(ParamType):
     """`I/N`, with I from 1 to N."""
 
     name = "I/N"
@@ -107,7 +113,7 @@ class Shard(click.ParamType[Any]):
         return self.fail(f"{value!r} is not I/N with I from 1 to N, such as 2/4", param, ctx)
 
 
-class Pair(click.ParamType[Any]):
+class Pair(ParamType):
     """`FROM=TO`."""
 
     name = "FROM=TO"
@@ -136,7 +142,7 @@ class Limit(click.FloatRange):
         return number
 
 
-class Budget(click.ParamType[Any]):
+class Budget(ParamType):
     """An amount of memory, or a share of the machine's."""
 
     name = "SIZE"
@@ -150,7 +156,7 @@ class Budget(click.ParamType[Any]):
         return str(value)
 
 
-class Parameter(click.ParamType[Any]):
+class Parameter(ParamType):
     """The name of a variable, in any language."""
 
     name = "NAME"

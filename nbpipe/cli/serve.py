@@ -144,15 +144,15 @@ def _run(  # noqa: PLR0913  (what the options say)
         threads=settings.webhook.threads,
         body_limit=int(settings.webhook.body_limit * MEGABYTE),
     )
-    server = Server(wired.app, listen)
-    with server.stopped_by(signal.SIGTERM, signal.SIGINT):
-        wired.start()
-        for one, number in server.addresses:
-            click.echo(f"Listening on http://{one}:{number}", err=True)
-        try:
+    try:
+        server = Server(wired.app, listen)
+        with server.stopped_by(signal.SIGTERM, signal.SIGINT):
+            wired.start()
+            for one, number in server.addresses:
+                click.echo(f"Listening on http://{one}:{number}", err=True)
             server.run()
-        finally:
-            wired.stop()
+    finally:  # its database, too, where nothing can listen
+        wired.stop()
 
 
 command = serve

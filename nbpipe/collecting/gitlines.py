@@ -10,14 +10,15 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
 from nbpipe.errors import UsageError
-from nbpipe.wildmatch import compiled
+from nbpipe.wildmatch import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pathspec import GitIgnoreSpec
 
 _WILD = frozenset("*?[")
 
@@ -35,11 +36,7 @@ class GitLines:
         self._spec: GitIgnoreSpec | None = None
         try:
             if self.lines:
-                self._spec = GitIgnoreSpec.from_lines(
-                    [comparable(line) for line in self.lines],
-                    pattern_factory=compiled,
-                    backend="simple",  # the others encode a name, and a name need not be UTF-8
-                )
+                self._spec = spec(comparable(line) for line in self.lines)
         except GitIgnorePatternError as error:
             raise UsageError(
                 f"{where}: {error}", hint="Patterns are written as in a .gitignore."

@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.collecting.heads import KEYS, Head, unreadable
+from nbpipe.distribution import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SKIP_WITHOUT_JUPYTEXT = "needs jupytext: pip install 'nbpipe[text]'"
+SKIP_WITHOUT_JUPYTEXT = f"needs jupytext: {pip_install('text')}"
 
 _HEAD_BYTES = 4096
 _LONG_HEAD_BYTES = 65536

@@ -13,6 +13,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbpipe.distribution import pip_install
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -97,7 +99,7 @@ def _from_text(path: Path, data: bytes) -> NotebookNode:
         import jupytext  # noqa: PLC0415
     except ImportError as error:
         raise UnreadableNotebookError(
-            "is a text notebook, which needs jupytext: pip install 'nbpipe[text]'"
+            f"is a text notebook, which needs jupytext: {pip_install('text')}"
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbpipe.distribution import pip_install
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.errors import NotFound
 
@@ -57,7 +58,7 @@ class AppKey:
         except ImportError as error:
             raise UsageError(
                 f"[github] app: a GitHub App needs PyJWT: {error}",
-                hint="pip install 'nbpipe[github]'",
+                hint=pip_install("github"),
             ) from error
         now = int(self.clock.now())
         claims: dict[str, Any] = {"iat": now - _BEFORE, "exp": now + _LIFE, "iss": self.app}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from nbpipe import private
+from nbpipe.distribution import pip_install
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.schema import migrate
 
@@ -158,7 +159,7 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     except ImportError as error:
         raise HistoryError(
             f"{display(url)}: the driver of PostgreSQL is not installed: {error}",
-            hint="pip install 'nbpipe[postgresql]'",
+            hint=pip_install("postgresql"),
         ) from error
 
 

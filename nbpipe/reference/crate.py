@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from nbpipe.distribution import pip_install
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def metadata(manifest: Manifest, about: About) -> dict[str, Any]:
     except ImportError as error:
         raise UsageError(
             "rocrate is not installed: an RO-Crate cannot be made",
-            hint="Install the extra `reference` of this package.",
+            hint=pip_install("reference"),
         ) from error
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms["sha256"] = "https://w3id.org/ro/terms/workflow-run#sha256"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -237,6 +239,41 @@ def test_a_night_that_changed_nothing_writes_nothing(
     assert nightly.night("1/0", issue="5") == []
     assert nightly.night("1", issue="5") == ["issue list", "issue comment", "issue close"]
     assert "### Recovered: 1\n\n- `a.ipynb`: `after 2 runs`" in nightly.changes
+
+
+def test_a_night_with_other_releases_says_which_packages_and_tests_they_are(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "work"
+    (root / ".ci").mkdir(parents=True)
+    (root / ".ci/run").write_text("echo FAILED tests/a.py::test_b - why; exit 1\n")
+    shutil.copy(ROOT / ".ci/changed.py", root / ".ci")
+    pinned = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    (root / "requirements.lock").write_text(re.sub(r"(?m)^click==\S+", "click==8.0.1", pinned))
+    (root / ".venv-newest/bin").mkdir(parents=True)
+    started = root / ".venv-newest/bin/python"
+    started.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    started.chmod(0o755)
+    gh = Recorded(tmp_path / "bin")
+    gh.folder.mkdir()
+    gh.program("gh")
+    environ = python | {"PATH": f"{gh.folder}:{python['PATH']}"}
+    job = Job(root, tmp_path / "temp", environ, github=dict(CONTEXT))
+    job.matrix = {"python": "3.13", "dependencies": "newest"}
+    job.run([each for each in steps(NIGHTLY, "releases") if each.get("shell") == "bash"])
+    assert job.failed
+    assert job.summary.startswith("### newest releases, Python 3.13: exit code 1\n")
+    assert f"\n  click 8.0.1 -> {version('click')}\n" in job.summary
+    assert "\nFAILED tests/a.py::test_b - why\n" in job.summary
+
+    (root / "releases/one").mkdir(parents=True)
+    (root / "releases.md").rename(root / "releases/one/releases.md")
+    issue = Job(root, tmp_path / "temp", environ, github=dict(CONTEXT))
+    issue.run(steps(NIGHTLY, "releases-issue")[-1:])
+    assert not issue.failed, issue.log
+    told = [" ".join(call[:2]) for call in gh.calls("gh")]
+    assert told == ["issue list", "label create", "issue create"]
+    assert "FAILED tests/a.py::test_b" in (root / "releases.md").read_text()
 
 
 @pytest.mark.parametrize("number", ["42", ""])

@@ -44,7 +44,7 @@ def test_there_are_notebooks_in_three_languages() -> None:
 
 def test_the_data_are_those_that_the_script_makes() -> None:
     if find_spec("astropy") is None and os.environ.get("NBPIPE_REQUIRE") != "all":
-        pytest.skip("astropy makes the data: pip install nbpipe[collection]")
+        pytest.skip("astropy makes the data: pip install nbpipe-collections[collection]")
 
     check = subprocess.run(
         [sys.executable, "make_data.py", "--check"],

@@ -1,7 +1,7 @@
 """From `git push` to three users' spaces and their copies, every part for real.
 
 git, a signature and a payload of others, `nbpipe serve` and the other commands as processes, Linux
-accounts. Needs root, node, and `npm install --no-package-lock` in tests/integration/node.
+accounts. Needs root, node, and `npm ci` in tests/integration/node.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Real payloads from npm, signed by an independent implementation, answered as the contract says.
 
-Needs node and `npm install --no-package-lock` in tests/integration/node.
+Needs node and `npm ci` in tests/integration/node.
 """
 
 from __future__ import annotations

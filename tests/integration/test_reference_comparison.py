@@ -19,6 +19,7 @@ from comparing import TODAY, catalogue, compared, only, rules, run, survey, surv
 from jsonschema import Draft202012Validator
 from products import TABLE, write_every_kind, write_fits, write_hdf5, write_netcdf, write_parquet
 
+from nbpipe.distribution import pip_install
 from nbpipe.reference.comparison import Verdict, compare, encode, schema
 from nbpipe.reference.pages import write_page
 
@@ -230,7 +231,7 @@ print(found.verdict, found.level, *found.notes, sep="; ")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith(
-        "different; statistics; astropy is not installed: pip install 'nbpipe[reference]'"
+        f"different; statistics; astropy is not installed: {pip_install('reference')}"
     ), done.stderr
 
 

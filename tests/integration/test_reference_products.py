@@ -309,5 +309,5 @@ def test_a_missing_library_is_a_note_that_names_the_extra(
     kind = {"z.fits": "fits", "tree.h5": "hdf5", "t.parquet": "parquet", "plot.png": "png"}
     assert done.stdout.strip() == (
         f"{kind.get(name, 'csv')} 64 () None not described: {package} is not installed: "
-        "pip install 'nbpipe[reference]'"
+        "pip install 'nbpipe-collections[reference]'"
     ), done.stderr

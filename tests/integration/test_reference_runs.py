@@ -17,6 +17,7 @@ import pytest
 from clusters import until
 from nbformat import v4
 
+from nbpipe.distribution import NAME
 from nbpipe.reference import manifest as manifests
 
 CATALOGUE = """
@@ -149,7 +150,7 @@ def test_two_releases_on_this_machine(site: Site) -> None:
     assert [output.path for output in made.outputs] == ["qa/zcat.csv"]
     assert made.parameters == {"shift": 0.001}
     assert made.commit is not None
-    assert made.packages["nbpipe"]
+    assert made.packages[NAME]
     assert [(cell.index, cell.title) for cell in made.cells] == [
         (0, "shift = 0.0"),
         (1, "import numpy as np"),

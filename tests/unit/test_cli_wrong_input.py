@@ -130,8 +130,8 @@ def test_an_unknown_kernel_is_told_with_the_installed_ones(run: Run, arguments: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--nosuch"], "No such option '--nosuch'"),
-        (["--jbos", "2"], "Did you mean '--jobs'?"),
+        (["--nosuch"], "No such option --nosuch"),
+        (["--jbos", "2"], "Did you mean --jobs?"),
         (["--jobs", "zero"], "'zero' is neither a number of at least 1 nor auto"),
         (["--jobs", "0"], "'0' is neither a number of at least 1 nor auto"),
         (["--timeout", "0"], "Invalid value for '--timeout': 0.0 is not in the range x>0"),
@@ -155,15 +155,21 @@ def test_a_wrong_option_is_told_with_the_way_to_help(
 ) -> None:
     code, out, err = run("test", *arguments)
     assert (code, out) == (4, "")
-    assert said in err
-    assert "Try 'nbpipe test --help' for help." in err
+    assert as_any_click(said) in as_any_click(err)
+    assert "Try nbpipe test --help for help." in as_any_click(err)
+
+
+def as_any_click(text: str) -> str:
+    """Return click's text without what its releases write each in their own way."""
+    text = text.replace("'", "").replace("option: ", "option ")
+    return text.replace(" -h for", " --help for")
 
 
 def test_an_unknown_command_is_told_with_the_way_to_help(run: Run) -> None:
     code, out, err = run("tset")
     assert (code, out) == (4, "")
     assert "No such command 'tset'. Did you mean 'test'?" in err
-    assert "Try 'nbpipe --help' for help." in err
+    assert "Try nbpipe --help for help." in as_any_click(err)
 
 
 def test_a_command_that_resembles_none_gets_no_advice(run: Run) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
     },
     {
         *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.fingerprint"),
-        *("nbpipe.kernelspecs", "nbpipe.wildmatch"),
+        *("nbpipe.kernelspecs", "nbpipe.wildmatch", "nbpipe.distribution"),
         "nbpipe.reports.plaintext",  # text from outside comes in everywhere
     },
     {"nbpipe.config"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from jsonschema import Draft202012Validator
 from manifests import PLAIN, manifest, validated
+from schemas import meaning
 
 from nbpipe.reference import manifest as manifests
 from nbpipe.reference.manifest import (
@@ -47,7 +48,7 @@ ZCAT = Output(
 
 
 def test_the_published_schema_is_the_one_of_the_classes() -> None:
-    assert manifests.schema() == manifests.derived_schema()
+    assert meaning(manifests.schema()) == meaning(manifests.derived_schema())
     Draft202012Validator.check_schema(manifests.schema())
 
 

@@ -242,7 +242,8 @@ def test_a_duration_is_said_as_people_say_it(seconds: float, words: str) -> None
 def test_a_browser_gets_a_page_where_something_is_not_there_and_a_program_json(
     tmp_path: Path,
 ) -> None:
-    client = Site(tmp_path, "nb", door=DOOR).client
+    site = Site(tmp_path, "nb", door=DOOR)
+    client = site.client
     for path in ("/references/a/runs/b", "/nowhere"):
         asked = {"Authorization": BEARER, "Accept": "text/html,*/*;q=0.8"}
         answer = client.get(path, headers=asked)
@@ -252,3 +253,4 @@ def test_a_browser_gets_a_page_where_something_is_not_there_and_a_program_json(
         assert (answer.status_code, answer.mimetype) == (404, "application/json")
     asked = {"Accept": "text/html"}
     assert client.post("/webhook/none", headers=asked).mimetype == "application/json"
+    site.deliveries.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,13 @@ EVIL = "a/<script>alert(1)</script>&\"'.ipynb"
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
-def client_of(root: Path, deliveries: Deliveries) -> FlaskClient:
+@contextmanager
+def served(root: Path) -> Iterator[FlaskClient]:
+    """Give a client of pages about the histories in a folder; its databases are closed after."""
     past = Past(archive=Archive(HistorySettings(url=URL), root))
     now = (START + timedelta(days=2)).timestamp()
-    return create_app([], deliveries, past=past, now=lambda: now).test_client()
+    with Deliveries(root / "deliveries.sqlite") as deliveries, closing(past.archive):
+        yield create_app([], deliveries, past=past, now=lambda: now).test_client()
 
 
 @pytest.fixture
@@ -54,8 +58,8 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
                 result("b.ipynb", "passed", 61.0, memory=300 * 2**20),
                 *([result("rare.ipynb", "failed")] if day == 2 else []),
             )
-    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
-        yield client_of(tmp_path, deliveries)
+    with served(tmp_path) as client:
+        yield client
 
 
 def text(client: FlaskClient, page: str, **query: str) -> str:
@@ -65,8 +69,7 @@ def text(client: FlaskClient, page: str, **query: str) -> str:
 
 
 def test_before_the_first_run_the_pages_say_so(tmp_path: Path) -> None:
-    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
-        client = client_of(tmp_path, deliveries)
+    with served(tmp_path) as client:
         assert "No run yet" in text(client, "/collections")
         assert client.get("/collections/nb").status_code == 404
         assert "nbpipe_history_up 1.0" in text(client, "/metrics")
@@ -74,8 +77,7 @@ def test_before_the_first_run_the_pages_say_so(tmp_path: Path) -> None:
 
 def test_a_history_that_cannot_be_read_is_503_without_its_name(tmp_path: Path) -> None:
     (tmp_path / "history.sqlite").write_text("no database " * 100)
-    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
-        client = client_of(tmp_path, deliveries)
+    with served(tmp_path) as client:
         response = client.get("/collections")
         assert response.status_code == 503
         assert str(tmp_path) not in response.get_data(as_text=True)

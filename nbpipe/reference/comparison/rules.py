@@ -111,11 +111,9 @@ def any_matches(patterns: Iterable[str], name: str, whole: str = "") -> bool:
 
 @lru_cache(maxsize=256)
 def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+    from nbpipe.wildmatch import spec  # noqa: PLC0415
 
-    from nbpipe.wildmatch import compiled  # noqa: PLC0415
-
-    return GitIgnoreSpec.from_lines(patterns, pattern_factory=compiled)
+    return spec(patterns)
 
 
 def _whole(part: str, column: str) -> str:

@@ -46,11 +46,9 @@ def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
 
 def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
     """Yield the relative path of what matches; links to folders are named, not followed."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (only where files are looked for)
+    from nbpipe.wildmatch import spec  # noqa: PLC0415  (only where files are looked for)
 
-    from nbpipe.wildmatch import compiled  # noqa: PLC0415
-
-    chosen = GitIgnoreSpec.from_lines(globs, pattern_factory=compiled)
+    chosen = spec(globs)
     for where, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(f"{where}/{name}")]  # noqa: PTH114
         below = Path(where).relative_to(folder).as_posix()

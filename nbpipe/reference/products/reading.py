@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from nbpipe.distribution import pip_install
 from nbpipe.reference.products.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Column, Part
-
-EXTRA = "nbpipe[reference]"
 
 READERS = {
     "fits": "fits",
@@ -75,7 +74,7 @@ class NoLibrary(ProductError):  # noqa: N818  (what is missing, not what went wr
     @classmethod
     def of(cls, package: str) -> NoLibrary:
         """Return the error about a package."""
-        return cls(f"{package} is not installed: pip install '{EXTRA}'")
+        return cls(f"{package} is not installed: {pip_install('reference')}")
 
 
 @dataclass(frozen=True, slots=True)

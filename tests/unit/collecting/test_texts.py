@@ -174,7 +174,7 @@ def test_without_jupytext_a_text_notebook_is_skipped_with_the_reason(
     tree.notebook("b.ipynb", jupytext={"formats": "ipynb,md"})
     tree.write("a.md", MARKDOWN)
     text, notebook = tree.plan().tasks
-    assert text.skip == "needs jupytext: pip install 'nbpipe[text]'"
+    assert text.skip == "needs jupytext: pip install 'nbpipe-collections[text]'"
     assert notebook.skip is None
 
 
@@ -190,4 +190,7 @@ def test_without_jupytext_a_text_notebook_that_is_named_itself_fails(
         "missing-package",
         "ModuleNotFoundError: No module named 'jupytext'",
     )
-    assert task.failure.message == "a text notebook needs jupytext: pip install 'nbpipe[text]'"
+    assert (
+        task.failure.message
+        == "a text notebook needs jupytext: pip install 'nbpipe-collections[text]'"
+    )
