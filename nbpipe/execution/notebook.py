@@ -19,6 +19,7 @@ from nbpipe.execution.ready import Ready
 from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
+from nbpipe.execution.wellformed import failed
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from nbpipe.execution.halting import Halt
+    from nbpipe.execution.session import Answer
     from nbpipe.execution.source import CodeCell
     from nbpipe.execution.workspace import Workspace
 
@@ -245,13 +247,20 @@ class _Execution:
                     self._stopped(self._halt.reason.result(), cell)
                 if not cell.skip:
                     await self._run_cell(cell, last=number == last)
-            if lost := self._session.lost():
-                self._verdict.notes.append(
-                    f"messages of the kernel that were lost: {lost}; it sent more at once than its"
-                    " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
-                )
         finally:
+            self._note_losses()
             await self._session.close()
+
+    def _note_losses(self) -> None:
+        """Say in the result what the kernel sent and the executed copy lacks."""
+        if lost := self._session.lost():
+            self._verdict.notes.append(
+                f"messages of the kernel that were lost: {lost}; it sent more at once than its"
+                " queue holds: the executed copy lacks output"
+            )
+        if losses := self._session.losses:
+            more = f" (and {len(losses) - 1} more, see the log)" if len(losses) > 1 else ""
+            self._verdict.notes.append(f"the kernel sent what could not be kept: {losses[0]}{more}")
 
     async def _run_cell(self, cell: CodeCell, *, last: bool) -> None:
         """Run one cell to its end, or to what ends it."""
@@ -331,54 +340,70 @@ class _Execution:
         killed = memory.kills(self._kills) > self._kills_before
         self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
 
-    def _judge(self, cell: CodeCell, reply: dict[str, Any]) -> None:
+    def _judge(self, cell: CodeCell, answer: Answer) -> None:
         """Decide what a finished cell means."""
-        errors = [output for output in cell.node.outputs if output["output_type"] == "error"]
-        if reply.get("status") not in {"ok", None} and not errors:
-            errors = [reply]
-        asked = exits.asked(reply)
-        if self._shell.was_lost() and not errors:
-            errors, asked = exits.of_shell(cell.node.source), True
-        elif asked and not errors and self._task.language == "r":
-            errors = exits.of_r(cell.node.source)
+        errors, asked = self._errors(cell, answer)
         if self._ended_itself(cell, errors, asked=asked):
             raise _Ended
         if cell.raises or self._task.allow_errors:
             if cell.raises and not errors:
-                self._verdict.notes.append(
-                    f"cells[{cell.origin}] is tagged raises-exception and did not raise"
-                )
-            return
-        if not errors:
-            return
+                self._note(cell, "is tagged raises-exception and did not raise")
+        elif errors:
+            if answer.elsewhere and answer.reply["status"] == "ok":
+                self._note(cell, "shows its error in an Output widget, which lets it go on")
+            self._failed(cell, errors[0])
+        elif answer.withdrawn:
+            name = answer.withdrawn[0]["ename"] or "without a name"
+            self._note(cell, f"showed an error ({name}) and cleared it away")
+
+    def _errors(self, cell: CodeCell, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
+        """Return what went wrong in a finished cell, and whether it asked to end the session."""
+        errors, asked = answer.errors, exits.asked(answer.reply)
+        if not errors and (refused := failed(answer.reply)) is not None:
+            errors = [refused]
+        if self._shell.was_lost() and not errors:
+            errors, asked = exits.of_shell(cell.node.source), True
+        elif asked and not errors and self._task.language == "r":
+            errors = exits.of_r(cell.node.source)
+        return errors, asked
+
+    def _note(self, cell: CodeCell, what: str) -> None:
+        self._verdict.notes.append(f"cells[{cell.origin}] {what}")
+
+    def _failed(self, cell: CodeCell, error: dict[str, Any]) -> None:
+        """Record a cell's error; without `--all-errors` nothing more is executed."""
         earlier = self._cells[: self._cells.index(cell)]
         failure = diagnosis.cell_error(
-            errors[0],
+            error,
             cell,
             printed=self._printed(cell),
+            said=self._printed(cell, "stderr"),
             before=[(before.node.source, self._printed(before)) for before in earlier],
         )
         self._verdict.failures.append(failure)
         if not self._task.all_errors:
             raise _Ended
 
-    def _printed(self, cell: CodeCell) -> str:
+    def _printed(self, cell: CodeCell, name: str | None = None) -> str:
+        """Return the end of what a cell printed last, or of all that it printed to one stream."""
         streams = [output for output in cell.node.outputs if output["output_type"] == "stream"]
-        return self._session.tail(streams[-1]) if streams else ""
+        if name is None:
+            return self._session.tail(streams[-1]) if streams else ""
+        return "".join(self._session.tail(each) for each in streams if each["name"] == name)
 
     def _ended_itself(self, cell: CodeCell, errors: list[dict[str, Any]], *, asked: bool) -> bool:
         """Return whether the notebook asked to end here, and that well.
 
-        `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
-        is `exit()`, which asks the frontend to end the session.
+        `SystemExit` is success where it is for a script (and for papermill); so is `exit()`, which
+        asks the frontend to end the session.
         """
         names = (diagnosis.exception_name(str(error.get("ename"))) for error in errors)
-        exits = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
+        ends = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
         if cell.origin is None:  # it would let every notebook pass unseen
             if asked and not errors:
                 self._fail(halting.ended_early())
             return False
-        well = exits and all(str(e.get("evalue", "")) in {"", "0", "None"} for e in exits)
+        well = ends and all(exits.is_success(e["evalue"], cell.node.source) for e in ends)
         if not well and (errors or not asked):
             return False
         left = self._verdict.total - self._verdict.executed

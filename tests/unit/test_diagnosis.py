@@ -181,7 +181,10 @@ def test_terminal_codes_are_nowhere() -> None:
 @pytest.mark.parametrize("error", [{}, {"ename": None, "evalue": None, "traceback": None}])
 def test_an_error_without_anything_still_has_a_signature(error: dict[str, object]) -> None:
     told = diagnosis.cell_error(error, CELL)
-    assert (told.category, told.message) == ("exception", "")
+    assert (told.category, told.message) == (
+        "exception",
+        "the kernel reports an error without a reason",
+    )
     assert told.signature != ""
 
 
