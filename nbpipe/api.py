@@ -78,7 +78,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         notebook_timeout=notebook_timeout,
         retries=retries,
         all_errors=all_errors,
-        parameters=parameters,
+        parameters=None if parameters is None else dict(parameters),
         prerun=None if prerun is None else tuple(str(Path(p).absolute()) for p in _many(prerun)),
     )
     selection = collecting.Selection(

@@ -22,7 +22,7 @@ class Odd(Kernel):
     implementation, implementation_version, banner = "odd", "1", "odd"
     language_info = LANGUAGE
 
-    async def execute_request(self, socket: Any, ident: Any, parent: dict[str, Any]) -> None:
+    async def execute_request(self, socket: Any, ident: Any, parent: dict[str, Any]) -> None:  # noqa: ANN401
         """Send what the cell asks for instead of executing it."""
         answered = False
         for channel, kind, content, *more in json.loads(parent["content"]["code"]):
@@ -35,11 +35,11 @@ class Odd(Kernel):
 
     def _say(  # noqa: PLR0913, PLR0917
         self,
-        socket: Any,
+        socket: Any,  # noqa: ANN401
         kind: str,
-        content: Any,
+        content: Any,  # noqa: ANN401
         parent: dict[str, Any],
-        ident: Any,
+        ident: Any,  # noqa: ANN401
         parts: dict[str, Any] | None = None,
     ) -> None:
         """Send a message; `parts` replaces what it is made of."""

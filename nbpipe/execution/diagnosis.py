@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution.signature import clues, signature
@@ -284,6 +285,16 @@ def _bash_message(code: str, printed: str) -> str:
 def _r_warning(printed: str) -> str:
     warnings = _R_WARNING.findall(plain(printed))
     return f": {warnings[-1]}" if warnings else ""
+
+
+def internal(error: Exception, doing: str) -> Failure:
+    """Return the failure of a notebook on which nbpipe itself stumbled."""
+    return failure(
+        Category.EXCEPTION,
+        f"nbpipe.{type(error).__name__}",
+        f"a mistake of nbpipe while {doing}, please report it: {type(error).__name__}: {error}",
+        traceback="".join(format_exception(error)),
+    )
 
 
 def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:

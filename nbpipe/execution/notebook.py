@@ -23,7 +23,7 @@ from nbpipe.execution.wellformed import failed
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from nbformat import NotebookNode
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 _INPUT_GRACE_SECONDS = 1.0
 """For a kernel that waits for an answer: IRkernel does not see the interrupt before it has one."""
 
@@ -81,14 +82,19 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
     ready = ready or Ready(task, output_dir, attempt)
     workspace = ready.workspace
     watch = Watch(task, workspace.copy)
-    executed = None
+    executed = trace = None
+    notebook: NotebookNode | None = None
     try:
-        notebook = await _prepare(task, verdict)
+        with _bounded(workspace, verdict, "executing it"):
+            notebook = await _prepare(task, verdict)
+            if notebook is not None:
+                execution = _Execution(task, notebook, ready, verdict, halt, moved, attempt)
+                execution.watch = watch
+                await execution.run()
         if notebook is not None:
-            execution = _Execution(task, notebook, ready, verdict, halt, moved, attempt)
-            execution.watch = watch
-            await execution.run()
             executed = await _write(workspace, notebook, verdict)
+        with _bounded(workspace, verdict, "looking at what it depended on"):
+            trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
         _log_failures(workspace, verdict)
     finally:
         await ready.close()
@@ -106,8 +112,21 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         log=workspace.log_relative,
         memory=verdict.memory,
         notes=tuple(verdict.notes),
-        trace=await watch.end(passed=_outcome(verdict) is Outcome.PASSED),
+        trace=trace,
     )
+
+
+@contextlib.contextmanager
+def _bounded(workspace: Workspace, verdict: _Verdict, doing: str) -> Iterator[None]:
+    """Have a mistake of ours cost this notebook's verdict, nothing else: not its copy, not the run.
+
+    Whatever a notebook, its file or its kernel do is not meant to get here.
+    """
+    try:
+        yield
+    except Exception as error:
+        workspace.logger.exception("nbpipe failed while %s", doing)
+        verdict.failures.append(diagnosis.internal(error, doing))
 
 
 def _outcome(verdict: _Verdict) -> Outcome:
@@ -186,6 +205,11 @@ class _Execution:
 
     async def run(self) -> None:
         """Run all cells; whatever happens is in the verdict then, and the kernel is gone."""
+        if (unfit := source.unsendable(self._cells)) is not None:
+            half, why = unfit
+            broken = diagnosis.failure(Category.INVALID_NOTEBOOK, "HalfCharacter", why, cell=half)
+            self._verdict.failures.append(broken)
+            return
         watch = watching.watched(
             self._task, self._workspace, self._halt, lambda: self._kernel.process
         )
@@ -216,6 +240,10 @@ class _Execution:
         except KernelStartError as error:
             said = self._workspace.said(self._ready.log_start)
             self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
+        except _MALFORMED as error:  # of jupyter_client, about the kernel's first messages
+            self._workspace.logger.exception("the kernel's first answer cannot be read")
+            why = f"the kernel's first answer cannot be read: {type(error).__name__}: {error}"
+            self._fail(diagnosis.failure(Category.KERNEL_DIED, "KernelStart", why))
         finally:
             if self._kernel.spawned:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
@@ -256,7 +284,7 @@ class _Execution:
         if lost := self._session.lost():
             self._verdict.notes.append(
                 f"messages of the kernel that were lost: {lost}; it sent more at once than its"
-                " queue holds: the executed copy lacks output"
+                " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
             )
         if losses := self._session.losses:
             more = f" (and {len(losses) - 1} more, see the log)" if len(losses) > 1 else ""

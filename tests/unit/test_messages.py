@@ -1,4 +1,4 @@
-"""The bytes of a kernel's message become a message that later code can rely on, whatever they are."""
+"""Whatever bytes a kernel sends become a message that later code can rely on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 FIELDS = st.sampled_from(
-    ["ename", "evalue", "traceback", "name", "text", "data", "metadata", "transient", "status"]
-    + ["execution_count", "payload", "user_expressions", "comm_id", "wait", "prompt"]
+    (
+        *("ename", "evalue", "traceback", "name", "text", "data", "metadata", "transient"),
+        *("status", "execution_count", "payload", "user_expressions", "comm_id", "wait", "prompt"),
+    )
 )
 KINDS = sorted({*wellformed._SHAPES, "status", "nosuch"})
 
@@ -48,7 +50,12 @@ def decoded(kind: str, content: object, **parts: bytes) -> dict[str, Any]:
         ({"ename": "E", "evalue": 17, "traceback": ["t"]}, "E", "17", ["t"]),
         ({"ename": "E", "evalue": "bad", "traceback": "one\ntext"}, "E", "bad", ["one", "text"]),
         ({"ename": None, "evalue": None, "traceback": None}, "", "", []),
-        ({"ename": "E", "evalue": {"a": [1]}, "traceback": [1, None]}, "E", '{"a": [1]}', ["1", ""]),
+        (
+            {"ename": "E", "evalue": {"a": [1]}, "traceback": [1, None]},
+            "E",
+            '{"a": [1]}',
+            ["1", ""],
+        ),
         (["boom"], "", '["boom"]', []),
         ({}, "", "", []),
     ],
