@@ -17,6 +17,7 @@ from nbpipe.checkup.distributions import distribution_of
 from nbpipe.checkup.findings import Finding, Severity
 from nbpipe.collecting.kernels import how_to_install
 from nbpipe.collecting.texts import SKIP_WITHOUT_JUPYTEXT
+from nbpipe.execution.silent import caution
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ def unreadable(task: Task, why: str) -> Finding:
 def about_kernels(answers: Mapping[str, Answer], needs: Iterable[Needs]) -> Iterator[Finding]:
     """Yield kernels that do not work; one that no notebook needs is only noted."""
     users: defaultdict[str, list[str]] = defaultdict(list)
+    languages: dict[str, str] = {}
     for each in needs:
         users[each.task.kernel].append(each.task.path)
+        languages[each.task.kernel] = each.task.language
     for name, answer in answers.items():
         if answer.works is False:
             yield Finding(
@@ -105,6 +108,14 @@ def about_kernels(answers: Mapping[str, Answer], needs: Iterable[Needs]) -> Iter
                 how=f"{answer.installer} ipykernel"
                 if "ipykernel" in answer.problem and answer.installer
                 else f"install it again, or take it away: jupyter kernelspec remove {name}",
+            )
+    for name, language in languages.items():
+        if why := caution(language):
+            yield Finding(
+                severity=Severity.NOTE,
+                kind="kernel",
+                what=f"kernel {name!r}: {why}",
+                where=tuple(users[name]),
             )
 
 

@@ -60,7 +60,7 @@ _NETWORK = re.compile(
 )
 _PACKAGE = re.compile(
     r"No module named|there (?:is|are) no packages? called|Cannot find (?:module|package)"
-    r"|loadNamespace|Package \S+ not found|command not found",
+    r"|loadNamespace|Package \S+ (?:not found|is not installed)|command not found",
     re.IGNORECASE,
 )
 _INSTALL = re.compile(
@@ -92,7 +92,9 @@ _ABSENT = {
     "PackageNotFoundError",
 }
 _FILE = re.compile(
-    r"No such file or directory|cannot open file|file .* does not exist", re.IGNORECASE
+    r"No such file or directory|cannot open file|file .* does not exist|unable to find file"
+    r"|Cannot (?:find or open file|load input from)",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]+)['\"\u2019\u201d]")
 _FILE_NAME = re.compile(r"[^\s:]+\.\w{1,8}\b")

@@ -13,7 +13,16 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, exits, halting, memory, source, terminals, watching
+from nbpipe.execution import (
+    diagnosis,
+    exits,
+    halting,
+    memory,
+    silent,
+    source,
+    terminals,
+    watching,
+)
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.ready import Ready
 from nbpipe.execution.session import Session
@@ -249,6 +258,8 @@ class _Execution:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
             for refused in self._kernel.refused:
                 self._workspace.logger.info("not preloaded: %s", refused)
+            if caution := silent.caution(self._task.language):
+                self._workspace.logger.warning("%s", caution)
         self._kills = memory.counter(self._kernel.process or os.getpid())
         self._shell = watching.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
@@ -393,6 +404,10 @@ class _Execution:
             errors, asked = exits.of_shell(cell.node.source), True
         elif asked and not errors and self._task.language == "r":
             errors = exits.of_r(cell.node.source)
+        elif not errors and (told := silent.error_of(
+            self._task.language, cell.node.source, self._everything_printed(cell)
+        )):  # fmt: skip
+            errors = [told]
         return errors, asked
 
     def _note(self, cell: CodeCell, what: str) -> None:
@@ -418,6 +433,16 @@ class _Execution:
         if name is None:
             return self._session.tail(streams[-1]) if streams else ""
         return "".join(self._session.tail(each) for each in streams if each["name"] == name)
+
+    def _everything_printed(self, cell: CodeCell) -> str:
+        """Return the ends of all texts that a cell printed and showed, as plain text."""
+        texts = []
+        for output in cell.node.outputs:
+            if output["output_type"] == "stream":
+                texts.append(self._session.tail(output))
+            elif isinstance(shown := output.get("data", {}).get("text/plain"), str):
+                texts.append(shown)
+        return diagnosis.plain("\n".join(texts))
 
     def _ended_itself(self, cell: CodeCell, errors: list[dict[str, Any]], *, asked: bool) -> bool:
         """Return whether the notebook asked to end here, and that well.

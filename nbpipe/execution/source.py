@@ -283,4 +283,22 @@ def remarks(notebook: NotebookNode) -> list[str]:
                 for key in ("mock", "post_cell_execute")
                 if key in peer
             ]
-    return notes
+    return notes + _sos_remarks(notebook)
+
+
+def _sos_remarks(notebook: NotebookNode) -> list[str]:
+    """Return a note where cells name kernels in the way that only SoS' own frontend follows."""
+    spec = notebook.metadata.get("kernelspec")
+    if not isinstance(spec, dict) or spec.get("name") != "sos":
+        return []
+    named = [
+        str(cell.metadata.get("kernel", "SoS"))
+        for cell in notebook.cells
+        if cell["cell_type"] == "code"
+    ]
+    kernels = ", ".join(sorted({*named} - {"SoS"}))
+    note = (
+        f"cells name kernels of SoS ({kernels}), which only its own frontend sends along: each"
+        " runs on the kernel that `%use` chose last"
+    )
+    return [note] if kernels else []
