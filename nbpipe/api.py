@@ -271,10 +271,11 @@ class TestRun:
         self._queue.put(result)
 
     def _work(self) -> None:
-        from nbpipe import runner  # noqa: PLC0415  (slow)
+        from nbpipe import outputs, runner  # noqa: PLC0415  (slow)
 
         try:
-            self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
+            with outputs.used(self._order.output_dir):
+                self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
             _warn(self._order.problem)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error

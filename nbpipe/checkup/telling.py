@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from nbpipe.model import Task
 
 
+_ELSEWHERE = {
+    "tkinter": "apt-get install python3-tk, or what your system has instead",
+    "ROOT": "conda install -c conda-forge root",
+    "graph_tool": "conda install -c conda-forge graph-tool",
+}
+"""How to get what pip does not bring."""
+
+
 def about_settings(
     config: Config, kernels: Mapping[str, InstalledKernel]
 ) -> tuple[list[Finding], Config]:
@@ -189,6 +197,8 @@ def _how_to_get(module: str, answer: Answer) -> str:
     if not answer.installer:
         return f'in R: install.packages("{module}")'
     distribution = distribution_of(module)
+    if not distribution:
+        return _ELSEWHERE.get(module, "")
     doubt = "perhaps: " if distribution == module else ""
     return f"{doubt}{answer.installer} {distribution}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe import reports
 from nbpipe.cli import options
-from nbpipe.errors import UsageError
+from nbpipe.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,5 +56,17 @@ def write(
                     reports.write(reporter, run, request.path, stdout=sys.stdout)
         except (UsageError, OSError) as error:
             problems.append(error)
+        except Exception as error:  # noqa: BLE001  (one report never takes the others away)
+            problems.append(_mistake(request.kind if request else "console", error))
     if problems:
         raise problems[0]
+
+
+def _mistake(kind: str, error: Exception) -> InternalError:
+    """Return the error of a report that we could not make of a run that is over."""
+    made = InternalError(
+        f"internal error: the {kind} report could not be made: {type(error).__name__}: {error}",
+        hint="The other reports are complete. Report it, with --debug's output.",
+    )
+    made.__cause__ = error
+    return made

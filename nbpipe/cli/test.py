@@ -293,8 +293,15 @@ def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReport
 
 
 def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
-    test = config.settings.test
     order = _order(config, plan, given)
+    with outputs.used(order.output_dir):
+        return _executed(ctx, config, order, given)
+
+
+def _executed(
+    ctx: click.Context, config: Config, order: runner.Order, given: dict[str, Any]
+) -> int:
+    test, plan = config.settings.test, order.plan
     requests = reporting.requests(config, plan, order.output_dir)
     with nullcontext() if given["cluster"] else _forked(plan, test):
         order, problem = runner.remember(order, config.settings.history)

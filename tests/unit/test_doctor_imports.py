@@ -73,7 +73,7 @@ def test_a_suppressed_import_is_optional() -> None:
 def test_an_import_in_a_branch_is_possible() -> None:
     source = "if colab:\n    import google.colab\nelse:\n    import local\nimport sure"
     assert read(source).found == [
-        Import("google", Need.POSSIBLE),
+        Import("google.colab", Need.POSSIBLE),
         Import("local", Need.POSSIBLE),
         Import("sure", Need.CERTAIN),
     ]

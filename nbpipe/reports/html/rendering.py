@@ -5,6 +5,8 @@ Long outputs are shortened first: a page stays readable and quick whatever a not
 
 from __future__ import annotations
 
+import logging
+import warnings
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from nbpipe.model import Failure
+
+_log = logging.getLogger(__name__)
 
 FAILED_TAG = "nbpipe-failed"
 TEXT_LIMIT = 100_000
@@ -36,13 +40,32 @@ def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
     try:
         if not copy.is_file() or copy.stat().st_size > FILE_LIMIT:
             return None
-        notebook = nbformat.read(copy, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ids that nobody looks at here
+            notebook = nbformat.read(copy, as_version=4)
+    except (OSError, ValueError, RecursionError, nbformat.reader.NotJSONError):
         return None
-    _shorten(notebook)
-    marked = [_mark(notebook, failure) for failure in failures]
-    body = _exporter().from_notebook_node(notebook)[0]
+    except nbformat.ValidationError:
+        return None
+    _forgive(notebook)
+    try:
+        _shorten(notebook)
+        marked = [_mark(notebook, failure) for failure in failures]
+        body = _exporter().from_notebook_node(notebook)[0]
+    except Exception as error:  # noqa: BLE001  (nbconvert stumbles over odd metadata in many ways)
+        why = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        _log.warning("%s: no page can be made of it: %s", copy, why)
+        return None
     return _document(str(body), marked=any(marked))
+
+
+def _forgive(notebook: NotebookNode) -> None:
+    """Take out what is odd in many files, shows nowhere, and makes nbconvert refuse or warn."""
+    notebook["nbformat_minor"] = 4  # which has no ids: missing, doubled and invalid ones
+    for cell in notebook.cells:
+        cell.pop("id", None)
+    if not isinstance(notebook.metadata.get("widgets", {}), dict):
+        del notebook.metadata["widgets"]
 
 
 def _mark(notebook: NotebookNode, failure: Failure) -> bool:
