@@ -138,7 +138,9 @@ def _moved(folder: Path) -> list[tuple[str, str]]:
     new = [
         path
         for path in _words(_git(folder, "ls-files", "-z", "-o", "--exclude-standard"))
-        if "\n" not in path and path.rpartition(".")[2] in {p.rpartition(".")[2] for p in gone}
+        if "\n" not in path
+        and path.rpartition(".")[2] in {p.rpartition(".")[2] for p in gone}
+        and os.access(folder / path, os.R_OK)
     ]
     given = "\n".join(f"{folder}/{path}" for path in new).encode(errors="surrogateescape")
     hashed = _text(_git(folder, "hash-object", "--stdin-paths", given=given)).split() if new else []

@@ -151,6 +151,7 @@ def _tidy(notebook: NotebookNode) -> NotebookNode:
         raise UnreadableNotebookError("is JSON, but not a notebook: it has no list of cells")
     if not isinstance(notebook.get("metadata"), dict):
         notebook["metadata"] = NotebookNode()
+    notebook["nbformat"] = 4  # as which it is executed, whatever it says
     if not isinstance(notebook.get("nbformat_minor"), int):
         notebook["nbformat_minor"] = 5
     for index, cell in enumerate(cells):
