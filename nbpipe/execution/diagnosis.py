@@ -163,7 +163,9 @@ def cell_error(
     earlier = "\n".join(source for source, _ in before)
     code = clues(category, traceback, source=source, earlier=earlier)
     if not name and not message:  # nothing but the code tells one such cause from another
-        found = failure(category, name, "", traceback=traceback, cell=cell, code=code or source)
+        found = failure(
+            category, name, "", traceback=traceback, cell=cell, code=code.strip() or source
+        )
         return replace(found, message=_NO_REASON)
     return failure(category, name, message, traceback=traceback, cell=cell, code=code)
 
