@@ -52,9 +52,10 @@ def has_part(names):
         spec = find_spec(names[0])
         for length in range(2, len(names) + 1):
             folders = spec and spec.submodule_search_locations
+            folders = getattr(folders, "_path", folders)  # without a look at its parent
             spec = folders and PathFinder.find_spec(".".join(names[:length]), list(folders))
         return bool(spec)
-    except (ImportError, ValueError, AttributeError):
+    except (ImportError, ValueError, AttributeError, LookupError):
         return ".".join(names) in sys.modules
 asked = json.loads(sys.stdin.read())
 answer = {{"version": "%d.%d.%d" % sys.version_info[:3], "problem": ""}}

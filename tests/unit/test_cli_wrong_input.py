@@ -266,6 +266,31 @@ def test_a_parameters_file_that_is_none_is_told(run: Run, root: Path, text: str,
     assert f"--parameters-file p.yaml: {said}" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("alpha: !!set {1, 2}", "alpha is of the type set"),
+        ("alpha: {1: x, b: y}", "alpha has keys that are not text (int, str)"),
+        ("alpha: &a [*a]", "alpha[0] holds itself"),
+        ("alpha: !!binary aGk=", "alpha is of the type bytes"),
+    ],
+)
+def test_a_parameter_that_cannot_be_injected_is_refused(
+    run: Run, root: Path, text: str, why: str
+) -> None:
+    (root / "p.yaml").write_text(text)
+    code, out, err = run("test", "--parameters-file", "p.yaml")
+    assert (code, out) == (4, "")
+    assert f"--parameters-file p.yaml: parameter 'alpha' cannot be injected: {why}" in err
+
+
+def test_a_name_in_a_parameters_file_is_a_variables(run: Run, root: Path) -> None:
+    (root / "p.yaml").write_text("two words: 1")
+    code, _, err = run("test", "--parameters-file", "p.yaml")
+    assert code == 4
+    assert "parameter 'two words' is not the name of a variable" in err
+
+
 def test_an_output_directory_with_other_files_is_refused(run: Run, root: Path) -> None:
     (root / "out").mkdir()
     (root / "out/thesis.tex").touch()
