@@ -385,12 +385,14 @@ class _Execution:
         if self._ended_itself(cell, errors, asked=asked):
             raise _Ended
         if cell.raises or self._task.allow_errors:
-            if cell.raises and not errors:
+            if cell.raises and not errors and not answer.captured:
                 self._note(cell, "is tagged raises-exception and did not raise")
         elif errors:
-            if answer.elsewhere and answer.reply["status"] == "ok":
-                self._note(cell, "shows its error in an Output widget, which lets it go on")
             self._failed(cell, errors[0])
+        elif answer.captured:
+            error = answer.captured[0]
+            said = diagnosis.plain(f"{error['ename']}: {error['evalue']}").split("\n", 1)[0]
+            self._note(cell, f"passed, but shows an error in an Output widget: {said}")
         elif answer.withdrawn:
             name = answer.withdrawn[0]["ename"] or "without a name"
             self._note(cell, f"showed an error ({name}) and cleared it away")

@@ -57,6 +57,8 @@ class Said:
     error: dict[str, Any]
     output: NotebookNode | None = None
     """What it became in the cell; None: it went elsewhere, or could not be kept."""
+    captured: bool = False
+    """It went to an Output widget."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +67,9 @@ class Answer:
 
     reply: dict[str, Any]
     errors: list[dict[str, Any]]
-    """All that the kernel sent, wherever they are shown; none of `withdrawn`."""
-    elsewhere: bool
-    """One of them went to an Output widget."""
+    """What the kernel sent, also what could not be kept; none of the following."""
+    captured: list[dict[str, Any]]
+    """Those that an Output widget took, which is what it is for: the cell went on."""
     withdrawn: list[dict[str, Any]]
     """Those that the cell cleared away itself (`clear_output`)."""
 
@@ -79,7 +81,6 @@ class Request:
     cell: NotebookNode
     index: int
     errors: list[Said] = field(default_factory=list)
-    elsewhere: bool = False
     reply: asyncio.Future[dict[str, Any]] = field(default_factory=_future)
     idle: asyncio.Future[None] = field(default_factory=_future)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -170,11 +171,12 @@ class Session(NotebookClient):
         await self._until_idle(request)
         if question:
             self._kernel.end.answered(reply)
+        captured = [said for said in request.errors if said.captured]
         withdrawn = [said for said in request.errors if not _is_shown(said, cell)]
         return Answer(
             reply=reply,
-            errors=[said.error for said in request.errors if said not in withdrawn],
-            elsewhere=request.elsewhere,
+            errors=[each.error for each in request.errors if each not in [*captured, *withdrawn]],
+            captured=[said.error for said in captured],
             withdrawn=[said.error for said in withdrawn],
         )
 
@@ -379,7 +381,7 @@ class Session(NotebookClient):
         out = super().output(outs, msg, None, cell_index)
         if request is not None:
             request.errors[-1].output = out
-            request.elsewhere = request.elsewhere or out is None
+            request.errors[-1].captured = out is None
         return out
 
     def tail(self, output: NotebookNode) -> str:

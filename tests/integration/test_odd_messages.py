@@ -178,7 +178,7 @@ def test_bytes_that_are_not_utf_8_cost_no_time_and_no_output(collection: Collect
     assert "a\ufffdb" * 1000 in ended.executed("said.ipynb").cells[0].outputs[0]["text"]
 
 
-def test_an_error_in_an_output_widget_is_an_error(
+def test_an_error_in_an_output_widget_is_noted(
     collection: Collection, need: Callable[[bool, str], None]
 ) -> None:
     need(find_spec("ipywidgets") is not None, "ipywidgets")
@@ -186,11 +186,14 @@ def test_an_error_in_an_output_widget_is_an_error(
     collection.notebook("a.ipynb", show, "print('after')")
     collection.notebook("b.ipynb", (show, {"tags": ["raises-exception"]}), "print('after')")
     collection.notebook("c.ipynb", show.replace("1/0", "print('fine')"))
+    collection.notebook("d.ipynb", f"{show}\nnosuch")
     ended = collection.test()
-    told = ended["a.ipynb"]
-    assert told["failure"]["name"] == "ZeroDivisionError"
-    assert told["notes"] == ["cells[0] shows its error in an Output widget, which lets it go on"]
-    assert [ended[name]["outcome"] for name in ("b.ipynb", "c.ipynb")] == ["passed", "passed"]
+    outcomes = [ended[f"{name}.ipynb"]["outcome"] for name in "abcd"]
+    assert outcomes == ["passed", "passed", "passed", "failed"]
+    note = "cells[0] passed, but shows an error in an Output widget: ZeroDivisionError: division"
+    assert ended["a.ipynb"]["notes"] == [f"{note} by zero"]
+    assert [ended[name]["notes"] for name in ("b.ipynb", "c.ipynb")] == [[], []]
+    assert ended["d.ipynb"]["failure"]["name"] == "NameError"
 
 
 def test_an_error_that_a_cell_clears_away_is_noted(collection: Collection) -> None:
