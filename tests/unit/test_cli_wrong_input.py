@@ -366,6 +366,30 @@ def test_an_option_without_its_value_is_told(run: Run, arguments: list[str], sai
     assert said in err
 
 
+def test_a_report_that_cannot_be_made_takes_no_other_away(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nbpipe.reports.junit.JunitReporter.report", stumble)
+    code, out, err = run(
+        "test", "first.ipynb", *("--report", "junit=j.xml", "--report", "json=r.json")
+    )
+    assert code == 3
+    assert "1 passed" in out
+    assert "the junit report could not be made: ZeroDivisionError" in err
+    assert "The other reports are complete." in err
+    assert json.loads((root / "r.json").read_text())["summary"]["passed"] == 1
+    assert not (root / "j.xml").exists()
+
+
+def test_debug_changes_nothing_about_a_failing_notebook(run: Run, root: Path) -> None:
+    (root / "empty.ipynb").touch()
+    code, out, _ = run("test", "--debug", "empty.ipynb")
+    assert (code, "run it again:  nbpipe test empty.ipynb" in out) == (1, True)
+
+
 def test_our_own_mistake_is_told_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
