@@ -166,9 +166,12 @@ def _content(frame: zmq.Frame, kind: str) -> Any:  # noqa: ANN401  (JSON)
 def _utf8(data: memoryview) -> memoryview:
     """Return a text in UTF-8; what is not becomes replacement characters."""
     decoder = codecs.getincrementaldecoder("utf-8")()
+    pure = True
     try:
         for start in range(0, len(data), _PIECE):
-            decoder.decode(data[start : start + _PIECE])
+            piece = bytes(data[start : start + _PIECE])
+            if not (pure := pure and piece.isascii()):
+                decoder.decode(piece)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return memoryview(bytes(data).decode(errors="replace").encode())
