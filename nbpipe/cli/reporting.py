@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe import reports
 from nbpipe.cli import options
+from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
     """Return the reports that are wanted; each can be written, and over nothing that is read."""
     test = config.settings.test
-    wanted = [reports.parse(text, output_dir=output_dir) for text in test.reports]
+    wanted = [reports.parse(on_disk(text), output_dir=output_dir) for text in test.reports]
     if reports.is_running(os.environ) and all(each.kind != "github" for each in wanted):
         wanted.append(reports.Request("github", None))
-    read = {task.file for task in plan.tasks} | {config.root / file for file in test.prerun}
+    read = {task.file for task in plan.tasks} | {
+        config.root / on_disk(file) for file in test.prerun
+    }
     read |= {config.file} if config.file else set()
     for request in wanted:
         reports.check(request, sources={os.path.realpath(file) for file in read})

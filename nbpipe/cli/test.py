@@ -18,6 +18,7 @@ import msgspec
 
 from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
+from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
@@ -260,7 +261,7 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
 def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     test = config.settings.test
     run_id = runner.new_run_id(datetime.now(UTC))
-    wanted = config.root / test.output_dir if test.output_dir else None
+    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
     return runner.Order(
         plan=plan,
         run_id=run_id,

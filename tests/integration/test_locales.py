@@ -61,6 +61,26 @@ def test_any_name_runs_and_is_reported_under_an_ascii_locale(collection: Collect
     assert sorted(path.name for path in (collection.root / "made").iterdir()) == sorted(kinds)
 
 
+def test_names_of_the_configuration_are_those_on_the_disk(collection: Collection) -> None:
+    for name in ("é.ipynb", "ü.ipynb", "ö/a.ipynb"):
+        named(collection, name.encode(), "assert ready")
+    (collection.root / "pré.py").write_text("ready = 1\n")
+    (collection.root / "nbpipe.toml").write_text(
+        '[test]\nexclude = ["é.ipynb"]\nprerun = ["pré.py"]\nreports = ["markdown=à/b.md"]\n'
+        '[[test.overrides]]\npaths = ["ö/"]\nskip = "später"\n',
+        encoding="utf-8",
+    )
+    collection.environ |= ASCII
+    ended = collection.test()
+    assert ended.report is not None, ended.err
+    outcomes = {each["path"]: each["outcome"] for each in ended.report["notebooks"]}
+    assert outcomes == {"ü.ipynb": "passed", "ö/a.ipynb": "skipped"}
+    assert [each["path"] for each in ended.report["excluded"]] == ["é.ipynb"]
+    assert (collection.root / "à/b.md").is_file()
+    ended = collection.test("-k", "ü")
+    assert [each["path"] for each in (ended.report or {})["notebooks"]] == ["ü.ipynb"]
+
+
 @pytest.mark.parametrize("locale", ["C", "de_DE.ISO-8859-1"])
 def test_the_command_to_run_it_again_names_the_file_in_every_locale(
     collection: Collection, tmp_path: Path, locale: str, need: Callable[[bool, str], None]
