@@ -77,7 +77,7 @@ def read(path: Path) -> NotebookNode:
             return _from_text(path, data)
         text = data.decode("utf-8-sig")
         document = _checked(json.loads(text))
-        if document.get("nbformat") in {1, 2, 3}:
+        if document.get("nbformat") in (1, 2, 3):  # it may be anything
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return _tidy(_without_ids(nbformat.convert(nbformat.reader.reads(text), 4)))
@@ -157,20 +157,27 @@ def _tidy(notebook: NotebookNode) -> NotebookNode:
     for index, cell in enumerate(cells):
         if not isinstance(cell, dict):
             raise UnreadableNotebookError(f"has cells[{index}], which is not an object")
-        if not isinstance(cell.get("metadata"), dict):
-            cell["metadata"] = NotebookNode()
-        source = cell.get("source") or ""
-        cell["source"] = "".join(map(str, source)) if isinstance(source, list) else str(source)
-        if not isinstance(cell.get("cell_type"), str):
-            cell["cell_type"] = "raw"
-        if not _are_attachments(cell.get("attachments", {})):
-            del cell["attachments"]  # nothing can write the executed copy with them
-        cell_id = cell.get("id")
-        cell["metadata"][_ORIGIN] = index, cell_id if isinstance(cell_id, str) else None
-        if cell["cell_type"] == "code":
-            cell["outputs"] = []
-            cell["execution_count"] = None
+        _tidy_cell(cell)
+        cell["metadata"][_ORIGIN] = index, cell.get("id")
     return notebook
+
+
+def _tidy_cell(cell: NotebookNode) -> None:
+    from nbformat import NotebookNode  # noqa: PLC0415
+
+    if not isinstance(cell.get("metadata"), dict):
+        cell["metadata"] = NotebookNode()
+    source = cell.get("source") or ""
+    cell["source"] = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    if not isinstance(cell.get("cell_type"), str):
+        cell["cell_type"] = "raw"
+    if not _are_attachments(cell.get("attachments", {})):
+        del cell["attachments"]  # nothing can write the executed copy with them
+    if not isinstance(cell.get("id", ""), str):
+        del cell["id"]
+    if cell["cell_type"] == "code":
+        cell["outputs"] = []
+        cell["execution_count"] = None
 
 
 def _are_attachments(attachments: object) -> bool:

@@ -35,28 +35,28 @@ FILE_LIMIT = 500_000_000
 
 def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
     """Return the document that shows an executed copy; None where it cannot be read."""
-    import nbformat  # noqa: PLC0415  (slow)
-
     try:
         if not copy.is_file() or copy.stat().st_size > FILE_LIMIT:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of ids that nobody looks at here
-            notebook = nbformat.read(copy, as_version=4)
-    except (OSError, ValueError, RecursionError, nbformat.reader.NotJSONError):
-        return None
-    except nbformat.ValidationError:
-        return None
-    _forgive(notebook)
-    try:
+        notebook = _read(copy)
         _shorten(notebook)
         marked = [_mark(notebook, failure) for failure in failures]
         body = _exporter().from_notebook_node(notebook)[0]
-    except Exception as error:  # noqa: BLE001  (nbconvert stumbles over odd metadata in many ways)
+    except Exception as error:  # noqa: BLE001  (nbformat, nbconvert: odd metadata, in many ways)
         why = f"{type(error).__name__}: {error}".split("\n", 1)[0]
         _log.warning("%s: no page can be made of it: %s", copy, why)
         return None
     return _document(str(body), marked=any(marked))
+
+
+def _read(copy: Path) -> NotebookNode:
+    import nbformat  # noqa: PLC0415  (slow)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ids that nobody looks at here
+        notebook: NotebookNode = nbformat.read(copy, as_version=4)
+    _forgive(notebook)
+    return notebook
 
 
 def _forgive(notebook: NotebookNode) -> None:
