@@ -162,7 +162,7 @@ def _tidy(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _tidy_cell(cell: NotebookNode) -> None:
+def _tidy_cell(cell: dict[str, Any]) -> None:
     from nbformat import NotebookNode  # noqa: PLC0415
 
     if not isinstance(cell.get("metadata"), dict):
