@@ -69,7 +69,7 @@ _INSTALL = re.compile(
     r"|\bmust be installed|\bto be installed|\bbut (?:it is|they are) not installed"
     r"|installing additional \w*\s?dependencies|To install additional dependencies"
     r"|dependencies may not be installed|Namespace \S+ not available"
-    r"|doesn't seem to be a Python package|because \S+ could not be found"
+    r"|doesn't seem to be a Python package|because (?:\w*latex|dvipng|gs|kpsewhich) could not be found"
     r"|Requested MovieWriter \(\S+\) not available",
 )
 """What says that something has to be installed, whatever the exception is called."""
@@ -111,6 +111,7 @@ _INPUT = re.compile(
     "|cannot be used non-interactively",
     re.IGNORECASE,
 )
+_ABSENT_MODULE = re.compile(r"No module named '([\w.]+)'")
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
 _NAMED_ERROR = re.compile(r"(?:Uncaught )?(?:[\w.]+\.)?(\w*(?:Error|Exception))(?:: ?(.*)|())\Z")
@@ -262,9 +263,18 @@ def _chained(name: str, message: str, traceback: str) -> Category:
         and re.search(r"socket|http|ssl", traceback)
     ):
         return Category.NETWORK
-    if "ModuleNotFoundError" in causes and (name == "ImportError" or _NOT_IMPORTED.search(message)):
+    if "ModuleNotFoundError" in causes and (
+        name == "ImportError" or _speaks_of_absent(message, traceback)
+    ):
         return Category.MISSING_PACKAGE
     return Category.EXCEPTION
+
+
+def _speaks_of_absent(message: str, traceback: str) -> bool:
+    """Return whether a message says that a module is needed that an earlier import did not find."""
+    absent = {name.partition(".")[0].lower() for name in _ABSENT_MODULE.findall(traceback)}
+    words = set(re.findall(r"\w+", message.lower()))
+    return bool(absent & words) and bool(_NOT_IMPORTED.search(message))
 
 
 def _failed_download(message: str, cells: Sequence[tuple[str, str]]) -> str:

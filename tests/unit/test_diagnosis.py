@@ -466,6 +466,8 @@ def test_an_exception_over_a_missing_module_is_a_missing_package() -> None:
     message = "h5py is required to read and write HDF5 files"
     assert diagnosis.classify("Exception", message, traceback) == "missing-package"
     assert diagnosis.classify("KeyError", "'flux'", traceback) == "exception"
+    missing = "f() missing 1 required positional argument: 'x'"
+    assert diagnosis.classify("TypeError", missing, traceback) == "exception"
 
 
 @pytest.mark.parametrize(
