@@ -69,7 +69,8 @@ _INSTALL = re.compile(
     r"|\bmust be installed|\bto be installed|\bbut (?:it is|they are) not installed"
     r"|installing additional \w*\s?dependencies|To install additional dependencies"
     r"|dependencies may not be installed|Namespace \S+ not available"
-    r"|doesn't seem to be a Python package|because (?:\w*latex|dvipng|gs|kpsewhich) could not be found"
+    r"|doesn't seem to be a Python package"
+    r"|because (?:\w*latex|dvipng|gs|kpsewhich) could not be found"
     r"|Requested MovieWriter \(\S+\) not available",
 )
 """What says that something has to be installed, whatever the exception is called."""
