@@ -116,7 +116,8 @@ _ABSENT_MODULE = re.compile(r"No module named '([\w.]+)'")
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
 _NAMED_ERROR = re.compile(r"(?:Uncaught )?(?:[\w.]+\.)?(\w*(?:Error|Exception))(?:: ?(.*)|())\Z")
-_COMPILER_ERROR = re.compile(r"\b(?:fatal )?error\b.*", re.IGNORECASE)
+_COMPILER_ERROR = re.compile(r"\b(?:fatal )?error\b.*|^\d+:\d+ - (.+)", re.IGNORECASE)
+"""gcc's and tsc's; tslab leaves `error TS2304` out: `1:5 - Cannot find name 'x'.`"""
 _TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\)", re.MULTILINE)
 _NO_REASON = "the kernel reports an error without a reason"
 _R_WARNING = re.compile(r"[“\"](cannot open[^”]*|URL '[^”]*)[”\"]")
@@ -185,7 +186,7 @@ def _told(text: str) -> tuple[str, str] | None:
         return match[1], (match[2] or "").strip() or match[1]
     for line in lines:
         if match := _COMPILER_ERROR.search(line):
-            return "", match[0].strip()
+            return "", (match[1] or match[0]).strip()
     return ("", lines[-1]) if lines else None
 
 

@@ -475,6 +475,7 @@ def test_an_exception_over_a_missing_module_is_a_missing_package() -> None:
     [
         ("\x1b[96m1:5\x1b[0m - \x1b[91merror\x1b[0m TS2304: Cannot find name 'x'.\n\n1 x\n  ~\n",
          "", "error TS2304: Cannot find name 'x'."),
+        ("1:5 - Cannot find name 'x'.\n2:1 - Also y.\n", "", "Cannot find name 'x'."),
         ("ReferenceError: x is not defined\n    at evalmachine.<anonymous>:1:1\n",
          "ReferenceError", "x is not defined"),
         ("Traceback (most recent call last):\n  File ...\nKeyError: 'a'\nValueError: last\n",
