@@ -81,7 +81,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         notebook_timeout=notebook_timeout,
         retries=retries,
         all_errors=all_errors,
-        parameters=parameters,
+        parameters=None if parameters is None else dict(parameters),
         prerun=None if prerun is None else tuple(str(Path(p).absolute()) for p in _many(prerun)),
     )
     selection = collecting.Selection(
@@ -274,10 +274,11 @@ class TestRun:
         self._queue.put(result)
 
     def _work(self) -> None:
-        from nbpipe import runner  # noqa: PLC0415  (slow)
+        from nbpipe import outputs, runner  # noqa: PLC0415  (slow)
 
         try:
-            self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
+            with outputs.used(self._order.output_dir):
+                self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
             _warn(self._order.problem)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error

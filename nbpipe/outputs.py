@@ -1,7 +1,8 @@
 """The folder of a run's executed copies and logs; in the default place the newest are kept.
 
 Who makes a folder there holds a lock on its mark (flock(2)) until the process ends, so that short
-runs do not take away the folder of a long one. What holds no lock is as new as its run's end.
+runs do not take away the folder of a long one. What holds no lock is as new as its run's end. A
+folder that somebody named is locked while a run writes into it: two at once would mix their copies.
 """
 
 from __future__ import annotations
@@ -19,9 +20,14 @@ from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nbpipe.model import Task
 
 KEPT_RUNS = 20
+
+_HELD: set[Path] = set()
+"""Folders of the default place that this process has locked already."""
 
 
 def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Path:
@@ -34,7 +40,8 @@ def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Pa
         tasks: Their sources must not be overwritten.
 
     Raises:
-        UsageError: It cannot be made, or holds something else than an earlier run.
+        UsageError: It cannot be made, holds something else than an earlier run, or another run
+            writes into it.
     """
     folder = wanted or _default_place() / run_id
     mark = folder / RUN_MARK
@@ -46,9 +53,12 @@ def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Pa
                 f"the output directory {folder} is not empty, and no run of nbpipe made it",
                 hint="Name a new folder with --output-dir, or empty that one.",
             )
+        if _is_held(mark):
+            raise _in_use(mark)
         private.write(mark, f"{json.dumps({'run': run_id})}\n".encode())
         if wanted is None:
             _hold(mark)
+            _HELD.add(folder.resolve())
     except OSError as error:
         raise UsageError(
             f"the output directory {folder} cannot be written: {error.strerror}",
@@ -58,6 +68,42 @@ def make_folder(wanted: Path | None, run_id: str, tasks: tuple[Task, ...]) -> Pa
     if wanted is None:
         _forget_old_runs(folder.parent)
     return folder.resolve()
+
+
+@contextlib.contextmanager
+def used(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a run's folder in here.
+
+    Raises:
+        UsageError: Another run writes into it.
+    """
+    mark = folder / RUN_MARK
+    descriptor = None
+    if folder not in _HELD:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _in_use(mark) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _in_use(mark: Path) -> UsageError:
+    run = ""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        run = f" ({json.loads(mark.read_text(encoding='utf-8'))['run']})"
+    return UsageError(
+        f"another run{run} writes into the output directory {mark.parent}",
+        hint="Wait until it has ended, or name another folder with --output-dir.",
+    )
 
 
 def note_use(folder: Path) -> None:

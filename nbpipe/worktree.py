@@ -94,6 +94,59 @@ def change(top: Path, rev: str) -> Change:
     )
 
 
+def renames(folder: Path, since: str, until: str = "HEAD") -> dict[str, str]:
+    """Return what was renamed after a commit: the path now -> the path then.
+
+    git decides by what files hold (`-M` of git-diff(1)), commit by commit, so that a file that
+    was renamed and then rewritten is followed. Paths are relative to the folder, and below it.
+    Up to `HEAD` the working tree counts too: also a file that was moved and not added yet.
+
+    Args:
+        folder: In the repository.
+        since: A commit, which need not be an ancestor.
+        until: The later one.
+
+    Raises:
+        OSError, subprocess.SubprocessError: git cannot say.
+    """
+    how = ("-M", "--diff-filter=R", "--name-status", "-z", "--no-ext-diff", "--relative")
+    log = _git(folder, "log", *how, "--reverse", "--topo-order", "--format=", f"{since}..{until}")
+    steps = _pairs(log)
+    if until == "HEAD":
+        steps += _pairs(_git(folder, "diff", *how, "HEAD")) + _moved(folder)
+    then: dict[str, str] = {}
+    for old, new in steps:
+        then[new] = then.pop(old, old)
+    return then
+
+
+def _pairs(said: bytes) -> list[tuple[str, str]]:
+    """Return the old and the new path of each entry: `R100`, old, new."""
+    words = [word.lstrip("\n") for word in _words(said)]
+    return list(zip(words[1::3], words[2::3], strict=True))
+
+
+def _moved(folder: Path) -> list[tuple[str, str]]:
+    """Return files that are gone and stand, the same, where git knows nothing of them yet."""
+    gone = _words(
+        _git(folder, "diff", "--name-only", "-z", "--diff-filter=D", "--relative", "HEAD")
+    )
+    if not gone:
+        return []
+    entries = _words(_git(folder, "ls-tree", "-z", "HEAD", "--", *gone))
+    ids = {head.split()[2]: path for head, _, path in (e.partition("\t") for e in entries)}
+    new = [
+        path
+        for path in _words(_git(folder, "ls-files", "-z", "-o", "--exclude-standard"))
+        if "\n" not in path
+        and path.rpartition(".")[2] in {p.rpartition(".")[2] for p in gone}
+        and os.access(folder / path, os.R_OK)
+    ]
+    given = "\n".join(f"{folder}/{path}" for path in new).encode(errors="surrogateescape")
+    hashed = _text(_git(folder, "hash-object", "--stdin-paths", given=given)).split() if new else []
+    return [(ids[name], path) for path, name in zip(new, hashed, strict=True) if name in ids]
+
+
 def _commit(top: Path, rev: str) -> str:
     name = f"{rev}^{{commit}}"
     try:

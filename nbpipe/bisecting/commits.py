@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import collecting, history
+from nbpipe import collecting, history, worktree
 from nbpipe.bisecting.judging import Verdict, judge
 from nbpipe.config import load
 from nbpipe.errors import NbpipeError, UsageError
@@ -122,7 +122,8 @@ class Bisection:
         git(root, "clean", "-ffdxq", ":/")
         try:
             config = load(root)
-            selection = collecting.Selection(cwd=config.root, patterns=(str(root / self._path),))
+            path = root / path_at(self._root, self._path, commit, root)
+            selection = collecting.Selection(cwd=config.root, patterns=(str(path),))
             plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
         except NbpipeError as error:
             return Judged(commit=commit, verdict=Verdict.SKIP, why=_first_line(error, root))
@@ -135,13 +136,39 @@ def _first_line(error: NbpipeError, tree: Path) -> str:
     return str(error).split("\n", 1)[0].replace(f"{tree}{os.sep}", "")
 
 
+def path_at(root: Path, path: str, commit: str, tree: Path) -> str:
+    """Return the path that a notebook has at a commit: another one before it was renamed.
+
+    Args:
+        root: The collection's.
+        path: The notebook's path now, relative to the root.
+        commit: The commit.
+        tree: The root as it is at the commit.
+    """
+    if (tree / path).exists():
+        return path
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        before = worktree.renames(root, commit).get(path)
+        if before is not None:
+            return before
+        later = worktree.renames(root, "HEAD", commit)  # a commit that is ahead of this tree
+        return next((new for new, old in later.items() if old == path), path)
+    return path
+
+
 def known(config: Config, path: str) -> dict[str, Judged]:
-    """Return what the history says about a notebook at commits, where it says only one thing."""
+    """Return what the history says about a notebook at commits, where it says only one thing.
+
+    Under its former names, too.
+    """
     judged: dict[str, Judged | None] = {}
     try:
         with history.open_history(config.settings.history, config.root) as past:
-            commits = {run.id: run.commit for run in past.runs(_KNOWN_RUNS)}
+            runs = past.runs(_KNOWN_RUNS)
+            commits = {run.id: run.commit for run in runs}
             results = past.notebook(path, _KNOWN_RUNS)
+            for former in _former_names(config.root, path):
+                results += past.notebook(former, _KNOWN_RUNS)
     except history.HistoryError:
         return {}
     for result in results:
@@ -156,6 +183,18 @@ def known(config: Config, path: str) -> dict[str, Judged]:
         if before is not None and before.verdict is not verdict:
             judged[commit] = None  # both: the environment changed, or it is flaky
     return {commit: each for commit, each in judged.items() if each is not None}
+
+
+def _former_names(root: Path, path: str) -> list[str]:
+    """Return the names that a notebook had in the commits before this one, the latest first."""
+    try:
+        said = git(
+            root, "log", "--follow", "--format=", "--name-only", "-z", "--relative", "--", path
+        )
+    except UsageError:
+        return []
+    names = [name.strip("\n") for name in said.split("\0")]
+    return [name for name in dict.fromkeys(names) if name and name != path]
 
 
 def commit_of(root: Path, revision: str) -> str:

@@ -17,6 +17,7 @@ from nbpipe.checkup import site, telling
 from nbpipe.checkup.findings import Checkup, Finding, KernelState
 from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
+from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import NothingCollected
 
 if TYPE_CHECKING:
@@ -148,5 +149,5 @@ def _output_folder(config: Config) -> Path:
     import platformdirs  # noqa: PLC0415
 
     if config.settings.test.output_dir:
-        return config.root / config.settings.test.output_dir
+        return config.root / on_disk(config.settings.test.output_dir)
     return Path(platformdirs.user_state_path("nbpipe")) / "runs"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from nbpipe.checkup.distributions import is_shared, part_of
 from nbpipe.checkup.magics import effect_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A top-level module that a cell imports."""
+    """A module that a cell imports: a top-level one, or a distribution's part of a namespace."""
 
     module: str
     need: Need = Need.CERTAIN
@@ -94,8 +95,9 @@ class _Reader:
             match node:
                 case ast.Import():
                     self._take(alias.name for alias in node.names)
-                case ast.ImportFrom(level=0, module=str(name)):
-                    self._take([name])
+                case ast.ImportFrom(level=0, module=str(name), names=names):
+                    inside = [f"{name}.{alias.name}" for alias in names if alias.name != "*"]
+                    self._take(inside if inside and is_shared(name) else [name])
                 case ast.Try() | ast.TryStar():
                     self._read_try(node)
                 case ast.With() | ast.AsyncWith():
@@ -111,7 +113,7 @@ class _Reader:
 
     def _take(self, names: Iterable[str]) -> None:
         for name in names:
-            found = Import(name.partition(".")[0], self.need, self.unless)
+            found = Import(part_of(name), self.need, self.unless)
             if found.module and found not in self.imports.found:
                 self.imports.found.append(found)
 

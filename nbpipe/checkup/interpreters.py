@@ -30,14 +30,33 @@ _MARK = "nbpipe-answer:"
 _PYTHON = re.compile(r"(pypy|python)[\d.]*(\.exe)?")
 
 _QUESTION = f"""
-import json, sys
+import json, os, sys
 sys.path[:] = [folder for folder in sys.path if folder]
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 def has(name):
+    if "." in name:
+        return has_part(name.split("."))
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError, AttributeError):
         return name in sys.modules
+def has_part(names):
+    place = os.path.join(*names)
+    for folder in sys.path:
+        if os.path.exists(os.path.join(folder, place)):
+            return True
+        if os.path.exists(os.path.join(folder, place + ".py")):
+            return True
+    try:
+        spec = find_spec(names[0])
+        for length in range(2, len(names) + 1):
+            folders = spec and spec.submodule_search_locations
+            folders = getattr(folders, "_path", folders)  # without a look at its parent
+            spec = folders and PathFinder.find_spec(".".join(names[:length]), list(folders))
+        return bool(spec)
+    except (ImportError, ValueError, AttributeError, LookupError):
+        return ".".join(names) in sys.modules
 asked = json.loads(sys.stdin.read())
 answer = {{"version": "%d.%d.%d" % sys.version_info[:3], "problem": ""}}
 answer["missing"] = [name for name in asked["modules"] if not has(name)]

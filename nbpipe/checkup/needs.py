@@ -111,6 +111,7 @@ def _counts(cell: CodeCell) -> bool:
 
 
 def _holds(folder: Path, module: str) -> bool:
+    module = module.partition(".")[0]
     try:
         if (folder / module).is_dir() or (folder / f"{module}.py").is_file():
             return True

@@ -19,6 +19,7 @@ from nbpipe.checkup.distributions import distribution_of
 from nbpipe.checkup.findings import Finding, Severity
 from nbpipe.collecting.kernels import how_to_install
 from nbpipe.collecting.texts import SKIP_WITHOUT_JUPYTEXT
+from nbpipe.execution.silent import caution
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from nbpipe.collecting import InstalledKernel
     from nbpipe.config import Config
     from nbpipe.model import Task
+
+
+_ELSEWHERE = {
+    "tkinter": "apt-get install python3-tk, or what your system has instead",
+    "ROOT": "conda install -c conda-forge root",
+    "graph_tool": "conda install -c conda-forge graph-tool",
+}
+"""How to get what pip does not bring."""
 
 
 def about_settings(
@@ -95,8 +104,10 @@ def unreadable(task: Task, why: str) -> Finding:
 def about_kernels(answers: Mapping[str, Answer], needs: Iterable[Needs]) -> Iterator[Finding]:
     """Yield kernels that do not work; one that no notebook needs is only noted."""
     users: defaultdict[str, list[str]] = defaultdict(list)
+    languages: dict[str, str] = {}
     for each in needs:
         users[each.task.kernel].append(each.task.path)
+        languages[each.task.kernel] = each.task.language
     for name, answer in answers.items():
         if answer.works is False:
             yield Finding(
@@ -107,6 +118,14 @@ def about_kernels(answers: Mapping[str, Answer], needs: Iterable[Needs]) -> Iter
                 how=f"{answer.installer} ipykernel"
                 if "ipykernel" in answer.problem and answer.installer
                 else f"install it again, or take it away: jupyter kernelspec remove {name}",
+            )
+    for name, language in languages.items():
+        if why := caution(language):
+            yield Finding(
+                severity=Severity.NOTE,
+                kind="kernel",
+                what=f"kernel {name!r}: {why}",
+                where=tuple(users[name]),
             )
 
 
@@ -194,6 +213,8 @@ def _how_to_get(module: str, answer: Answer) -> str:
     if not answer.installer:
         return f'in R: install.packages("{module}")'
     distribution = distribution_of(module)
+    if not distribution:
+        return _ELSEWHERE.get(module, "")
     doubt = "perhaps: " if distribution == module else ""
     return f"{doubt}{answer.installer} {distribution}"
 

@@ -16,6 +16,7 @@ from importlib import import_module
 import click
 
 from nbpipe._version import __version__
+from nbpipe.cli.remarks import Remarks
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError
 
@@ -98,7 +99,13 @@ def main(arguments: list[str] | None = None) -> None:
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     gc.set_threshold(_GARBAGE)
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    remarks = Remarks()
+    remarks.install()
+    code = run(arguments)
+    if note := remarks.told(everything="--debug" in arguments):
+        with contextlib.suppress(OSError):
+            _say(note)
     gc.freeze()  # or Python looks through all that there is before it ends (75 ms)
     sys.exit(code)
 

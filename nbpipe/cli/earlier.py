@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe import history
+from nbpipe import history, worktree
 from nbpipe.cli import affected
 from nbpipe.history import HistoryError, NoHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbpipe.config import Config
     from nbpipe.history import History
     from nbpipe.model import Plan
+
+_KNOWN_RUNS = 500
+_COMMITS = 20
+"""At so many commits git is asked what was renamed since."""
 
 _RUN = re.compile(r"latest|[\dT]+(?:-[0-9a-f]*)?")
 """The beginning of a run's id, as `nbpipe.runner` makes them, or the newest."""
@@ -80,6 +89,9 @@ def _resumed(plan: Plan, past: History, name: str) -> Plan:
         error.hint += f" `--resume={history.LATEST} PATTERN` resumes a part of it."
         raise
     results = past.results(run)
+    then = _renamed(plan, {result.path: run.commit for result in results})
+    now = {history.storable(old): history.storable(new) for new, old in then.items()}
+    results = [replace(each, path=now.get(each.path, each.path)) for each in results]
     done = sum(result.complete for result in results)
     failed = sum(result.outcome == "failed" for result in results)
     click.echo(
@@ -93,6 +105,9 @@ def _resumed(plan: Plan, past: History, name: str) -> Plan:
 def _by_failure(plan: Plan, past: History, config: Config, *, last_failed: bool) -> Plan:
     failing = history.failing_outcomes(flaky=config.settings.test.flaky)
     last = past.last()
+    commits = {run.id: run.commit for run in past.runs(_KNOWN_RUNS)}
+    then = _renamed(plan, {path: commits.get(known.run) for path, known in last.items()})
+    last = history.with_former_names(last, then)
     if not last_failed:
         return history.failed_first(plan, last, failing=failing)
     if plan.tasks and not any(history.storable(task.path) in last for task in plan.tasks):
@@ -101,6 +116,27 @@ def _by_failure(plan: Plan, past: History, config: Config, *, last_failed: bool)
             hint="Run them once without --lf.",
         )
     return history.keep_failed(plan, last, failing=failing)
+
+
+def _renamed(plan: Plan, known: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the former path of each notebook that is known only by that: path now -> then.
+
+    Args:
+        plan: The notebooks.
+        known: The paths that the history knows, each with the commit at which it ran last.
+    """
+    paths = {history.storable(task.path): task.path for task in plan.tasks}
+    unknown = {path for path in paths if path not in known}
+    gone = {path: commit for path, commit in known.items() if path not in paths and commit}
+    found: dict[str, str] = {}
+    if not unknown:
+        return found
+    for commit in [*dict.fromkeys(gone.values())][:_COMMITS]:
+        with suppress(OSError, SubprocessError):  # of a history that was rewritten since
+            for now, old in worktree.renames(plan.root, commit or "").items():
+                if history.storable(now) in unknown and gone.get(history.storable(old)) == commit:
+                    found.setdefault(now, old)
+    return found
 
 
 def warn(problem: HistoryError | None) -> None:

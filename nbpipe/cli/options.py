@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbpipe import config, sizes
+from nbpipe.collecting.parameters import NAME, injectable
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Parameter(ParamType):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
         """Return the name."""
-        if re.fullmatch(r"[^\W\d][\w.]*", value):
+        if NAME.fullmatch(value):
             return value
         return self.fail(f"{value!r} is not the name of a variable", param, ctx)
 
@@ -196,12 +196,14 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that the command line gives; single ones win over files.
 
     Raises:
-        UsageError: A file cannot be read, or is not a mapping of names to values.
+        UsageError: A file cannot be read, or is not a mapping of names to values that can be
+            injected.
     """
     found: dict[str, Any] = {}
     for file in given["parameters_file"]:
-        found |= parameters_file(file)
-    return found | {name: typed(value) for name, value in given["parameter"]}
+        found |= injectable(parameters_file(file), where=f"--parameters-file {file}")
+    single = {name: typed(value) for name, value in given["parameter"]}
+    return found | injectable(single, where="-p")
 
 
 def typed(value: str) -> Any:  # noqa: ANN401  (JSON)
@@ -253,7 +255,7 @@ def parameters_file(path: Path) -> dict[str, Any]:
             f"--parameters-file {path}: cannot be read: {error.strerror}",
             hint="Name a file with one `name: value` a line.",
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(
             f"--parameters-file {path}: is not YAML: {error}",
             hint="Write one `name: value` a line.",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from nbpipe import reports
 from nbpipe.cli import options
-from nbpipe.errors import UsageError
+from nbpipe.collecting.naming import on_disk
+from nbpipe.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
     """Return the reports that are wanted; each can be written, and over nothing that is read."""
     test = config.settings.test
-    wanted = [reports.parse(text, output_dir=output_dir) for text in test.reports]
+    wanted = [reports.parse(on_disk(text), output_dir=output_dir) for text in test.reports]
     if reports.is_running(os.environ) and all(each.kind != "github" for each in wanted):
         wanted.append(reports.Request("github", None))
-    read = {task.file for task in plan.tasks} | {config.root / file for file in test.prerun}
+    read = {task.file for task in plan.tasks} | {
+        config.root / on_disk(file) for file in test.prerun
+    }
     read |= {config.file} if config.file else set()
     for request in wanted:
         reports.check(request, sources={os.path.realpath(file) for file in read})
@@ -56,5 +59,17 @@ def write(
                     reports.write(reporter, run, request.path, stdout=sys.stdout)
         except (UsageError, OSError) as error:
             problems.append(error)
+        except Exception as error:  # noqa: BLE001  (one report never takes the others away)
+            problems.append(_mistake(request.kind if request else "console", error))
     if problems:
         raise problems[0]
+
+
+def _mistake(kind: str, error: Exception) -> InternalError:
+    """Return the error of a report that we could not make of a run that is over."""
+    made = InternalError(
+        f"internal error: the {kind} report could not be made: {type(error).__name__}: {error}",
+        hint="The other reports are complete. Report it, with --debug's output.",
+    )
+    made.__cause__ = error
+    return made

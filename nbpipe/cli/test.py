@@ -18,6 +18,7 @@ import msgspec
 
 from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
+from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
@@ -260,7 +261,7 @@ def _merged(config: Config, given: dict[str, Any]) -> Config:
 def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     test = config.settings.test
     run_id = runner.new_run_id(datetime.now(UTC))
-    wanted = config.root / test.output_dir if test.output_dir else None
+    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
     return runner.Order(
         plan=plan,
         run_id=run_id,
@@ -293,8 +294,15 @@ def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReport
 
 
 def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
-    test = config.settings.test
     order = _order(config, plan, given)
+    with outputs.used(order.output_dir):
+        return _executed(ctx, config, order, given)
+
+
+def _executed(
+    ctx: click.Context, config: Config, order: runner.Order, given: dict[str, Any]
+) -> int:
+    test, plan = config.settings.test, order.plan
     requests = reporting.requests(config, plan, order.output_dir)
     with nullcontext() if given["cluster"] else _forked(plan, test):
         order, problem = runner.remember(order, config.settings.history)

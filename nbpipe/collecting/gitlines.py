@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
+from nbpipe.collecting.naming import unified
 from nbpipe.errors import UsageError
 from nbpipe.wildmatch import spec
 
@@ -65,7 +66,7 @@ def comparable(text: str) -> str:
     """
     if text.isascii():
         return text.replace("\n", "\0")
-    return unicodedata.normalize("NFC", text).replace("\n", "\0")
+    return unicodedata.normalize("NFC", unified(text)).replace("\n", "\0")
 
 
 def is_wild(text: str) -> bool:

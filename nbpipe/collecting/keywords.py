@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from boolean import boolean
 
+from nbpipe.collecting.naming import unified
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _evaluate(tree: Any, haystack: str) -> bool:  # noqa: ANN401
 
 
 def _folded(text: str) -> str:
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unified(text)).casefold()
 
 
 def _check(text: str, tokens: Iterable[tuple[Any, str, int]]) -> None:

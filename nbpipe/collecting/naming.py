@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 _DIGITS = re.compile("([0-9]+)")
@@ -25,3 +26,25 @@ def natural(path: str) -> NaturalKey:
         [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(name)]
         for name in path.split("/")
     ], path
+
+
+def unified(text: str) -> str:
+    r"""Return a name in the characters that its bytes are in UTF-8, whatever the locale.
+
+    Under an ASCII locale Python has `é` on disk as `\udcc3\udca9`, in a configuration as `é`.
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which is no name's
+        return text
+
+
+def on_disk(text: str) -> str:
+    """Return a name of a configuration as this process opens it, whatever the locale."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "replace"))
+    return text

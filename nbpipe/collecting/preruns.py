@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import UsageError
 from nbpipe.model import Prerun
 
@@ -23,7 +24,7 @@ def read_preruns(files: tuple[str, ...], root: Path) -> tuple[Prerun, ...]:
     Raises:
         UsageError: A file is unreadable, or its ending tells no language.
     """
-    return tuple(_read(root / Path(file), file) for file in files)
+    return tuple(_read(root / Path(on_disk(file)), file) for file in files)
 
 
 def _read(path: Path, name: str) -> Prerun:

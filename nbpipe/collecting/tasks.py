@@ -6,7 +6,6 @@ metadata, else from the settings.
 
 from __future__ import annotations
 
-from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from nbpipe import sizes
 from nbpipe.collecting import texts
 from nbpipe.collecting.gitlines import GitLines
 from nbpipe.collecting.kernels import choose, missing_failure, missing_skip, named
+from nbpipe.collecting.parameters import injectable
 from nbpipe.collecting.preruns import read_preruns
 from nbpipe.collecting.scopes import is_below
 from nbpipe.collecting.wishes import Wishes, read_wishes
@@ -56,15 +56,20 @@ class Tasks:
         """Read the prerun files and compile the overrides; `file` names the configuration.
 
         Raises:
-            UsageError: A prerun file cannot be used, or a pattern is none.
+            UsageError: A prerun file or a parameter cannot be used, or a pattern is none.
         """
         self._settings = settings
         self._places = places
         self._kernels = kernels
         self._file = file
         self._preruns = read_preruns(settings.prerun, Path(places.root))
+        self._parameters = injectable(settings.parameters, where="parameters")
         self._overrides = [
-            (GitLines(override.paths, where=f"{file}: test.overrides[{number}].paths"), override)
+            (
+                GitLines(override.paths, where=f"{file}: test.overrides[{number}].paths"),
+                override,
+                injectable(override.parameters, where=f"{file}: test.overrides[{number}]"),
+            )
             for number, override in enumerate(settings.overrides)
         ]
         self._groups = [
@@ -97,7 +102,7 @@ class Tasks:
             language=choice.language,
             kernel_why=choice.why,
             limits=self._limits(given, wishes),
-            parameters=_as_json({**self._settings.parameters, **given["parameters"]}),
+            parameters={**self._parameters, **given["parameters"]},
             prerun=tuple(code for code in self._preruns if code.language == choice.language),
             all_errors=given.get("all_errors", self._settings.all_errors),
             allow_errors=wishes.allow_errors,
@@ -116,11 +121,11 @@ class Tasks:
         if not is_below(file, self._places.root):
             return given
         relative = self._places.relative(file, "")
-        for lines, override in self._overrides:
+        for lines, override, parameters in self._overrides:
             if lines.take(relative):
                 values = {key: getattr(override, key) for key in _OVERRIDDEN}
                 given |= {key: value for key, value in values.items() if value is not None}
-                given["parameters"] |= override.parameters
+                given["parameters"] |= parameters
         return given
 
     def _grouped(self, file: str) -> tuple[str, ...]:
@@ -155,18 +160,6 @@ class Tasks:
             shutdown=settings.shutdown,
             output_bytes=round(given.get("output_limit", settings.output_limit) * _MEGABYTE),
         )
-
-
-def _as_json(value: Any) -> Any:  # noqa: ANN401  (what TOML, YAML or Python holds)
-    """Return a parameter as a notebook can hold it: a date becomes text, as with papermill."""
-    match value:
-        case dict():
-            return {name: _as_json(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_as_json(each) for each in value]
-        case date() | time():
-            return value.isoformat()
-    return value
 
 
 def _without_jupytext(chosen: Chosen) -> Failure | None:

@@ -8,6 +8,8 @@ gives `<class '…'>`), so messages and tracebacks are read as well.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution.signature import clues, signature
@@ -57,15 +59,43 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 _PACKAGE = re.compile(
-    r"No module named|Missing optional dependency|there (?:is|are) no packages? called"
-    r"|loadNamespace|Package \S+ not found|command not found",
+    r"No module named|there (?:is|are) no packages? called|Cannot find (?:module|package)"
+    r"|loadNamespace|Package \S+ (?:not found|is not installed)|command not found",
     re.IGNORECASE,
 )
 _INSTALL = re.compile(
     r"\b(?:pip3?|conda|mamba) install |install\.packages\(|is not a recogni[sz]ed GUI loop"
+    r"|Missing optional dependency|Use pip or conda to install"
+    r"|\bmust be installed|\bto be installed|\bbut (?:it is|they are) not installed"
+    r"|installing additional \w*\s?dependencies|To install additional dependencies"
+    r"|dependencies may not be installed|Namespace \S+ not available"
+    r"|doesn't seem to be a Python package"
+    r"|because (?:\w*latex|dvipng|gs|kpsewhich) could not be found"
+    r"|Requested MovieWriter \(\S+\) not available",
 )
+"""What says that something has to be installed, whatever the exception is called."""
+_NOT_IMPORTED = re.compile(
+    r"\binstall|\brequire[sd]?\b|\bneed(?:s|ed)?\b|\bdepend|\bmissing\b|not (?:be )?found"
+    r"|(?:could not|cannot|can't|unable to|fail(?:s|ed) to) (?:be imported|import(?!ed)|load)"
+    r"|not (?:be )?importable",
+    re.IGNORECASE,
+)
+"""What an ImportError says of a package that is absent, in its library's own words."""
+_OTHERWISE_NOT_IMPORTED = re.compile(
+    r"cannot import name|interactive framework|currently installed|\bor (?:newer|less|lower|older)"
+    r"|circular|undefined symbol|incompatib|multiarray|relative import",
+    re.IGNORECASE,
+)
+"""What it says of one that is there: of another version, without a display, wrongly built."""
+_SHARED_LIBRARY = re.compile(r"\.so[.\d]*: cannot open shared object file")
+_ABSENT = {
+    *("DistributionNotFound", "ExecutableNotFound", "ModuleNotFoundError", "NoSuchModuleError"),
+    "PackageNotFoundError",
+}
 _FILE = re.compile(
-    r"No such file or directory|cannot open file|file .* does not exist", re.IGNORECASE
+    r"No such file or directory|cannot open file|file .* does not exist|unable to find file"
+    r"|Cannot (?:find or open file|load input from)",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]+)['\"\u2019\u201d]")
 _FILE_NAME = re.compile(r"[^\s:]+\.\w{1,8}\b")
@@ -82,8 +112,14 @@ _INPUT = re.compile(
     "|cannot be used non-interactively",
     re.IGNORECASE,
 )
+_ABSENT_MODULE = re.compile(r"No module named '([\w.]+)'")
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
+_NAMED_ERROR = re.compile(r"(?:Uncaught )?(?:[\w.]+\.)?(\w*(?:Error|Exception))(?:: ?(.*)|())\Z")
+_COMPILER_ERROR = re.compile(r"\b(?:fatal )?error\b.*|^\d+:\d+ - (.+)", re.IGNORECASE)
+"""gcc's and tsc's; tslab leaves `error TS2304` out: `1:5 - Cannot find name 'x'.`"""
+_TRACEBACK = re.compile(r"^ *Traceback \(most recent call last\)", re.MULTILINE)
+_NO_REASON = "the kernel reports an error without a reason"
 _R_WARNING = re.compile(r"[“\"](cannot open[^”]*|URL '[^”]*)[”\"]")
 
 
@@ -97,6 +133,7 @@ def cell_error(
     cell: CodeCell,
     *,
     printed: str = "",
+    said: str = "",
     before: Sequence[tuple[str, str]] = (),
 ) -> Failure:
     """Return the failure that an error output or an error reply is.
@@ -105,6 +142,7 @@ def cell_error(
         error: With `ename`, `evalue` and `traceback`, as in the Jupyter messaging protocol.
         cell: The cell that was running.
         printed: The end of what the cell printed, for kernels whose errors say nothing.
+        said: The end of what it wrote to standard error, for the same.
         before: The cells before it: the source, and the end of what it printed.
     """
     name = exception_name(str(error.get("ename") or ""))
@@ -113,6 +151,9 @@ def cell_error(
     traceback = plain("\n".join(map(str, lines)) if isinstance(lines, list) else "")
     if not name and message.isdigit():  # bash: nothing but the exit code
         name, message = "ExitStatus", _bash_message(message, printed)
+    if not message and name in {"", "Error"}:
+        name, message = _told(traceback) or _told(said) or (name, "")
+        traceback = traceback or plain(said).strip()
     if message.endswith("cannot open the connection"):  # R: a warning says what and why
         message += _r_warning(printed)
     category = classify(name, message, traceback)
@@ -124,7 +165,29 @@ def cell_error(
         message += f" (its download failed: {said})"
     earlier = "\n".join(source for source, _ in before)
     code = clues(category, traceback, source=source, earlier=earlier)
+    if not name and not message:  # nothing but the code tells one such cause from another
+        found = failure(
+            category, name, "", traceback=traceback, cell=cell, code=code.strip() or source
+        )
+        return replace(found, message=_NO_REASON)
     return failure(category, name, message, traceback=traceback, cell=cell, code=code)
+
+
+def _told(text: str) -> tuple[str, str] | None:
+    """Return the name and the message that a text about an error tells, None where it does not.
+
+    The last exception of a traceback, else the first line that names one, else the first that
+    calls itself an error (compilers), else the last line.
+    """
+    lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
+    named = [match for line in lines if (match := _NAMED_ERROR.match(line))]
+    if named:
+        match = named[-1] if _TRACEBACK.search(text) else named[0]
+        return match[1], (match[2] or "").strip() or match[1]
+    for line in lines:
+        if match := _COMPILER_ERROR.search(line):
+            return "", (match[1] or match[0]).strip()
+    return ("", lines[-1]) if lines else None
 
 
 def failure(  # noqa: PLR0913
@@ -172,11 +235,7 @@ def classify(name: str, message: str, traceback: str) -> Category:  # noqa: PLR0
         return Category.ASKS_FOR_INPUT
     if bare.endswith("MemoryError") or _MEMORY.search(message):
         return Category.OUT_OF_MEMORY
-    if bare in {"ModuleNotFoundError", "PackageNotFoundError"}:
-        return Category.MISSING_PACKAGE
-    if bare in {"ImportError", "ExitStatus", "Error", "ArgumentError"} and _PACKAGE.search(message):
-        return Category.MISSING_PACKAGE
-    if _INSTALL.search(message):
+    if _is_missing_package(bare, message):
         return Category.MISSING_PACKAGE
     if bare in _NETWORK_NAMES or _NETWORK.search(message):
         return Category.NETWORK
@@ -185,6 +244,14 @@ def classify(name: str, message: str, traceback: str) -> Category:  # noqa: PLR0
     if bare in {"Error", "ExitStatus", "OSError", "SystemError"} and _FILE.search(message):
         return Category.MISSING_FILE
     return _chained(bare, message, traceback)
+
+
+def _is_missing_package(name: str, message: str) -> bool:
+    if name in _ABSENT or _INSTALL.search(message) or _SHARED_LIBRARY.search(message):
+        return True
+    if name.endswith("ImportError") and not _OTHERWISE_NOT_IMPORTED.search(message):
+        return bool(_PACKAGE.search(message) or _NOT_IMPORTED.search(message))
+    return name in {"", "ExitStatus", "Error", "ArgumentError"} and bool(_PACKAGE.search(message))
 
 
 def _chained(name: str, message: str, traceback: str) -> Category:
@@ -198,9 +265,18 @@ def _chained(name: str, message: str, traceback: str) -> Category:
         and re.search(r"socket|http|ssl", traceback)
     ):
         return Category.NETWORK
-    if name == "ImportError" and "ModuleNotFoundError" in causes:
+    if "ModuleNotFoundError" in causes and (
+        name == "ImportError" or _speaks_of_absent(message, traceback)
+    ):
         return Category.MISSING_PACKAGE
     return Category.EXCEPTION
+
+
+def _speaks_of_absent(message: str, traceback: str) -> bool:
+    """Return whether a message says that a module is needed that an earlier import did not find."""
+    absent = {name.partition(".")[0].lower() for name in _ABSENT_MODULE.findall(traceback)}
+    words = set(re.findall(r"\w+", message.lower()))
+    return bool(absent & words) and bool(_NOT_IMPORTED.search(message))
 
 
 def _failed_download(message: str, cells: Sequence[tuple[str, str]]) -> str:
@@ -225,6 +301,16 @@ def _bash_message(code: str, printed: str) -> str:
 def _r_warning(printed: str) -> str:
     warnings = _R_WARNING.findall(plain(printed))
     return f": {warnings[-1]}" if warnings else ""
+
+
+def internal(error: Exception, doing: str) -> Failure:
+    """Return the failure of a notebook on which nbpipe itself stumbled."""
+    return failure(
+        Category.EXCEPTION,
+        f"nbpipe.{type(error).__name__}",
+        f"a mistake of nbpipe while {doing}, please report it: {type(error).__name__}: {error}",
+        traceback="".join(format_exception(error)),
+    )
 
 
 def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:

@@ -1,12 +1,14 @@
 """How a cell ended its session, where the kernel keeps that to itself: what its text says.
 
-IRkernel drops the status of `quit()`, bash_kernel that of its shell. Only a text that leaves no
-doubt counts. Pure functions.
+IRkernel drops the status of `quit()`, bash_kernel that of its shell, ipykernel the type of what
+`sys.exit` was given. Only a text that leaves no doubt counts. Pure functions.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from typing import Any
 
 Error = dict[str, Any]
@@ -14,12 +16,47 @@ Error = dict[str, Any]
 _QUIT = re.compile(r"(?<![\w.])(?:quit|q)\s*\(([^()]*)\)")
 _QUIT_ARGUMENTS = ("save", "status", "runLast")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_SUCCESSES = {"", "0", "False", "None"}
+_EXITS = {"sys.exit", "SystemExit", "exit", "quit"}
 _EXIT = re.compile(r"exit(?:\s+(\d+))?\s*;?")
 
 
 def asked(reply: dict[str, Any]) -> bool:
     """Return whether the kernel asks to end the session (messaging protocol, payloads)."""
     return any(entry.get("source") == "ask_exit" for entry in reply.get("payload") or [])
+
+
+def is_success(value: str, source: str) -> bool:
+    """Return whether a script that raised that `SystemExit` would have ended with status 0.
+
+    Python takes integers (a boolean is one) for the status and None for 0; everything else is
+    printed, and the status is 1 (`sys.exit`). The protocol has only the text of the value, so
+    that `exit("0")` is told from `exit(0)` by the cell's code.
+
+    Args:
+        value: The text of the value.
+        source: The cell's code.
+    """
+    if value not in _SUCCESSES:
+        return False
+    return not any(str(given) == value for given in _given(source))
+
+
+def _given(source: str) -> list[object]:
+    """Return the constants that calls of `exit` are given and that are printed, not a status."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the notebook's code, such as a `\d` in it
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return [
+        argument.value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in _EXITS
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str | bytes | float)
+    ]
 
 
 def of_r(source: str) -> list[Error]:

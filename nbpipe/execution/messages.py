@@ -1,8 +1,15 @@
-"""The frames of a kernel's message -> the message; long texts in it are left as they came."""
+"""The frames of a kernel's message -> the message; long texts in it are left as they came.
+
+Bytes that are not UTF-8 become replacement characters: jupyter_client itself writes a name or a
+text with such bytes as they are (`surrogateescape`). A content that cannot be read at all is
+replaced by nothing, and the message says so: that there was an error, or a reply, still counts.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +17,7 @@ import msgspec
 from jupyter_client.adapter import adapt
 
 from nbpipe.execution.spool import Escaped
+from nbpipe.execution.wellformed import wellformed
 
 if TYPE_CHECKING:
     import zmq
@@ -19,26 +27,107 @@ LONG = 1_000_000
 """Bytes from which a text is better not decoded."""
 SHOWN = {"display_data", "execute_result", "update_display_data"}
 
+_PARTS = 5
+"""Signature, header, parent's header, metadata, content; then come buffers."""
+_PIECE = 1 << 20
+_VERSION = re.compile(r"\d{1,4}(?:\.|\Z)")
+_DIGITS = 4_300
+"""Python reads no longer integer (`sys.int_info.default_max_str_digits`)."""
+
+
+class UnreadableMessageError(ValueError):
+    """Nobody can tell what a message is; the text says why."""
+
 
 def decode(protocol: Protocol, frames: list[zmq.Frame]) -> dict[str, Any]:
-    """Return a message, without a second copy of a long content."""
-    parts: list[Any] = protocol.feed_identities(frames, copy=False)[1]
+    """Return a message, without a second copy of a long content.
+
+    `odd` lists what was not as the protocol says, `lost` says why the content could not be read
+    (empty where it could).
+
+    Raises:
+        UnreadableMessageError: It has no header, or the signature of somebody else.
+    """
+    try:
+        parts: list[Any] = protocol.feed_identities(frames, copy=False)[1]
+    except ValueError as error:
+        raise UnreadableMessageError("its delimiter is missing") from error
+    if len(parts) < _PARTS:
+        raise UnreadableMessageError(f"it has {len(parts)} of {_PARTS} parts")
     content = parts.pop(4)
     signed = [bytes(part.bytes) for part in parts[:4]]
     check = protocol.sign([*signed[1:], content.buffer])
     if not compare_digest(check, signed[0]):
-        raise ValueError("invalid signature")
-    header, parent, metadata = (protocol.unpack(part) for part in signed[1:4])
+        raise UnreadableMessageError("its signature is invalid")
+    header, odd = _header(signed[1])
+    parent = _object(signed[2], "the header of its parent", odd)
+    if not isinstance(parent.get("msg_id"), str):
+        parent.pop("msg_id", None)
     message = {
         "header": header,
         "msg_id": header["msg_id"],
         "msg_type": header["msg_type"],
         "parent_header": parent,
-        "metadata": metadata,
-        "content": _content(content, header["msg_type"]),
+        "metadata": _object(signed[3], "its metadata", odd),
+        "content": {},
         "buffers": [memoryview(bytes(part.bytes)) for part in parts[4:]],
+        "lost": "",
     }
-    return adapt(message)  # from older versions of the protocol
+    try:
+        message["content"] = _content(content, header["msg_type"])
+        message = adapt(message)  # from older versions of the protocol
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        message["lost"] = f"its content cannot be read ({type(error).__name__}: {error})"
+    message["content"], shaped = wellformed(message["msg_type"], message["content"])
+    message["odd"] = odd + shaped
+    if message["lost"] and message["msg_type"] in {"error", "execute_reply"}:
+        why = f"the kernel's {message['msg_type']} came, but {message['lost']}"
+        message["content"] |= {"status": "error", "evalue": why}
+    return message
+
+
+def unreadable(why: str) -> dict[str, Any]:
+    """Return the reply that stands for one that nobody can read: the cell that runs failed."""
+    content, _ = wellformed(
+        "execute_reply",
+        {"status": "error", "evalue": f"the kernel's reply came, but cannot be read: {why}"},
+    )
+    return {"msg_type": "execute_reply", "parent_header": {}, "content": content}
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    odd: list[str] = []
+    header = _object(data, "its header", odd)
+    if not isinstance(header.get("msg_type"), str):
+        raise UnreadableMessageError("its header does not say what it is")
+    if not isinstance(header.get("msg_id"), str):
+        header["msg_id"] = ""
+    if not _VERSION.match(str(header.get("version", "5"))):  # jupyter_client takes it for a text
+        header["version"] = "5"
+    return header, odd
+
+
+def _object(data: bytes, what: str, odd: list[str]) -> dict[str, Any]:
+    """Return an object; an empty one where it is not an object at all."""
+    try:
+        found = _lenient(data)
+    except (ValueError, RecursionError) as error:
+        odd.append(f"{what} cannot be read: {error}")
+        return {}
+    if not isinstance(found, dict):
+        odd.append(f"{what} is not an object")
+        return {}
+    return found
+
+
+def _lenient(data: bytes) -> Any:  # noqa: ANN401  (JSON)
+    """Read JSON with Python's own parser: NaN, lone surrogates, control characters."""
+    text = data.decode(errors="replace")
+    return json.loads(text, strict=False, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < _DIGITS else float(digits)
 
 
 class _Stream(msgspec.Struct):
@@ -58,18 +147,35 @@ class _Shown(msgspec.Struct):
 
 
 def _content(frame: zmq.Frame, kind: str) -> Any:  # noqa: ANN401  (JSON)
+    data = frame.buffer
     try:
-        if kind == "stream" and len(frame.buffer) > LONG:
-            stream = msgspec.json.decode(frame.buffer, type=_Stream)
-            text = memoryview(stream.text)[1:-1]
-            return {"name": stream.name, "text": Escaped(text)}
-        if kind in SHOWN and len(frame.buffer) > LONG:
-            shown = msgspec.json.decode(frame.buffer, type=_Shown)
+        if kind == "stream" and len(data) > LONG:
+            stream = msgspec.json.decode(_utf8(data), type=_Stream)
+            text = memoryview(stream.text)
+            if bytes(text[:1]) == b'"':
+                return {"name": stream.name, "text": Escaped(text[1:-1])}
+        if kind in SHOWN and len(data) > LONG:
+            shown = msgspec.json.decode(_utf8(data), type=_Shown)
             values = {mime: _value(raw) for mime, raw in shown.data.items()}
             return msgspec.structs.asdict(shown) | {"data": values}
-        return msgspec.json.decode(frame.buffer)
-    except msgspec.DecodeError:  # NaN, lone surrogates: what Python's own parser accepts
-        return json.loads(frame.bytes)
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:  # NaN, lone surrogates, not UTF-8
+        return _lenient(frame.bytes)
+
+
+def _utf8(data: memoryview) -> memoryview:
+    """Return a text in UTF-8; what is not becomes replacement characters."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pure = True
+    try:
+        for start in range(0, len(data), _PIECE):
+            piece = bytes(data[start : start + _PIECE])
+            if not (pure := pure and piece.isascii()):
+                decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return memoryview(bytes(data).decode(errors="replace").encode())
+    return data
 
 
 def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401  (JSON)

@@ -13,26 +13,38 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, exits, halting, memory, source, terminals, watching
+from nbpipe.execution import (
+    diagnosis,
+    exits,
+    halting,
+    memory,
+    silent,
+    source,
+    terminals,
+    watching,
+)
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.ready import Ready
 from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
+from nbpipe.execution.wellformed import failed
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from nbformat import NotebookNode
 
     from nbpipe.execution.halting import Halt
+    from nbpipe.execution.session import Answer
     from nbpipe.execution.source import CodeCell
     from nbpipe.execution.workspace import Workspace
 
 _DRAIN_SECONDS = 0.2
 _BEGIN_SECONDS = 1.0
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 _INPUT_GRACE_SECONDS = 1.0
 """For a kernel that waits for an answer: IRkernel does not see the interrupt before it has one."""
 
@@ -79,14 +91,19 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
     ready = ready or Ready(task, output_dir, attempt)
     workspace = ready.workspace
     watch = Watch(task, workspace.copy)
-    executed = None
+    executed = trace = None
+    notebook: NotebookNode | None = None
     try:
-        notebook = await _prepare(task, verdict)
+        with _bounded(workspace, verdict, "executing it"):
+            notebook = await _prepare(task, verdict)
+            if notebook is not None:
+                execution = _Execution(task, notebook, ready, verdict, halt, moved, attempt)
+                execution.watch = watch
+                await execution.run()
         if notebook is not None:
-            execution = _Execution(task, notebook, ready, verdict, halt, moved, attempt)
-            execution.watch = watch
-            await execution.run()
             executed = await _write(workspace, notebook, verdict)
+        with _bounded(workspace, verdict, "looking at what it depended on"):
+            trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
         _log_failures(workspace, verdict)
     finally:
         await ready.close()
@@ -104,8 +121,21 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         log=workspace.log_relative,
         memory=verdict.memory,
         notes=tuple(verdict.notes),
-        trace=await watch.end(passed=_outcome(verdict) is Outcome.PASSED),
+        trace=trace,
     )
+
+
+@contextlib.contextmanager
+def _bounded(workspace: Workspace, verdict: _Verdict, doing: str) -> Iterator[None]:
+    """Have a mistake of ours cost this notebook's verdict, nothing else: not its copy, not the run.
+
+    Whatever a notebook, its file or its kernel do is not meant to get here.
+    """
+    try:
+        yield
+    except Exception as error:
+        workspace.logger.exception("nbpipe failed while %s", doing)
+        verdict.failures.append(diagnosis.internal(error, doing))
 
 
 def _outcome(verdict: _Verdict) -> Outcome:
@@ -184,6 +214,11 @@ class _Execution:
 
     async def run(self) -> None:
         """Run all cells; whatever happens is in the verdict then, and the kernel is gone."""
+        if (unfit := source.unsendable(self._cells)) is not None:
+            half, why = unfit
+            broken = diagnosis.failure(Category.INVALID_NOTEBOOK, "HalfCharacter", why, cell=half)
+            self._verdict.failures.append(broken)
+            return
         watch = watching.watched(
             self._task, self._workspace, self._halt, lambda: self._kernel.process
         )
@@ -214,11 +249,17 @@ class _Execution:
         except KernelStartError as error:
             said = self._workspace.said(self._ready.log_start)
             self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
+        except _MALFORMED as error:  # of jupyter_client, about the kernel's first messages
+            self._workspace.logger.exception("the kernel's first answer cannot be read")
+            why = f"the kernel's first answer cannot be read: {type(error).__name__}: {error}"
+            self._fail(diagnosis.failure(Category.KERNEL_DIED, "KernelStart", why))
         finally:
             if self._kernel.spawned:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
             for refused in self._kernel.refused:
                 self._workspace.logger.info("not preloaded: %s", refused)
+            if caution := silent.caution(self._task.language):
+                self._workspace.logger.warning("%s", caution)
         self._kills = memory.counter(self._kernel.process or os.getpid())
         self._shell = watching.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
@@ -245,13 +286,20 @@ class _Execution:
                     self._stopped(self._halt.reason.result(), cell)
                 if not cell.skip:
                     await self._run_cell(cell, last=number == last)
-            if lost := self._session.lost():
-                self._verdict.notes.append(
-                    f"messages of the kernel that were lost: {lost}; it sent more at once than its"
-                    " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
-                )
         finally:
+            self._note_losses()
             await self._session.close()
+
+    def _note_losses(self) -> None:
+        """Say in the result what the kernel sent and the executed copy lacks."""
+        if lost := self._session.lost():
+            self._verdict.notes.append(
+                f"messages of the kernel that were lost: {lost}; it sent more at once than its"
+                " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
+            )
+        if losses := self._session.losses:
+            more = f" (and {len(losses) - 1} more, see the log)" if len(losses) > 1 else ""
+            self._verdict.notes.append(f"the kernel sent what could not be kept: {losses[0]}{more}")
 
     async def _run_cell(self, cell: CodeCell, *, last: bool) -> None:
         """Run one cell to its end, or to what ends it."""
@@ -331,54 +379,86 @@ class _Execution:
         killed = memory.kills(self._kills) > self._kills_before
         self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
 
-    def _judge(self, cell: CodeCell, reply: dict[str, Any]) -> None:
+    def _judge(self, cell: CodeCell, answer: Answer) -> None:
         """Decide what a finished cell means."""
-        errors = [output for output in cell.node.outputs if output["output_type"] == "error"]
-        if reply.get("status") not in {"ok", None} and not errors:
-            errors = [reply]
-        asked = exits.asked(reply)
+        errors, asked = self._errors(cell, answer)
+        if self._ended_itself(cell, errors, asked=asked):
+            raise _Ended
+        if cell.raises or self._task.allow_errors:
+            if cell.raises and not errors and not answer.captured:
+                self._note(cell, "is tagged raises-exception and did not raise")
+        elif errors:
+            self._failed(cell, errors[0])
+        elif answer.captured:
+            error = answer.captured[0]
+            said = diagnosis.plain(f"{error['ename']}: {error['evalue']}").split("\n", 1)[0]
+            self._note(cell, f"passed, but shows an error in an Output widget: {said}")
+        elif answer.withdrawn:
+            name = answer.withdrawn[0]["ename"] or "without a name"
+            self._note(cell, f"showed an error ({name}) and cleared it away")
+
+    def _errors(self, cell: CodeCell, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
+        """Return what went wrong in a finished cell, and whether it asked to end the session."""
+        errors, asked = answer.errors, exits.asked(answer.reply)
+        if not errors and (refused := failed(answer.reply)) is not None:
+            errors = [refused]
         if self._shell.was_lost() and not errors:
             errors, asked = exits.of_shell(cell.node.source), True
         elif asked and not errors and self._task.language == "r":
             errors = exits.of_r(cell.node.source)
-        if self._ended_itself(cell, errors, asked=asked):
-            raise _Ended
-        if cell.raises or self._task.allow_errors:
-            if cell.raises and not errors:
-                self._verdict.notes.append(
-                    f"cells[{cell.origin}] is tagged raises-exception and did not raise"
-                )
-            return
-        if not errors:
-            return
+        elif not errors and (told := silent.error_of(
+            self._task.language, cell.node.source, self._everything_printed(cell)
+        )):  # fmt: skip
+            errors = [told]
+        return errors, asked
+
+    def _note(self, cell: CodeCell, what: str) -> None:
+        self._verdict.notes.append(f"cells[{cell.origin}] {what}")
+
+    def _failed(self, cell: CodeCell, error: dict[str, Any]) -> None:
+        """Record a cell's error; without `--all-errors` nothing more is executed."""
         earlier = self._cells[: self._cells.index(cell)]
         failure = diagnosis.cell_error(
-            errors[0],
+            error,
             cell,
             printed=self._printed(cell),
+            said=self._printed(cell, "stderr"),
             before=[(before.node.source, self._printed(before)) for before in earlier],
         )
         self._verdict.failures.append(failure)
         if not self._task.all_errors:
             raise _Ended
 
-    def _printed(self, cell: CodeCell) -> str:
+    def _printed(self, cell: CodeCell, name: str | None = None) -> str:
+        """Return the end of what a cell printed last, or of all that it printed to one stream."""
         streams = [output for output in cell.node.outputs if output["output_type"] == "stream"]
-        return self._session.tail(streams[-1]) if streams else ""
+        if name is None:
+            return self._session.tail(streams[-1]) if streams else ""
+        return "".join(self._session.tail(each) for each in streams if each["name"] == name)
+
+    def _everything_printed(self, cell: CodeCell) -> str:
+        """Return the ends of all texts that a cell printed and showed, as plain text."""
+        texts = []
+        for output in cell.node.outputs:
+            if output["output_type"] == "stream":
+                texts.append(self._session.tail(output))
+            elif isinstance(shown := output.get("data", {}).get("text/plain"), str):
+                texts.append(shown)
+        return diagnosis.plain("\n".join(texts))
 
     def _ended_itself(self, cell: CodeCell, errors: list[dict[str, Any]], *, asked: bool) -> bool:
         """Return whether the notebook asked to end here, and that well.
 
-        `SystemExit` without a code or with 0 is success, as for a script and for papermill; so
-        is `exit()`, which asks the frontend to end the session.
+        `SystemExit` is success where it is for a script (and for papermill); so is `exit()`, which
+        asks the frontend to end the session.
         """
         names = (diagnosis.exception_name(str(error.get("ename"))) for error in errors)
-        exits = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
+        ends = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
         if cell.origin is None:  # it would let every notebook pass unseen
             if asked and not errors:
                 self._fail(halting.ended_early())
             return False
-        well = exits and all(str(e.get("evalue", "")) in {"", "0", "None"} for e in exits)
+        well = ends and all(exits.is_success(e["evalue"], cell.node.source) for e in ends)
         if not well and (errors or not asked):
             return False
         left = self._verdict.total - self._verdict.executed

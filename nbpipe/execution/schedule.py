@@ -10,7 +10,6 @@ was killed for memory is tried again (where it has retries) alone.
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -284,12 +283,7 @@ def _empty(task: Task, outcome: Outcome) -> Result:
 
 def _internal(task: Task, error: Exception, attempt: int) -> Result:
     """Return the result of a notebook on which nbpipe itself stumbled."""
-    failure = diagnosis.failure(
-        Category.EXCEPTION,
-        f"nbpipe.{type(error).__name__}",
-        f"a mistake of nbpipe, please report it: {error}",
-        traceback="".join(traceback.format_exception(error)),
-    )
+    failure = diagnosis.internal(error, "preparing it")
     return replace(_empty(task, Outcome.FAILED), failures=(failure,), attempts=attempt)
 
 

@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
@@ -43,9 +42,36 @@ _NUMBER = re.compile(r"_\d+_(\d+)\Z")
 
 _COUNTED = {"stream", "error"} | messages.SHOWN
 
+_ANONYMOUS = {"execute_reply", "error"}
+"""What counts for the cell that runs where it does not say whose it is."""
+
 
 def _future() -> asyncio.Future[Any]:
     return asyncio.get_running_loop().create_future()
+
+
+@dataclass(eq=False, slots=True)
+class Said:
+    """An error that the kernel sent while a cell ran."""
+
+    error: dict[str, Any]
+    output: NotebookNode | None = None
+    """What it became in the cell; None: it went elsewhere, or could not be kept."""
+    captured: bool = False
+    """It went to an Output widget."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What became of a cell."""
+
+    reply: dict[str, Any]
+    errors: list[dict[str, Any]]
+    """What the kernel sent, also what could not be kept; none of the following."""
+    captured: list[dict[str, Any]]
+    """Those that an Output widget took, which is what it is for: the cell went on."""
+    withdrawn: list[dict[str, Any]]
+    """Those that the cell cleared away itself (`clear_output`)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,6 +80,7 @@ class Request:
 
     cell: NotebookNode
     index: int
+    errors: list[Said] = field(default_factory=list)
     reply: asyncio.Future[dict[str, Any]] = field(default_factory=_future)
     idle: asyncio.Future[None] = field(default_factory=_future)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -99,6 +126,9 @@ class Session(NotebookClient):
         self.clear_before_next_output = False
         self._readers: list[asyncio.Task[None]] = []
         self._numbers: list[int] = []
+        self._unreadable = 0
+        self.losses: list[str] = []
+        """What the kernel sent and could not be kept, for people."""
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -121,8 +151,8 @@ class Session(NotebookClient):
             output["text"] = self._spool.value(text)
         self.set_widgets_metadata()
 
-    async def run(self, cell: NotebookNode, index: int, *, last: bool = False) -> dict[str, Any]:
-        """Execute a cell; return the content of the kernel's reply when all output is in.
+    async def run(self, cell: NotebookNode, index: int, *, last: bool = False) -> Answer:
+        """Execute a cell; return what the kernel said of it when all output is in.
 
         It waits as long as the kernel takes; cancel it to give up. The last one's request also
         asks what there is to see to at the kernel's end, which saves a request of its own (5 ms).
@@ -141,7 +171,14 @@ class Session(NotebookClient):
         await self._until_idle(request)
         if question:
             self._kernel.end.answered(reply)
-        return reply
+        captured = [said for said in request.errors if said.captured]
+        withdrawn = [said for said in request.errors if not _is_shown(said, cell)]
+        return Answer(
+            reply=reply,
+            errors=[each.error for each in request.errors if each not in [*captured, *withdrawn]],
+            captured=[said.error for said in captured],
+            withdrawn=[said.error for said in withdrawn],
+        )
 
     async def _until_idle(self, request: Request) -> None:
         """Wait for the status that follows the last output, or for silence."""
@@ -187,17 +224,38 @@ class Session(NotebookClient):
         """Hand one message over."""
         try:
             message = messages.decode(self._client.session, frames)
-        except (ValueError, TypeError, msgspec.MsgspecError) as error:
-            self.log.warning("a message that cannot be read: %s", error)
+        except messages.UnreadableMessageError as error:
+            self._unreadable += 1
+            self._lose("one message", str(error))
+            if handle == self._answer:  # or its cell would wait for ever
+                self._answer(messages.unreadable(str(error)))
             return
+        kind = message["msg_type"]
         message["nbpipe_size"] = size
+        if message["odd"]:
+            self.log.warning("odd message (%s): %s", kind, "; ".join(message["odd"]))
+        if message["lost"]:
+            self._lose(f"one message ({kind})", message["lost"])
         self._number(message)
         try:
             handle(message)
-        except Exception:  # a strange message must not end the conversation
-            self.log.exception("a %s message could not be handled", message["msg_type"])
+        except Exception as error:  # a strange message must not end the conversation
+            self.log.exception("message that could not be handled (%s)", kind)
+            self.losses.append(f"one message ({kind}): {type(error).__name__}: {error}")
         self._look_again()
         self._heard.set()
+
+    def _lose(self, what: str, why: str) -> None:
+        self.log.warning("%s was lost: %s", what, why)
+        self.losses.append(f"{what}: {why}")
+
+    def _request_of(self, message: dict[str, Any]) -> Request | None:
+        """Return the cell that a message is about."""
+        parent = message["parent_header"].get("msg_id")
+        if parent is None and message["msg_type"] in _ANONYMOUS:
+            waiting = [each for each in self._requests.values() if not each.reply.done()]
+            return waiting[-1] if waiting else None
+        return self._requests.get(parent)
 
     def _number(self, message: dict[str, Any]) -> None:
         """Take note of the number that ipykernel gives each message, from our first request on."""
@@ -214,7 +272,7 @@ class Session(NotebookClient):
             return 0
         first = self._numbers[0]
         later = {number for number in self._numbers if number >= first}
-        return max(later) - first + 1 - len(later)
+        return max(max(later) - first + 1 - len(later) - self._unreadable, 0)
 
     def _look_again(self) -> None:
         """Make asyncio see a reply that came while something was being sent.
@@ -228,10 +286,12 @@ class Session(NotebookClient):
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Take a message of the iopub channel."""
-        request = self._requests.get(message["parent_header"].get("msg_id"))
+        request = self._request_of(message)
         if request is None:
             return
         kind = message["msg_type"]
+        if kind == "error":
+            request.errors.append(Said(message["content"]))
         if kind == "execute_input":
             request.begun.set()
         if kind == "status":
@@ -288,6 +348,8 @@ class Session(NotebookClient):
     ) -> NotebookNode | None:
         """Add an output; consecutive texts of one stream become one, as in a notebook."""
         parent = msg["parent_header"].get("msg_id")
+        if msg["msg_type"] == "error":
+            return self._error(outs, msg, cell_index)
         if msg["msg_type"] != "stream":
             return super().output(outs, msg, display_id, cell_index)
         if self.output_hook_stack[parent]:  # it goes into an Output widget
@@ -311,6 +373,17 @@ class Session(NotebookClient):
             self.flood(f"output that could not be kept: {error.strerror}")
         return last
 
+    def _error(
+        self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int
+    ) -> NotebookNode | None:
+        """Add an error, and remember where it went."""
+        request = self._request_of(msg)
+        out = super().output(outs, msg, None, cell_index)
+        if request is not None:
+            request.errors[-1].output = out
+            request.errors[-1].captured = out is None
+        return out
+
     def tail(self, output: NotebookNode) -> str:
         """Return the last characters of a stream output of this session."""
         known = self._texts.get(id(output))
@@ -318,7 +391,7 @@ class Session(NotebookClient):
 
     def _answer(self, message: dict[str, Any]) -> None:
         """Take a message of the shell channel."""
-        request = self._requests.get(message["parent_header"].get("msg_id"))
+        request = self._request_of(message)
         if request is None or request.reply.done() or message["msg_type"] != "execute_reply":
             return
         content = message["content"]
@@ -346,6 +419,11 @@ class Session(NotebookClient):
                 )
         finally:
             self._client.iopub_channel.socket.disable_monitor()
+
+
+def _is_shown(said: Said, cell: NotebookNode) -> bool:
+    """Return whether an error still stands where it was put: in the cell, or out of our sight."""
+    return said.output is None or any(said.output is output for output in cell.outputs)
 
 
 def message_bytes(output_bytes: int) -> int:

@@ -6,16 +6,20 @@ the source it is, because injected cells move the others.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.distribution import pip_install
+from nbpipe.execution.textheaders import without_header, without_misfits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from nbformat import NotebookNode
@@ -30,6 +34,8 @@ _NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_[A-Z_]+)\s*$", re.MULTILINE)
 
 
 _KERNEL_NAME = re.compile(r"^(\W*)name: *(\S+)$", re.MULTILINE)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableNotebookError(Exception):
@@ -72,10 +78,10 @@ def read(path: Path) -> NotebookNode:
             return _from_text(path, data)
         text = data.decode("utf-8-sig")
         document = _checked(json.loads(text))
-        if document.get("nbformat") in {1, 2, 3}:
+        if document.get("nbformat") in (1, 2, 3):  # it may be anything
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _tidy(nbformat.convert(nbformat.reader.reads(text), 4))
+                return _tidy(_without_ids(nbformat.convert(nbformat.reader.reads(text), 4)))
         return _tidy(nbformat.from_dict(document))  # what is merely not valid is executed as well
     except UnreadableNotebookError:
         raise
@@ -95,15 +101,34 @@ def _checked(document: object) -> dict[str, Any]:
 
 
 def _from_text(path: Path, data: bytes) -> NotebookNode:
-    try:
-        import jupytext  # noqa: PLC0415
-    except ImportError as error:
+    if find_spec("jupytext") is None:
         raise UnreadableNotebookError(
             f"is a text notebook, which needs jupytext: {pip_install('text')}"
-        ) from error
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _tidy(jupytext.reads(_named_kernel(data.decode("utf-8-sig")), fmt=path.suffix))
+        text = data.decode("utf-8-sig")
+        try:
+            return _converted(text, path.suffix)
+        except Exception:
+            for other in (without_misfits(text), without_header(text)):
+                with contextlib.suppress(Exception):  # whatever a header can make jupytext raise
+                    return _converted(other, path.suffix)
+            raise
+
+
+def _converted(text: str, suffix: str) -> NotebookNode:
+    import jupytext  # noqa: PLC0415
+
+    return _tidy(_without_ids(jupytext.reads(_named_kernel(text), fmt=suffix)))
+
+
+def _without_ids(notebook: NotebookNode) -> NotebookNode:
+    """Take the ids off that a converter has just made up: they are others in each run."""
+    for cell in notebook.cells:
+        cell.pop("id", None)
+    notebook["nbformat_minor"] = 4
+    return notebook
 
 
 def _named_kernel(text: str) -> str:
@@ -127,19 +152,39 @@ def _tidy(notebook: NotebookNode) -> NotebookNode:
         raise UnreadableNotebookError("is JSON, but not a notebook: it has no list of cells")
     if not isinstance(notebook.get("metadata"), dict):
         notebook["metadata"] = NotebookNode()
+    notebook["nbformat"] = 4  # as which it is executed, whatever it says
+    if not isinstance(notebook.get("nbformat_minor"), int):
+        notebook["nbformat_minor"] = 5
     for index, cell in enumerate(cells):
         if not isinstance(cell, dict):
             raise UnreadableNotebookError(f"has cells[{index}], which is not an object")
-        if not isinstance(cell.get("metadata"), dict):
-            cell["metadata"] = NotebookNode()
-        source = cell.get("source", "")
-        cell["source"] = "".join(source) if isinstance(source, list) else str(source)
-        cell.setdefault("cell_type", "raw")
-        cell["metadata"][_ORIGIN] = index
-        if cell["cell_type"] == "code":
-            cell["outputs"] = []
-            cell["execution_count"] = None
+        _tidy_cell(cell)
+        cell["metadata"][_ORIGIN] = index, cell.get("id")
     return notebook
+
+
+def _tidy_cell(cell: dict[str, Any]) -> None:
+    from nbformat import NotebookNode  # noqa: PLC0415
+
+    if not isinstance(cell.get("metadata"), dict):
+        cell["metadata"] = NotebookNode()
+    source = cell.get("source") or ""
+    cell["source"] = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    if not isinstance(cell.get("cell_type"), str):
+        cell["cell_type"] = "raw"
+    if not _are_attachments(cell.get("attachments", {})):
+        del cell["attachments"]  # nothing can write the executed copy with them
+    if not isinstance(cell.get("id", ""), str):
+        del cell["id"]
+    if cell["cell_type"] == "code":
+        cell["outputs"] = []
+        cell["execution_count"] = None
+
+
+def _are_attachments(attachments: object) -> bool:
+    return isinstance(attachments, dict) and all(
+        isinstance(each, dict) for each in attachments.values()
+    )
 
 
 def prepare(notebook: NotebookNode, task: Task) -> NotebookNode:
@@ -172,9 +217,11 @@ def _parameterize(notebook: NotebookNode, task: Task) -> NotebookNode:
     from papermill.parameterize import parameterize_notebook  # noqa: PLC0415
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # "does not contain a cell with tag"
-    notebook.metadata.setdefault("papermill", {})
+    if not isinstance(notebook.metadata.get("papermill"), dict):
+        notebook.metadata["papermill"] = {}
     for cell in notebook.cells:
-        cell.metadata.setdefault("tags", [])  # papermill relies on it
+        if not isinstance(cell.metadata.get("tags"), list):
+            cell.metadata["tags"] = []  # papermill relies on it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -189,10 +236,13 @@ def _parameterize(notebook: NotebookNode, task: Task) -> NotebookNode:
 
 
 def code_cells(notebook: NotebookNode) -> list[CodeCell]:
-    """Return the cells to execute, and take the marks of their origin off."""
+    """Return the cells to execute, and take the marks of their origin off.
+
+    papermill makes up ids for cells that had none; only those of the file count.
+    """
     cells = []
     for index, node in enumerate(notebook.cells):
-        origin = node.metadata.pop(_ORIGIN, None)
+        origin, cell_id = node.metadata.pop(_ORIGIN, (None, None))
         if node.cell_type != "code" or not node.source.strip():
             continue
         tags = _tags(node)
@@ -201,12 +251,23 @@ def code_cells(notebook: NotebookNode) -> list[CodeCell]:
                 node=node,
                 index=index,
                 origin=origin,
-                cell_id=node.get("id") if origin is not None else None,
+                cell_id=cell_id,
                 skip=bool(tags & _SKIP_TAGS),
                 raises=bool(tags & _RAISES_TAGS),
             )
         )
     return cells
+
+
+def unsendable(cells: Iterable[CodeCell]) -> tuple[CodeCell, str] | None:
+    """Return the first cell that no kernel can be sent, with the reason: JSON allows more."""
+    for cell in cells:
+        if not cell.skip and (half := _SURROGATE.search(cell.node.source)):
+            return cell, (
+                f"the source holds half a character (U+{ord(half[0]):04X}), which no kernel can be"
+                " sent; write the whole character, or its escape sequence"
+            )
+    return None
 
 
 def _tags(node: NotebookNode) -> set[str]:
@@ -231,4 +292,22 @@ def remarks(notebook: NotebookNode) -> list[str]:
                 for key in ("mock", "post_cell_execute")
                 if key in peer
             ]
-    return notes
+    return notes + _sos_remarks(notebook)
+
+
+def _sos_remarks(notebook: NotebookNode) -> list[str]:
+    """Return a note where cells name kernels in the way that only SoS' own frontend follows."""
+    spec = notebook.metadata.get("kernelspec")
+    if not isinstance(spec, dict) or spec.get("name") != "sos":
+        return []
+    named = [
+        str(cell.metadata.get("kernel", "SoS"))
+        for cell in notebook.cells
+        if cell["cell_type"] == "code"
+    ]
+    kernels = ", ".join(sorted({*named} - {"SoS"}))
+    note = (
+        f"cells name kernels of SoS ({kernels}), which only its own frontend sends along: each"
+        " runs on the kernel that `%use` chose last"
+    )
+    return [note] if kernels else []

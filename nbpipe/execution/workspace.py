@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,15 @@ class Workspace:
                 stream.writelines(self.spool.expand(_document(notebook)))
             partial.replace(self.copy)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            return f"the executed copy could not be written: {error.strerror}"
-        return None
+            why = error.strerror
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            self.logger.exception("the executed copy could not be written")
+            why = f"{type(error).__name__}: {error}"  # what the source holds is no notebook's
+        else:
+            return None
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        return f"the executed copy could not be written: {why}"
 
     def log_bytes(self) -> int:
         """Return how long the log is by now."""
@@ -105,14 +111,25 @@ def copy_path(task: Task) -> PurePosixPath:
     """Return where a task's executed copy goes, relative to the output directory."""
     path = PurePosixPath(task.path)
     if path.is_absolute() or ".." in path.parts:
-        digest = hashlib.sha256(os.fsencode(str(path.parent))).hexdigest()[:8]
+        digest = hashlib.sha256(os.fsencode(_on_disk(str(path.parent)))).hexdigest()[:8]
         path = PurePosixPath("outside", digest, path.name)
     if path.suffix != ".ipynb" or _TAKEN.search(path.stem):
         path = path.with_name(f"{path.name}.ipynb")
+    path = PurePosixPath(_on_disk(str(path)))
     if len(os.fsencode(path.name)) > _NAME_BYTES - len(".attempt-10.ipynb"):
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
         path = path.with_name(f"{path.name[:48]}-{digest}.ipynb")
     return path
+
+
+def _on_disk(name: str) -> str:
+    r"""Return a path as this process can make it, whatever its locale: `\xe9` where é cannot be."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        return name.encode(encoding, "backslashreplace").decode(encoding)
+    return name
 
 
 def _logger(stream: BinaryIO) -> logging.Logger:

@@ -41,6 +41,7 @@ from nbpipe.history.selecting import (
     keep_failed,
     keep_missing,
     start_order,
+    with_former_names,
 )
 from nbpipe.history.statistics import Statistics, statistics
 
@@ -72,5 +73,6 @@ __all__ = [
     "start_order",
     "statistics",
     "storable",
+    "with_former_names",
     "with_past",
 ]

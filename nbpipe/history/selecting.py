@@ -35,6 +35,19 @@ def keep_failed(plan: Plan, last: Mapping[str, Last], *, failing: Collection[str
     return _without(plan, reason)
 
 
+def with_former_names(last: Mapping[str, Last], then: Mapping[str, str]) -> dict[str, Last]:
+    """Return what is known of notebooks, also under the names that they have now.
+
+    Args:
+        last: What is known about each notebook, by its path at that time.
+        then: The path now -> the path at that time.
+    """
+    renamed = {
+        storable(now): last[storable(old)] for now, old in then.items() if storable(old) in last
+    }
+    return {**renamed, **last}
+
+
 def keep_missing(plan: Plan, run: str, results: Iterable[PastResult]) -> Plan:
     """Return the plan with only what a run planned and did not get to the end of (`--resume`)."""
     known = {result.path: result for result in results}

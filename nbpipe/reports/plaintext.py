@@ -7,6 +7,7 @@ taken away is either dropped (whole escape sequences) or shown as Python would w
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import string
@@ -82,15 +83,22 @@ def encodable(text: str) -> str:
 def shell_quoted(argument: str) -> str:
     r"""Return the argument as a shell needs it, on one line whatever is in it.
 
-    What cannot be shown is written as bash, zsh and POSIX:2024 read it: `$'a\nb'`.
+    What cannot be shown is written as bash, zsh and POSIX:2024 read it: `$'a\nb'`; so is what
+    would be other bytes in a report, which is UTF-8, than in the names of files.
     """
-    if plain_name(argument) == argument:
+    data = _as_given(argument)
+    if plain_name(argument) == argument and data == argument.encode("utf-8", "replace"):
         return shlex.quote(argument)
-    escaped = (
-        chr(byte) if chr(byte) in _SHELL_PLAIN else f"\\{byte:03o}"
-        for byte in argument.encode("utf-8", "surrogateescape")
-    )
+    escaped = (chr(byte) if chr(byte) in _SHELL_PLAIN else f"\\{byte:03o}" for byte in data)
     return f"$'{''.join(escaped)}'"
+
+
+def _as_given(argument: str) -> bytes:
+    """Return the bytes of an argument as the shell gave them: in the locale's encoding."""
+    try:
+        return os.fsencode(argument)
+    except UnicodeEncodeError:
+        return argument.encode("utf-8", "replace")
 
 
 def duration(seconds: float) -> str:

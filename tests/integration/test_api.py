@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from running import until
 
 import nbpipe
+from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,3 +94,26 @@ def test_a_wrong_value_is_refused_before_anything_starts(
     inside.notebook("a.ipynb", "1")
     with pytest.raises(nbpipe.UsageError, match=said):
         nbpipe.test(**options)
+
+
+def test_a_parameter_that_cannot_be_injected_is_refused_before_anything_runs(
+    inside: Collection, tmp_path: Path
+) -> None:
+    inside.notebook("a.ipynb", "1")
+    loop: dict[str, Any] = {}
+    loop["alpha"] = loop
+    for value, why in (({1, 2}, "type set"), ({1: 1, "b": 2}, "not text"), (loop, "holds itself")):
+        with pytest.raises(UsageError, match=why):
+            nbpipe.test(parameters={"alpha": value}, output_dir=tmp_path / "copies")
+    assert not (tmp_path / "copies").exists()
+
+
+def test_two_runs_into_one_folder_at_once_are_refused(inside: Collection, tmp_path: Path) -> None:
+    inside.notebook("a.ipynb", "open('begun', 'w')\nimport time\ntime.sleep(600)")
+    run = nbpipe.test(output_dir=tmp_path / "copies")
+    until((inside.root / "begun").exists, "the first run executes")
+    with pytest.raises(UsageError, match=r"another run \(.*\) writes into the output directory"):
+        nbpipe.test(output_dir=tmp_path / "copies")
+    run.stop()
+    inside.notebook("a.ipynb", "1")
+    assert nbpipe.test(output_dir=tmp_path / "copies").wait().passed

@@ -272,6 +272,31 @@ def test_a_parameters_file_that_is_none_is_told(run: Run, root: Path, text: str,
     assert f"--parameters-file p.yaml: {said}" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("alpha: !!set {1, 2}", "alpha is of the type set"),
+        ("alpha: {1: x, b: y}", "alpha has keys that are not text (int, str)"),
+        ("alpha: &a [*a]", "alpha[0] holds itself"),
+        ("alpha: !!binary aGk=", "alpha is of the type bytes"),
+    ],
+)
+def test_a_parameter_that_cannot_be_injected_is_refused(
+    run: Run, root: Path, text: str, why: str
+) -> None:
+    (root / "p.yaml").write_text(text)
+    code, out, err = run("test", "--parameters-file", "p.yaml")
+    assert (code, out) == (4, "")
+    assert f"--parameters-file p.yaml: parameter 'alpha' cannot be injected: {why}" in err
+
+
+def test_a_name_in_a_parameters_file_is_a_variables(run: Run, root: Path) -> None:
+    (root / "p.yaml").write_text("two words: 1")
+    code, _, err = run("test", "--parameters-file", "p.yaml")
+    assert code == 4
+    assert "parameter 'two words' is not the name of a variable" in err
+
+
 def test_an_output_directory_with_other_files_is_refused(run: Run, root: Path) -> None:
     (root / "out").mkdir()
     (root / "out/thesis.tex").touch()
@@ -345,6 +370,30 @@ def test_an_option_without_its_value_is_told(run: Run, arguments: list[str], sai
     code, out, err = run("test", *arguments)
     assert (code, out) == (4, "")
     assert said in err
+
+
+def test_a_report_that_cannot_be_made_takes_no_other_away(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nbpipe.reports.junit.JunitReporter.report", stumble)
+    code, out, err = run(
+        "test", "first.ipynb", *("--report", "junit=j.xml", "--report", "json=r.json")
+    )
+    assert code == 3
+    assert "1 passed" in out
+    assert "the junit report could not be made: ZeroDivisionError" in err
+    assert "The other reports are complete." in err
+    assert json.loads((root / "r.json").read_text())["summary"]["passed"] == 1
+    assert not (root / "j.xml").exists()
+
+
+def test_debug_changes_nothing_about_a_failing_notebook(run: Run, root: Path) -> None:
+    (root / "empty.ipynb").touch()
+    code, out, _ = run("test", "--debug", "empty.ipynb")
+    assert (code, "run it again:  nbpipe test empty.ipynb" in out) == (1, True)
 
 
 def test_our_own_mistake_is_told_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,10 @@ def test_terminal_codes_are_nowhere() -> None:
 @pytest.mark.parametrize("error", [{}, {"ename": None, "evalue": None, "traceback": None}])
 def test_an_error_without_anything_still_has_a_signature(error: dict[str, object]) -> None:
     told = diagnosis.cell_error(error, CELL)
-    assert (told.category, told.message) == ("exception", "")
+    assert (told.category, told.message) == (
+        "exception",
+        "the kernel reports an error without a reason",
+    )
     assert told.signature != ""
 
 
@@ -402,3 +405,97 @@ def test_the_end_of_a_kernel_is_told(how: Exit, oom: bool, category: str, messag
     assert told.category == category
     assert told.message.startswith(message)
     assert (told.traceback, told.cell) == ("last words", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ImportError", "Failed to import any of the following Qt binding modules: PyQt6, PySide6"),
+        (
+            "ImportError",
+            "Could not load requested Qt binding. Please ensure that PyQt4 is available",
+        ),
+        ("ImportError", "The GTK3 backends require PyGObject"),
+        ("ImportError", "cairo backend requires that pycairo>=1.14.0 or cairocffi is installed"),
+        ("ValueError", "Namespace Gtk not available"),
+        ("RuntimeError", "'widget' is not a recognised GUI loop or backend name"),
+        ("ImportError", "Missing optional dependency 'openpyxl'.  Use pip or conda to install it."),
+        ("ValueError", "Mime type rendering requires nbformat>=4.2.0 but it is not installed"),
+        ("ValueError", "did not find a match; consider installing additional IO dependencies, see"),
+        ("ValueError", "matches: ['netcdf4']. But their dependencies may not be installed, see"),
+        ("OptionalTableImportError", "BeautifulSoup must be installed to read HTML tables"),
+        ("ImportError", "IProgress not found. Please update jupyter and ipywidgets."),
+        ("ImportError", "Install s3fs to access S3"),
+        ("ImportError", "Could not import PIL.Image. The use of `load_img` requires PIL."),
+        ("ImportError", "libGL.so.1: cannot open shared object file: No such file or directory"),
+        (
+            "OSError",
+            "[E050] Can't find model 'x'. It doesn't seem to be a Python package or a path",
+        ),
+        ("RuntimeError", "Failed to process string with tex because latex could not be found"),
+        ("ExecutableNotFound", "failed to execute PosixPath('dot')"),
+        ("NoSuchModuleError", "Can't load plugin: sqlalchemy.dialects:snowflake"),
+        ("DistributionNotFound", "The 'x' distribution was not found"),
+    ],
+)
+def test_a_library_says_in_its_own_words_that_a_package_is_missing(name: str, message: str) -> None:
+    assert diagnosis.classify(name, message, "") == "missing-package"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ImportError", "cannot import name 'trapz' from 'scipy.integrate'"),
+        ("ImportError", "Numba needs NumPy 2.1 or less. Got NumPy 2.2."),
+        ("ImportError", "numpy.core.multiarray failed to import"),
+        (
+            "ImportError",
+            "Cannot load backend 'TkAgg' which requires the 'tk' interactive framework",
+        ),
+        ("ImportError", "attempted relative import with no known parent package"),
+        ("ImportError", "Pandas requires version '2.0' or newer of 'x' (version '1' installed)"),
+        ("ValueError", "the column 'x' is required"),
+    ],
+)
+def test_a_package_that_is_there_is_not_missing(name: str, message: str) -> None:
+    assert diagnosis.classify(name, message, "") == "exception"
+
+
+def test_an_exception_over_a_missing_module_is_a_missing_package() -> None:
+    traceback = "ModuleNotFoundError: No module named 'h5py'\n\nDuring handling of the above\n"
+    message = "h5py is required to read and write HDF5 files"
+    assert diagnosis.classify("Exception", message, traceback) == "missing-package"
+    assert diagnosis.classify("KeyError", "'flux'", traceback) == "exception"
+    missing = "f() missing 1 required positional argument: 'x'"
+    assert diagnosis.classify("TypeError", missing, traceback) == "exception"
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "message"),
+    [
+        ("\x1b[96m1:5\x1b[0m - \x1b[91merror\x1b[0m TS2304: Cannot find name 'x'.\n\n1 x\n  ~\n",
+         "", "error TS2304: Cannot find name 'x'."),
+        ("1:5 - Cannot find name 'x'.\n2:1 - Also y.\n", "", "Cannot find name 'x'."),
+        ("ReferenceError: x is not defined\n    at evalmachine.<anonymous>:1:1\n",
+         "ReferenceError", "x is not defined"),
+        ("Traceback (most recent call last):\n  File ...\nKeyError: 'a'\nValueError: last\n",
+         "ValueError", "last"),
+        ("something went wrong\nhelp is on its way\n", "", "help is on its way"),
+    ],
+)  # fmt: skip
+def test_an_error_without_a_name_is_what_stands_on_stderr(
+    said: str, name: str, message: str
+) -> None:
+    told = diagnosis.cell_error({"ename": "", "evalue": "", "traceback": []}, CELL, said=said)
+    assert (told.name, told.message) == (name, message)
+
+
+def test_a_traceback_stands_in_for_a_name() -> None:
+    told = diagnosis.cell_error({"traceback": ["...", "ValueError: bad"]}, CELL)
+    assert (told.name, told.message) == ("ValueError", "bad")
+
+
+def test_two_errors_without_any_reason_are_two_causes() -> None:
+    other = replace(CELL, node=v4.new_code_cell("g()"))
+    first, second = (diagnosis.cell_error({}, cell).signature for cell in (CELL, other))
+    assert first != second

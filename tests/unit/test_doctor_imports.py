@@ -73,7 +73,7 @@ def test_a_suppressed_import_is_optional() -> None:
 def test_an_import_in_a_branch_is_possible() -> None:
     source = "if colab:\n    import google.colab\nelse:\n    import local\nimport sure"
     assert read(source).found == [
-        Import("google", Need.POSSIBLE),
+        Import("google.colab", Need.POSSIBLE),
         Import("local", Need.POSSIBLE),
         Import("sure", Need.CERTAIN),
     ]
@@ -155,6 +155,40 @@ def test_famous_modules_have_their_distributions_names() -> None:
         *("opencv-python", "scikit-learn", "scikit-image", "pillow", "pyyaml", "beautifulsoup4"),
         "numpy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "distributions"),
+    [
+        ("import google.cloud.storage", ["google-cloud-storage"]),
+        (
+            "from google.cloud import storage, bigquery",
+            ["google-cloud-storage", "google-cloud-bigquery"],
+        ),
+        ("from google.cloud import vision_v1 as vision", ["google-cloud-vision"]),
+        ("from google.cloud import secretmanager", ["google-cloud-secret-manager"]),
+        ("from google.protobuf import text_format", ["protobuf"]),
+        ("from google.oauth2 import service_account", ["google-auth"]),
+        ("import google.generativeai as genai", ["google-generativeai"]),
+        ("from google import genai", ["google-genai"]),
+        ("from google.colab import drive", [""]),
+        ("import google", [""]),
+        ("from google.cloud import *", [""]),
+        ("from azure.storage.blob import BlobClient", ["azure-storage-blob"]),
+        ("from azure.identity import DefaultAzureCredential", ["azure-identity"]),
+        ("from ruamel.yaml import YAML", ["ruamel.yaml"]),
+        ("from backports import zoneinfo", ["backports.zoneinfo"]),
+        ("from mpl_toolkits.basemap import Basemap", ["basemap"]),
+        ("from mpl_toolkits.mplot3d import Axes3D", ["matplotlib"]),
+        ("from sklearn.svm import SVC", ["scikit-learn"]),
+        ("import tkinter, lsst.geom, ROOT", ["", "", ""]),
+        ("import Crypto.Cipher, gi.repository", ["pycryptodome", "pygobject"]),
+    ],
+)
+def test_a_part_of_a_namespace_is_a_distribution_of_its_own(
+    code: str, distributions: list[str]
+) -> None:
+    assert [distribution_of(each.module) for each in read(code).found] == distributions
 
 
 def test_names_of_distributions_are_compared_as_indexes_do() -> None:

@@ -134,3 +134,12 @@ def test_an_interpreter_that_hangs_is_given_up_with_its_children(
     answer = ask(kernel(hanging, *LAUNCHER), [], os.environ)
     assert answer.works is False
     assert answer.problem == "it did not answer within 0.2 s"
+
+
+def test_a_part_of_a_namespace_is_found_where_another_part_is(tmp_path: Path) -> None:
+    (tmp_path / "google/cloud/here").mkdir(parents=True)
+    (tmp_path / "google/single.py").touch()
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    asked = ["google.cloud.here", "google.single", "google.cloud.nowhere", "nosuch.part"]
+    answer = ask(kernel(sys.executable, *LAUNCHER), asked, environ)
+    assert answer.missing == {"google.cloud.nowhere", "nosuch.part"}

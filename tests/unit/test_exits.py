@@ -46,3 +46,30 @@ def test_a_bare_exit_of_a_shell_is_a_good_end(source: str) -> None:
 def test_any_other_end_of_a_shell_is_an_error(source: str, told: str) -> None:
     [error] = exits.of_shell(source)
     assert (error["ename"], error["evalue"].endswith(f"(with {told})")) == ("ShellExit", True)
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "well"),
+    [
+        ("", "sys.exit()", True),
+        ("0", "sys.exit(0)", True),
+        ("None", "sys.exit(None)", True),
+        ("False", "sys.exit(not True)", True),
+        ("0", "sys.exit(code)", True),
+        ("0", "%matplotlib inline\nsys.exit(code)", True),
+        ("0", "if bad:\n    sys.exit('1')\nsys.exit(0)", True),
+        ("True", "sys.exit(True)", False),
+        ("3", "sys.exit(3)", False),
+        ("0.0", "sys.exit(0.0)", False),
+        ("text", "sys.exit('text')", False),
+        ("0", "sys.exit('0')", False),
+        ("", "raise SystemExit('')", False),
+        ("None", "exit('None')", False),
+    ],
+)
+def test_system_exit_is_a_success_where_it_is_for_python(
+    value: str,
+    source: str,
+    well: bool,  # noqa: FBT001
+) -> None:
+    assert exits.is_success(value, source) is well

@@ -126,3 +126,42 @@ def test_a_run_is_as_new_as_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     outputs.make_folder(None, "next", ())
     assert long.exists()
     assert not (runs / "20250101T000001-aaaaaa").exists()
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path: Path) -> None:
+    folder = outputs.make_folder(tmp_path / "out", "run-1", ())
+    with outputs.used(folder):
+        with pytest.raises(UsageError, match=r"another run \(run-1\) writes into the output dir"):
+            outputs.make_folder(tmp_path / "out", "run-2", ())
+        with pytest.raises(UsageError, match=r"another run \(run-1\)"), outputs.used(folder):
+            pytest.fail("used twice at once")
+        assert json.loads((folder / MARK).read_text(encoding="utf-8")) == {"run": "run-1"}
+    outputs.make_folder(tmp_path / "out", "run-3", ())
+    with outputs.used(folder):
+        pass
+
+
+def test_a_run_that_was_killed_leaves_its_folder_free(tmp_path: Path) -> None:
+    use = (
+        "import sys; from pathlib import Path; from nbpipe import outputs\n"
+        "with outputs.used(outputs.make_folder(Path(sys.argv[1]), 'killed', ())):\n"
+        "    print('used', flush=True); sys.stdin.read()"
+    )
+    folder = tmp_path / "out"
+    command = [sys.executable, "-c", use, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"used\n"
+        with pytest.raises(UsageError, match="another run"):
+            outputs.make_folder(folder, "next", ())
+        process.kill()
+        process.wait()
+    outputs.make_folder(folder, "next", ())
+
+
+def test_the_default_place_is_used_without_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with outputs.used(outputs.make_folder(None, "20260101T000000-cccccc", ())):
+        pass

@@ -254,6 +254,6 @@ def test_our_own_mistake_is_one_notebooks_failure(stage: Stage) -> None:
     told = results[0].failures[0]
     assert (told.name, told.message) == (
         "nbpipe.ValueError",
-        "a mistake of nbpipe, please report it: oops",
+        "a mistake of nbpipe while preparing it, please report it: ValueError: oops",
     )
     assert "ValueError: oops" in told.traceback

@@ -164,3 +164,44 @@ def test_requests_of_peers_that_are_not_followed_are_remarked(tmp_path: Path) ->
         "cells[1]: nbmake's `mock` is not supported; the cell runs as it stands",
         "cells[1]: nbmake's `post_cell_execute` is not supported; the cell runs as it stands",
     ]
+
+
+def test_ids_that_a_converter_makes_up_are_nobodys(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "language": "python", "input": ["1"], "outputs": []}
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [cell]}]}
+    assert [each.cell_id for each in cells(dump(tmp_path / "3.ipynb", old))] == [None]
+    bare = {"cell_type": "code", "source": "1", "metadata": {}, "outputs": []}
+    younger = {"nbformat": 4, "nbformat_minor": 2, "metadata": {}, "cells": [bare]}
+    file = dump(tmp_path / "4.ipynb", younger)
+    assert [each.cell_id for each in cells(file, parameters={"alpha": 1})] == [None, None]
+    (tmp_path / "t.py").write_text("# %%\n1\n")
+    assert [each.cell_id for each in cells(tmp_path / "t.py")] == [None]
+
+
+def test_ids_of_the_file_stay_with_parameters(tmp_path: Path) -> None:
+    bare = {"cell_type": "code", "id": "mine", "source": "1", "metadata": {}, "outputs": []}
+    new = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [bare]}
+    file = dump(tmp_path / "n.ipynb", new)
+    assert [each.cell_id for each in cells(file, parameters={"alpha": 1})] == [None, "mine"]
+
+
+def test_half_a_character_cannot_be_sent(tmp_path: Path) -> None:
+    def cell(source: str, *tags: str) -> dict[str, object]:
+        return {"cell_type": "code", "source": source, "metadata": {"tags": tags}, "outputs": []}
+
+    document = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}}
+    half, skipped = cell("# \ud83d"), cell("# \ud83d", "skip-execution")
+    file = dump(tmp_path / "n.ipynb", document | {"cells": [cell("1"), skipped, half]})
+    found = source.unsendable(cells(file))
+    assert found is not None
+    assert (found[0].origin, found[1][:42]) == (2, "the source holds half a character (U+D83D)")
+    assert source.unsendable(cells(dump(file, document | {"cells": [skipped]}))) is None
+
+
+def test_cells_that_name_a_kernel_of_sos_are_noted(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "source": "1", "metadata": {"kernel": "R"}, "outputs": []}
+    document = {"nbformat": 4, "nbformat_minor": 4, "cells": [cell]}
+    sos = dump(tmp_path / "n.ipynb", document | {"metadata": {"kernelspec": {"name": "sos"}}})
+    assert source.remarks(source.read(sos))[0].startswith("cells name kernels of SoS (R), which")
+    other = dump(tmp_path / "o.ipynb", document | {"metadata": {}})
+    assert source.remarks(source.read(other)) == []

@@ -107,6 +107,17 @@ def test_a_copy_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["n.ipynb", "n.log"]
 
 
+def test_a_copy_that_no_json_can_be_made_of_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, task("n.ipynb"), 1)
+    notebook = v4.new_notebook(metadata={"odd": {1, 2}})
+    problem = workspace.write(notebook)
+    assert problem is not None
+    assert problem.startswith("the executed copy could not be written: TypeError: ")
+    assert "Traceback" in workspace.said(0)
+    workspace.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["n.log"]
+
+
 def test_a_log_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("a file, where a folder should be", encoding="utf-8")
     workspace = Workspace(tmp_path, task("s/n.ipynb"), 1)

@@ -5,6 +5,8 @@ Long outputs are shortened first: a page stays readable and quick whatever a not
 
 from __future__ import annotations
 
+import logging
+import warnings
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from nbpipe.model import Failure
+
+_log = logging.getLogger(__name__)
 
 FAILED_TAG = "nbpipe-failed"
 TEXT_LIMIT = 100_000
@@ -31,18 +35,37 @@ FILE_LIMIT = 500_000_000
 
 def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
     """Return the document that shows an executed copy; None where it cannot be read."""
-    import nbformat  # noqa: PLC0415  (slow)
-
     try:
         if not copy.is_file() or copy.stat().st_size > FILE_LIMIT:
             return None
-        notebook = nbformat.read(copy, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+        notebook = _read(copy)
+        _shorten(notebook)
+        marked = [_mark(notebook, failure) for failure in failures]
+        body = _exporter().from_notebook_node(notebook)[0]
+    except Exception as error:  # noqa: BLE001  (nbformat, nbconvert: odd metadata, in many ways)
+        why = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        _log.warning("%s: no page can be made of it: %s", copy, why)
         return None
-    _shorten(notebook)
-    marked = [_mark(notebook, failure) for failure in failures]
-    body = _exporter().from_notebook_node(notebook)[0]
     return _document(str(body), marked=any(marked))
+
+
+def _read(copy: Path) -> NotebookNode:
+    import nbformat  # noqa: PLC0415  (slow)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ids that nobody looks at here
+        notebook: NotebookNode = nbformat.read(copy, as_version=4)
+    _forgive(notebook)
+    return notebook
+
+
+def _forgive(notebook: NotebookNode) -> None:
+    """Take out what is odd in many files, shows nowhere, and makes nbconvert refuse or warn."""
+    notebook["nbformat_minor"] = 4  # which has no ids: missing, doubled and invalid ones
+    for cell in notebook.cells:
+        cell.pop("id", None)
+    if not isinstance(notebook.metadata.get("widgets", {}), dict):
+        del notebook.metadata["widgets"]
 
 
 def _mark(notebook: NotebookNode, failure: Failure) -> bool:
