@@ -181,8 +181,8 @@ class Trace:
     """A digest of the kernelspec and of everything in the task that can change the result."""
     inputs: Mapping[str, str]
     """What it read, each with its git id: empty where there was none, `CHANGED` where it was
-    written meanwhile. `folder/` is a folder that was listed; `//.h5` every file with that ending,
-    `//` every file, `//names` the names of all files."""
+    written meanwhile. `folder/` is a folder that was listed; `//` every file, `//names` the names
+    of all files, `//files` those of all but notebooks and modules."""
     modules: tuple[str, ...] = ()
     """Top-level modules that it imported, none of the standard library."""
     folders: tuple[str, ...] = ()
@@ -197,6 +197,8 @@ class Trace:
     """The distributions that it imported, with their versions; and `python`."""
     unknown: str = ""
     """Why nobody can know what it read; empty where that is known."""
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    """Within which it passed: `cell_seconds`, `notebook_seconds`, `output_bytes`."""
 
 
 CHANGED = "?"

@@ -192,7 +192,7 @@ def _traced(order: Order, wanted: bool) -> contextlib.AbstractContextManager[Non
     """Return a context in which it is recorded what notebooks depend on, where that is wanted."""
     from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
 
-    return traced(order.plan.root if wanted else None)
+    return traced(order.plan.root if wanted else None, order.output_dir)
 
 
 def begin(order: Order) -> Run:

@@ -150,8 +150,9 @@ class Files:
     def ids(self, paths: Collection[str]) -> dict[str, str]:
         """Return the id of each file, `ABSENT` for what is none.
 
-        `folder/` has the id of its names, `//.h5` that of all files with the ending, `//` that of
-        all files, `//names` that of their names; ignored files are in none of the last three.
+        `folder/` has the id of its names, `//` that of all files, `//names` that of their names,
+        `//files` that of the names of those that are neither notebooks nor modules; ignored files
+        are in none of the last three. Traces of old have `//.h5`: all files with the ending.
 
         Raises:
             OSError, subprocess.SubprocessError: git cannot say.
@@ -191,8 +192,9 @@ class Files:
     def _many(self, ending: str) -> str:
         """Return the id of all files with an ending."""
         known = _words(_git(self.top, "ls-files", "-z", "-c", "-o", "--exclude-standard"))
-        if ending == "names":
-            return _digest(path for path in sorted(set(known)) if self._stamp(path))
+        if ending in {"names", "files"}:
+            wanted = (path for path in known if ending == "names" or is_data(path))
+            return _digest(path for path in sorted(set(wanted)) if self._stamp(path))
         ids = self.ids([path for path in set(known) if path.endswith(ending)])
         return _digest(f"{path} {ids[path]}" for path in sorted(ids))
 
@@ -223,6 +225,14 @@ class Files:
             said = _git(self.top, "hash-object", "--stdin-paths", given=given)
             found |= dict(zip(plain, _text(said).split(), strict=True))
         return found
+
+
+def is_data(path: str) -> bool:
+    """Return whether a file can be one that compiled code looks for by its name.
+
+    The runner opens notebooks, and Python modules: these are traced by the imports.
+    """
+    return not path.endswith((".ipynb", ".py"))
 
 
 def modules_in(top: Path, folder: str) -> frozenset[str]:

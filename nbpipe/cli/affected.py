@@ -92,6 +92,7 @@ def _known(plan: Plan, config: Config) -> dict[str, Known]:
             outcome_run=last[path].run if path in last else "",
             run=traces[path].run if path in traces else "",
             trace=traces[path].trace if path in traces else None,
+            seconds=last[path].seconds if path in last else None,
         )
         for path in last.keys() | traces.keys()
     }
@@ -112,7 +113,8 @@ class _Looking:
         self._spec = cache(_spec)
         self._environments: dict[str, dict[str, str] | None] = {}
         self._files = worktree.Files(top)
-        wanted = {path for past in known.values() if past.trace for path in past.trace.inputs}
+        traces = [past.trace for past in known.values() if past.trace]
+        wanted = {path for trace in traces for path in (*trace.inputs, *trace.outputs)}
         self.ids = self._files.ids(wanted)
 
     def present(self, task: Task) -> Present:
@@ -128,6 +130,7 @@ class _Looking:
             place=place,
             kernel=task.kernel,
             settings=fingerprint.settings(task, argv, own),
+            limits=fingerprint.limits(task),
             found=worktree.modules_found(trace, self._modules) if trace else (),
             environment=self._environment(task.kernel, argv, own) if trace else None,
             writes=self._writes(task, place, trace),
@@ -159,6 +162,7 @@ class _Looking:
                 text = _code(text)
             folder = str(task.file.parent)
             found |= {self._place(f"{folder}/{each}") for each in mentions.written(text)}
+        self.ids |= self._files.ids(found - self.ids.keys())
         return frozenset(found)
 
     def _is_changed(self, path: str, trace: Trace | None) -> bool:

@@ -12,10 +12,11 @@ Notes are lines of a file: a letter, a blank, and a path or name as Python write
     W  written from its beginning           A  written at its end
     U  changed, or read and written         X  a program is started
     P  a folder of modules                  S  a module is looked for here
-    E  something that was not noted
+    C  compiled code nobody vouches for     E  something that was not noted
 
 What the interpreter does not tell (docs.python.org, "Audit events table"): `os.stat` and all that
-is built on it, and files that a library written in C opens itself.
+is built on it, and files that a library written in C opens itself: which is why such a library is
+noted, and what it opens is found another way (see `openings`).
 """
 
 # ruff: noqa: PTH120 (pathlib is slow)
@@ -25,6 +26,7 @@ import sys
 import typing
 
 if typing.TYPE_CHECKING:
+    import types
     from collections.abc import Callable
     from typing import Any
 
@@ -36,19 +38,30 @@ _QUIET = (
 """Whose listing of a folder is no question of the notebook's."""
 
 
-def begin(trace: str, top: str, watched: "tuple[str, ...]") -> str:
+def begin(
+    trace: str,
+    top: str,
+    watched: "tuple[str, ...]",
+    vouched: "tuple[str, ...]",
+    unvouched: "tuple[str, ...]",
+) -> str:
     """Put the hook in place; return a word that says so.
 
     Args:
         trace: The file for the notes.
         top: The folder whose files count, as the operating system resolves it.
         watched: Modules that are noted under their whole name too.
+        vouched: Compiled modules, and packages with such, that open no files by themselves.
+        unvouched: Those of the standard library that do.
     """
     notes = _Notes(trace, top)
+    notes.vouched, notes.unvouched = frozenset(vouched), frozenset(unvouched)
     notes.note("H", "")
     for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
         notes.module(name.partition(".")[0])
-        notes.file("R", getattr(module, "__file__", None))
+        notes.compiled(name, file)
+        notes.file("R", file)
     notes.path(sys.path)
     sys.addaudithook(_hook(notes, frozenset(watched)))
     return "traced"
@@ -61,9 +74,12 @@ class _Notes:
         self.trace, self.top, self.prefix = trace, top, f"{top}/"
         self.seen: set[tuple[str, str]] = set()
         self.known = frozenset(getattr(sys, "stdlib_module_names", ()))
+        self.vouched: frozenset[str] = frozenset()
+        self.unvouched: frozenset[str] = frozenset()
         ends = ("site-packages", "dist-packages")
         sites = {f"{path}/" for path in sys.path if path.endswith(ends)}
         library = os.path.dirname(os.__file__)
+        self.dynamic = f"{library}/lib-dynload/"
         others = {f"{folder}/" for folder in (library, "/proc", "/sys", "/dev")}
         self.sites = tuple(each for each in sites if not self.prefix.startswith(each))
         self.libraries = tuple(each for each in sites | others if not self.prefix.startswith(each))
@@ -118,6 +134,32 @@ class _Notes:
         if name not in self.known:
             self.note("M", name)
 
+    def compiled(self, name: str, path: object) -> None:
+        """Note a compiled module for which nobody vouches."""
+        if not isinstance(path, str) or not path.endswith((".so", ".pyd")):
+            return
+        vouched = name in self.vouched or name.partition(".")[0] in self.vouched
+        known = path.startswith(self.dynamic) or (vouched and path.startswith(self.sites))
+        if name in self.unvouched or not known:
+            self.note("C", name)
+
+    def foreign(self, library: str, frame: "types.FrameType | None") -> None:
+        """Note a function that is taken out of a library with ctypes, by whom nobody vouches for.
+
+        What the standard library and the vouched packages take there is known.
+        """
+        while frame is not None and "/ctypes/" in frame.f_code.co_filename:
+            frame = frame.f_back
+        caller = frame.f_code.co_filename if frame is not None else ""
+        for site in self.sites:
+            if caller.startswith(site):
+                package = caller[len(site) :].partition("/")[0].partition(".")[0]
+                if package not in self.vouched:
+                    self.note("C", package)
+                return
+        if not caller.startswith(self.libraries):
+            self.note("C", library)
+
     def path(self, folders: "list[str]") -> None:
         """Note in which folders modules are looked for."""
         for folder in folders:
@@ -149,6 +191,7 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
         notes.module(name.partition(".")[0])
         if name in watched:
             notes.note("M", name)
+        notes.compiled(name, path)
         if folders:
             notes.path(folders)
         notes.submodule(name)
@@ -173,6 +216,10 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
         if name is not None and "/" in str(name):
             notes.file("R", name)
 
+    def called(library: object, *_: object) -> None:
+        name = getattr(library, "_name", None)
+        notes.foreign(f"ctypes ({name or 'the interpreter'})", frame(2))
+
     def started(program: object, arguments: object = None, *_: object) -> None:
         if isinstance(arguments, (list, tuple)) and arguments:
             program = arguments[0]
@@ -196,6 +243,8 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
         "glob.glob": globbed,
         "sqlite3.connect": database,
         "ctypes.dlopen": loaded,
+        "ctypes.dlsym": called,
+        "ctypes.dlsym/handle": called,
         "os.rename": renamed,
         "os.link": renamed,
         "os.symlink": renamed,

@@ -156,10 +156,13 @@ CHANGES = [
     ("a comment in the configuration", edit("nbpipe.toml", "# nothing\n"), set()),
     (
         "a setting of one notebook",
-        edit("nbpipe.toml", '[[test.overrides]]\npaths = ["nb/plain.ipynb"]\ntimeout = 7\n'),
+        edit("nbpipe.toml", '[[test.overrides]]\npaths = ["nb/plain.ipynb"]\nall-errors = true\n'),
         {"plain"},
     ),
-    ("a setting of all", edit("nbpipe.toml", "[test]\ntimeout = 7\n"), ALL),
+    ("a setting of all", edit("nbpipe.toml", "[test]\nparameters = {x = 1}\n"), ALL),
+    ("a higher limit", edit("nbpipe.toml", "[test]\ntimeout = 700\ngrace = 1\n"), set()),
+    ("a limit within which all passed", edit("nbpipe.toml", "[test]\ntimeout = 599\n"), set()),
+    ("a limit that may be too low", edit("nbpipe.toml", "[test]\nnotebook-timeout = 0.01\n"), ALL),
     ("another number of slots", edit("nbpipe.toml", "[test]\njobs = 1\nretries = 2\n"), set()),
 ]  # fmt: skip
 
