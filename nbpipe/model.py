@@ -124,6 +124,14 @@ class Task:
     """How many notebooks at once it counts as."""
     groups: tuple[str, ...] = ()
     """Of all notebooks with a group in common only one runs at a time."""
+    threads: int | Literal["auto", "off"] = "auto"
+    """For its numerical libraries: so many, a slot's share of the cores, or as they wish."""
+    cores: int | None = None
+    """What that comes to in this run; None: as they wish."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables that its kernel gets, whatever else is set."""
+    user_site: Literal["warn", "on", "off"] = "warn"
+    """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None
     """Bytes that it is expected to need at its peak; None where nothing is known."""
     turn: str = ""
@@ -182,7 +190,7 @@ class Trace:
     inputs: Mapping[str, str]
     """What it read, each with its git id: empty where there was none, `CHANGED` where it was
     written meanwhile. `folder/` is a folder that was listed; `//` every file, `//names` the names
-    of all files, `//files` those of all but notebooks and modules."""
+    of all files, `//files` those of all but notebooks and modules, `//files/folder` such in one."""
     modules: tuple[str, ...] = ()
     """Top-level modules that it imported, none of the standard library."""
     folders: tuple[str, ...] = ()
@@ -253,6 +261,10 @@ class Result:
     """Peak of the kernel and all that it started, in bytes, of the attempt that took most; None
     where it was not measured."""
     notes: tuple[str, ...] = ()
+    home: Mapping[str, str] = field(default_factory=dict)
+    """Distributions that it imported from the home (`~/.local`), with their versions."""
+    shadowed: tuple[str, ...] = ()
+    """Modules that it took from files beside it, which the environment has too."""
     trace: Trace | None = None
     """What it depended on; None where it did not pass, or nobody looked."""
     past: Past | None = None
@@ -296,6 +308,8 @@ class Run:
     results: tuple[Result, ...]
     excluded: tuple[Excluded, ...]
     interrupted: bool = False
+    threads: int | None = None
+    """What the numerical libraries of a notebook of one slot got; None: as many as they took."""
 
     def count(self, outcome: Outcome) -> int:
         """Return how many results have that outcome."""

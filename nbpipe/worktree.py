@@ -29,6 +29,9 @@ ABSENT = ""
 CACHES = frozenset({".git", "__pycache__", ".ipynb_checkpoints"})
 """Names that come and go without anybody's doing."""
 
+FILES_IN = "//files/"
+"""How an input begins that is the names of the files in a folder (see `Files.ids`)."""
+
 MODULE_ENDINGS = (".py", ".so", ".pyd", ".pyc")
 
 _SLACK_NS = 5_000_000
@@ -152,7 +155,8 @@ class Files:
 
         `folder/` has the id of its names, `//` that of all files, `//names` that of their names,
         `//files` that of the names of those that are neither notebooks nor modules; ignored files
-        are in none of the last three. Traces of old have `//.h5`: all files with the ending.
+        are in none of the last three. `//files/folder` has those in a folder, ignored ones too.
+        Traces of old have `//.h5`: all files with the ending.
 
         Raises:
             OSError, subprocess.SubprocessError: git cannot say.
@@ -162,7 +166,9 @@ class Files:
             self._looked = time.time_ns() - _SLACK_NS
             self._index = self._clean()
         for path in paths:
-            if path.startswith("//"):
+            if path.startswith(FILES_IN):
+                found[path] = self._names(path.removeprefix(FILES_IN), is_data)
+            elif path.startswith("//"):
                 found[path] = self._many(path[2:])
             elif path.endswith("/"):
                 found[path] = self._names(path)
@@ -205,9 +211,10 @@ class Files:
             return None
         return status.st_size, status.st_ctime_ns, status.st_ino
 
-    def _names(self, folder: str) -> str:
+    def _names(self, folder: str, wanted: Callable[[str], bool] = bool) -> str:
         try:
-            return _digest(sorted(set(os.listdir(f"{self.top}/{folder}")) - CACHES))  # noqa: PTH208
+            names = set(os.listdir(f"{self.top}/{folder}")) - CACHES  # noqa: PTH208
+            return _digest(sorted(filter(wanted, names)))
         except (OSError, ValueError):
             return ABSENT
 

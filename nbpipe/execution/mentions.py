@@ -23,6 +23,9 @@ _ASKS_FOR_CONTENT = re.compile(r"\b(?:getsize|getmtime|samefile)\s*\(|(?:\.|\bos
 _OPENS_COMPILED = re.compile(
     r"\b(?:pyarrow|load_cert_chain|load_verify_locations|cafile|capath|certfile|keyfile)\b"
 )
+_BRANCHES = re.compile(
+    r"\b(?:except|suppress|raises|None|if|elif|while|or|match|filter)\b|NBVAL_RAISES"
+)
 _LITERAL_CALL = re.compile(r"\s*(?:Path\s*\(\s*)?([\"'])[^\"'{}\n]*\1\s*\)")
 _LITERAL_PATH = re.compile(r"\bPath\s*\(\s*([\"'])[^\"'{}\n]*\1\s*\)\s*\.\s*$")
 
@@ -99,6 +102,11 @@ def opens_compiled(text: str) -> str:
     """
     found = _OPENS_COMPILED.search(text)
     return found[0] if found else ""
+
+
+def survives_a_miss(text: str) -> bool:
+    """Return whether code may go on without a file that it, or a library, looked for in vain."""
+    return _BRANCHES.search(text) is not None
 
 
 def _is_literal(text: str, call: re.Match[str]) -> bool:

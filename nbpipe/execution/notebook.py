@@ -90,6 +90,7 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         _log_failures(workspace, verdict)
     finally:
         await ready.close()
+    trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
     return Result(
         task=task,
         outcome=_outcome(verdict),
@@ -103,8 +104,10 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         executed=executed,
         log=workspace.log_relative,
         memory=verdict.memory,
-        notes=tuple(verdict.notes),
-        trace=await watch.end(passed=_outcome(verdict) is Outcome.PASSED),
+        notes=(*verdict.notes, *watch.remarks()),
+        home=watch.home,
+        shadowed=watch.shadowed,
+        trace=trace,
     )
 
 

@@ -60,6 +60,9 @@ _HARMLESS = frozenset(
 WATCHED = tuple(_STARTERS)
 
 
+_SETS = {"L": "listed", "P": "folders", "S": "places", "G": "home", "B": "shadowed"}
+
+
 @dataclass(slots=True)
 class Notes:
     """What a kernel noted; paths are relative to the top."""
@@ -77,6 +80,10 @@ class Notes:
     endings: set[str] = field(default_factory=set)
     compiled: str = ""
     """The first compiled module at work for which nobody vouches; empty where there is none."""
+    home: set[str] = field(default_factory=set)
+    """Modules that were imported from the user's home: absolute, without an ending."""
+    shadowed: set[str] = field(default_factory=set)
+    """Modules that a file beside the notebook hides."""
     unknown: str = ""
 
 
@@ -134,8 +141,8 @@ def _learn(notes: Notes, kind: str, what: str) -> None:
         _imported(notes, what)
     elif kind == "C":
         notes.compiled = notes.compiled or what
-    elif kind in {"L", "P", "S"}:
-        {"L": notes.listed, "P": notes.folders, "S": notes.places}[kind].add(what)
+    elif kind in _SETS:
+        getattr(notes, _SETS[kind]).add(what)
     elif kind == "X" and what.rpartition("/")[2] not in _HARMLESS:
         notes.unknown = notes.unknown or f"it starts another program ({what})"
     elif kind == "E":

@@ -6,7 +6,7 @@ So what was opened while several notebooks ran counts for each of them that has 
 work: rather one too many than one too few. Reads through a mapping have no event of their own;
 the end of the last descriptor or mapping has one, which is what counts here.
 
-What inotify cannot show is a file that was looked for in vain (see `worktree.Files`: `//files`).
+What inotify cannot show is a file that was looked for in vain (see `mentions.survives_a_miss`).
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Opened:
     """Opened for reading, and closed."""
     written: set[str] = field(default_factory=set)
     """Opened for writing, and closed; or moved to that name."""
+    listed: set[str] = field(default_factory=set)
+    """Folders that were opened."""
     fresh: set[str] = field(default_factory=set)
     """Came to be, or were written before anything was read from them."""
     touched: set[str] = field(default_factory=set)
@@ -230,7 +232,12 @@ class Openings:
             self._folders.pop(number, None)
             return
         folder = self._folders.get(number)
-        if folder is None or not name:
+        if folder is None:
+            return
+        if not name:
+            if mask & _CLOSE_NOWRITE:
+                for opened in self._active.values():
+                    opened.listed.add(folder)
             return
         path = f"{folder}/{name}" if folder else name
         if mask & _IS_FOLDER:

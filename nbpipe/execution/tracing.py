@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from contextvars import ContextVar
@@ -28,7 +29,7 @@ from nbpipe.execution.openings import CannotWatchError, Openings
 from nbpipe.model import CHANGED, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from nbformat import NotebookNode
 
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
 _SLACK_NS = 5_000_000
 """A file system's clock may be so far behind."""
+
+_TOLERANT = {"raises-exception", "nbval-raises-exception"}
+
+_NOWHERE = "\0"
+"""A top below which nothing lies, where nothing is traced."""
 
 _MOST_CODE = 2_000_000
 """Bytes of a module that are still read for what it mentions."""
@@ -69,11 +75,14 @@ class Tracer:
         self._environments: dict[object, Environment | None] = {}
         self._texts: dict[str, str] = {}
 
-    def environment(self, argv: list[str], own: dict[str, str]) -> Environment | None:
+    def environment(
+        self, argv: list[str], own: dict[str, str], given: Mapping[str, str]
+    ) -> Environment | None:
         """Return what the interpreter of a kernelspec has; asked once."""
-        key = (*argv, *sorted(own.items()))
+        environ = {**os.environ, **given}
+        key = (*argv, *sorted(own.items()), *sorted(given.items()))
         if key not in self._environments:
-            self._environments[key] = environments.ask(argv, own, os.environ, modules=True)
+            self._environments[key] = environments.ask(argv, own, environ, modules=True)
         return self._environments[key]
 
     def close(self) -> None:
@@ -130,6 +139,12 @@ class Watch:
         self._argv: list[str] | None = None
         self._own: dict[str, str] = {}
         self._text = ""
+        self.home: dict[str, str] = {}
+        """Distributions of the user's home that were imported, after `end`."""
+        self.shadowed: tuple[str, ...] = ()
+        """Modules that files beside the notebook hide, after `end`."""
+        self._tolerant = False
+        """Whether a cell may raise."""
         self._rivals: set[Watch] = set()
         """Watches of what ran at the same time."""
         self._seen: Notes | None = None
@@ -144,11 +159,13 @@ class Watch:
     def begin(self, kernel: Kernel, notebook: NotebookNode) -> None:
         """Put the hook into a kernel that is ready; the next request finds it there."""
         spec = kernel.manager.kernel_spec
-        if self._tracer is None or spec is None:
+        if spec is None:
             return
         self._argv, self._own = list(spec.argv), dict(spec.env or {})
         sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         self._text = "\n".join(sources)
+        tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags") or ()}
+        self._tolerant = self._task.allow_errors or self._task.all_errors or bool(tags & _TOLERANT)
         if self._task.language != "python":
             return
         with contextlib.suppress(OSError):  # a full disk: then there is no trace
@@ -156,7 +173,7 @@ class Watch:
             # A file server's clock may be behind this machine's.
             self._began = min(self._began, self._notes.stat().st_ctime_ns - _SLACK_NS)
         vouched, unvouched = (tuple(each) for each in (notes.VOUCHED, notes.UNVOUCHED))
-        top = str(self._tracer.top)
+        top = str(self._tracer.top) if self._tracer is not None else _NOWHERE
         arguments = (str(self._notes), top, notes.WATCHED, vouched, unvouched)
         kernel.client.execute(
             "", silent=True, user_expressions={"nbpipe": f"{_HOOK}(*{arguments!r})"}
@@ -166,6 +183,8 @@ class Watch:
     async def end(self, *, passed: bool) -> Trace | None:
         """Return the trace of a notebook whose kernel is gone; None: there is none to keep."""
         seen = self._seen = self._noted()
+        self.home = {} if self._task.user_site == "on" else environments.brought_by(seen.home)
+        self.shadowed = tuple(sorted(seen.shadowed))
         self._notes.unlink(missing_ok=True)
         opened = None
         if self._tracer is not None:
@@ -180,6 +199,17 @@ class Watch:
             return None  # git has nothing to say any more
         finally:
             self._rivals.clear()
+
+    def remarks(self) -> list[str]:
+        """Return what a maintainer should know about where its packages came from."""
+        found = []
+        if self.home:
+            names = ", ".join(f"{name} {each}".rstrip() for name, each in self.home.items())
+            found.append(f"imported from the home, not from the environment: {names}")
+        for name in self.shadowed:
+            whose = "Python's own" if name in sys.stdlib_module_names else "the environment's"
+            found += [f"{name} was imported from a file beside the notebook, which hides {whose}"]
+        return found
 
     def _noted(self) -> Notes:
         """Return what the kernel has noted up to now."""
@@ -253,12 +283,20 @@ class Watch:
             notes.take(seen, fresh if kind == "W" else set(), kind, path)
         for path in opened.read - sources:
             notes.take(seen, fresh, "R", path)
+        # A file of that folder may come: one that belongs to another (`x.aux`), or to a pattern.
+        own = {*seen.folders, *(each for rival in self._rivals for each in rival._noted().folders)}  # noqa: SLF001
+        folders = {path.rpartition("/")[0] for path in opened.read - sources}
+        folders |= opened.listed - own  # where modules are looked for Python lists
+        seen.endings |= {f"files/{folder}" for folder in folders}
         for link in tracer.openings.links if tracer.openings else ():
             target = self._relative(tracer, os.path.realpath(tracer.top / link))
             inside = tuple(path for path in seen.read if f"{path}/".startswith(f"{target}/"))
             if inside or target.startswith("../"):
                 seen.read.add(link)
-        seen.endings.add("files")
+        text = "\n".join(self._texts(tracer, seen))
+        calls = seen.compiled.startswith("ctypes")  # which raises nothing
+        if calls or self._tolerant or mentions.survives_a_miss(text):
+            seen.endings.add("files")
 
     def _removed(self, tracer: Tracer, seen: Notes) -> set[str]:
         """Return what it wrote and took away again: a step on the way to a file, such as `.tmp`."""
@@ -308,7 +346,7 @@ class Watch:
         """Return the distributions that it imported; nothing where they cannot be known."""
         if not seen.begun:
             return {}
-        found = tracer.environment(self._argv or [], self._own)
+        found = tracer.environment(self._argv or [], self._own, self._task.environ)
         if found is None:
             why = f"the packages of kernel {self._task.kernel} are not known"
             seen.unknown = seen.unknown or why
