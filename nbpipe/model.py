@@ -190,7 +190,8 @@ class Trace:
     inputs: Mapping[str, str]
     """What it read, each with its git id: empty where there was none, `CHANGED` where it was
     written meanwhile. `folder/` is a folder that was listed; `//` every file, `//names` the names
-    of all files, `//files` those of all but notebooks and modules, `//files/folder` such in one."""
+    of all files, `//files` those of all but notebooks and modules, `//files/folder` those below a
+    folder."""
     modules: tuple[str, ...] = ()
     """Top-level modules that it imported, none of the standard library."""
     folders: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ CACHES = frozenset({".git", "__pycache__", ".ipynb_checkpoints"})
 """Names that come and go without anybody's doing."""
 
 FILES_IN = "//files/"
-"""How an input begins that is the names of the files in a folder (see `Files.ids`)."""
+"""How an input begins that is the names of the files below a folder (see `Files.ids`)."""
 
 MODULE_ENDINGS = (".py", ".so", ".pyd", ".pyc")
 
@@ -155,8 +155,8 @@ class Files:
 
         `folder/` has the id of its names, `//` that of all files, `//names` that of their names,
         `//files` that of the names of those that are neither notebooks nor modules; ignored files
-        are in none of the last three. `//files/folder` has those in a folder, ignored ones too.
-        Traces of old have `//.h5`: all files with the ending.
+        are in none of the last three. `//files/folder` has those below a folder, `//files/` those
+        in the top. Traces of old have `//.h5`: all files with the ending.
 
         Raises:
             OSError, subprocess.SubprocessError: git cannot say.
@@ -166,9 +166,7 @@ class Files:
             self._looked = time.time_ns() - _SLACK_NS
             self._index = self._clean()
         for path in paths:
-            if path.startswith(FILES_IN):
-                found[path] = self._names(path.removeprefix(FILES_IN), is_data)
-            elif path.startswith("//"):
+            if path.startswith("//"):
                 found[path] = self._many(path[2:])
             elif path.endswith("/"):
                 found[path] = self._names(path)
@@ -198,8 +196,8 @@ class Files:
     def _many(self, ending: str) -> str:
         """Return the id of all files with an ending."""
         known = _words(_git(self.top, "ls-files", "-z", "-c", "-o", "--exclude-standard"))
-        if ending in {"names", "files"}:
-            wanted = (path for path in known if ending == "names" or is_data(path))
+        if ending == "names" or ending.partition("/")[0] == "files":
+            wanted = (each for each in known if ending == "names" or is_one_of(f"//{ending}", each))
             return _digest(path for path in sorted(set(wanted)) if self._stamp(path))
         ids = self.ids([path for path in set(known) if path.endswith(ending)])
         return _digest(f"{path} {ids[path]}" for path in sorted(ids))
@@ -211,10 +209,9 @@ class Files:
             return None
         return status.st_size, status.st_ctime_ns, status.st_ino
 
-    def _names(self, folder: str, wanted: Callable[[str], bool] = bool) -> str:
+    def _names(self, folder: str) -> str:
         try:
-            names = set(os.listdir(f"{self.top}/{folder}")) - CACHES  # noqa: PTH208
-            return _digest(sorted(filter(wanted, names)))
+            return _digest(sorted(set(os.listdir(f"{self.top}/{folder}")) - CACHES))  # noqa: PTH208
         except (OSError, ValueError):
             return ABSENT
 
@@ -240,6 +237,14 @@ def is_data(path: str) -> bool:
     The runner opens notebooks, and Python modules: these are traced by the imports.
     """
     return not path.endswith((".ipynb", ".py"))
+
+
+def is_one_of(files: str, path: str) -> bool:
+    """Return whether a file is one of `//files`, or of `//files/folder`."""
+    folder = files.removeprefix(FILES_IN)
+    if not is_data(path) or not folder:
+        return is_data(path) and "/" not in path
+    return folder == files or path.startswith(f"{folder}/")
 
 
 def modules_in(top: Path, folder: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nbpipe.model import CHANGED
-from nbpipe.worktree import FILES_IN, is_data
+from nbpipe.worktree import FILES_IN, is_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -185,7 +185,7 @@ def _shown(path: str) -> str:
         return path
     ending = path[2:]
     if path.startswith(FILES_IN):
-        return f"the name of some file in {path.removeprefix(FILES_IN) or '.'}"
+        return f"the name of some file below {path.removeprefix(FILES_IN) or '.'}"
     if ending in {"names", "files"}:
         return "the name of some file"
     return f"some file *{ending}" if ending else "some file"
@@ -198,18 +198,12 @@ def _differs(path: str, difference: Difference) -> bool:
         if ending == "names":
             return bool(difference.names)
         if ending.partition("/")[0] == "files":
-            names = filter(is_data, difference.names & difference.changed)
-            return any(_is_in(path, each) for each in names)
+            return any(is_one_of(path, each) for each in difference.names & difference.changed)
         return any(each.endswith(ending) for each in difference.changed)
     if path.endswith("/"):
         folder = path.rstrip("/")
         return any(each.rpartition("/")[0] == folder for each in difference.names)
     return any(each in difference.changed for each in _with_parents(path))
-
-
-def _is_in(files: str, path: str) -> bool:
-    """Return whether a file is one of `//files`, or of `//files/folder`."""
-    return files == "//files" or path.rpartition("/")[0] == files.removeprefix(FILES_IN)
 
 
 def _with_parents(path: str) -> Iterator[str]:
@@ -296,7 +290,7 @@ def _fed(read: str, outputs: set[str], ids: Mapping[str, str]) -> str | None:
 def _asked(ending: str, outputs: set[str], ids: Mapping[str, str]) -> str | None:
     """Return what a notebook that asks about many files may have to do with what is written."""
     if ending.partition("/")[0] == "files":  # looked for in vain: what is there is known by name
-        coming = sorted(e for e in outputs if _is_coming(e, ids) and _is_in(f"//{ending}", e))
+        coming = sorted(e for e in outputs if _is_coming(e, ids) and is_one_of(f"//{ending}", e))
         return f"may look for {coming[0]}" if coming else None
     if ending in {"", "names"}:
         what = "which files are there" if ending else "for sizes or times of files"
@@ -307,7 +301,7 @@ def _asked(ending: str, outputs: set[str], ids: Mapping[str, str]) -> str | None
 
 def _is_coming(path: str, ids: Mapping[str, str]) -> bool:
     """Return whether a file that is written is not there yet; what a text says may be a part."""
-    return not ids.get(path) and is_data(path) and "." in path.rpartition("/")[2]
+    return not ids.get(path) and "." in path.rpartition("/")[2]
 
 
 def _missing(

@@ -56,8 +56,6 @@ class Opened:
     """Opened for reading, and closed."""
     written: set[str] = field(default_factory=set)
     """Opened for writing, and closed; or moved to that name."""
-    listed: set[str] = field(default_factory=set)
-    """Folders that were opened."""
     fresh: set[str] = field(default_factory=set)
     """Came to be, or were written before anything was read from them."""
     touched: set[str] = field(default_factory=set)
@@ -232,12 +230,7 @@ class Openings:
             self._folders.pop(number, None)
             return
         folder = self._folders.get(number)
-        if folder is None:
-            return
-        if not name:
-            if mask & _CLOSE_NOWRITE:
-                for opened in self._active.values():
-                    opened.listed.add(folder)
+        if folder is None or not name:
             return
         path = f"{folder}/{name}" if folder else name
         if mask & _IS_FOLDER:

@@ -29,7 +29,7 @@ from nbpipe.execution.openings import CannotWatchError, Openings
 from nbpipe.model import CHANGED, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nbformat import NotebookNode
 
@@ -283,11 +283,8 @@ class Watch:
             notes.take(seen, fresh if kind == "W" else set(), kind, path)
         for path in opened.read - sources:
             notes.take(seen, fresh, "R", path)
-        # A file of that folder may come: one that belongs to another (`x.aux`), or to a pattern.
-        own = {*seen.folders, *(each for rival in self._rivals for each in rival._noted().folders)}  # noqa: SLF001
-        folders = {path.rpartition("/")[0] for path in opened.read - sources}
-        folders |= opened.listed - own  # where modules are looked for Python lists
-        seen.endings |= {f"files/{folder}" for folder in folders}
+        # A file may come that belongs to another (`x.aux`), or to a pattern that C code looks up.
+        seen.endings |= {f"files/{folder}" for folder in _bases(opened.read - sources)}
         for link in tracer.openings.links if tracer.openings else ():
             target = self._relative(tracer, os.path.realpath(tracer.top / link))
             inside = tuple(path for path in seen.read if f"{path}/".startswith(f"{target}/"))
@@ -366,6 +363,21 @@ class Watch:
             return (tracer.top / path.rstrip("/")).stat().st_ctime_ns >= self._began
         except (OSError, ValueError):
             return False
+
+
+def _bases(paths: Iterable[str]) -> set[str]:
+    """Return below which folders lies what was read, and what more a pattern might have matched.
+
+    For `data/2024/a.nc` that is `data`: `data/**/*.nc` matches what comes in `data/2025`.
+    """
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        found.setdefault(folder.partition("/")[0], []).append(folder)
+    return {
+        os.path.commonpath([*folders, folders[0].rpartition("/")[0] or folders[0]])
+        for folders in found.values()
+    }
 
 
 def _hook() -> str:

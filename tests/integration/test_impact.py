@@ -200,4 +200,4 @@ def test_what_is_chosen_is_never_less_than_what_is_affected(tmp_path: Path) -> N
     longest = max(seconds)
     sys.stderr.write(f"{choices} chosen for {truths} affected; {longest:.2f} s to choose\n")
     assert truths > 0
-    assert choices <= 1.5 * truths
+    assert choices <= 2 * truths  # what C code may have opened counts for all that ran meanwhile

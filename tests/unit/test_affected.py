@@ -248,6 +248,9 @@ def reader(read: str) -> Known:
         ("//files", "p.h5", False, "it may look for p.h5, which b.ipynb writes, and that runs"),
         ("//files", "p.ipynb", False, None),
         ("//files/data", "p.h5", False, None),
+        ("//files/data", "data/2025/p.h5", False, "it may look for data/2025/p.h5, which b.ipynb"),
+        ("//files/", "data/p.h5", False, None),
+        ("//files/", "p.h5", False, "it may look for p.h5, which b.ipynb writes, and that runs"),
         (
             "//files/data",
             "data/p.h5",
