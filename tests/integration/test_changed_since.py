@@ -324,11 +324,15 @@ import pyarrow as pa
 name = 'x'
 print(pa.memory_map('../data/' + name + '.csv').read())
 """
-FORKED = (
-    "import multiprocessing\ndef work():\n"
-    + "".join(f"    {line}\n" for line in LIBC.splitlines())
-    + "\nchild = multiprocessing.get_context('fork').Process(target=work)\nchild.start()\nchild.join()"
-)
+FORKED = f"""\
+import multiprocessing
+def work():
+    exec({LIBC!r}, {{}})
+child = multiprocessing.get_context('fork').Process(target=work)
+child.start()
+child.join()
+assert child.exitcode == 0
+"""
 
 
 @pytest.mark.parametrize("code", [LIBC, ARROW, FORKED], ids=["libc", "arrow", "a child"])
