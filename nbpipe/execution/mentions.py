@@ -22,6 +22,7 @@ _ASKS_FOR_NAMES = re.compile(
 _ASKS_FOR_CONTENT = re.compile(r"\b(?:getsize|getmtime|samefile)\s*\(|(?:\.|\bos\.)l?stat\s*\(")
 _OPENS_COMPILED = re.compile(
     r"\b(?:pyarrow|load_cert_chain|load_verify_locations|cafile|capath|certfile|keyfile)\b"
+    r"|\bverify\s*=(?!=|\s*(?:True|False)\b)|\b(?i:attach\b(?=\s+(?:database\b|[\"'?:(|{])))"
 )
 _BRANCHES = re.compile(
     r"\b(?:except|suppress|raises|None|if|elif|while|or|match|filter)\b|NBVAL_RAISES"
@@ -98,7 +99,8 @@ def asks_for_content(text: str) -> bool:
 def opens_compiled(text: str) -> str:
     """Return what code names that opens files in compiled modules that are vouched for, or nothing.
 
-    `pyarrow.lib` comes with pandas, `ssl` with everything that speaks HTTPS.
+    `pyarrow.lib` comes with pandas, `ssl` with everything that speaks HTTPS (and reads certificates),
+    SQLite with Python (and opens what is attached).
     """
     found = _OPENS_COMPILED.search(text)
     return found[0] if found else ""

@@ -36,6 +36,8 @@ _ONLY_FOLDERS, _NO_LINKS = 0x01000000, 0x02000000
 _WANTED = _ACCESS | _MODIFY | _CLOSE_WRITE | _CLOSE_NOWRITE | _MOVED_TO | _CREATE
 _EVENT = struct.Struct("iIII")
 
+_PAUSE = 0.02
+"""Seconds between two looks: many events at once cost less."""
 _MOST_FOLDERS = 50_000
 """A watch takes about a kilobyte of the system's memory, and a user has a limited number."""
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
@@ -199,7 +201,7 @@ class Openings:
         """Read events as they come: what nobody reads is lost at 16,384 (max_queued_events)."""
         while True:
             ready, _, _ = select.select([self._fd, self._stop], [], [])
-            if self._stop in ready:
+            if self._stop in ready or self._stop in select.select([self._stop], [], [], _PAUSE)[0]:
                 return
             with self._lock:
                 self._drain()
