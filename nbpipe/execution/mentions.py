@@ -99,7 +99,7 @@ def asks_for_content(text: str) -> bool:
 def opens_compiled(text: str) -> str:
     """Return what code names that opens files in compiled modules that are vouched for, or nothing.
 
-    `pyarrow.lib` comes with pandas, `ssl` with everything that speaks HTTPS (and reads certificates),
+    `pyarrow.lib` comes with pandas, `ssl` with all that speaks HTTPS (and reads certificates),
     SQLite with Python (and opens what is attached).
     """
     found = _OPENS_COMPILED.search(text)
