@@ -70,6 +70,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     """
     refuse_mixture(sys.modules["nbpipe"], sys.path)
     from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
+    from nbpipe.execution import capacity  # noqa: PLC0415
 
     settings = _settings(
         config,
@@ -96,10 +97,11 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     order = runner.Order(
         plan=plan,
         run_id=run_id,
-        jobs=runner.cores() if count == "auto" else count,
+        jobs=capacity.cores() if count == "auto" else count,
         output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         memory_budget=runner.memory_budget(settings.settings.test.memory_budget),
     )
+    order = runner.with_threads(order, settings.settings.test.threads)
     order, problem = runner.remember(order, settings.settings.history)
     _warn(problem)
     return TestRun(order, settings.settings.test)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _MARK = "nbpipe-answer:"
 _PATIENCE = 60
@@ -121,6 +121,33 @@ def ask(
         {_normalized(name): version for name, (version, _) in found.items()},
         {module: frozenset(names) for module, names in brought.items()},
     )
+
+
+def brought_by(modules: Iterable[str]) -> dict[str, str]:
+    """Return the distributions that brought these modules, with their versions, sorted by name.
+
+    Args:
+        modules: Top-level ones, each as the path of its folder of packages and its name. One that
+            no distribution brought (`usercustomize`) has its own name and no version.
+    """
+    from importlib.metadata import distributions  # noqa: PLC0415  (rarely needed)
+
+    wanted: dict[str, set[str]] = {}
+    for module in modules:
+        folder, _, name = module.rpartition("/")
+        wanted.setdefault(folder, set()).add(name)
+    found: dict[str, str] = {}
+    for folder, names in wanted.items():
+        left = set(names)
+        for each in distributions(path=[folder]):
+            brought = {str(file).partition("/")[0].partition(".")[0] for file in each.files or ()}
+            brought |= set((each.read_text("top_level.txt") or "").split())
+            name = str(each.metadata["Name"])
+            if names & {*brought, name, _normalized(name).replace("-", "_")}:
+                found[name] = each.version
+                left -= {*brought, name, _normalized(name).replace("-", "_")}
+        found |= dict.fromkeys(left, "")
+    return dict(sorted(found.items()))
 
 
 def _normalized(name: str) -> str:

@@ -124,6 +124,14 @@ class Task:
     """How many notebooks at once it counts as."""
     groups: tuple[str, ...] = ()
     """Of all notebooks with a group in common only one runs at a time."""
+    threads: int | Literal["auto", "off"] = "auto"
+    """For its numerical libraries: so many, a slot's share of the cores, or as they wish."""
+    cores: int | None = None
+    """What that comes to in this run; None: as they wish."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables that its kernel gets, whatever else is set."""
+    user_site: Literal["warn", "on", "off"] = "warn"
+    """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None
     """Bytes that it is expected to need at its peak; None where nothing is known."""
     turn: str = ""
@@ -181,8 +189,9 @@ class Trace:
     """A digest of the kernelspec and of everything in the task that can change the result."""
     inputs: Mapping[str, str]
     """What it read, each with its git id: empty where there was none, `CHANGED` where it was
-    written meanwhile. `folder/` is a folder that was listed; `//.h5` every file with that ending,
-    `//` every file, `//names` the names of all files."""
+    written meanwhile. `folder/` is a folder that was listed; `//` every file, `//names` the names
+    of all files, `//files` those of all but notebooks and modules, `//files/folder` those below a
+    folder."""
     modules: tuple[str, ...] = ()
     """Top-level modules that it imported, none of the standard library."""
     folders: tuple[str, ...] = ()
@@ -197,6 +206,8 @@ class Trace:
     """The distributions that it imported, with their versions; and `python`."""
     unknown: str = ""
     """Why nobody can know what it read; empty where that is known."""
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    """Within which it passed: `cell_seconds`, `notebook_seconds`, `output_bytes`."""
 
 
 CHANGED = "?"
@@ -251,6 +262,10 @@ class Result:
     """Peak of the kernel and all that it started, in bytes, of the attempt that took most; None
     where it was not measured."""
     notes: tuple[str, ...] = ()
+    home: Mapping[str, str] = field(default_factory=dict)
+    """Distributions that it imported from the home (`~/.local`), with their versions."""
+    shadowed: tuple[str, ...] = ()
+    """Modules that it took from files beside it, which the environment has too."""
     trace: Trace | None = None
     """What it depended on; None where it did not pass, or nobody looked."""
     past: Past | None = None
@@ -294,6 +309,8 @@ class Run:
     results: tuple[Result, ...]
     excluded: tuple[Excluded, ...]
     interrupted: bool = False
+    threads: int | None = None
+    """What the numerical libraries of a notebook of one slot got; None: as many as they took."""
 
     def count(self, outcome: Outcome) -> int:
         """Return how many results have that outcome."""

@@ -18,44 +18,22 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nbpipe import outputs, sizes
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
-from nbpipe.execution import capacity
+from nbpipe.execution import capacity, threads
 from nbpipe.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.model import Plan, Progress, Result, Task
     from nbpipe.settings import HistorySettings
-
-
-def cores() -> int:
-    """Return how many processors this process may use, a container's quota included.
-
-    Sources: sched_setaffinity(2); cgroup-v2 (`cpu.max`) and CFS (`cpu.cfs_quota_us`).
-    """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota(Path("/sys/fs/cgroup"))
-    return max(1, min(count or 1, round(quota) if quota else 1_000_000))
-
-
-def _quota(cgroup: Path) -> float | None:
-    with contextlib.suppress(OSError, ValueError):
-        limit, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
-        return None if limit == "max" else int(limit) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        folder = cgroup / "cpu"
-        limit = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
-        period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
-        return None if int(limit) < 0 else int(limit) / int(period)
-    return None
 
 
 def memory_budget(wanted: str | None) -> int | None:
@@ -68,6 +46,20 @@ def memory_budget(wanted: str | None) -> int | None:
         return sizes.budget(wanted, whole=capacity.total()) if wanted else None
     except ValueError as error:
         raise UsageError(f"memory-budget: {error}", hint="Write 16G, for example.") from error
+
+
+def with_threads(order: Order, wanted: int | Literal["auto", "off"]) -> Order:
+    """Return the order with the cores shared out among the notebooks that run at once here.
+
+    Args:
+        order: What to run.
+        wanted: The setting, for a notebook that has no other.
+    """
+    plan, cores, jobs = order.plan, capacity.cores(), order.jobs
+    tasks = threads.shared(plan.tasks, jobs=jobs, cores=cores, environ=os.environ)
+    together = threads.at_once(tasks, jobs)
+    share = threads.share(wanted, slots=1, at_once=together, cores=cores, environ=os.environ)
+    return replace(order, plan=replace(plan, tasks=tasks), threads=share)
 
 
 def new_run_id(now: datetime) -> str:
@@ -100,6 +92,8 @@ class Order:
     maxfail: int = 0
     memory_budget: int | None = None
     """Bytes for all notebooks that run at once; None: not looked at."""
+    threads: int | None = None
+    """As in a run."""
     start: tuple[Task, ...] = ()
     """The plan's tasks in the order in which to start them; empty: as in the plan."""
     trace: bool = True
@@ -192,7 +186,7 @@ def _traced(order: Order, wanted: bool) -> contextlib.AbstractContextManager[Non
     """Return a context in which it is recorded what notebooks depend on, where that is wanted."""
     from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
 
-    return traced(order.plan.root if wanted else None)
+    return traced(order.plan.root if wanted else None, order.output_dir)
 
 
 def begin(order: Order) -> Run:
@@ -208,6 +202,7 @@ def begin(order: Order) -> Run:
         version=__version__,
         python=platform.python_version(),
         jobs=order.jobs,
+        threads=order.threads,
         results=(),
         excluded=order.plan.excluded,
     )

@@ -29,6 +29,9 @@ ABSENT = ""
 CACHES = frozenset({".git", "__pycache__", ".ipynb_checkpoints"})
 """Names that come and go without anybody's doing."""
 
+FILES_IN = "//files/"
+"""How an input begins that is the names of the files below a folder (see `Files.ids`)."""
+
 MODULE_ENDINGS = (".py", ".so", ".pyd", ".pyc")
 
 _SLACK_NS = 5_000_000
@@ -203,8 +206,10 @@ class Files:
     def ids(self, paths: Collection[str]) -> dict[str, str]:
         """Return the id of each file, `ABSENT` for what is none.
 
-        `folder/` has the id of its names, `//.h5` that of all files with the ending, `//` that of
-        all files, `//names` that of their names; ignored files are in none of the last three.
+        `folder/` has the id of its names, `//` that of all files, `//names` that of their names,
+        `//files` that of the names of those that are neither notebooks nor modules; ignored files
+        are in none of the last three. `//files/folder` has those below a folder, `//files/` those
+        in the top. Traces of old have `//.h5`: all files with the ending.
 
         Raises:
             OSError, subprocess.SubprocessError: git cannot say.
@@ -244,8 +249,9 @@ class Files:
     def _many(self, ending: str) -> str:
         """Return the id of all files with an ending."""
         known = _words(_git(self.top, "ls-files", "-z", "-c", "-o", "--exclude-standard"))
-        if ending == "names":
-            return _digest(path for path in sorted(set(known)) if self._stamp(path))
+        if ending == "names" or ending.partition("/")[0] == "files":
+            wanted = (each for each in known if ending == "names" or is_one_of(f"//{ending}", each))
+            return _digest(path for path in sorted(set(wanted)) if self._stamp(path))
         ids = self.ids([path for path in set(known) if path.endswith(ending)])
         return _digest(f"{path} {ids[path]}" for path in sorted(ids))
 
@@ -276,6 +282,22 @@ class Files:
             said = _git(self.top, "hash-object", "--stdin-paths", given=given)
             found |= dict(zip(plain, _text(said).split(), strict=True))
         return found
+
+
+def is_data(path: str) -> bool:
+    """Return whether a file can be one that compiled code looks for by its name.
+
+    The runner opens notebooks, and Python modules: these are traced by the imports.
+    """
+    return not path.endswith((".ipynb", ".py"))
+
+
+def is_one_of(files: str, path: str) -> bool:
+    """Return whether a file is one of `//files`, or of `//files/folder`."""
+    folder = files.removeprefix(FILES_IN)
+    if not is_data(path) or not folder:
+        return is_data(path) and "/" not in path
+    return folder == files or path.startswith(f"{folder}/")
 
 
 def modules_in(top: Path, folder: str) -> frozenset[str]:

@@ -55,7 +55,7 @@ async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping
     tasks = [task for each in portions for task in wire.decode_tasks(each.read_bytes())]
     forked = servers(tasks, fork=job["fork"], preload=tuple(job["preload"]))
     root = Path(job["traced"]) if job["traced"] else None
-    with stopping.listening(), forked, traced(root):
+    with stopping.listening(), forked, traced(root, Path(job["output_dir"])):
         watch = asyncio.create_task(_watch(folder, stopping))
         lanes = (_lane(folder, job, f"{name}-{number}", stopping) for number in range(job["slots"]))
         try:

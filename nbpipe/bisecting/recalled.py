@@ -71,7 +71,8 @@ def recall(config: Config, task: Task, python: Sequence[str], version: str) -> R
         return None
     if not _is_unchanged(config.root, task.path, trace):
         return None
-    now = environments.ask([*python, "-m", ""], spec.env, os.environ, modules=True)
+    environ = {**os.environ, **task.environ}
+    now = environments.ask([*python, "-m", ""], spec.env, environ, modules=True)
     names = trace.environment.keys()
     # What the notebook looked for in vain must not be there either: in another version of the same
     # distributions it is not, and nobody knows it of others.

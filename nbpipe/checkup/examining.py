@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from nbpipe import collecting
 from nbpipe.checkup import site, telling
-from nbpipe.checkup.findings import Checkup, Finding, KernelState
+from nbpipe.checkup.findings import Checkup, Finding, KernelState, Threads
 from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import NothingCollected
+from nbpipe.execution import capacity, threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nbpipe.collecting import InstalledKernel, Selection
     from nbpipe.config import Config
     from nbpipe.model import Plan, Task
+    from nbpipe.settings import TestSettings
 
 LIBRARIES = ("nbclient", "nbformat", "papermill", "ipykernel", "jupyter_client", "jupytext")
 
@@ -47,7 +49,9 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
     plan = _plan(selection, config, kernels)
     tasks = plan.tasks if plan else ()
     needs, unreadable = _read_all(tasks, plan.root if plan else config.root)
-    answers = _ask_all(kernels, needs, environ)
+    test = config.settings.test
+    asked = environ if test.user_site != "off" else {**environ, "PYTHONNOUSERSITE": "1"}
+    answers = _ask_all(kernels, needs, asked)
     git, output = _git(), _output_folder(config)
     return Checkup(
         root=config.root,
@@ -56,6 +60,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
         git=git,
         libraries={name: _version(name) for name in LIBRARIES},
         kernels=tuple(_state(kernel, answers[name]) for name, kernel in kernels.items()),
+        threads=_threads(test, tasks, environ),
         notebooks=len(needs),
         findings=(
             *settings,
@@ -63,6 +68,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *unreadable,
             *telling.about_kernels(answers, needs),
             *telling.about_packages(needs, answers),
+            *telling.about_home(answers if test.user_site == "warn" else {}),
             *telling.about_machine(git=git, output=output, tasks=tasks),
             *telling.about_distribution(sys.path),
             *site.about_schedulers(config),
@@ -129,6 +135,19 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return ""
+
+
+def _threads(test: TestSettings, tasks: tuple[Task, ...], environ: Mapping[str, str]) -> Threads:
+    cores = capacity.cores()
+    jobs = cores if test.jobs == "auto" else test.jobs
+    at_once = threads.at_once(tasks, jobs)
+    return Threads(
+        cores=cores,
+        at_once=at_once,
+        each=threads.share(test.threads, slots=1, at_once=at_once, cores=cores, environ=environ),
+        already={name: environ[name] for name in threads.VARIABLES if name in environ},
+        scheduler=threads.scheduler_job(environ),
+    )
 
 
 def _git() -> str:

@@ -52,6 +52,22 @@ class KernelState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Threads:
+    """How many threads the numerical libraries of notebooks would get."""
+
+    cores: int
+    """What a run may use."""
+    at_once: int
+    """Notebooks, or slots of them."""
+    each: int | None
+    """For a notebook of one slot; None: nothing is set."""
+    already: Mapping[str, str]
+    """Variables that are set in the environment, which stay as they are."""
+    scheduler: str
+    """The variable that shows a scheduler's job; empty outside of one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Checkup:
     """The whole examination."""
 
@@ -64,6 +80,7 @@ class Checkup:
     libraries: Mapping[str, str]
     """Distribution -> version, empty where it is not installed."""
     kernels: tuple[KernelState, ...]
+    threads: Threads
     notebooks: int
     """How many would run."""
     findings: tuple[Finding, ...]

@@ -30,7 +30,7 @@ _MARK = "nbpipe-answer:"
 _PYTHON = re.compile(r"(pypy|python)[\d.]*(\.exe)?")
 
 _QUESTION = f"""
-import json, os, sys
+import json, os, site, sys
 sys.path[:] = [folder for folder in sys.path if folder]
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -60,6 +60,20 @@ def has_part(names):
 asked = json.loads(sys.stdin.read())
 answer = {{"version": "%d.%d.%d" % sys.version_info[:3], "problem": ""}}
 answer["missing"] = [name for name in asked["modules"] if not has(name)]
+def distributions(folders):
+    found = {{}}
+    for folder in folders:
+        for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            if entry.endswith((".dist-info", ".egg-info")):
+                name, version = (entry[:-10].split("-") + [""])[:2]
+                found.setdefault(name.lower().replace(".", "_"), (name, version))
+    return found
+home = site.USER_SITE if site.ENABLE_USER_SITE and site.USER_SITE in sys.path else ""
+if home:
+    others = distributions(folder for folder in sys.path if folder != home)
+    own = distributions([home])
+    answer["home"] = home
+    answer["of_home"] = [[*own[key], others.get(key, ("", ""))[1]] for key in sorted(own)]
 launcher = asked["launcher"]
 if launcher and not has(launcher):
     answer["problem"] = "it has no module " + launcher
@@ -91,6 +105,10 @@ class Answer:
     """Of the modules or packages that it was asked about."""
     installer: str = ""
     """The command that installs a package there, up to its name."""
+    home: str = ""
+    """The folder of packages in the user's home that it looks in; empty where it does not."""
+    of_home: tuple[tuple[str, str, str], ...] = ()
+    """The distributions there: name, version, and the version in the environment that it hides."""
 
 
 def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str]) -> Answer:
@@ -121,6 +139,8 @@ def _ask_python(
         problem=answer["problem"],
         missing=frozenset(answer["missing"]),
         installer=f"{shlex.join(command)} -m pip install",
+        home=answer.get("home", ""),
+        of_home=tuple((name, own, hidden) for name, own, hidden in answer.get("of_home", ())),
     )
 
 

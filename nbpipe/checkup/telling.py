@@ -168,6 +168,24 @@ def about_packages(needs: Iterable[Needs], answers: Mapping[str, Answer]) -> Ite
         )
 
 
+def about_home(answers: Mapping[str, Answer]) -> Iterator[Finding]:
+    """Yield kernels that see packages of the user's home, which other users do not have."""
+    for name, answer in answers.items():
+        if answer.of_home:
+            yield Finding(
+                severity=Severity.NOTE,
+                kind="home",
+                what=f"kernel {name!r} sees packages of the home ({answer.home}),"
+                f" not of its environment: {', '.join(map(_of_home, answer.of_home))}",
+                how='hide them from notebooks: user-site = "off" in [test]',
+            )
+
+
+def _of_home(distribution: tuple[str, str, str]) -> str:
+    name, version, hidden = distribution
+    return f"{name} {version}".rstrip() + (f" (hides {hidden})" if hidden else "")
+
+
 def about_machine(*, git: str, output: Path, tasks: Iterable[Task]) -> Iterator[Finding]:
     """Yield what else a run uses: git, jupytext, a folder to write to."""
     if not git:

@@ -92,6 +92,7 @@ def _known(plan: Plan, config: Config) -> dict[str, Known]:
             outcome_run=last[path].run if path in last else "",
             run=traces[path].run if path in traces else "",
             trace=traces[path].trace if path in traces else None,
+            seconds=last[path].seconds if path in last else None,
         )
         for path in last.keys() | traces.keys()
     }
@@ -110,9 +111,10 @@ class _Looking:
         self._top, self._known, self._change = top, known, change
         self._modules = cache(partial(worktree.modules_in, top))
         self._spec = cache(_spec)
-        self._environments: dict[str, dict[str, str] | None] = {}
+        self._environments: dict[object, dict[str, str] | None] = {}
         self._files = worktree.Files(top)
-        wanted = {path for past in known.values() if past.trace for path in past.trace.inputs}
+        traces = [past.trace for past in known.values() if past.trace]
+        wanted = {path for trace in traces for path in (*trace.inputs, *trace.outputs)}
         self.ids = self._files.ids(wanted)
 
     def present(self, task: Task) -> Present:
@@ -128,8 +130,9 @@ class _Looking:
             place=place,
             kernel=task.kernel,
             settings=fingerprint.settings(task, argv, own),
+            limits=fingerprint.limits(task),
             found=worktree.modules_found(trace, self._modules) if trace else (),
-            environment=self._environment(task.kernel, argv, own) if trace else None,
+            environment=self._environment(task, argv, own) if trace else None,
             writes=self._writes(task, place, trace),
         )
 
@@ -137,13 +140,15 @@ class _Looking:
         return os.path.relpath(file, self._top)
 
     def _environment(
-        self, kernel: str, argv: list[str], own: Mapping[str, str]
+        self, task: Task, argv: list[str], own: Mapping[str, str]
     ) -> dict[str, str] | None:
-        if kernel not in self._environments:
-            found = environments.ask(argv, own, os.environ, modules=False)
+        key = (task.kernel, *sorted(task.environ.items()))
+        if key not in self._environments:
+            environ = {**os.environ, **task.environ}
+            found = environments.ask(argv, own, environ, modules=False)
             has = {"python": found.python, **found.versions} if found else None
-            self._environments[kernel] = has
-        return self._environments[kernel]
+            self._environments[key] = has
+        return self._environments[key]
 
     def _writes(self, task: Task, place: str, trace: Trace | None) -> frozenset[str]:
         """Return what a notebook seems to write whose code is not what its trace knows."""
@@ -159,6 +164,7 @@ class _Looking:
                 text = _code(text)
             folder = str(task.file.parent)
             found |= {self._place(f"{folder}/{each}") for each in mentions.written(text)}
+        self.ids |= self._files.ids(found - self.ids.keys())
         return frozenset(found)
 
     def _is_changed(self, path: str, trace: Trace | None) -> bool:

@@ -19,6 +19,7 @@ from nbpipe.reports.terminal import Page, is_colored
 
 if TYPE_CHECKING:
     from nbpipe.checkup import Checkup, Finding, KernelState
+    from nbpipe.checkup.findings import Threads
     from nbpipe.reports.terminal import Color
 
 FORMAT = 1
@@ -73,6 +74,7 @@ def _show(result: Checkup, page: Page) -> None:
         ("root", plain_name(str(result.root))),
         ("configuration", plain_name(str(result.config or "none: defaults"))),
         ("output", plain_name(str(result.output))),
+        ("threads", _threads(result.threads)),
     ):
         page.line(f"{label:14}", text)
     page.title(f"{count(len(result.kernels), 'kernel')} found:")
@@ -91,6 +93,19 @@ def _show(result: Checkup, page: Page) -> None:
         page.line((f"Everything is there for {needed} to run.", "bold green"))
     else:
         page.line(f"No notebook would run below {plain_name(str(Path.cwd()))}.")
+
+
+def _threads(found: Threads) -> str:
+    """Return how many threads each notebook's numerical libraries would get, and why."""
+    cores = f"{count(found.cores, 'core')}, {count(found.at_once, 'notebook')} at once"
+    if found.each is not None:
+        share = f"{count(found.each, 'thread')} for each one's numerical libraries"
+    elif found.scheduler:
+        share = f"as many as the scheduler says ({found.scheduler} is set)"
+    else:
+        share = "as many as the libraries take"
+    already = ", ".join(f"{name}={plain(value)}" for name, value in found.already.items())
+    return f"{cores}: {share}" + (f"; set already: {already}" if already else "")
 
 
 def _show_kernel(kernel: KernelState, page: Page, width: int) -> None:
@@ -129,6 +144,13 @@ def _document(result: Checkup) -> dict[str, Any]:
         "root": str(result.root),
         "config": str(result.config) if result.config else None,
         "output": str(result.output),
+        "threads": {
+            "cores": result.threads.cores,
+            "at_once": result.threads.at_once,
+            "each": result.threads.each,
+            "set": dict(result.threads.already),
+            "scheduler": result.threads.scheduler or None,
+        },
         "notebooks": result.notebooks,
         "kernels": [
             {

@@ -87,17 +87,20 @@ else:  # generic from click 8.4 on only
 
 
 class Auto(ParamType):
-    """A number of at least 1, or `auto`."""
+    """A number of at least 1, or `auto`, or another word."""
 
-    name = "N|auto"
+    def __init__(self, *words: str) -> None:
+        self._words = ("auto", *words)
+        self.name = "|".join(("N", *self._words))
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
-        """Return the number, or `auto`."""
-        if value == "auto" or isinstance(value, int):
+        """Return the number, or the word."""
+        if value in self._words or isinstance(value, int):
             return value
         if value.isascii() and value.isdigit() and int(value) >= 1:
             return int(value)
-        return self.fail(f"{value!r} is neither a number of at least 1 nor auto", param, ctx)
+        words = " nor ".join(self._words)
+        return self.fail(f"{value!r} is neither a number of at least 1 nor {words}", param, ctx)
 
 
 class Shard(ParamType):

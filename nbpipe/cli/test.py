@@ -20,6 +20,7 @@ from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
+from nbpipe.execution import capacity
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
@@ -42,6 +43,7 @@ _SETTINGS = (
     "flaky",
     "all_errors",
     "jobs",
+    "threads",
     "memory_budget",
     "fork",
 )
@@ -61,6 +63,11 @@ Examples:
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
 @click.option(
     "-n", "--jobs", type=options.Auto(), help="So many notebooks at once; auto: one a core."
+)
+@click.option(
+    "--threads",
+    type=options.Auto("off"),
+    help="Threads of each notebook's numerical libraries; auto: a slot's share of the cores.",
 )
 @click.option(
     "--memory-budget",
@@ -265,7 +272,7 @@ def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     return runner.Order(
         plan=plan,
         run_id=run_id,
-        jobs=runner.cores() if test.jobs == "auto" else test.jobs,
+        jobs=capacity.cores() if test.jobs == "auto" else test.jobs,
         output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),
@@ -295,6 +302,8 @@ def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReport
 
 def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
     order = _order(config, plan, given)
+    if not given["cluster"]:  # whose workers have cores of their own
+        order = runner.with_threads(order, config.settings.test.threads)
     with outputs.used(order.output_dir):
         return _executed(ctx, config, order, given)
 
@@ -304,7 +313,7 @@ def _executed(
 ) -> int:
     test, plan = config.settings.test, order.plan
     requests = reporting.requests(config, plan, order.output_dir)
-    with nullcontext() if given["cluster"] else _forked(plan, test):
+    with nullcontext() if given["cluster"] else _forked(order.plan, test):
         order, problem = runner.remember(order, config.settings.history)
         away = given["cluster"] and elsewhere.executor(
             given["cluster"], config, order, jobs=_asked(ctx, test)

@@ -8,13 +8,14 @@ notebook whose trace does not hold runs, whatever the change.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nbpipe.model import CHANGED
+from nbpipe.worktree import FILES_IN, is_one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from nbpipe.model import Trace
 
@@ -31,6 +32,8 @@ class Known:
     run: str = ""
     """The one that the trace is of."""
     trace: Trace | None = None
+    seconds: float | None = None
+    """What it took in that run; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,8 @@ class Present:
     kernel: str
     settings: str
     """The digest."""
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    """As in a trace."""
     found: tuple[str, ...] = ()
     """Where there is a module, of the places where it looks for one."""
     environment: Mapping[str, str] | None = None
@@ -127,9 +132,26 @@ def _reasons(
         yield f"its kernel is {present.kernel}, and was {trace.kernel}"
     if present.settings != trace.settings:
         yield f"its settings or its kernel's changed since run {past.run}"
+    yield from _limits(past, trace, present)
     yield from _inputs(past, trace, difference, ids, products)
     yield from _modules(past, trace, present, difference)
     yield from _environment(past, trace, present)
+
+
+def _limits(past: Known, trace: Trace, present: Present) -> Iterator[str]:
+    """Yield which limits are lower than they were, and may be too low now.
+
+    A notebook that passed within a limit passes within a higher one. No cell takes longer than
+    the notebook.
+    """
+    for name, now in present.limits.items():
+        before = trace.limits.get(name)
+        if now is None or (before is not None and now >= before):
+            continue
+        is_time = name.endswith("_seconds")
+        if not (is_time and past.seconds is not None and past.seconds < now):
+            shown = f"{now:g} s" if is_time else f"{now / 1e6:g} MB"
+            yield f"its limit ({name.partition('_')[0]}) is lower than in run {past.run}: {shown}"
 
 
 def _inputs(
@@ -162,7 +184,9 @@ def _shown(path: str) -> str:
     if not path.startswith("//"):
         return path
     ending = path[2:]
-    if ending == "names":
+    if path.startswith(FILES_IN):
+        return f"the name of some file below {path.removeprefix(FILES_IN) or '.'}"
+    if ending in {"names", "files"}:
         return "the name of some file"
     return f"some file *{ending}" if ending else "some file"
 
@@ -173,6 +197,8 @@ def _differs(path: str, difference: Difference) -> bool:
         ending = path[2:]
         if ending == "names":
             return bool(difference.names)
+        if ending.partition("/")[0] == "files":
+            return any(is_one_of(path, each) for each in difference.names & difference.changed)
         return any(each.endswith(ending) for each in difference.changed)
     if path.endswith("/"):
         folder = path.rstrip("/")
@@ -227,7 +253,7 @@ def _follow(
     while waiting:
         path = waiting.pop()
         for other, why in [
-            *_readers(path, notebooks, known),
+            *_readers(path, notebooks, known, ids),
             *_missing(path, known, ids, products),
         ]:
             if other not in chosen and other in notebooks:
@@ -236,23 +262,46 @@ def _follow(
 
 
 def _readers(
-    path: str, notebooks: Mapping[str, Present], known: Mapping[str, Known]
+    path: str,
+    notebooks: Mapping[str, Present],
+    known: Mapping[str, Known],
+    ids: Mapping[str, str],
 ) -> Iterator[tuple[str, str]]:
     trace = known[path].trace if path in known else None
     outputs = {*(trace.outputs if trace else ()), *notebooks[path].writes}
-    folders = {f"{each.rpartition('/')[0]}/" for each in outputs}
     for other, past in known.items():
         if other == path or past.trace is None:
             continue
-        for each in _written(outputs, folders, past.trace.inputs):
-            yield other, f"it reads {_shown(each)}, which {path} writes, and that runs"
-            break
+        what = next(filter(None, (_fed(each, outputs, ids) for each in past.trace.inputs)), None)
+        if what is not None:
+            yield other, f"it {what}, which {path} writes, and that runs"
 
 
-def _written(outputs: set[str], folders: set[str], inputs: Iterable[str]) -> Iterator[str]:
-    for each in inputs:
-        if each in outputs or each in folders or (each.startswith("//") and outputs):
-            yield each
+def _fed(read: str, outputs: set[str], ids: Mapping[str, str]) -> str | None:
+    """Return what is read of what another notebook writes, or asked; None: nothing of it."""
+    if read in outputs:
+        return f"reads {read}"
+    if read.startswith("//"):
+        return _asked(read[2:], outputs, ids)
+    inside = read.endswith("/") and any(f"{each.rpartition('/')[0]}/" == read for each in outputs)
+    return f"lists {read}, a folder of files" if inside else None
+
+
+def _asked(ending: str, outputs: set[str], ids: Mapping[str, str]) -> str | None:
+    """Return what a notebook that asks about many files may have to do with what is written."""
+    if ending.partition("/")[0] == "files":  # looked for in vain: what is there is known by name
+        coming = sorted(e for e in outputs if _is_coming(e, ids) and is_one_of(f"//{ending}", e))
+        return f"may look for {coming[0]}" if coming else None
+    if ending in {"", "names"}:
+        what = "which files are there" if ending else "for sizes or times of files"
+        return f"asks {what}, such as those" if outputs else None
+    found = sorted(each for each in outputs if each.endswith(ending))
+    return f"may read {found[0]}" if found else None
+
+
+def _is_coming(path: str, ids: Mapping[str, str]) -> bool:
+    """Return whether a file that is written is not there yet; what a text says may be a part."""
+    return not ids.get(path) and "." in path.rpartition("/")[2]
 
 
 def _missing(

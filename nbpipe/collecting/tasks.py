@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from nbpipe.settings import TestSettings
 
 _MEGABYTE = 10**6
+_HIDING_HOME = {"PYTHONNOUSERSITE": "1"}
+"""Python looks for no packages in the home (docs.python.org, `site`)."""
 _OVERRIDDEN = (
     "skip",
     "kernel",
@@ -38,6 +40,7 @@ _OVERRIDDEN = (
     "retries",
     "all_errors",
     "slots",
+    "threads",
     "memory",
 )
 
@@ -109,6 +112,9 @@ class Tasks:
             retries=given.get("retries", self._settings.retries),
             slots=given.get("slots", 1),
             groups=self._grouped(chosen.path),
+            threads=given.get("threads", self._settings.threads),
+            environ=_HIDING_HOME if self._settings.user_site == "off" else {},
+            user_site=self._settings.user_site,
             memory=sizes.parse(given["memory"]) if "memory" in given else None,
             skip=skip,
             failure=None if skip else failure,

@@ -1,12 +1,14 @@
-"""How much memory this machine, or the container that it is, has: in all, and in this moment.
+"""How many processors and how much memory this machine, or the container that it is, has.
 
-Sources: proc(5) on /proc/meminfo; the kernel's documentation of cgroup-v2 (`memory.max`,
-`memory.current`, `memory.stat`) and of cgroup-v1's memory controller.
+Sources: sched_setaffinity(2); proc(5) on /proc/meminfo; the kernel's documentation of cgroup-v2
+(`cpu.max`, `memory.max`, `memory.current`, `memory.stat`), of CFS (`cpu.cfs_quota_us`) and of
+cgroup-v1's memory controller.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,25 @@ _NAMES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 """By version of cgroups: the limit, what is in use, and what of that would be given back."""
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return how many processors this process may use, the quotas of its groups included."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min([count or 1, *(round(quota) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield how many processors each control group that this process is in may use."""
+    for version, folder in cgroups.folders(root, controller="cpu"):
+        with contextlib.suppress(OSError, ValueError):  # `max` is no number
+            if version == 2:  # noqa: PLR2004  (of cgroups)
+                limit, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            else:
+                limit = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
+                period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+            if int(limit) > 0:
+                yield int(limit) / int(period)
 
 
 def total(root: Path = Path("/")) -> int | None:

@@ -1,4 +1,4 @@
-"""The control groups that a process is in, as far as they account for memory.
+"""The control groups that a process is in, as far as they account for memory or processors.
 
 Sources: cgroups(7); the kernel's documentation of cgroup-v2 and of cgroup-v1's memory controller.
 """
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def folders(root: Path = Path("/"), process: str = "self") -> Iterator[tuple[int, Path]]:
+def folders(
+    root: Path = Path("/"), process: str = "self", controller: str = "memory"
+) -> Iterator[tuple[int, Path]]:
     """Yield version (1 or 2) and folder of the groups a process is in, the innermost first.
 
     In a container the path that the process is told may not exist; the group that is mounted, the
@@ -25,8 +27,8 @@ def folders(root: Path = Path("/"), process: str = "self") -> Iterator[tuple[int
             number, controllers, name = line.split(":", 2)
             if number == "0":
                 version, base = 2, root / "sys/fs/cgroup"
-            elif "memory" in controllers.split(","):
-                version, base = 1, root / "sys/fs/cgroup/memory"
+            elif controller in controllers.split(","):
+                version, base = 1, root / "sys/fs/cgroup" / controller
             else:
                 continue
             path = PurePosixPath(name.lstrip("/"))

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import uuid
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import zmq
@@ -22,6 +23,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
 from nbpipe import kernelspecs
+from nbpipe.execution import threads
 from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
 from nbpipe.execution.provisioner import Exit, supported
@@ -29,7 +31,7 @@ from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import BinaryIO
 
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -67,7 +69,16 @@ class KernelStartError(Exception):
 class Kernel:
     """A running kernel with its client; made by `start`, ended by `stop`."""
 
-    def __init__(self, name: str, *, max_message_bytes: int, shutdown: Shutdown) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_message_bytes: int,
+        shutdown: Shutdown,
+        environ: Mapping[str, str] = MappingProxyType({}),
+        threads: int | None = None,
+    ) -> None:
+        self._environ, self._threads = environ, threads
         self.manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=kernelspecs.finder(),
@@ -126,7 +137,11 @@ class Kernel:
             self.exited = provisioner.exited
         try:
             await self.manager.start_kernel(
-                extra_arguments=_arguments(spec), cwd=str(cwd), stdout=log, stderr=log
+                extra_arguments=_arguments(spec),
+                cwd=str(cwd),
+                stdout=log,
+                stderr=log,
+                env=self._variables(spec),
             )
         except (OSError, RuntimeError) as error:
             if self.exited.done():  # and the guard has cleaned up already
@@ -153,10 +168,17 @@ class Kernel:
         provisioner = self._provision(spec) if spec is not None else None
         try:
             if spec is not None and provisioner is not None:
-                command, how = await self.manager.pre_start_kernel(extra_arguments=_arguments(spec))
+                command, how = await self.manager.pre_start_kernel(
+                    extra_arguments=_arguments(spec), env=self._variables(spec)
+                )
                 provisioner.begin(command, how["env"])
         finally:
             self._give_back()
+
+    def _variables(self, spec: KernelSpec) -> dict[str, str]:
+        """Return the environment that the kernel's own variables are added to."""
+        own = {**(spec.env or {}), **self._environ}
+        return {**os.environ, **threads.variables(self._threads, os.environ, own), **self._environ}
 
     def _provision(self, spec: KernelSpec) -> ForkedProvisioner | None:
         """Prepare what starts the process; None where a foreign provisioner does."""
@@ -306,14 +328,25 @@ def begin_servers(tasks: Iterable[Task]) -> None:
 
     It takes its time, in which whoever calls this before anything else has something else to do.
     """
-    names = {task.kernel for task in tasks if task.skip is None and task.failure is None}
-    for name in sorted(names):
+    wanted = {
+        (task.kernel, task.cores, *sorted(task.environ.items())): task
+        for task in tasks
+        if task.skip is None and task.failure is None
+    }
+    for task in wanted.values():
         with contextlib.suppress(NoSuchKernel, OSError, RuntimeError):  # told when it is started
-            asyncio.run(_begin_server(name))
+            asyncio.run(_begin_server(task))
 
 
-async def _begin_server(name: str) -> None:
-    await Kernel(name, max_message_bytes=-1, shutdown="immediate").begin_server()
+async def _begin_server(task: Task) -> None:
+    kernel = Kernel(
+        task.kernel,
+        max_message_bytes=-1,
+        shutdown="immediate",
+        environ=task.environ,
+        threads=task.cores,
+    )
+    await kernel.begin_server()
 
 
 def _arguments(spec: KernelSpec) -> list[str]:

@@ -20,6 +20,13 @@ _ASKS_FOR_NAMES = re.compile(
     r"\b(?:exists|lexists|is_file|is_dir|isfile|isdir|islink|is_symlink|access)\s*\("
 )
 _ASKS_FOR_CONTENT = re.compile(r"\b(?:getsize|getmtime|samefile)\s*\(|(?:\.|\bos\.)l?stat\s*\(")
+_OPENS_COMPILED = re.compile(
+    r"\b(?:pyarrow|load_cert_chain|load_verify_locations|cafile|capath|certfile|keyfile)\b"
+    r"|\bverify\s*=(?!=|\s*(?:True|False)\b)|\b(?i:attach\b(?=\s+(?:database\b|[\"'?:(|{])))"
+)
+_BRANCHES = re.compile(
+    r"\b(?:except|suppress|raises|None|if|elif|while|or|match|filter)\b|NBVAL_RAISES"
+)
 _LITERAL_CALL = re.compile(r"\s*(?:Path\s*\(\s*)?([\"'])[^\"'{}\n]*\1\s*\)")
 _LITERAL_PATH = re.compile(r"\bPath\s*\(\s*([\"'])[^\"'{}\n]*\1\s*\)\s*\.\s*$")
 
@@ -87,6 +94,21 @@ def asks_for_names(text: str) -> bool:
 def asks_for_content(text: str) -> bool:
     """Return whether code asks for the size or time of files that it does not spell out."""
     return any(not _is_literal(text, match) for match in _ASKS_FOR_CONTENT.finditer(text))
+
+
+def opens_compiled(text: str) -> str:
+    """Return what code names that opens files in compiled modules that are vouched for, or nothing.
+
+    `pyarrow.lib` comes with pandas, `ssl` with all that speaks HTTPS (and reads certificates),
+    SQLite with Python (and opens what is attached).
+    """
+    found = _OPENS_COMPILED.search(text)
+    return found[0] if found else ""
+
+
+def survives_a_miss(text: str) -> bool:
+    """Return whether code may go on without a file that it, or a library, looked for in vain."""
+    return _BRANCHES.search(text) is not None
 
 
 def _is_literal(text: str, call: re.Match[str]) -> bool:

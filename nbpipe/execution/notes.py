@@ -12,43 +12,31 @@ if TYPE_CHECKING:
 
 _CACHED = re.compile(r"(.*?)__pycache__/([^/]+?)\.(?:cpython|pypy|graalpy)[^/]*\.pyc")
 
-_HDF5 = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4")
-_TABLES = (".csv", ".parquet", ".json", ".feather", ".arrow")
-ENDINGS: dict[str, tuple[str, ...]] = {
-    "ROOT": ("",),
-    "casacore": ("",),
-    "casatools": ("",),
-    "cfgrib": (".grib", ".grib2", ".grb"),
-    "cv2": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".mp4", ".avi", ".xml", ".yml"),
-    "duckdb": (*_TABLES, ".db", ".duckdb"),
-    "fiona": (".shp", ".gpkg", ".geojson", ".json"),
-    "fitsio": (".fits", ".fit", ".fts", ".fz", ".gz"),
-    "fitz": (".pdf",),
-    "h5py": _HDF5,
-    "lightgbm": (".txt", ".csv", ".bin", ".json"),
-    "lsst": ("",),
-    "lxml.etree": (".xml", ".html", ".htm", ".xsd", ".xsl", ".xslt", ".svg", ".vot"),
-    "netCDF4": (*_HDF5, ".cdf"),
-    "osgeo": ("",),
-    "polars": (*_TABLES, ".ndjson", ".ipc", ".avro", ".xlsx"),
-    "pyarrow.csv": (".csv", ".gz"),
-    "pyarrow.dataset": _TABLES,
-    "pyarrow.feather": (".feather", ".arrow"),
-    "pyarrow.json": (".json",),
-    "pyarrow.orc": (".orc",),
-    "pyarrow.parquet": (".parquet", ".pq"),
-    "pyogrio": (".shp", ".gpkg", ".geojson", ".json"),
-    "rasterio": (".tif", ".tiff", ".vrt", ".jp2", ".nc"),
-    "SimpleITK": ("",),
-    "soundfile": (".wav", ".flac", ".ogg", ".mp3"),
-    "spiceypy": ("",),
-    "tables": _HDF5,
-    "tensorflow": ("",),
-    "vtk": ("",),
-    "vtkmodules": ("",),
-    "xgboost": (".json", ".ubj", ".model", ".txt", ".csv"),
-}
-"""Modules whose own C code opens files, which no hook sees, and how such files end; `` is all."""
+VOUCHED = frozenset(
+    {"zmq", "tornado", "psutil", "debugpy", "_pydevd_bundle", "_pydevd_frame_eval", "msgpack"}
+    | {"_pydevd_sys_monitoring", "pydevd_plugins", "markupsafe", "_yaml", "yaml", "rpds"}
+    | {"numpy", "scipy", "pandas", "matplotlib", "contourpy", "kiwisolver", "astropy", "erfa"}
+    | {"bottleneck", "numexpr", "sklearn", "skimage", "statsmodels", "patsy", "shapely", "pywt"}
+    | {"llvmlite", "numba", "threadpoolctl", "sympy", "gmpy2", "pyarrow.lib", "pyarrow._compute"}
+    | {"PIL._imaging", "PIL._imagingmath", "PIL._imagingmorph", "PIL._webp", "PIL._avif"}
+    | {"aiohttp", "charset_normalizer", "frozenlist", "multidict", "propcache", "yarl", "wrapt"}
+    | {"orjson", "simplejson", "ujson", "msgspec", "regex", "pydantic_core"}
+    | {"brotli", "_brotli", "lz4", "zstandard", "snappy", "xxhash", "cytoolz", "greenlet"}
+)
+"""Compiled modules that open no file by themselves: what they get was opened by Python's `open`.
+
+With a dot: that module only; without: all of a package. One that is missing here costs nothing
+but precision. `pyarrow.lib` opens files only for those who name pyarrow
+(see `mentions.opens_compiled`).
+"""
+
+UNVOUCHED = frozenset(
+    {"_dbm", "_gdbm", "_tkinter", "readline", "nis", "spwd", "scipy.odr.__odrpack"}
+)
+"""Compiled modules of the standard library, and of vouched packages, that do open files."""
+
+OLDEST = {"pandas": (1, 2)}
+"""Before these versions a vouched package opened files by itself."""
 
 _STARTERS = {
     "multiprocessing.popen_spawn_posix": "multiprocessing",
@@ -60,13 +48,19 @@ _STARTERS = {
 }
 """Modules that start processes without a word, which the hook does not follow."""
 
+_GIT = frozenset({"pygit2", "_pygit2"})
+"""Modules whose own C code reads a repository's own data, where nobody watches."""
+
 _HARMLESS = frozenset(
     {"uname", "ldconfig", "gcc", "cc", "ld", "objdump", "fc-list", "lscpu", "nvidia-smi"}
     | {"getconf", "hostname", "stty", "tput", "lsb_release"}
 )
 """Programs that libraries ask about the machine."""
 
-WATCHED = (*ENDINGS, *_STARTERS)
+WATCHED = tuple(_STARTERS)
+
+
+_SETS = {"L": "listed", "P": "folders", "S": "places", "G": "home", "B": "shadowed"}
 
 
 @dataclass(slots=True)
@@ -84,6 +78,12 @@ class Notes:
     folders: set[str] = field(default_factory=set)
     places: set[str] = field(default_factory=set)
     endings: set[str] = field(default_factory=set)
+    compiled: str = ""
+    """The first compiled module at work for which nobody vouches; empty where there is none."""
+    home: set[str] = field(default_factory=set)
+    """Modules that were imported from the user's home: absolute, without an ending."""
+    shadowed: set[str] = field(default_factory=set)
+    """Modules that a file beside the notebook hides."""
     unknown: str = ""
 
 
@@ -99,14 +99,14 @@ def parse(lines: Iterable[str]) -> Notes:
             notes.unknown = notes.unknown or "a note of its kernel is damaged"
             continue
         if kind in {"R", "W", "A", "U"}:
-            _take(notes, fresh, kind, what)
+            take(notes, fresh, kind, what)
         else:
             _learn(notes, kind, what)
     return notes
 
 
-def _take(notes: Notes, fresh: set[str], kind: str, path: str) -> None:
-    """Take note of a file; what the notebook made itself is nothing that it depends on."""
+def take(notes: Notes, fresh: set[str], kind: str, path: str) -> None:
+    """Take note of a file; what the notebook made itself (`fresh`) is nothing it depends on."""
     if "__pycache__/" in path:
         source = _CACHED.fullmatch(path)
         if source and kind == "R":
@@ -125,22 +125,33 @@ def _take(notes: Notes, fresh: set[str], kind: str, path: str) -> None:
         notes.read.add(path)
 
 
+def _imported(notes: Notes, module: str) -> None:
+    if module in _STARTERS:
+        notes.unknown = notes.unknown or f"it starts other processes ({_STARTERS[module]})"
+    if module in _GIT:
+        notes.unknown = notes.unknown or f"it reads the repository's own data ({module})"
+    if "." not in module:
+        notes.modules.add(module)
+
+
 def _learn(notes: Notes, kind: str, what: str) -> None:
     if kind == "H":
         notes.begun = True
     elif kind == "M":
-        if what in _STARTERS and not notes.unknown:
-            notes.unknown = f"it starts other processes ({_STARTERS[what]})"
-        notes.endings.update(ENDINGS.get(what, ()))
-        if "." not in what:
-            notes.modules.add(what)
-    elif kind == "L":
-        notes.listed.add(what)
-    elif kind == "P":
-        notes.folders.add(what)
-    elif kind == "S":
-        notes.places.add(what)
+        _imported(notes, what)
+    elif kind == "C":
+        notes.compiled = notes.compiled or what
+    elif kind in _SETS:
+        getattr(notes, _SETS[kind]).add(what)
     elif kind == "X" and what.rpartition("/")[2] not in _HARMLESS:
         notes.unknown = notes.unknown or f"it starts another program ({what})"
     elif kind == "E":
         notes.unknown = notes.unknown or f"a note of its kernel was lost ({what})"
+
+
+def is_old(name: str, version: str | None) -> bool:
+    """Return whether a vouched package is older than what is vouched for."""
+    if version is None:
+        return False
+    numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
+    return numbers < OLDEST[name]

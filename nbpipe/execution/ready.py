@@ -55,6 +55,8 @@ class Ready:
             self.task.kernel,
             max_message_bytes=message_bytes(self.task.limits.output_bytes),
             shutdown=self.task.limits.shutdown,
+            environ=self.task.environ,
+            threads=self.task.cores,
         )
 
     async def _start(self) -> None:

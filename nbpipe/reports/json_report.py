@@ -5,7 +5,8 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
 1. 2026-01-31: the first. Beyond the keys of the contract: `run.interrupted`, `run.output_dir`
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
-   Later, per failure: `source` and `line`.
+   Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
+   `shadowed`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -58,6 +59,7 @@ def document(run: Run) -> dict[str, Any]:
             "version": run.version,
             "python": run.python,
             "jobs": run.jobs,
+            "threads": run.threads,
             "interrupted": run.interrupted,
             "output_dir": encodable(str(run.output_dir)),
         },
@@ -93,6 +95,9 @@ def _notebook(result: Result) -> dict[str, Any]:
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
         "memory": result.memory,
+        "threads": result.task.cores,
+        "home": {encodable(name): encodable(each) for name, each in result.home.items()},
+        "shadowed": [encodable(name) for name in result.shadowed],
         "notes": [encodable(note) for note in result.notes],
     }
     if result.past is not None:

@@ -34,6 +34,7 @@ from nbpipe.settings.tables import (
     Share,
     Size,
     Table,
+    Threads,
     Title,
     Tolerance,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "SpacesSettings",
     "Table",
     "TestSettings",
+    "Threads",
     "Title",
     "Tolerance",
     "WebhookSettings",
@@ -99,6 +101,8 @@ class Override(Table, frozen=True):
     """Added to `test.parameters`, or in place of those of the same name."""
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Each counts as so many notebooks at once; never as more than `jobs`."""
+    threads: Threads | None = None
+    """As `test.threads`."""
     memory: Size | None = None
     """So much counts for `test.memory-budget`, such as "8G", whatever earlier runs took."""
 
@@ -143,6 +147,17 @@ class TestSettings(Table, frozen=True):
     """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
     """So many notebooks at once; auto: one for each processor."""
+    threads: Threads = "auto"
+    """Threads of each notebook's numerical libraries (OMP_NUM_THREADS and its like).
+
+    auto: a slot's share of the cores where several notebooks run at once; nothing in a job of a
+    scheduler. off: nothing is set. A variable that is set already is left as it is.
+    """
+    user_site: Literal["warn", "off", "on"] = "warn"
+    """Packages in the home (`~/.local`), which others do not have.
+
+    warn: a notebook that imports one is reported; off: kernels do not see them; on: say nothing.
+    """
     memory_budget: Budget | None = None
     """Notebooks run at once whose last peaks (unknown: 1G) fit into "16G", "80%" of the machine."""
     retries: Count = 0

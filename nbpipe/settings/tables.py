@@ -5,7 +5,7 @@ The description of a pattern is what a message says was expected.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +25,7 @@ Budget = Annotated[
         description=f"an amount of memory, {sizes.EXAMPLES}, or a share such as 80%",
     ),
 ]
+Threads = Annotated[int, msgspec.Meta(ge=1)] | Literal["auto", "off"]
 Title = Annotated[
     str,
     msgspec.Meta(

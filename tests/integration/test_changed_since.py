@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -156,10 +157,13 @@ CHANGES = [
     ("a comment in the configuration", edit("nbpipe.toml", "# nothing\n"), set()),
     (
         "a setting of one notebook",
-        edit("nbpipe.toml", '[[test.overrides]]\npaths = ["nb/plain.ipynb"]\ntimeout = 7\n'),
+        edit("nbpipe.toml", '[[test.overrides]]\npaths = ["nb/plain.ipynb"]\nall-errors = true\n'),
         {"plain"},
     ),
-    ("a setting of all", edit("nbpipe.toml", "[test]\ntimeout = 7\n"), ALL),
+    ("a setting of all", edit("nbpipe.toml", "[test]\nparameters = {x = 1}\n"), ALL),
+    ("a higher limit", edit("nbpipe.toml", "[test]\ntimeout = 700\ngrace = 1\n"), set()),
+    ("a limit within which all passed", edit("nbpipe.toml", "[test]\ntimeout = 599\n"), set()),
+    ("a limit that may be too low", edit("nbpipe.toml", "[test]\nnotebook-timeout = 0.01\n"), ALL),
     ("another number of slots", edit("nbpipe.toml", "[test]\njobs = 1\nretries = 2\n"), set()),
 ]  # fmt: skip
 
@@ -302,6 +306,118 @@ def test_what_the_last_pass_does_not_cover_runs_whatever_the_commit(repository: 
     found = repository.affected()
     assert names(found) == {"reader"} | ALWAYS
     assert found["nb/reader.ipynb"] == "data/x.csv changed since run RUN"
+
+
+LIBC = """\
+import ctypes
+libc = ctypes.CDLL(None)
+libc.open.restype = ctypes.c_int
+room = ctypes.create_string_buffer(100)
+name = 'x'
+file = libc.open(('../data/' + name + '.csv').encode(), 0)
+libc.read(file, room, 100)
+libc.close(file)
+print(room.value)
+"""
+ARROW = """\
+import pyarrow as pa
+name = 'x'
+print(pa.memory_map('../data/' + name + '.csv').read())
+"""
+FORKED = f"""\
+import multiprocessing
+def work():
+    exec({LIBC!r}, {{}})
+child = multiprocessing.get_context('fork').Process(target=work)
+child.start()
+child.join()
+assert child.exitcode == 0
+"""
+
+
+@pytest.mark.parametrize("code", [LIBC, ARROW, FORKED], ids=["libc", "arrow", "a child"])
+def test_what_compiled_code_opens_is_known_by_its_name(tmp_path: Path, code: str) -> None:
+    repository = changing(tmp_path)
+    repository.collection.notebook("nb/reads.ipynb", code, **PYTHON)
+    repository.write("data/x.csv", "1\n")
+    repository.write("data/y.csv", "1\n")
+    repository.commit()
+    repository.run()
+    assert repository.affected() == {}
+    repository.write("data/y.csv", "2\n")
+    repository.write("nb/new.py", "")
+    assert repository.affected() == {}
+    repository.write("data/x.csv", "2\n")
+    assert repository.affected() == {"nb/reads.ipynb": "data/x.csv changed since run RUN"}
+
+
+def test_a_file_of_which_compiled_code_did_without_may_come(tmp_path: Path) -> None:
+    repository = changing(tmp_path)
+    tries = "import pyarrow as pa\ntry:\n    pa.OSFile('o' + '.bin')\nexcept OSError:\n    pass"
+    repository.collection.notebook("nb/tries.ipynb", tries, **PYTHON)
+    pattern = "import pyarrow.dataset as ds\nprint(ds.dataset('../' + 'parts').count_rows())"
+    repository.collection.notebook("nb/pattern.ipynb", pattern, **PYTHON)
+    repository.collection.notebook("nb/write.ipynb", "open('log.txt', 'w').write('1')", **PYTHON)
+    make = "import pyarrow as pa, pyarrow.parquet as pq; pq.write_table(pa.table({'a': [1]}), "
+    for place in ("parts/a/1.parquet", "o.bin"):
+        (repository.top / place).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-c", f"{make}{str(repository.top / place)!r})"], check=True
+        )
+    (repository.top / "o.bin").rename(tmp_path / "o.bin")
+    repository.write(".gitignore", "log.txt\n")
+    repository.commit()
+    repository.run("-n", "1")
+    repository.collection.notebook("nb/write.ipynb", "open('log.txt', 'w').write('2')", **PYTHON)
+    assert names(repository.affected()) == {"write"}
+    (repository.top / "parts/b").mkdir()
+    shutil.copy(repository.top / "parts/a/1.parquet", repository.top / "parts/b/1.parquet")
+    assert names(repository.affected()) == {"write", "tries", "pattern"}
+    shutil.rmtree(repository.top / "parts/b")
+    shutil.copy(tmp_path / "o.bin", repository.top / "nb/o.bin")
+    assert names(repository.affected()) == {"write", "tries"}
+
+
+def test_what_compiled_code_makes_is_a_product(tmp_path: Path) -> None:
+    repository = changing(tmp_path)
+    make = (
+        "import pyarrow as pa\nwith pa.OSFile('../' + 'p.bin', 'wb') as file:\n    file.write(b'1')"
+    )
+    use = "import pyarrow as pa\nprint(pa.OSFile('../' + 'p.bin').read())"
+    repository.collection.notebook("1/make.ipynb", make, **PYTHON)
+    repository.collection.notebook("2/use.ipynb", use, **PYTHON)
+    repository.write(".gitignore", "p.bin\n")
+    repository.commit()
+    repository.run("-n", "1")
+    repository.run("-n", "1")
+    assert repository.affected() == {}
+    repository.collection.notebook("1/make.ipynb", make.replace("1", "2"), **PYTHON)
+    assert repository.affected() == {
+        "1/make.ipynb": "itself changed since HEAD",
+        "2/use.ipynb": "it reads p.bin, which 1/make.ipynb writes, and that runs",
+    }
+
+
+def test_where_it_cannot_be_seen_what_compiled_code_opens_the_notebook_runs(
+    tmp_path: Path,
+) -> None:
+    repository = changing(tmp_path)
+    repository.collection.notebook("nb/reads.ipynb", LIBC, **PYTHON)
+    repository.collection.notebook("nb/plain.ipynb", "import json", **PYTHON)
+    repository.write("data/x.csv", "1\n")
+    repository.commit()
+    blind = (
+        "from nbpipe.execution import openings; openings._MOST_FOLDERS = 1;"
+        " import runpy; runpy.run_module('nbpipe', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", blind, *repository.collection.command()[3:]]
+    subprocess.run(
+        command, cwd=repository.top, env=repository.collection.environment, check=True, timeout=300
+    )
+    assert repository.affected() == {
+        "nb/reads.ipynb": "what it reads is not known: what compiled code opens"
+        " (ctypes (the interpreter)) cannot be seen: it has more than 1 folders"
+    }
 
 
 def test_a_notebook_of_r_is_read(repository: Changing, need: Callable[[bool, str], None]) -> None:

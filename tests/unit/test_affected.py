@@ -233,3 +233,88 @@ def test_what_a_changed_notebook_seems_to_write_counts_as_written() -> None:
     }
     found = affected(notebooks, past, changed("a.ipynb"), {**IDS, "b.ipynb": "b"})
     assert found["b.ipynb"] == "it reads d.csv, which a.ipynb writes, and that runs"
+
+
+def reader(read: str) -> Known:
+    return known(inputs={read: "1"})
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "there", "reason"),
+    [
+        ("//.h5", "log.txt", True, None),
+        ("//.h5", "p.h5", True, "it may read p.h5, which b.ipynb writes, and that runs"),
+        ("//files", "log.txt", True, None),
+        ("//files", "p.h5", False, "it may look for p.h5, which b.ipynb writes, and that runs"),
+        ("//files", "p.ipynb", False, None),
+        ("//files/data", "p.h5", False, None),
+        ("//files/data", "data/2025/p.h5", False, "it may look for data/2025/p.h5, which b.ipynb"),
+        ("//files/", "data/p.h5", False, None),
+        ("//files/", "p.h5", False, "it may look for p.h5, which b.ipynb writes, and that runs"),
+        (
+            "//files/data",
+            "data/p.h5",
+            False,
+            "it may look for data/p.h5, which b.ipynb writes, and",
+        ),
+        (
+            "data/",
+            "data/p.h5",
+            True,
+            "it lists data/, a folder of files, which b.ipynb writes, and",
+        ),
+        ("data/", "p.h5", True, None),
+    ],
+)
+def test_who_writes_is_tied_only_to_who_may_read_that(
+    read: str,
+    written: str,
+    there: bool,  # noqa: FBT001
+    reason: str | None,
+) -> None:
+    notebooks = {"a.ipynb": PRESENT, "b.ipynb": replace(PRESENT, place="b.ipynb")}
+    past = {"a.ipynb": reader(read), "b.ipynb": known(source="b", outputs=(written,))}
+    ids = {"a.ipynb": "s", "b.ipynb": "b", read: "1", written: "5" if there else ""}
+    found = affected(notebooks, past, changed("b.ipynb"), ids)
+    assert "b.ipynb" in found
+    assert (found.get("a.ipynb") or "").startswith(reason or "")
+    assert ("a.ipynb" in found) is (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("paths", "runs"),
+    [(("data/new.bin",), True), (("nb/new.ipynb",), False), (("lib/new.py",), False)],
+)
+def test_a_file_that_compiled_code_may_have_missed_is_a_change(
+    paths: tuple[str, ...],
+    runs: bool,  # noqa: FBT001
+) -> None:
+    for read in ("//files", "//files/data"):
+        past = known(inputs={read: "1"})
+        found = why(past, changed(*paths, names=True), **{read: "1"})
+        assert (found is not None) is runs
+    assert why(past, changed("other/x.bin", names=True), **{"//files/data": "1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "seconds", "runs"),
+    [
+        ({"cell_seconds": 600.0}, {"cell_seconds": 700.0}, 5.0, False),
+        ({"cell_seconds": 600.0}, {"cell_seconds": None}, 5.0, False),
+        ({"cell_seconds": 600.0}, {"cell_seconds": 60.0}, 5.0, False),
+        ({"cell_seconds": 600.0}, {"cell_seconds": 4.0}, 5.0, True),
+        ({"cell_seconds": 600.0}, {"cell_seconds": 60.0}, None, True),
+        ({"notebook_seconds": None}, {"notebook_seconds": 4.0}, 5.0, True),
+        ({"cell_seconds": 4.0}, {"cell_seconds": 4.0}, 5.0, False),
+        ({"output_bytes": 10.0}, {"output_bytes": 9.0}, 5.0, True),
+        ({"output_bytes": 10.0}, {"output_bytes": 11.0}, 5.0, False),
+    ],
+)
+def test_only_a_limit_that_may_be_too_low_now_is_a_change(
+    before: dict[str, float | None],
+    now: dict[str, float | None],
+    seconds: float | None,
+    runs: bool,  # noqa: FBT001
+) -> None:
+    past = replace(known(limits=before), seconds=seconds)
+    assert (why(past, present=replace(PRESENT, limits=now)) is not None) is runs

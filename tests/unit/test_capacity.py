@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import psutil
@@ -68,3 +69,33 @@ def test_this_machine_has_memory() -> None:
     assert total is not None
     assert available is not None
     assert 0 < available <= total <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "share"),
+    [
+        ("0::/\n", {}, 1.0),
+        ("0::/a/b\n", {"a/cpu.max": "max 100000\n"}, 1.0),
+        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n", "a/b/cpu.max": "max 100000\n"}, 0.0),
+        ("0::/a/b\n", {"cpu.max": "100000 100000\n"}, 0.0),
+        ("4:cpu,cpuacct:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1\n"}, 1.0),
+        (
+            "4:cpu,cpuacct:/x\n",
+            {"cpu/x/cpu.cfs_quota_us": "90000\n", "cpu/x/cpu.cfs_period_us": "100000\n"},
+            0.0,
+        ),
+        ("0::/\n", {"cpu.max": "what is this\n"}, 1.0),
+    ],
+)
+def test_the_quotas_of_groups_limit_the_cores(
+    tmp_path: Path, groups: str, files: dict[str, str], share: float
+) -> None:
+    """Each quota here is one processor or less."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, text in files.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    everything = len(os.sched_getaffinity(0))
+    assert capacity.cores(tmp_path) == (everything if share else 1)

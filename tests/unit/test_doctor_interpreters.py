@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.checkup import interpreters
+from nbpipe.checkup import interpreters, telling
 from nbpipe.checkup.interpreters import ask
 from nbpipe.collecting import InstalledKernel
 
@@ -143,3 +143,23 @@ def test_a_part_of_a_namespace_is_found_where_another_part_is(tmp_path: Path) ->
     asked = ["google.cloud.here", "google.single", "google.cloud.nowhere", "nosuch.part"]
     answer = ask(kernel(sys.executable, *LAUNCHER), asked, environ)
     assert answer.missing == {"google.cloud.nowhere", "nosuch.part"}
+
+
+def test_packages_of_the_home_are_told_apart_with_what_they_hide(tmp_path: Path) -> None:
+    base = getattr(sys, "_base_executable", sys.executable)  # a virtual environment has no home
+    version = "python{}.{}".format(*sys.version_info)
+    home, packages = tmp_path / f".local/lib/{version}/site-packages", tmp_path / "site-packages"
+    for folder in (home / "Some_thing-2.0.dist-info", home / "only-1.dist-info"):
+        folder.mkdir(parents=True)
+    (packages / "some_thing-1.9.dist-info").mkdir(parents=True)
+    (packages / "other-1.dist-info").mkdir()
+    environ = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(packages)}
+    answer = ask(kernel(base, "-c"), [], environ)
+    assert answer.home == str(home)
+    assert answer.of_home == (("only", "1", ""), ("Some_thing", "2.0", "1.9"))
+    [finding] = telling.about_home({"tried": answer})
+    assert finding.severity == "note"
+    assert finding.what.endswith("not of its environment: only 1, Some_thing 2.0 (hides 1.9)")
+    hidden = ask(kernel(base, "-c"), [], {**environ, "PYTHONNOUSERSITE": "1"})
+    assert (hidden.home, hidden.of_home) == ("", ())
+    assert list(telling.about_home({"tried": hidden})) == []

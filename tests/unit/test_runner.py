@@ -8,8 +8,6 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pytest
-
 from nbpipe import runner
 
 if TYPE_CHECKING:
@@ -29,30 +27,10 @@ def test_cores_are_those_that_this_process_may_use(need: Callable[[bool, str], N
     need(hasattr(os, "sched_setaffinity"), "sched_setaffinity")
     one = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n"
-        "from nbpipe import runner; print(runner.cores())"
+        "from nbpipe.execution import capacity; print(capacity.cores())"
     )
     done = subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
-
-
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({}, None),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
-        ({"cpu.max": "what is this\n"}, None),
-    ],
-)
-def test_the_quota_of_a_container_is_read_in_both_versions(
-    tmp_path: Path, files: dict[str, str], quota: float | None
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
-    assert runner._quota(tmp_path) == quota
 
 
 def test_the_commit_of_a_repository_is_told_and_none_elsewhere(tmp_path: Path) -> None:
