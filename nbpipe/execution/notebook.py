@@ -102,12 +102,12 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
                 await execution.run()
         if notebook is not None:
             executed = await _write(workspace, notebook, verdict)
+        await ready.end()  # until its kernel is gone, something may open files
+        with _bounded(workspace, verdict, "looking at what it depended on"):
+            trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
         _log_failures(workspace, verdict)
     finally:
         await ready.close()
-    # Only now: until its kernel is gone, something may open files.
-    with _bounded(workspace, verdict, "looking at what it depended on"):
-        trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
     return Result(
         task=task,
         outcome=_outcome(verdict),
