@@ -261,10 +261,14 @@ def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     test = config.settings.test
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = config.root / test.output_dir if test.output_dir else None
+    here = 0 if given["cluster"] else len(plan.tasks)
+    jobs, warning = runner.jobs(test.jobs, here)
+    if warning:
+        click.echo(f"nbpipe: warning: {warning}", err=True)
     return runner.Order(
         plan=plan,
         run_id=run_id,
-        jobs=runner.cores() if test.jobs == "auto" else test.jobs,
+        jobs=jobs,
         output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),

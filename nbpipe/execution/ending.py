@@ -36,6 +36,7 @@ class End:
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._asked = ""
+        self._python = False
         self._before: str | None = None
         self._after: str | None = None
 
@@ -46,8 +47,9 @@ class End:
 
     def began(self, client: AsyncKernelClient, *, python: bool, env: dict[str, str]) -> None:
         """Ask a kernel that starts; the answer is the first on its shell channel."""
+        self._python = python
         if self._shutdown == "auto" and python and not any(map(env.get, TRACERS)):
-            self._asked = _ask(client)
+            self._asked = _ask(client, _QUESTION)
 
     def heard(self, reply: dict[str, Any]) -> None:
         """Take the answer, should this be it."""
@@ -72,26 +74,41 @@ class End:
             return True
         if self._after is not None:
             return self._after != self._before
-        asking = asyncio.ensure_future(_after(client))
-        await first_of(asking, exited, seconds=seconds)
-        if asking.done():
-            return asking.result() != self._before
-        asking.cancel()
-        await asyncio.wait({asking})
-        return True
+        answer = await _answered(client, _QUESTION, exited, seconds=seconds)
+        return answer is None or answer != self._before
+
+    async def prepare(
+        self, client: AsyncKernelClient, exited: asyncio.Future[Any], *, seconds: float
+    ) -> None:
+        """Have a Python kernel shut down without waiting for its child processes in vain."""
+        if self._python:
+            await _answered(client, _PREPARATION, exited, seconds=seconds)
 
 
-async def _after(client: AsyncKernelClient) -> str | None:
-    asked = _ask(client)
+async def _answered(
+    client: AsyncKernelClient, question: str, exited: asyncio.Future[Any], *, seconds: float
+) -> str | None:
+    """Return what a kernel answers; None where it does not."""
+    asking = asyncio.ensure_future(_reply(client, question))
+    await first_of(asking, exited, seconds=seconds)
+    if asking.done():
+        return asking.result()
+    asking.cancel()
+    await asyncio.wait({asking})
+    return None
+
+
+async def _reply(client: AsyncKernelClient, question: str) -> str | None:
+    asked = _ask(client, question)
     while True:
         reply = await client.shell_channel.get_msg()
         if reply["parent_header"].get("msg_id") == asked:
             return _answer(reply["content"])
 
 
-def _ask(client: AsyncKernelClient) -> str:
-    """Send the question, with nothing that a notebook would see; return its message id."""
-    asked: str = client.execute("", silent=True, user_expressions={_KEY: _QUESTION})
+def _ask(client: AsyncKernelClient, question: str) -> str:
+    """Send a question, with nothing that a notebook would see; return its message id."""
+    asked: str = client.execute("", silent=True, user_expressions={_KEY: question})
     client.shell_channel.socket.get(zmq.EVENTS)  # see Session._look_again
     return asked
 
@@ -102,10 +119,13 @@ def _answer(content: dict[str, Any]) -> str | None:
     return None
 
 
-def _question() -> str:
-    """Return the question as an expression, which leaves no name behind."""
+def _expression(wanted: str) -> str:
+    """Return something of `leftovers` as an expression, which leaves no name behind."""
     source = Path(__file__).with_name("leftovers.py").read_text(encoding="utf-8")
-    return f"(lambda own: (exec({source!r}, own), str(own['left']()))[1])({{}})"
+    return f"(lambda own: (exec({source!r}, own), {wanted})[1])({{}})"
 
 
-_QUESTION = _question()
+_QUESTION = _expression("str(own['left']())")
+_PREPARATION = _expression(
+    "own['spare'](__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance().kernel)"
+)

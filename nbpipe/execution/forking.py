@@ -100,12 +100,15 @@ class ForkedProvisioner(GuardedProvisioner):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401  (traitlets)
         super().__init__(**kwargs)
+        self.spawn = ""
+        """Why it must not be forked; empty: it may be."""
         self.spawned = ""
         """Why it was not forked."""
         self.graceful = False
         """Whether it needs an orderly end in any case."""
         self.refused: tuple[str, ...] = ()
         """Modules that it should have had already and has not, each with the reason."""
+        self._server: ForkServer | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ANN401
         """Fork the kernel and return when its process id is known; else spawn it."""
@@ -132,6 +135,16 @@ class ForkedProvisioner(GuardedProvisioner):
             raise UnusualError(answer.decode().removeprefix("refused ").strip())
         if self.parent is not None:
             forkservers.forked.add(self.parent.kernel_name)
+        self._server = server
+
+    def failed(self) -> bool:
+        """Take note that the kernel did not start; return whether it was forked."""
+        current = _current.get()
+        if self._server is None or current is None:
+            return False
+        forkservers, _ = current
+        forkservers.failed(self._server)
+        return True
 
     def begin(self, cmd: list[str], env: Mapping[str, str]) -> None:
         """Start the server now that such kernels will be forked from, where they will be."""
@@ -143,6 +156,8 @@ class ForkedProvisioner(GuardedProvisioner):
         current = _current.get()
         if current is None:
             raise UnusualError("switched off")
+        if self.spawn:
+            raise UnusualError(self.spawn)
         forkservers, notebooks = current
         if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
             raise UnusualError("the only notebook on this kernel")

@@ -1,6 +1,6 @@
 """The process that forks kernels: the imports of `python -m ipykernel_launcher`, made once.
 
-Run by a kernel's own Python (3.9 is enough), with the standard library until it imports ipykernel
+Run by a kernel's own Python (3.8 is enough), with the standard library until it imports ipykernel
 as the launcher does; never imported by the runner, which gives it one end of a socket as CONTROL.
 There it says `ready`, and then takes a request for each kernel: how it is to be called, its
 folder, its mark, and four descriptors (the pipe to the runner, standard input, output, error).
@@ -32,7 +32,7 @@ _SHADOWED.add("ipykernel_launcher")
 import os
 
 
-def _stamps() -> dict[str, object]:
+def _stamps() -> "dict[str, object]":
     return {path: _stamp(path) for path in sys.path}
 
 
@@ -86,6 +86,7 @@ if _PRELOAD:
     _SHADOWED.update(name.partition(".")[0] for name in set(sys.modules) - _before)
 _before = set(sys.modules)
 
+import array
 import builtins
 import ctypes
 import importlib.machinery
@@ -119,20 +120,37 @@ def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
     if not _ready.startswith("ready"):
         os._exit(0)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 65536, 4)
+        message, descriptors = _received(control)
         _reap()
         if not message:
             os._exit(0)
         request = json.loads(message)
         unusual = _unusual(request["cwd"])
-        if unusual:
-            os.write(descriptors[0], f"refused {unusual}\n".encode())
-        elif os.fork() == 0:
+        child = -1
+        if not unusual:
+            try:
+                child = os.fork()
+            except OSError as error:  # no more processes, no memory
+                unusual = f"fork: {error.strerror}"
+        if child == 0:
             control.close()
             _guarded(request, descriptors, guard)
             return dict(request)
+        if unusual:
+            os.write(descriptors[0], f"refused {unusual}\n".encode())
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _received(control: socket.socket) -> "tuple[bytes, list[int]]":
+    """Return a request and its descriptors (as `socket.recv_fds`, which came with Python 3.9)."""
+    size = array.array("i").itemsize
+    message, ancillary, _, _ = control.recvmsg(65536, socket.CMSG_LEN(4 * size))
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % size])
+    return message, list(descriptors)
 
 
 def _reap() -> None:
@@ -160,7 +178,7 @@ def _unusual(cwd: str) -> str:
     return ""
 
 
-def _guarded(request: "dict[str, Any]", descriptors: list[int], guard: "dict[str, Any]") -> None:
+def _guarded(request: "dict[str, Any]", descriptors: "list[int]", guard: "dict[str, Any]") -> None:
     """Fork the kernel from its guard, and end as the guard; return in the kernel."""
     status = descriptors[0]
     kernel = None
@@ -189,7 +207,8 @@ def _become(request: "dict[str, Any]") -> None:
     arguments = argv[argv.index("-m") + 2 :]
     os.chdir(request["cwd"])
     _show(request)
-    sys.orig_argv[:] = argv
+    if hasattr(sys, "orig_argv"):  # since Python 3.10
+        sys.orig_argv[:] = argv
     sys.argv[:] = ["-m", *arguments]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, os.getcwd())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import queue
 import shutil
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import zmq
-import zmq.asyncio
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
@@ -25,6 +25,7 @@ from nbpipe import kernelspecs
 from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
 from nbpipe.execution.provisioner import Exit, supported
+from nbpipe.execution.sockets import Sockets
 from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
@@ -44,8 +45,10 @@ _POLL_SECONDS = 0.5
 _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds for the idle status, from one kernel_info request to the next."""
 
-_RECONNECT_MS = 10
-"""The client connects before the kernel listens; libzmq would try again every 100 ms."""
+SCARCE = frozenset(
+    {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
+)
+"""Errors of a machine or an account that has no more to give: processes, files, memory, disk."""
 
 _LAUNCHER = "ipykernel_launcher"
 
@@ -65,13 +68,22 @@ class KernelStartError(Exception):
 
 
 class Kernel:
-    """A running kernel with its client; made by `start`, ended by `stop`."""
+    """A running kernel with its client; made by `start`, ended by `stop`.
 
-    def __init__(self, name: str, *, max_message_bytes: int, shutdown: Shutdown) -> None:
+    Args:
+        name: Of its kernelspec.
+        max_message_bytes: How long one message of it may be.
+        shutdown: How it ends.
+        spawn: Why it must not be forked; empty: it may be.
+    """
+
+    def __init__(
+        self, name: str, *, max_message_bytes: int, shutdown: Shutdown, spawn: str = ""
+    ) -> None:
         self.manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=kernelspecs.finder(),
-            context=_context(max_message_bytes),
+            context=Sockets(max_message_bytes),
         )
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
@@ -86,6 +98,7 @@ class Kernel:
         """What should have been imported before the fork and was not, each with the reason."""
         self.end = End(shutdown)
         """Whether it must shut down in order."""
+        self._spawn = spawn
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -121,24 +134,14 @@ class Kernel:
                 f"kernel {self.manager.kernel_name!r} is not installed", Category.KERNEL_MISSING
             )
         self.exited = asyncio.get_running_loop().create_future()
-        provisioner = self._provision(spec)
-        if provisioner is not None:
-            self.exited = provisioner.exited
         try:
-            await self.manager.start_kernel(
-                extra_arguments=_arguments(spec), cwd=str(cwd), stdout=log, stderr=log
-            )
-        except (OSError, RuntimeError) as error:
+            await self._launch(spec, cwd=cwd, log=log)
+            self._client = self.manager.client(context=self.manager.context)
+            self._client.start_channels(hb=False)
+        except (OSError, RuntimeError, zmq.ZMQError) as error:
             if self.exited.done():  # and the guard has cleaned up already
                 raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
-        if provisioner is not None:
-            self.spawned, self.refused = provisioner.spawned, provisioner.refused
-            self.end.insist(provisioner.graceful)
-        else:
-            self._watch = asyncio.ensure_future(self._poll_exit())
-        self._client = self.manager.client(context=self.manager.context)
-        self._client.start_channels(hb=False)
         self._client.allow_stdin = False
         self.end.began(
             self._client,
@@ -146,6 +149,19 @@ class Kernel:
             env=os.environ | (spec.env or {}),
         )
         await self._until_ready(seconds)
+
+    async def _launch(self, spec: KernelSpec, *, cwd: Path, log: BinaryIO) -> None:
+        provisioner = self._provision(spec)
+        if provisioner is not None:
+            self.exited = provisioner.exited
+        await self.manager.start_kernel(
+            extra_arguments=_arguments(spec), cwd=str(cwd), stdout=log, stderr=log
+        )
+        if provisioner is not None:
+            self.spawned, self.refused = provisioner.spawned, provisioner.refused
+            self.end.insist(provisioner.graceful)
+        else:
+            self._watch = asyncio.ensure_future(self._poll_exit())
 
     async def begin_server(self) -> None:
         """Start the server that such a kernel is forked from, where it is; no kernel."""
@@ -167,6 +183,7 @@ class Kernel:
             kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
         )
         self.manager.provisioner = provisioner
+        provisioner.spawn = self._spawn
         provisioner.folder = self._make_folder(ipc=_LAUNCHER in spec.argv)
         return provisioner
 
@@ -207,6 +224,8 @@ class Kernel:
         if how.error:
             program = self.manager.kernel_spec.argv[0] if self.manager.kernel_spec else "?"
             message = f"the kernel's program {program} cannot be started: {how.error}"
+            if how.number in SCARCE:
+                return KernelStartError(message)
             return KernelStartError(message, Category.KERNEL_MISSING)
         return KernelStartError(f"the kernel ended before it was ready: {how}")
 
@@ -243,6 +262,11 @@ class Kernel:
                 if idle and message["parent_header"].get("msg_id") in asked:
                     return True
         return False
+
+    def was_forked(self) -> bool:
+        """Return whether it comes from a fork server; it is told that it did not start."""
+        provisioner = self.manager.provisioner
+        return isinstance(provisioner, ForkedProvisioner) and provisioner.failed()
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel is doing, the way its kernelspec asks for."""
@@ -286,6 +310,7 @@ class Kernel:
                 how = self.exited.result()
                 self.fell = how if how.code is None or how.code < 0 else None
             elif needed:
+                await self.end.prepare(self._client, self.exited, seconds=grace)
                 await self.manager.request_shutdown()
                 await asyncio.wait({self.exited}, timeout=grace)
         if not self.exited.done():
@@ -318,16 +343,3 @@ async def _begin_server(name: str) -> None:
 
 def _arguments(spec: KernelSpec) -> list[str]:
     return _NO_HISTORY if _LAUNCHER in spec.argv else []
-
-
-def _context(max_message_bytes: int) -> zmq.asyncio.Context:
-    """Return a context whose sockets drop messages that are too long before they are read.
-
-    A kernel that prints a gigabyte at once sends it as one message, which libzmq would hold
-    in memory; beyond ZMQ_MAXMSGSIZE it closes the connection instead (zmq_setsockopt(3)).
-    """
-    context = zmq.asyncio.Context()
-    context.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
-    context.setsockopt(zmq.RCVHWM, 0)  # what waits here is not lost: a full PUB socket drops
-    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-    return context

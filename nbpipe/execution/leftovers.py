@@ -1,19 +1,23 @@
 """What an orderly end of a Python kernel would see to, as the kernel itself knows it.
 
-The text of this file is run inside a kernel, before its first cell and after its last; it is never
-imported by the runner. Where both answers are the same, the kernel may be killed, which takes a
-tenth of the time that Python needs to take itself down. A kernel's own Python may run this: 3.9 is
-enough. It imports nothing that is not there when a kernel has started, and leaves nothing.
+The text of this file is run inside a kernel, before its first cell and after its last, and before
+an orderly end; it is never imported by the runner. Where both answers are the same, the kernel may
+be killed, which takes a tenth of the time that Python needs to take itself down. A kernel's own
+Python may run this: 3.8 is enough. It imports nothing that is not there when a kernel has started,
+and leaves nothing.
 
-Child processes are no reason: the guard kills them, and ipykernel would wait in vain for those that
-it has ended and nobody has reaped.
+Child processes are no reason: the guard kills them. Where there is another one, `spare` keeps
+ipykernel from waiting for them in vain.
 """
 
 import atexit
+import contextlib
 import os
+import signal
 import stat
 import sys
 import threading
+import time
 import typing
 
 if typing.TYPE_CHECKING:
@@ -30,6 +34,13 @@ _HARMLESS = (
 )
 """Handlers of much used packages that matter to the process alone: module, function, and the list
 that must be empty, if any. Open files are looked at in any case."""
+
+
+_CHILDREN_SECONDS = 1.5
+"""How long children may take to end after SIGTERM."""
+_FLUSH_SECONDS = 0.5
+"""How long ipykernel's control thread may wait for a flush: now and then the main thread has
+stopped already what would flush, and it waited for 10 s."""
 
 
 def left() -> "list[object]":
@@ -94,3 +105,48 @@ def _written() -> "list[tuple[int, int, int]]":
             if flags & os.O_ACCMODE != os.O_RDONLY:
                 found.append((int(name), status.st_dev, status.st_ino))
     return sorted(found)
+
+
+def spare(kernel: "Any") -> None:  # noqa: ANN401  (it is not imported here)
+    """Have ipykernel end only those children at its shutdown that it has to, and not for long.
+
+    Its own way is SIGTERM to all of them for 14 s, then SIGKILL for as long, and it counts those
+    that have ended and that nobody has reaped. A pool starts new ones meanwhile, and the resource
+    tracker, which frees shared memory after the kernel's end, ignores SIGTERM. What Python ends
+    by itself at its own end (daemonic processes, pools, trackers) is left to that, everything else
+    to the guard.
+    """
+    known, begun = kernel._process_children, time.monotonic()  # noqa: SLF001  (no other way)
+
+    def children() -> "list[Any]":
+        living = [each for each in known() if not _is_seen_to(each.pid)]
+        if time.monotonic() - begun < _CHILDREN_SECONDS:
+            return living
+        for each in living:
+            with contextlib.suppress(Exception):  # psutil's, which need not be imported by name
+                each.kill()
+        return []
+
+    kernel._process_children = children  # noqa: SLF001
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "flush_timeout"):  # whose thread may have been stopped already
+            stream.flush_timeout = _FLUSH_SECONDS
+
+
+def _is_seen_to(process: int) -> bool:
+    """Return whether a child has ended, ends by itself, or is ended by multiprocessing."""
+    found: Any = sys.modules.get("multiprocessing.process")
+    daemons = {each.pid for each in getattr(found, "_children", ()) if each.daemon}
+    try:
+        while process != os.getpid():
+            with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as status:
+                said = dict(line.split(":", 1) for line in status if ":" in line)
+            ignored = int(said["SigIgn"], 16) >> (signal.SIGTERM - 1) & 1
+            if process in daemons or ignored or said["State"].split()[0] in {"Z", "X"}:
+                return True
+            process = int(said["PPid"])
+            if process <= 1:
+                return False
+    except OSError:
+        return True
+    return False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from nbpipe.execution import descriptors
 from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Exit:
     """As in subprocess: negative for a signal; None where nobody could see it."""
     error: str = ""
     """Why it could not be started."""
+    number: int = 0
+    """That of the system's error, errno(3)."""
 
     def __str__(self) -> str:
         if self.error:
@@ -74,9 +77,10 @@ class GuardedProvisioner(LocalProvisioner):
         self._status, remote = os.pipe()
         env = kwargs.pop("env", None) or os.environ.copy()
         env[MARK] = self.kernel_id
+        own = (str(remote), self.folder, str(descriptors.original()))
         try:
             self.process = launch_kernel(
-                [sys.executable, "-I", "-S", str(_GUARD), str(remote), self.folder, *cmd],
+                [sys.executable, "-I", "-S", str(_GUARD), *own, *cmd],
                 **LocalProvisioner._scrub_kwargs(kwargs),  # noqa: SLF001  (the base class's own)
                 env=env,
                 pass_fds=(remote,),
@@ -112,7 +116,8 @@ class GuardedProvisioner(LocalProvisioner):
             elif word == "exited":
                 self._end(Exit(int(rest)))
             elif word == "failed":
-                self._end(Exit(127, error=rest.partition(" ")[2]))
+                number, _, error = rest.partition(" ")
+                self._end(Exit(127, error=error, number=int(number)))
             elif word == "ended":  # it was told to, and has killed the kernel
                 self._end(Exit(None))
                 self.memory = int(rest)

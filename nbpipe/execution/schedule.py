@@ -10,6 +10,7 @@ was killed for memory is tried again (where it has retries) alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from nbpipe.execution import diagnosis
 from nbpipe.execution.fitting import Need, Room, Running, choose
 from nbpipe.execution.halting import Halt
+from nbpipe.execution.kernel import SCARCE
 from nbpipe.execution.notebook import execute_once
 from nbpipe.execution.ready import Ready, can_be_early
 from nbpipe.model import Category, Outcome, Progress, Result
@@ -148,8 +150,9 @@ class Scheduler:
             return
         job = self._waiting[0]
         if not job.attempts and self._known(job) is None and can_be_early(job.task):
-            self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
-            self._next_up[1].start()
+            with contextlib.suppress(OSError, RuntimeError):  # told when its turn comes
+                self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
+                self._next_up[1].start()
 
     async def _made_ready(self, job: _Job) -> Ready | None:
         """Return what was made ready for a notebook whose turn it is, and is still well."""
@@ -283,11 +286,13 @@ def _empty(task: Task, outcome: Outcome) -> Result:
 
 
 def _internal(task: Task, error: Exception, attempt: int) -> Result:
-    """Return the result of a notebook on which nbpipe itself stumbled."""
+    """Return the result of a notebook on which nbpipe itself stumbled, or the machine."""
+    scarce = getattr(error, "errno", None) in SCARCE or "can't start new thread" in str(error)
+    why = "the machine has no room for it" if scarce else "a mistake of nbpipe, please report it"
     failure = diagnosis.failure(
         Category.EXCEPTION,
         f"nbpipe.{type(error).__name__}",
-        f"a mistake of nbpipe, please report it: {error}",
+        f"{why}: {error}",
         traceback="".join(traceback.format_exception(error)),
     )
     return replace(_empty(task, Outcome.FAILED), failures=(failure,), attempts=attempt)

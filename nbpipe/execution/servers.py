@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.launcher import launch_kernel
 
+from nbpipe.execution import descriptors
 from nbpipe.execution.provisioner import MARK
 from nbpipe.execution.waiting import first_of
 
@@ -27,6 +28,9 @@ _START_SECONDS = 60.0
 
 _RESTARTS = 3
 """So often is a server replaced whose packages have changed; then kernels are spawned."""
+
+_FAILURES = 2
+"""So many kernels of a server that did not start are enough: all others are spawned."""
 
 _SERVER = Path(__file__).with_name("forkserver.py")
 
@@ -61,6 +65,7 @@ class ForkServer:
                     cwd=os.sep,
                     pass_fds=fds,
                 )
+                descriptors.restore(self._process.pid)  # before any kernel is forked
             except OSError as error:
                 self._control.close()
                 self._said.close()
@@ -158,6 +163,7 @@ class ForkServers:
         self._servers: dict[object, ForkServer] = {}
         self._refused: dict[object, dict[str, str]] = {}
         self._restarts = 0
+        self._failures: dict[object, int] = {}
         self.forked: set[str] = set()
         """Names of kernels that were."""
 
@@ -191,6 +197,8 @@ class ForkServers:
             UnusualError: It cannot be started.
         """
         key = (*command[: command.index("-m")], frozenset(env.items()))
+        if self._failures.get(key, 0) >= _FAILURES:
+            raise UnusualError(f"{_FAILURES} forked kernels did not start")
         if key not in self._servers:
             refused = self._refused.get(key, {})
             preload = tuple(name for name in self._preload if name not in refused)
@@ -205,6 +213,12 @@ class ForkServers:
                 if self._restarts <= _RESTARTS:
                     del self._servers[key]
         server.close()
+
+    def failed(self, server: ForkServer) -> None:
+        """Take note of a kernel that was forked from this server and did not start."""
+        for key, known in self._servers.items():
+            if known is server:
+                self._failures[key] = self._failures.get(key, 0) + 1
 
     def close(self) -> None:
         """End all of them."""
