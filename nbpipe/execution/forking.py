@@ -193,7 +193,11 @@ class ForkedProvisioner(GuardedProvisioner):
                 os.close(status)
         if answer.startswith(b"guard"):
             first, _, rest = answer.partition(b"\n")
-            self.process = _Guard(int(first.split()[1]))  # type: ignore[assignment]
+            try:
+                self.process = _Guard(int(first.split()[1]))  # type: ignore[assignment]
+            except OSError:  # no more files: the guard ends when nobody listens
+                os.close(status)
+                raise
             self._status = status
             self._take(rest)
             asyncio.get_running_loop().add_reader(status, self._hear)

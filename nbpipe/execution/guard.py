@@ -220,15 +220,18 @@ def _kill_descendants(memory: Memory) -> None:
 
 
 def _is_tracker(process: int) -> bool:
-    """Return whether a process has asked not to be ended by SIGINT and SIGTERM (proc(5)).
+    """Return whether a process is, by its name or its signals, a resource tracker (proc(5)).
 
-    As the resource trackers of multiprocessing and loky do.
+    Those of multiprocessing and of loky ignore SIGINT and SIGTERM once they have started.
     """
-    with contextlib.suppress(OSError), open(f"/proc/{process}/status", "rb") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith(b"SigIgn:"):
-                ignored = int(line.split()[1], 16)
-                return all(ignored >> number - 1 & 1 for number in (signal.SIGINT, signal.SIGTERM))
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{process}/cmdline", "rb") as command:  # noqa: PTH123
+            if b"resource_tracker" in command.read():
+                return True
+        with open(f"/proc/{process}/status", "rb") as status:  # noqa: PTH123
+            ignored = [int(line.split()[1], 16) for line in status if line.startswith(b"SigIgn:")]
+        wanted = (1 << signal.SIGINT - 1) | (1 << signal.SIGTERM - 1)
+        return bool(ignored) and ignored[0] & wanted == wanted
     return False
 
 

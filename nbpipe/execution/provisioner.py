@@ -85,6 +85,9 @@ class GuardedProvisioner(LocalProvisioner):
                 env=env,
                 pass_fds=(remote,),
             )
+        except BaseException:
+            os.close(self._status)
+            raise
         finally:
             os.close(remote)
         asyncio.get_running_loop().add_reader(self._status, self._hear)
@@ -99,7 +102,8 @@ class GuardedProvisioner(LocalProvisioner):
         if not data:
             asyncio.get_running_loop().remove_reader(self._status)
             os.close(self._status)
-            self.gone.set_result(None)
+            if not self.gone.done():  # whoever waited was cancelled
+                self.gone.set_result(None)
             if not self.exited.done():  # the guard was killed and could not clean up
                 self._end(Exit(None))
                 kill_marked(self.kernel_id)
