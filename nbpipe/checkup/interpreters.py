@@ -76,9 +76,10 @@ class Answer:
 
 def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str]) -> Answer:
     """Return what the kernel's interpreter says about modules (Python) or packages (R)."""
+    if kernel.problem:
+        return Answer(works=False, problem=kernel.problem)
     if kernel.interpreter is None:
-        program = kernel.argv[0] if kernel.argv else "none"
-        return Answer(works=False, problem=f"there is no such program: {program}")
+        return _without_program(Path(kernel.argv[0]))
     environ = {**environ, **_own_environment(kernel, environ)}
     if kernel.language == "r":
         return _ask_r(kernel.interpreter, sorted(names), environ)
@@ -86,6 +87,19 @@ def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str
     if command is None:
         return Answer(works=None, problem="its program is no Python interpreter")
     return _ask_python(command, _launcher(kernel), sorted(names), environ)
+
+
+def _without_program(program: Path) -> Answer:
+    """Return the answer of a kernel whose program is not found."""
+    first, *rest = program.parts
+    if rest and not program.is_absolute() and not first.startswith("~"):
+        return Answer(works=None, problem=f"{program} is looked for in each notebook's folder")
+    problem = f"there is no such program: {program}"
+    if first.startswith("~"):
+        problem += " (~ is not replaced there)"
+    elif os.path.exists(program):  # noqa: PTH110  (False where that cannot be seen)
+        problem = f"{program} cannot be executed"
+    return Answer(works=False, problem=problem)
 
 
 def _ask_python(

@@ -16,6 +16,7 @@ from importlib import import_module
 import click
 
 from nbpipe._version import __version__
+from nbpipe.cli import home
 from nbpipe.errors import ExitCode, NbpipeError
 
 COMMANDS = {
@@ -108,6 +109,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
     Every error that a person sees is printed here: what happened, where, what to do next.
     """
     try:
+        home.ensure()
         code = nbpipe.main(args=arguments, prog_name="nbpipe", standalone_mode=False)
     except click.UsageError as error:
         error.show()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe._version import __version__
+from nbpipe.cli import home
 from nbpipe.cli.copy_report import listing_lines, listing_table, report_lines, report_table
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.publishing.copies.finding import Source, find, site_file
@@ -109,6 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        home.ensure()
         return int(command.main(words, prog_name="getlatest", standalone_mode=False) or 0)
     except click.UsageError as error:
         _complain(error.format_message(), "`getlatest --help` shows what there is.")

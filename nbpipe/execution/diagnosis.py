@@ -83,6 +83,15 @@ _INPUT = re.compile(
     re.IGNORECASE,
 )
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
+_TELLING = re.compile(
+    r"^[\w.]*(?:Error|Exception|Exit|Interrupt)\b|No module named|not found|[Nn]o such |denied"
+    r"|cannot |can't |could not |unable to |in use|expired|invalid|unrecognized|refused|failed"
+    r"|\b(?:error|fatal|critical|abort(?:ed)?|fault|killed)\b",
+    re.IGNORECASE,
+)
+"""How a line looks that says why a process ended."""
+_NOISE = re.compile(r"Exception ignored|sys:1: |.*Warning: |Traceback |During handling|The above ")
+_REASON_CHARACTERS = 300
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
 _R_WARNING = re.compile(r"[“\"](cannot open[^”]*|URL '[^”]*)[”\"]")
 
@@ -225,6 +234,29 @@ def _bash_message(code: str, printed: str) -> str:
 def _r_warning(printed: str) -> str:
     warnings = _R_WARNING.findall(plain(printed))
     return f": {warnings[-1]}" if warnings else ""
+
+
+def not_started(category: Category, message: str, *, said: str, sure: bool) -> Failure:
+    """Return the failure of a kernel that did not start, with the reason that its process gave.
+
+    Args:
+        category: Why it did not.
+        message: What is known without its words: an exit code is the same for many reasons.
+        said: The end of what the process wrote to its own standard output and error.
+        sure: Whether its last words tell the reason in any case; else only if they look like it.
+    """
+    said = plain(said).strip()
+    if reason := _last_words(said, sure=sure):
+        message = f"{message}: {reason}"
+    return failure(category, "KernelStart", message, traceback=said)
+
+
+def _last_words(said: str, *, sure: bool) -> str:
+    """Return the line that tells why a process ended: the last one that looks like an error."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and line[0] != " "]
+    telling = [line for line in lines if _TELLING.search(line) and not _NOISE.match(line)]
+    last = (telling or (lines if sure else []))[-1:]
+    return last[0][:_REASON_CHARACTERS] if last else ""
 
 
 def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import zmq
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
+from traitlets import TraitError
 
 from nbpipe import kernelspecs
 from nbpipe.execution.ending import End
@@ -128,11 +129,7 @@ class Kernel:
         Raises:
             KernelStartError: It ended, or did not answer in time.
         """
-        spec = self.manager.kernel_spec
-        if spec is None:
-            raise KernelStartError(
-                f"kernel {self.manager.kernel_name!r} is not installed", Category.KERNEL_MISSING
-            )
+        spec = self._spec()
         self.exited = asyncio.get_running_loop().create_future()
         try:
             await self._launch(spec, cwd=cwd, log=log)
@@ -150,6 +147,27 @@ class Kernel:
         )
         await self._until_ready(seconds)
 
+    def _spec(self) -> KernelSpec:
+        """Return the kernelspec; raise `KernelStartError` where there is none that can be used.
+
+        It was there when the run was planned; it may be another one by now.
+        """
+        name = self.manager.kernel_name
+        try:
+            spec = self.manager.kernel_spec
+        except (NoSuchKernel, OSError, ValueError, TypeError, TraitError) as error:
+            raise KernelStartError(
+                f"kernel {name!r} cannot be used: {type(error).__name__}: {error}",
+                Category.KERNEL_MISSING,
+            ) from error
+        if spec is None:
+            raise KernelStartError(f"kernel {name!r} is not installed", Category.KERNEL_MISSING)
+        if why := kernelspecs.problem(spec):
+            raise KernelStartError(
+                f"kernel {name!r} cannot be started: {why}", Category.KERNEL_MISSING
+            )
+        return spec
+
     async def _launch(self, spec: KernelSpec, *, cwd: Path, log: BinaryIO) -> None:
         provisioner = self._provision(spec)
         if provisioner is not None:
@@ -165,10 +183,10 @@ class Kernel:
 
     async def begin_server(self) -> None:
         """Start the server that such a kernel is forked from, where it is; no kernel."""
-        spec = self.manager.kernel_spec
-        provisioner = self._provision(spec) if spec is not None else None
+        spec = self._spec()
+        provisioner = self._provision(spec)
         try:
-            if spec is not None and provisioner is not None:
+            if provisioner is not None:
                 command, how = await self.manager.pre_start_kernel(extra_arguments=_arguments(spec))
                 provisioner.begin(command, how["env"])
         finally:
@@ -222,7 +240,8 @@ class Kernel:
     def _ended(self) -> KernelStartError:
         how = self.exited.result()
         if how.error:
-            program = self.manager.kernel_spec.argv[0] if self.manager.kernel_spec else "?"
+            spec = self.manager.kernel_spec
+            program = kernelspecs.command(spec)[0] if spec else "?"
             message = f"the kernel's program {program} cannot be started: {how.error}"
             if how.number in SCARCE:
                 return KernelStartError(message)
@@ -333,7 +352,7 @@ def begin_servers(tasks: Iterable[Task]) -> None:
     """
     names = {task.kernel for task in tasks if task.skip is None and task.failure is None}
     for name in sorted(names):
-        with contextlib.suppress(NoSuchKernel, OSError, RuntimeError):  # told when it is started
+        with contextlib.suppress(KernelStartError, OSError, RuntimeError):  # told when it starts
             asyncio.run(_begin_server(name))
 
 

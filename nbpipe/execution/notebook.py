@@ -213,7 +213,8 @@ class _Execution:
             await starting
         except KernelStartError as error:
             said = self._workspace.said(self._ready.log_start)
-            self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
+            died = error.category is Category.KERNEL_DIED
+            self._fail(diagnosis.not_started(error.category, str(error), said=said, sure=died))
         finally:
             if self._kernel.spawned:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
