@@ -41,7 +41,7 @@ class End:
         self._after: str | None = None
 
     def insist(self, graceful: bool) -> None:  # noqa: FBT001  (its only word)
-        """Take note of a kernel that has something to see to from its start."""
+        """Take note of a kernel that has something to see to from its start, where it has."""
         if graceful and self._shutdown == "auto":
             self._shutdown = "graceful"
 
@@ -55,6 +55,7 @@ class End:
         """Take the answer, should this be it."""
         if self._asked and reply["parent_header"].get("msg_id") == self._asked:
             self._before = _answer(reply["content"])
+            self.insist(_has_begun(self._before))
 
     def question(self) -> dict[str, str]:
         """Return what the last cell's request asks as well; nothing where nobody wants to know."""
@@ -73,9 +74,9 @@ class End:
         if self._before is None:
             return True
         if self._after is not None:
-            return self._after != self._before
+            return _left(self._after) != _left(self._before)
         answer = await _answered(client, _QUESTION, exited, seconds=seconds)
-        return answer is None or answer != self._before
+        return answer is None or _left(answer) != _left(self._before)
 
     async def prepare(
         self, client: AsyncKernelClient, exited: asyncio.Future[Any], *, seconds: float
@@ -125,7 +126,17 @@ def _expression(wanted: str) -> str:
     return f"(lambda own: (exec({source!r}, own), {wanted})[1])({{}})"
 
 
-_QUESTION = _expression("str(own['left']())")
+def _has_begun(answer: str | None) -> bool:
+    """Return whether there was something to see to before the first cell."""
+    return answer is not None and "True" in answer.partition(" ")[0]
+
+
+def _left(answer: str) -> str:
+    """Return the rest of an answer: what there is to see to."""
+    return answer.partition(" ")[2]
+
+
+_QUESTION = _expression("'%s %s' % (own['from_start'](), own['left']())")
 _PREPARATION = _expression(
     "own['spare'](__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance().kernel)"
 )

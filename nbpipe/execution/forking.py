@@ -126,7 +126,7 @@ class ForkedProvisioner(GuardedProvisioner):
         forkservers = self._forkservers(cmd, env)
         answer = b"refused stale"
         while answer.startswith(b"refused stale"):
-            server, self.refused = await forkservers.server(cmd, env)
+            server, self.refused = await forkservers.server(cmd, env, cwd=str(kwargs["cwd"]))
             answer = await self._ask(server, cmd, kwargs)
             if answer.startswith(b"refused stale"):
                 forkservers.replace(server)
@@ -146,10 +146,10 @@ class ForkedProvisioner(GuardedProvisioner):
         forkservers.failed(self._server)
         return True
 
-    def begin(self, cmd: list[str], env: Mapping[str, str]) -> None:
+    def begin(self, cmd: list[str], env: Mapping[str, str], *, cwd: str) -> None:
         """Start the server now that such kernels will be forked from, where they will be."""
         with contextlib.suppress(UnusualError):
-            self._forkservers(cmd, env).begin(cmd, env)
+            self._forkservers(cmd, env).begin(cmd, env, cwd=cwd)
 
     def _forkservers(self, cmd: list[str], env: Mapping[str, str]) -> ForkServers:
         """Return where this kernel can be forked; raise `UnusualError` where it is not to be."""

@@ -12,8 +12,8 @@ What a notebook must not notice is put right in `_become`; what differs is liste
 tests/integration/test_fork_fidelity.py.
 """
 
-# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208, S102  (what is imported when is
-# the point here; pathlib is slow; the files that are executed are our own)
+# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH120, PTH123, PTH208, S102  (what is imported
+# when is the point here; pathlib is slow; the files that are executed are our own)
 
 import gc
 import sys
@@ -61,6 +61,32 @@ for _name in _LATER:
     with contextlib.suppress(ImportError):  # another version has it elsewhere
         importlib.import_module(_name)
 
+
+def _start_up_code() -> str:
+    """Return what ran when this interpreter started and may have looked at its folder, or nothing.
+
+    That is `sitecustomize` and `usercustomize` where they are not the system's own, and lines of
+    .pth files, but for those of packaging, which look at no folder (docs.python.org, `site`).
+    """
+    library = os.path.dirname(os.__file__)
+    for name in ("sitecustomize", "usercustomize"):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and os.path.dirname(file) != library:
+            return str(file)
+    sites = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    for path in sites:
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(path)):
+                if name.endswith(".pth") and not name.startswith(_KNOWN) and "nspkg" not in name:
+                    with open(f"{path}/{name}", "rb") as lines:
+                        if any(line.startswith((b"import ", b"import\t")) for line in lines):
+                            return f"{path}/{name}"
+    return ""
+
+
+_KNOWN = ("__editable__", "_virtualenv", "a1_coverage", "distutils-precedence", "pytest-cov")
+_START_UP_CODE = _start_up_code()
+
 _FOLDER, *_PRELOAD = os.read(globals()["CONTROL"], 65536).decode().split("\0")
 
 
@@ -72,6 +98,8 @@ def _executed(name: str) -> "dict[str, Any]":
         exec(compile(source.read(), file, "exec"), found)
     return found
 
+
+_HAS_FILES = bool(_START_UP_CODE) and _executed("leftovers")["has_files"]()
 
 _ready = "ready"
 if _PRELOAD:
@@ -165,9 +193,12 @@ def _unusual(cwd: str) -> str:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         return f"the fork server has {threads} threads"
-    for path, stamp in _STAMPS.items():
-        if _stamp(path) != stamp:
-            return f"stale {path} has changed"
+    if _START_UP_CODE and (_HAS_FILES or os.path.realpath(cwd) != os.getcwd()):
+        what = "opened a file, which kernels would share" if _HAS_FILES else "run in another folder"
+        return f"{_START_UP_CODE} has {what}"
+    changed = [path for path, stamp in _STAMPS.items() if _stamp(path) != stamp]
+    if changed:
+        return f"stale {changed[0]} has changed"
     for name in sorted(_SHADOWED):
         for file in (f"{cwd}/{name}.py", f"{cwd}/{name}/__init__.py"):
             if os.path.exists(file):

@@ -14,6 +14,7 @@ import queue
 import shutil
 import tempfile
 import uuid
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,14 +182,14 @@ class Kernel:
         else:
             self._watch = asyncio.ensure_future(self._poll_exit())
 
-    async def begin_server(self) -> None:
+    async def begin_server(self, cwd: Path) -> None:
         """Start the server that such a kernel is forked from, where it is; no kernel."""
         spec = self._spec()
         provisioner = self._provision(spec)
         try:
             if provisioner is not None:
                 command, how = await self.manager.pre_start_kernel(extra_arguments=_arguments(spec))
-                provisioner.begin(command, how["env"])
+                provisioner.begin(command, how["env"], cwd=str(cwd))
         finally:
             self._give_back()
 
@@ -350,14 +351,18 @@ def begin_servers(tasks: Iterable[Task]) -> None:
 
     It takes its time, in which whoever calls this before anything else has something else to do.
     """
-    names = {task.kernel for task in tasks if task.skip is None and task.failure is None}
-    for name in sorted(names):
+    folders: defaultdict[str, Counter[Path]] = defaultdict(Counter)
+    for task in tasks:
+        if task.skip is None and task.failure is None:
+            folders[task.kernel][task.file.parent] += 1
+    for name in sorted(folders):
+        ((cwd, _),) = folders[name].most_common(1)
         with contextlib.suppress(KernelStartError, OSError, RuntimeError):  # told when it starts
-            asyncio.run(_begin_server(name))
+            asyncio.run(_begin_server(name, cwd))
 
 
-async def _begin_server(name: str) -> None:
-    await Kernel(name, max_message_bytes=-1, shutdown="immediate").begin_server()
+async def _begin_server(name: str, cwd: Path) -> None:
+    await Kernel(name, max_message_bytes=-1, shutdown="immediate").begin_server(cwd)
 
 
 def _arguments(spec: KernelSpec) -> list[str]:

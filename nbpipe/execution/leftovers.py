@@ -21,6 +21,7 @@ import time
 import typing
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # ruff: noqa: PTH123, PTH208  (pathlib is slow, and need not be imported in a kernel)
@@ -35,6 +36,15 @@ _HARMLESS = (
 """Handlers of much used packages that matter to the process alone: module, function, and the list
 that must be empty, if any. Open files are looked at in any case."""
 
+_KERNEL = {
+    *("IPython", "comm", "debugpy", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"),
+    *("concurrent.futures.thread._python_exit", "logging.shutdown", "rlcompleter.<lambda>"),
+    *("weakref.finalize._exitfunc", "multiprocessing.util._exit_function"),
+}
+"""Packages and functions whose handlers a kernel has at its start in any case."""
+
+_PLAIN_LOGS = {"NoneType", "NullHandler", "StreamHandler", "_StderrHandler"}
+"""Handlers of logs that keep nothing back."""
 
 _CHILDREN_SECONDS = 1.5
 """How long children may take to end after SIGTERM."""
@@ -46,7 +56,7 @@ stopped already what would flush, and it waited for 10 s."""
 def left() -> "list[object]":
     """Return what there is to see to; raise where that cannot be known."""
     return [
-        _handlers(),
+        len(_registered_handlers()),
         [thread.ident for thread in threading.enumerate() if not thread.daemon],
         _registered("logging", "_handlerList"),
         _registered("multiprocessing.util", "_finalizer_registry"),
@@ -68,8 +78,38 @@ class _Seen:
         return False
 
 
-def _handlers() -> int:
-    """Return how many atexit handlers there are whose work would be missed."""
+def from_start() -> bool:
+    """Return whether start-up code has left something to see to, before the first cell.
+
+    `sitecustomize` and `usercustomize`, .pth files and IPython's start-up files may do anything.
+    """
+    finalizers: Any = getattr(
+        getattr(sys.modules.get("weakref"), "finalize", None), "_registry", {}
+    )
+    logs: Any = getattr(sys.modules.get("logging"), "_handlerList", ())
+    registered = _registered_handlers() + [each.func for each in finalizers.values()]
+    return (
+        not all(map(_is_kernels, registered))
+        or not all(type(log()).__name__ in _PLAIN_LOGS for log in logs)
+        or sum(not thread.daemon for thread in threading.enumerate()) > 1
+        or has_files()
+    )
+
+
+def has_files() -> bool:
+    """Return whether files are open for writing, beside the one of the standard streams."""
+    return len({each[1:] for each in _written(stat.S_ISREG)}) > 1
+
+
+def _is_kernels(function: object) -> bool:
+    """Return whether a function is the kernel's own, as every kernel has them at its start."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", "")
+    return module.partition(".")[0] in _KERNEL or f"{module}.{name}" in _KERNEL
+
+
+def _registered_handlers() -> "list[object]":
+    """Return all atexit handlers whose work would be missed."""
     seen = _Seen()
     atexit.unregister(seen)  # type: ignore[arg-type]  # there is no other way to see them
     harmless = []
@@ -80,7 +120,7 @@ def _handlers() -> int:
         for name in names.split("."):
             found = getattr(found, name, None)
         harmless.append(found)
-    return sum(function not in harmless for function in seen.functions)
+    return [function for function in seen.functions if function not in harmless]
 
 
 def _registered(module: str, *names: str) -> int:
@@ -91,7 +131,11 @@ def _registered(module: str, *names: str) -> int:
     return len(found) if found else 0
 
 
-def _written() -> "list[tuple[int, int, int]]":
+def _is_kept(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
+
+
+def _written(wanted: "Callable[[int], bool]" = _is_kept) -> "list[tuple[int, int, int]]":
     """Return the files and named pipes that are open for writing."""
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -99,7 +143,7 @@ def _written() -> "list[tuple[int, int, int]]":
             status = os.fstat(int(name))
         except OSError:  # the one that listed them
             continue
-        if stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+        if wanted(status.st_mode):
             with open(f"/proc/self/fdinfo/{name}", encoding="ascii") as info:
                 flags = int(info.read().split("flags:")[1].split()[0], 8)
             if flags & os.O_ACCMODE != os.O_RDONLY:

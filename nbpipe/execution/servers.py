@@ -46,11 +46,17 @@ class ForkServer:
         command: A kernel's command, whose interpreter and flags it gets; its own command line
             is made as long, so that kernels can be seen with theirs.
         env: A kernel's environment.
+        cwd: The folder of its first kernel, which code that runs at an interpreter's start sees.
         preload: Modules that it imports first.
     """
 
     def __init__(
-        self, command: list[str], env: Mapping[str, str], preload: tuple[str, ...] = ()
+        self,
+        command: list[str],
+        env: Mapping[str, str],
+        *,
+        cwd: str,
+        preload: tuple[str, ...] = (),
     ) -> None:
         self._control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._said = os.fdopen(os.memfd_create("nbpipe"), "rb+", buffering=0)
@@ -62,7 +68,7 @@ class ForkServer:
                     stdout=self._said.fileno(),
                     stderr=self._said.fileno(),
                     env={**env, MARK: "0" * 36},
-                    cwd=os.sep,
+                    cwd=cwd,
                     pass_fds=fds,
                 )
                 descriptors.restore(self._process.pid)  # before any kernel is forked
@@ -168,7 +174,7 @@ class ForkServers:
         """Names of kernels that were."""
 
     async def server(
-        self, command: list[str], env: Mapping[str, str]
+        self, command: list[str], env: Mapping[str, str], *, cwd: str
     ) -> tuple[ForkServer, tuple[str, ...]]:
         """Return the server for such a kernel, and what it refused to preload, with the reasons.
 
@@ -178,7 +184,7 @@ class ForkServers:
         key = (*command[: command.index("-m")], frozenset(env.items()))
         refused = self._refused.setdefault(key, {})
         while True:
-            server = self.begin(command, env)
+            server = self.begin(command, env, cwd=cwd)
             try:
                 await server.ready()
             except UnusualError:
@@ -190,7 +196,7 @@ class ForkServers:
                 continue
             return server, tuple(f"{name}: {why}" for name, why in refused.items())
 
-    def begin(self, command: list[str], env: Mapping[str, str]) -> ForkServer:
+    def begin(self, command: list[str], env: Mapping[str, str], *, cwd: str) -> ForkServer:
         """Return the server for such a kernel, started if need be; it may not answer yet.
 
         Raises:
@@ -202,7 +208,7 @@ class ForkServers:
         if key not in self._servers:
             refused = self._refused.get(key, {})
             preload = tuple(name for name in self._preload if name not in refused)
-            self._servers[key] = ForkServer(command, env, preload)
+            self._servers[key] = ForkServer(command, env, cwd=cwd, preload=preload)
         return self._servers[key]
 
     def replace(self, server: ForkServer) -> None:

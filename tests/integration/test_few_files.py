@@ -85,11 +85,13 @@ def test_where_the_hard_limit_is_low_fewer_run_at_once(
 
 
 @WAYS
-@pytest.mark.parametrize("most", [24, 32, 48])
+@pytest.mark.parametrize("most", [24, 40])
 def test_with_too_few_files_for_one_notebook_all_have_a_result(
     collection: Collection, left: Traces, way: str, most: int
 ) -> None:
-    for number in range(4):
+    text = "[test]\nstartup-timeout = 5\n"  # a kernel that lacks files may be silent
+    (collection.root / "nbpipe.toml").write_text(text, encoding="utf-8")
+    for number in range(3):
         collection.notebook(f"{number}.ipynb", "1")
     ended = limited(collection, files(most, str(most)), "-n", "4", way)
     assert ended.code in {0, 1, 3, 4}
@@ -97,7 +99,7 @@ def test_with_too_few_files_for_one_notebook_all_have_a_result(
     if ended.report is None:  # not enough for the report itself
         assert "Too many open files" in ended.err
     else:
-        assert len(ended.report["notebooks"]) == 4
+        assert len(ended.report["notebooks"]) == 3
         failures = [each["failure"] for each in ended.report["notebooks"] if each["failure"]]
         assert not [each for each in failures if "mistake of nbpipe" in each["message"]]
     assert (left.processes(), left.files()) == ([], [])
