@@ -78,12 +78,13 @@ class End:
         answer = await _answered(client, _QUESTION, exited, seconds=seconds)
         return answer is None or _left(answer) != _left(self._before)
 
-    async def prepare(
+    async def leave(
         self, client: AsyncKernelClient, exited: asyncio.Future[Any], *, seconds: float
-    ) -> None:
-        """Have a Python kernel shut down without waiting for its child processes in vain."""
-        if self._python:
-            await _answered(client, _PREPARATION, exited, seconds=seconds)
+    ) -> bool:
+        """Have a Python kernel end in order; return whether it will, else it is to be asked."""
+        if not self._python:
+            return False
+        return await _answered(client, _FAREWELL, exited, seconds=seconds) is not None
 
 
 async def _answered(
@@ -137,6 +138,6 @@ def _left(answer: str) -> str:
 
 
 _QUESTION = _expression("'%s %s' % (own['from_start'](), own['left']())")
-_PREPARATION = _expression(
-    "own['spare'](__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance().kernel)"
+_FAREWELL = _expression(
+    "own['leave'](__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance().kernel)"
 )

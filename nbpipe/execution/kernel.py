@@ -330,8 +330,8 @@ class Kernel:
                 how = self.exited.result()
                 self.fell = how if how.code is None or how.code < 0 else None
             elif needed:
-                await self.end.prepare(self._client, self.exited, seconds=grace)
-                await self.manager.request_shutdown()
+                if not await self.end.leave(self._client, self.exited, seconds=grace):
+                    await self.manager.request_shutdown()
                 await asyncio.wait({self.exited}, timeout=grace)
         if not self.exited.done():
             await self.kill()

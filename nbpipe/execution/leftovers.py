@@ -6,8 +6,7 @@ be killed, which takes a tenth of the time that Python needs to take itself down
 Python may run this: 3.8 is enough. It imports nothing that is not there when a kernel has started,
 and leaves nothing.
 
-Child processes are no reason: the guard kills them. Where there is another one, `spare` keeps
-ipykernel from waiting for them in vain.
+Child processes are no reason: the guard kills them. Where there is another one, `leave` ends them.
 """
 
 import atexit
@@ -48,9 +47,8 @@ _PLAIN_LOGS = {"NoneType", "NullHandler", "StreamHandler", "_StderrHandler"}
 
 _CHILDREN_SECONDS = 1.5
 """How long children may take to end after SIGTERM."""
-_FLUSH_SECONDS = 0.5
-"""How long ipykernel's control thread may wait for a flush: now and then the main thread has
-stopped already what would flush, and it waited for 10 s."""
+_REPLY_SECONDS = 0.05
+"""Until the main thread leaves its loop: it has replied by then."""
 
 
 def left() -> "list[object]":
@@ -151,30 +149,27 @@ def _written(wanted: "Callable[[int], bool]" = _is_kept) -> "list[tuple[int, int
     return sorted(found)
 
 
-def spare(kernel: "Any") -> None:  # noqa: ANN401  (it is not imported here)
-    """Have ipykernel end only those children at its shutdown that it has to, and not for long.
+def leave(kernel: "Any") -> None:  # noqa: ANN401  (it is not imported here)
+    """Have a kernel end in order, as a script does at its last line.
 
-    Its own way is SIGTERM to all of them for 14 s, then SIGKILL for as long, and it counts those
-    that have ended and that nobody has reaped. A pool starts new ones meanwhile, and the resource
-    tracker, which frees shared memory after the kernel's end, ignores SIGTERM. What Python ends
-    by itself at its own end (daemonic processes, pools, trackers) is left to that, everything else
-    to the guard.
+    Not by ipykernel's own shutdown request: it sends SIGTERM to all children for 14 s, then SIGKILL
+    for as long, and counts those that have ended and that nobody has reaped. And it is handled by
+    another thread, which now and then still publishes when the main thread has taken down what
+    publishes: each waits for the other then.
+
+    What Python ends by itself at its own end (daemonic processes, pools, and the resource tracker,
+    which frees shared memory after that) is left to that.
     """
-    known, begun = kernel._process_children, time.monotonic()  # noqa: SLF001  (no other way)
-
-    def children() -> "list[Any]":
-        living = [each for each in known() if not _is_seen_to(each.pid)]
-        if time.monotonic() - begun < _CHILDREN_SECONDS:
-            return living
-        for each in living:
-            with contextlib.suppress(Exception):  # psutil's, which need not be imported by name
-                each.kill()
-        return []
-
-    kernel._process_children = children  # noqa: SLF001
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "flush_timeout"):  # whose thread may have been stopped already
-            stream.flush_timeout = _FLUSH_SECONDS
+    begun = time.monotonic()
+    children = [each for each in kernel._process_children() if not _is_seen_to(each.pid)]  # noqa: SLF001  (no other way)
+    for end in ("terminate", "kill"):
+        for each in children:
+            with contextlib.suppress(Exception):  # psutil's; it ended meanwhile
+                getattr(each, end)()
+        while children and time.monotonic() - begun < _CHILDREN_SECONDS:
+            time.sleep(0.01)
+            children = [each for each in children if not _is_seen_to(each.pid)]
+    kernel.io_loop.call_later(_REPLY_SECONDS, kernel.io_loop.stop)
 
 
 def _is_seen_to(process: int) -> bool:
