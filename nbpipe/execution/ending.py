@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zmq
 
+from nbpipe.execution.backlog import WAIT
 from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
@@ -46,10 +47,15 @@ class End:
             self._shutdown = "graceful"
 
     def began(self, client: AsyncKernelClient, *, python: bool, env: dict[str, str]) -> None:
-        """Ask a kernel that starts; the answer is the first on its shell channel."""
+        """Ask a kernel that starts; the answer is the first on its shell channel.
+
+        It is also asked to keep all of its output.
+        """
         self._python = python
         if self._shutdown == "auto" and python and not any(map(env.get, TRACERS)):
-            self._asked = _ask(client, _QUESTION)
+            self._asked = _ask(client, _QUESTION, WAIT)
+        elif python:
+            _ask(client, WAIT)
 
     def heard(self, reply: dict[str, Any]) -> None:
         """Take the answer, should this be it."""
@@ -108,9 +114,13 @@ async def _reply(client: AsyncKernelClient, question: str) -> str | None:
             return _answer(reply["content"])
 
 
-def _ask(client: AsyncKernelClient, question: str) -> str:
-    """Send a question, with nothing that a notebook would see; return its message id."""
-    asked: str = client.execute("", silent=True, user_expressions={_KEY: question})
+def _ask(client: AsyncKernelClient, question: str, request: str = "None") -> str:
+    """Send a question and a request, with nothing that a notebook would see.
+
+    Return the message id.
+    """
+    expressions = {_KEY: question, f"{_KEY} request": request}
+    asked: str = client.execute("", silent=True, user_expressions=expressions)
     client.shell_channel.socket.get(zmq.EVENTS)  # see Session._look_again
     return asked
 
