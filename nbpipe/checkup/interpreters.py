@@ -79,7 +79,7 @@ def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str
     if kernel.problem:
         return Answer(works=False, problem=kernel.problem)
     if kernel.interpreter is None:
-        return _without_program(Path(kernel.argv[0]))
+        return _without_program(kernel.argv[0])
     environ = {**environ, **_own_environment(kernel, environ)}
     if kernel.language == "r":
         return _ask_r(kernel.interpreter, sorted(names), environ)
@@ -89,15 +89,15 @@ def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str
     return _ask_python(command, _launcher(kernel), sorted(names), environ)
 
 
-def _without_program(program: Path) -> Answer:
+def _without_program(program: str) -> Answer:
     """Return the answer of a kernel whose program is not found."""
-    first, *rest = program.parts
-    if rest and not program.is_absolute() and not first.startswith("~"):
+    absolute, tilde = Path(program).is_absolute(), program.startswith("~")
+    if os.sep in program and not absolute and not tilde:
         return Answer(works=None, problem=f"{program} is looked for in each notebook's folder")
     problem = f"there is no such program: {program}"
-    if first.startswith("~"):
+    if tilde:
         problem += " (~ is not replaced there)"
-    elif os.path.exists(program):  # noqa: PTH110  (False where that cannot be seen)
+    elif absolute and os.path.exists(program):  # noqa: PTH110  (False where it is not to be seen)
         problem = f"{program} cannot be executed"
     return Answer(works=False, problem=problem)
 

@@ -16,8 +16,9 @@ import zmq.asyncio
 _MAX_SOCKETS = 65_000
 """A context has 1,023 by default (zmq_ctx_set(3)), and a kernel takes up to seven."""
 
-_THREADS = 2
-"""What a context starts with its first socket: one for input and output, one that closes."""
+_THREADS = 3
+"""What a context starts with its first socket (one for input and output, one that closes), and one
+for whoever takes one meanwhile."""
 
 _RECONNECT_MS = 10
 """The client connects before the kernel listens; libzmq would try again every 100 ms."""
@@ -55,6 +56,9 @@ def _shared(process: int) -> zmq.Context[zmq.Socket[bytes]]:  # noqa: ARG001  (a
             thread.start()
     finally:
         enough.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
     context.socket(zmq.PAIR).close()  # which starts its threads, now that there is room for them

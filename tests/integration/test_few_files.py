@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from otherusers import stranger
 from running import traces
 
 if TYPE_CHECKING:
@@ -156,19 +156,18 @@ def test_a_missing_folder_for_temporary_files_is_replaced_by_the_system_s(
 
 
 @WAYS
-def test_with_too_few_processes_all_have_a_result(
-    collection: Collection, left: Traces, need: Callable[[bool, str], None], way: str
-) -> None:
-    need(os.geteuid() != 0, "a user who is not root, whom limits of processes do not hold")
-    for number in range(4):
-        collection.notebook(f"{number}.ipynb", "1")
-    limit = (
-        "import psutil\nown = sum(each.num_threads() for each in psutil.process_iter()"
-        " if each.uids().real == os.getuid())\n"
-        "resource.setrlimit(resource.RLIMIT_NPROC, (own + 12, own + 12))"
-    )
-    ended = limited(collection, limit, "-n", "4", way)
-    assert ended.code in {0, 1}, ended.err
-    assert ended.report is not None
-    assert len(ended.report["notebooks"]) == 4
-    assert (left.processes(), left.files()) == ([], [])
+@pytest.mark.parametrize("processes", [3, 8, 16, 30])
+def test_with_too_few_processes_all_have_a_result(way: str, processes: int) -> None:
+    with stranger() as user:
+        text = "[test]\nstartup-timeout = 10\n"  # a kernel that lacks threads may be silent
+        (user.collection.root / "nbpipe.toml").write_text(text, encoding="utf-8")
+        for number in range(3):
+            user.collection.notebook(f"{number}.ipynb", "1")
+        ended = user.test("-n", "3", way, processes=processes)
+        assert ended.code in {0, 1}, ended.err
+        assert "Traceback" not in ended.err, ended.err
+        assert ended.report is not None
+        assert len(ended.report["notebooks"]) == 3
+        failures = [each["failure"] for each in ended.report["notebooks"] if each["failure"]]
+        assert not [each for each in failures if "mistake of nbpipe" in each["message"]]
+        assert not [*user.temporary.glob("nbpipe-????????")]

@@ -226,10 +226,8 @@ def test_child_processes_do_not_keep_a_kernel_from_its_end(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_library_of_processes_is_ended_in_order(
-    collection: Collection, need: Callable[[bool, str], None], library: str
-) -> None:
-    need(importlib.util.find_spec(library) is not None, library)
+def test_a_library_of_processes_is_ended_in_order(collection: Collection, library: str) -> None:
+    pytest.importorskip(library)
     collection.notebook("a/a.ipynb", LIBRARIES[library], HANDLER_AND_FILE)
     assert collection.test().code == 0
     assert in_order(collection, "a")
