@@ -70,7 +70,6 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     """
     refuse_mixture(sys.modules["nbpipe"], sys.path)
     from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
-    from nbpipe.execution import capacity  # noqa: PLC0415
 
     settings = _settings(
         config,
@@ -93,11 +92,13 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     plan = collecting.plan(selection, settings, kernels=collecting.installed_kernels())
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = Path(output_dir).absolute() if output_dir is not None else None
-    count = settings.settings.test.jobs
+    count, warning = runner.jobs(settings.settings.test.jobs, len(plan.tasks))
+    if warning:
+        logging.getLogger("nbpipe").warning("%s", warning)
     order = runner.Order(
         plan=plan,
         run_id=run_id,
-        jobs=capacity.cores() if count == "auto" else count,
+        jobs=count,
         output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         memory_budget=runner.memory_budget(settings.settings.test.memory_budget),
     )

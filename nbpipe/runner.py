@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from nbpipe import outputs, sizes
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
-from nbpipe.execution import capacity, threads
+from nbpipe.execution import capacity, descriptors, threads
 from nbpipe.model import Run
 
 if TYPE_CHECKING:
@@ -34,6 +35,24 @@ if TYPE_CHECKING:
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.model import Plan, Progress, Result, Task
     from nbpipe.settings import HistorySettings
+
+
+def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
+    """Return how many notebooks to run at once, and a warning where that is less than wanted.
+
+    Args:
+        wanted: How many; auto: one per core.
+        notebooks: How many there are.
+    """
+    count = capacity.cores() if wanted == "auto" else wanted
+    most = descriptors.fitting(min(count, notebooks))
+    if most >= min(count, notebooks):
+        return count, ""
+    return most, (
+        f"running {most} notebooks at once instead of {min(count, notebooks)}: the hard limit of"
+        f" open files (`ulimit -Hn`) allows no more; that many need"
+        f" {descriptors.needed(min(count, notebooks))}"
+    )
 
 
 def memory_budget(wanted: str | None) -> int | None:
@@ -149,9 +168,10 @@ async def run(
         listener = _Recorded(listener, recorder)
     tasks = order.start or order.plan.tasks
     scheduler = elsewhere(tasks, listener) if elsewhere else _here(order, tasks, listener)
+    files = nullcontext() if elsewhere else descriptors.enough(min(order.jobs, len(tasks)))
     traced = recorder is not None and order.trace and elsewhere is None
     try:
-        with on_start(scheduler) if on_start else contextlib.nullcontext(), _traced(order, traced):
+        with on_start(scheduler) if on_start else nullcontext(), files, _traced(order, traced):
             results = await scheduler.run()
     finally:
         seconds = time.monotonic() - clock

@@ -113,9 +113,10 @@ class Answer:
 
 def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str]) -> Answer:
     """Return what the kernel's interpreter says about modules (Python) or packages (R)."""
+    if kernel.problem:
+        return Answer(works=False, problem=kernel.problem)
     if kernel.interpreter is None:
-        program = kernel.argv[0] if kernel.argv else "none"
-        return Answer(works=False, problem=f"there is no such program: {program}")
+        return _without_program(kernel.argv[0])
     environ = {**environ, **_own_environment(kernel, environ)}
     if kernel.language == "r":
         return _ask_r(kernel.interpreter, sorted(names), environ)
@@ -123,6 +124,19 @@ def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str
     if command is None:
         return Answer(works=None, problem="its program is no Python interpreter")
     return _ask_python(command, _launcher(kernel), sorted(names), environ)
+
+
+def _without_program(program: str) -> Answer:
+    """Return the answer of a kernel whose program is not found."""
+    absolute, tilde = Path(program).is_absolute(), program.startswith("~")
+    if os.sep in program and not absolute and not tilde:
+        return Answer(works=None, problem=f"{program} is looked for in each notebook's folder")
+    problem = f"there is no such program: {program}"
+    if tilde:
+        problem += " (~ is not replaced there)"
+    elif absolute and os.path.exists(program):  # noqa: PTH110  (False where it is not to be seen)
+        problem = f"{program} cannot be executed"
+    return Answer(works=False, problem=problem)
 
 
 def _ask_python(

@@ -16,6 +16,7 @@ from importlib import import_module
 import click
 
 from nbpipe._version import __version__
+from nbpipe.cli import home
 from nbpipe.cli.remarks import Remarks
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError
@@ -117,6 +118,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
     """
     try:
         refuse_mixture(sys.modules["nbpipe"], sys.path)
+        home.ensure()
         code = nbpipe.main(args=arguments, prog_name="nbpipe", standalone_mode=False)
     except click.UsageError as error:
         error.show()

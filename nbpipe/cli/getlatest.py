@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe._version import __version__
+from nbpipe.cli import home
 from nbpipe.cli.copy_report import (
     collection_lines,
     collection_table,
@@ -173,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         refuse_mixture(sys.modules["nbpipe"], sys.path)
+        home.ensure()
         return int(command.main(words, prog_name="getlatest", standalone_mode=False) or 0)
     except click.UsageError as error:
         _complain(error.format_message(), "`getlatest --help` shows what there is.")

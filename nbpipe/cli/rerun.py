@@ -26,9 +26,8 @@ def command(ctx: click.Context, result: Result) -> str:
     for parameter in ctx.command.params:
         name = parameter.name or ""
         source = ctx.get_parameter_source(name)
-        if name in _LEFT_OUT or name not in ctx.params:  # --debug has no value
-            continue
-        if source is not click.core.ParameterSource.COMMANDLINE:
+        given = source is click.core.ParameterSource.COMMANDLINE
+        if name in _LEFT_OUT or name not in ctx.params or not given:  # --debug is nobody's value
             continue
         words += _words(parameter, ctx.params[name])
     path = os.path.relpath(result.task.file)

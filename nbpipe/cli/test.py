@@ -20,7 +20,6 @@ from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
-from nbpipe.execution import capacity
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 
@@ -269,10 +268,14 @@ def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
     test = config.settings.test
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
+    here = 0 if given["cluster"] else len(plan.tasks)
+    jobs, warning = runner.jobs(test.jobs, here)
+    if warning:
+        click.echo(f"nbpipe: warning: {warning}", err=True)
     return runner.Order(
         plan=plan,
         run_id=run_id,
-        jobs=capacity.cores() if test.jobs == "auto" else test.jobs,
+        jobs=jobs,
         output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
         maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
         memory_budget=runner.memory_budget(test.memory_budget),

@@ -6,11 +6,13 @@ Starting one is not this room's business.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import kernelspecs
@@ -20,7 +22,7 @@ from nbpipe.model import Category, Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class InstalledKernel:
     interpreter: str | None
     """The program that it starts, absolute; None where there is no such program."""
     resource_dir: str
+    problem: str = ""
+    """Why it cannot be started as its kernel.json stands; empty: it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +96,42 @@ def installed_kernels() -> dict[str, InstalledKernel]:
     with warnings.catch_warnings():
         # traitlets warns about keys it does not know, and bash_kernel's kernel.json has one
         warnings.simplefilter("ignore", DeprecationWarning)
-        for name in sorted(manager.find_kernel_specs()):
+        warnings.simplefilter("ignore", UserWarning)  # folders whose names are no kernels'
+        for name, folder in sorted(manager.find_kernel_specs().items()):
             try:
-                kernels[name] = _kernel(name, manager.get_kernel_spec(name))
+                kernels[name] = _kernel(name, *_spec(manager, name, folder))
             except Exception as error:  # noqa: BLE001  (whatever is wrong in one kernel.json)
-                _log.warning("kernel %s cannot be used: %s: %s", name, type(error).__name__, error)
+                file = Path(folder) / "kernel.json"
+                why = f"{file}: {type(error).__name__}: {error}"
+                _log.warning("kernel %s cannot be used: %s", name, why)
     return kernels
 
 
-def _kernel(name: str, spec: KernelSpec) -> InstalledKernel:
-    argv = tuple(spec.argv)
+def _spec(manager: KernelSpecManager, name: str, folder: str) -> tuple[KernelSpec, str]:
+    """Return a kernelspec, and why it cannot be started as it stands."""
+    from jupyter_client.kernelspec import KernelSpec, NoSuchKernel  # noqa: PLC0415  (slow)
+
+    try:
+        spec = manager.get_kernel_spec(name)
+    except NoSuchKernel:  # it is there; what would start it is not
+        spec = KernelSpec.from_resource_dir(folder)
+        wanted = (spec.metadata or {}).get("kernel_provisioner")
+        by = wanted.get("provisioner_name") if isinstance(wanted, dict) else None
+        missing = f"{Path(folder) / 'kernel.json'}: the kernel provisioner {by!r} is not installed"
+        return spec, kernelspecs.problem(spec) or missing
+    return spec, kernelspecs.problem(spec)
+
+
+def _kernel(name: str, spec: KernelSpec, problem: str) -> InstalledKernel:
+    argv = kernelspecs.command(spec)
     return InstalledKernel(
         name=name,
         display_name=spec.display_name or name,
         language=spec.language.lower(),
         argv=argv,
-        interpreter=_interpreter(argv),
+        interpreter=_interpreter(argv, kernelspecs.search_path(spec)),
         resource_dir=spec.resource_dir,
+        problem=problem,
     )
 
 
@@ -184,6 +207,17 @@ def missing_failure(choice: Choice, kernels: Mapping[str, InstalledKernel]) -> F
     )
 
 
+def broken_failure(kernel: InstalledKernel) -> Failure:
+    """Return the failure of a notebook whose kernel is installed and cannot be started."""
+    what = kernel.problem.rpartition("kernel.json: ")[2]
+    return Failure(
+        category=Category.KERNEL_MISSING,
+        name="BrokenKernelSpec",
+        message=f"kernel {kernel.name!r} cannot be started: {kernel.problem}",
+        signature=f"BrokenKernelSpec: {kernel.name}: {what}",
+    )
+
+
 def missing_skip(choice: Choice) -> str:
     """Return why a notebook whose kernel is not installed is skipped."""
     language = {"r": "R", "julia": "Julia"}.get(choice.language, choice.language)
@@ -218,7 +252,11 @@ def _installed(name: str, kernels: Mapping[str, InstalledKernel]) -> str | None:
 
 
 def _same_language(language: str, kernels: Mapping[str, InstalledKernel]) -> str | None:
-    options = sorted(name for name, kernel in kernels.items() if kernel.language == language)
+    options = sorted(
+        name
+        for name, kernel in kernels.items()
+        if kernel.language == language and not kernel.problem
+    )
     if not language or not options:
         return None
     return DEFAULT if DEFAULT in options else options[0]
@@ -239,11 +277,11 @@ def _derived(name: str) -> str:
     return next((language for form, language in _WELL_KNOWN if form.fullmatch(lower)), "")
 
 
-def _interpreter(argv: tuple[str, ...]) -> str | None:
+def _interpreter(argv: tuple[str, ...], path: str | None) -> str | None:
     """Return what argv[0] means; jupyter_client takes `python`, `python3` for its own."""
-    if not argv:
-        return None
-    return sys.executable if argv[0] in _OWN_PYTHON else shutil.which(argv[0])
+    if not argv or (os.sep in argv[0] and not Path(argv[0]).is_absolute()):
+        return None  # it is looked for in the notebook's folder
+    return sys.executable if argv[0] in _OWN_PYTHON else shutil.which(argv[0], path=path)
 
 
 def _mapping(metadata: Mapping[str, Any], key: str, notes: list[str]) -> Mapping[str, Any]:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import sizes
 from nbpipe.collecting import texts
 from nbpipe.collecting.gitlines import GitLines
-from nbpipe.collecting.kernels import choose, missing_failure, missing_skip, named
+from nbpipe.collecting.kernels import (
+    broken_failure,
+    choose,
+    missing_failure,
+    missing_skip,
+    named,
+)
 from nbpipe.collecting.parameters import injectable
 from nbpipe.collecting.preruns import read_preruns
 from nbpipe.collecting.scopes import is_below
@@ -97,6 +103,8 @@ class Tasks:
                 skip = missing_skip(choice)
             else:
                 failure = missing_failure(choice, self._kernels)
+        elif not choice.missing and not failure and self._kernels[choice.kernel].problem:
+            failure = broken_failure(self._kernels[choice.kernel])
         return Task(
             path=self._places.shown(chosen.path),
             file=Path(chosen.path),

@@ -5,6 +5,10 @@ gigabytes while this process has no time would fill its memory. A limit of messa
 (ZMQ_RCVHWM) would drop output instead, as a full PUB socket does. So a kernel is stopped
 (SIGSTOP) while this process holds too much, and goes on when all of it was taken, as a writer to
 a full pipe waits for its reader.
+
+The kernel's own queue holds 1,000 messages (ZMQ_SNDHWM) and drops what is more, which happens when
+the thread that empties it gets no processor. A kernel of ipykernel is asked to wait instead. Of
+others nothing can be asked; what they drop is seen by its numbers (see `Session.lost`) and told.
 """
 
 from __future__ import annotations
@@ -28,6 +32,14 @@ FREE = 8_000_000
 """Bytes of messages before anybody looks at the memory."""
 MORE = 64_000_000
 """Bytes that this process may grow by."""
+WAIT = (
+    "(lambda thread: thread.schedule(lambda: thread.socket.setsockopt(69, 1)))"
+    "(__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance().iopub_thread)"
+)
+"""Evaluated in a kernel of ipykernel: its output waits for room in its queue.
+
+69 is ZMQ_XPUB_NODROP, also for PUB sockets (zmq_setsockopt(3)); the socket belongs to a thread.
+"""
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -7,6 +7,7 @@ gives `<class '…'>`), so messages and tracebacks are read as well.
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import replace
 from traceback import format_exception
@@ -107,6 +108,10 @@ _MEMORY = re.compile(
     "cannot allocate (?:vector|memory)|std::bad_alloc|out of memory|Unable to allocate .* array",
     re.IGNORECASE,
 )
+SCARCE = frozenset(
+    {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
+)
+"""Errors of a machine or an account that has no more to give: processes, files, memory, disk."""
 _INPUT = re.compile(
     "does not support input requests|EOF when reading a line|allow_stdin|stdin is not allowed"
     "|cannot be used non-interactively",
@@ -114,6 +119,15 @@ _INPUT = re.compile(
 )
 _ABSENT_MODULE = re.compile(r"No module named '([\w.]+)'")
 _CHAINED = re.compile(r"^(?:[\w.]*\.)?(\w+)(?::|\()", re.MULTILINE)
+_TELLING = re.compile(
+    r"^[\w.]*(?:Error|Exception|Exit|Interrupt)\b|No module named|not found|[Nn]o such |denied"
+    r"|cannot |can't |could not |unable to |in use|expired|invalid|unrecognized|refused|failed"
+    r"|\b(?:error|fatal|critical|abort(?:ed)?|fault|killed)\b",
+    re.IGNORECASE,
+)
+"""How a line looks that says why a process ended."""
+_NOISE = re.compile(r"Exception ignored|sys:1: |.*Warning: |Traceback |During handling|The above ")
+_REASON_CHARACTERS = 300
 _BASH_ERROR = re.compile(r"^(?:bash: )?(?:line \d+: )?(\S+: .+)$")
 _NAMED_ERROR = re.compile(r"(?:Uncaught )?(?:[\w.]+\.)?(\w*(?:Error|Exception))(?:: ?(.*)|())\Z")
 _COMPILER_ERROR = re.compile(r"\b(?:fatal )?error\b.*|^\d+:\d+ - (.+)", re.IGNORECASE)
@@ -304,13 +318,40 @@ def _r_warning(printed: str) -> str:
 
 
 def internal(error: Exception, doing: str) -> Failure:
-    """Return the failure of a notebook on which nbpipe itself stumbled."""
+    """Return the failure of a notebook on which nbpipe itself stumbled, or the machine."""
+    scarce = getattr(error, "errno", None) in SCARCE or "can't start new thread" in str(error)
+    why = f"a mistake of nbpipe while {doing}, please report it"
+    if scarce:
+        why = f"the machine has no room for it ({doing})"
     return failure(
         Category.EXCEPTION,
         f"nbpipe.{type(error).__name__}",
-        f"a mistake of nbpipe while {doing}, please report it: {type(error).__name__}: {error}",
+        f"{why}: {type(error).__name__}: {error}",
         traceback="".join(format_exception(error)),
     )
+
+
+def not_started(category: Category, message: str, *, said: str, sure: bool) -> Failure:
+    """Return the failure of a kernel that did not start, with the reason that its process gave.
+
+    Args:
+        category: Why it did not.
+        message: What is known without its words: an exit code is the same for many reasons.
+        said: The end of what the process wrote to its own standard output and error.
+        sure: Whether its last words tell the reason in any case; else only if they look like it.
+    """
+    said = plain(said).strip()
+    if reason := _last_words(said, sure=sure):
+        message = f"{message}: {reason}"
+    return failure(category, "KernelStart", message, traceback=said)
+
+
+def _last_words(said: str, *, sure: bool) -> str:
+    """Return the line that tells why a process ended: the last one that looks like an error."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and line[0] != " "]
+    telling = [line for line in lines if _TELLING.search(line) and not _NOISE.match(line)]
+    last = (telling or (lines if sure else []))[-1:]
+    return last[0][:_REASON_CHARACTERS] if last else ""
 
 
 def died(how: Exit, *, out_of_memory: bool, cell: CodeCell | None, said: str) -> Failure:

@@ -100,12 +100,15 @@ class ForkedProvisioner(GuardedProvisioner):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401  (traitlets)
         super().__init__(**kwargs)
+        self.spawn = ""
+        """Why it must not be forked; empty: it may be."""
         self.spawned = ""
         """Why it was not forked."""
         self.graceful = False
         """Whether it needs an orderly end in any case."""
         self.refused: tuple[str, ...] = ()
         """Modules that it should have had already and has not, each with the reason."""
+        self._server: ForkServer | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ANN401
         """Fork the kernel and return when its process id is known; else spawn it."""
@@ -123,7 +126,7 @@ class ForkedProvisioner(GuardedProvisioner):
         forkservers = self._forkservers(cmd, env)
         answer = b"refused stale"
         while answer.startswith(b"refused stale"):
-            server, self.refused = await forkservers.server(cmd, env)
+            server, self.refused = await forkservers.server(cmd, env, cwd=str(kwargs["cwd"]))
             answer = await self._ask(server, cmd, kwargs)
             if answer.startswith(b"refused stale"):
                 forkservers.replace(server)
@@ -132,17 +135,29 @@ class ForkedProvisioner(GuardedProvisioner):
             raise UnusualError(answer.decode().removeprefix("refused ").strip())
         if self.parent is not None:
             forkservers.forked.add(self.parent.kernel_name)
+        self._server = server
 
-    def begin(self, cmd: list[str], env: Mapping[str, str]) -> None:
+    def failed(self) -> bool:
+        """Take note that the kernel did not start; return whether it was forked."""
+        current = _current.get()
+        if self._server is None or current is None:
+            return False
+        forkservers, _ = current
+        forkservers.failed(self._server)
+        return True
+
+    def begin(self, cmd: list[str], env: Mapping[str, str], *, cwd: str) -> None:
         """Start the server now that such kernels will be forked from, where they will be."""
         with contextlib.suppress(UnusualError):
-            self._forkservers(cmd, env).begin(cmd, env)
+            self._forkservers(cmd, env).begin(cmd, env, cwd=cwd)
 
     def _forkservers(self, cmd: list[str], env: Mapping[str, str]) -> ForkServers:
         """Return where this kernel can be forked; raise `UnusualError` where it is not to be."""
         current = _current.get()
         if current is None:
             raise UnusualError("switched off")
+        if self.spawn:
+            raise UnusualError(self.spawn)
         forkservers, notebooks = current
         if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
             raise UnusualError("the only notebook on this kernel")
@@ -178,7 +193,11 @@ class ForkedProvisioner(GuardedProvisioner):
                 os.close(status)
         if answer.startswith(b"guard"):
             first, _, rest = answer.partition(b"\n")
-            self.process = _Guard(int(first.split()[1]))  # type: ignore[assignment]
+            try:
+                self.process = _Guard(int(first.split()[1]))  # type: ignore[assignment]
+            except OSError:  # no more files: the guard ends when nobody listens
+                os.close(status)
+                raise
             self._status = status
             self._take(rest)
             asyncio.get_running_loop().add_reader(status, self._hear)

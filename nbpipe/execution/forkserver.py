@@ -1,6 +1,6 @@
 """The process that forks kernels: the imports of `python -m ipykernel_launcher`, made once.
 
-Run by a kernel's own Python (3.9 is enough), with the standard library until it imports ipykernel
+Run by a kernel's own Python (3.8 is enough), with the standard library until it imports ipykernel
 as the launcher does; never imported by the runner, which gives it one end of a socket as CONTROL.
 There it says `ready`, and then takes a request for each kernel: how it is to be called, its
 folder, its mark, and four descriptors (the pipe to the runner, standard input, output, error).
@@ -12,8 +12,8 @@ What a notebook must not notice is put right in `_become`; what differs is liste
 tests/integration/test_fork_fidelity.py.
 """
 
-# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH123, PTH208, S102  (what is imported when is
-# the point here; pathlib is slow; the files that are executed are our own)
+# ruff: noqa: E402, I001, PTH109, PTH110, PTH116, PTH120, PTH123, PTH208, S102  (what is imported
+# when is the point here; pathlib is slow; the files that are executed are our own)
 
 import gc
 import sys
@@ -32,7 +32,7 @@ _SHADOWED.add("ipykernel_launcher")
 import os
 
 
-def _stamps() -> dict[str, object]:
+def _stamps() -> "dict[str, object]":
     return {path: _stamp(path) for path in sys.path}
 
 
@@ -61,6 +61,32 @@ for _name in _LATER:
     with contextlib.suppress(ImportError):  # another version has it elsewhere
         importlib.import_module(_name)
 
+
+def _start_up_code() -> str:
+    """Return what ran when this interpreter started and may have looked at its folder, or nothing.
+
+    That is `sitecustomize` and `usercustomize` where they are not the system's own, and lines of
+    .pth files, but for those of packaging, which look at no folder (docs.python.org, `site`).
+    """
+    library = os.path.dirname(os.__file__)
+    for name in ("sitecustomize", "usercustomize"):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and os.path.dirname(file) != library:
+            return str(file)
+    sites = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    for path in sites:
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(path)):
+                if name.endswith(".pth") and not name.startswith(_KNOWN) and "nspkg" not in name:
+                    with open(f"{path}/{name}", "rb") as lines:
+                        if any(line.startswith((b"import ", b"import\t")) for line in lines):
+                            return f"{path}/{name}"
+    return ""
+
+
+_KNOWN = ("__editable__", "_virtualenv", "a1_coverage", "distutils-precedence", "pytest-cov")
+_START_UP_CODE = _start_up_code()
+
 _FOLDER, *_PRELOAD = os.read(globals()["CONTROL"], 65536).decode().split("\0")
 
 
@@ -72,6 +98,8 @@ def _executed(name: str) -> "dict[str, Any]":
         exec(compile(source.read(), file, "exec"), found)
     return found
 
+
+_HAS_FILES = bool(_START_UP_CODE) and _executed("leftovers")["has_files"]()
 
 _ready = "ready"
 if _PRELOAD:
@@ -86,6 +114,7 @@ if _PRELOAD:
     _SHADOWED.update(name.partition(".")[0] for name in set(sys.modules) - _before)
 _before = set(sys.modules)
 
+import array
 import builtins
 import ctypes
 import importlib.machinery
@@ -119,20 +148,37 @@ def _serve(control: socket.socket, guard: "dict[str, Any]") -> "dict[str, Any]":
     if not _ready.startswith("ready"):
         os._exit(0)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 65536, 4)
+        message, descriptors = _received(control)
         _reap()
         if not message:
             os._exit(0)
         request = json.loads(message)
         unusual = _unusual(request["cwd"])
-        if unusual:
-            os.write(descriptors[0], f"refused {unusual}\n".encode())
-        elif os.fork() == 0:
+        child = -1
+        if not unusual:
+            try:
+                child = os.fork()
+            except OSError as error:  # no more processes, no memory
+                unusual = f"fork: {error.strerror}"
+        if child == 0:
             control.close()
             _guarded(request, descriptors, guard)
             return dict(request)
+        if unusual:
+            os.write(descriptors[0], f"refused {unusual}\n".encode())
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _received(control: socket.socket) -> "tuple[bytes, list[int]]":
+    """Return a request and its descriptors (as `socket.recv_fds`, which came with Python 3.9)."""
+    size = array.array("i").itemsize
+    message, ancillary, _, _ = control.recvmsg(65536, socket.CMSG_LEN(4 * size))
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % size])
+    return message, list(descriptors)
 
 
 def _reap() -> None:
@@ -147,9 +193,12 @@ def _unusual(cwd: str) -> str:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         return f"the fork server has {threads} threads"
-    for path, stamp in _STAMPS.items():
-        if _stamp(path) != stamp:
-            return f"stale {path} has changed"
+    if _START_UP_CODE and (_HAS_FILES or os.path.realpath(cwd) != os.getcwd()):
+        what = "opened a file, which kernels would share" if _HAS_FILES else "run in another folder"
+        return f"{_START_UP_CODE} has {what}"
+    changed = [path for path, stamp in _STAMPS.items() if _stamp(path) != stamp]
+    if changed:
+        return f"stale {changed[0]} has changed"
     for name in sorted(_SHADOWED):
         for file in (f"{cwd}/{name}.py", f"{cwd}/{name}/__init__.py"):
             if os.path.exists(file):
@@ -160,7 +209,7 @@ def _unusual(cwd: str) -> str:
     return ""
 
 
-def _guarded(request: "dict[str, Any]", descriptors: list[int], guard: "dict[str, Any]") -> None:
+def _guarded(request: "dict[str, Any]", descriptors: "list[int]", guard: "dict[str, Any]") -> None:
     """Fork the kernel from its guard, and end as the guard; return in the kernel."""
     status = descriptors[0]
     kernel = None
@@ -189,7 +238,8 @@ def _become(request: "dict[str, Any]") -> None:
     arguments = argv[argv.index("-m") + 2 :]
     os.chdir(request["cwd"])
     _show(request)
-    sys.orig_argv[:] = argv
+    if hasattr(sys, "orig_argv"):  # since Python 3.10
+        sys.orig_argv[:] = argv
     sys.argv[:] = ["-m", *arguments]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, os.getcwd())

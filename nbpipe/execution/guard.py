@@ -1,7 +1,7 @@
 """The process between the runner and one kernel: a small init that leaves nothing behind.
 
-Run as a script (`python -I -S guard.py STATUS_FD FOLDER COMMAND…`), or inside a fork server (see
-`nbpipe.execution.forkserver`), with the standard library only; it is never imported by the
+Run as a script (`python -I -S guard.py STATUS_FD FOLDER FILES COMMAND…`), or inside a fork server
+(see `nbpipe.execution.forkserver`), with the standard library only; it is never imported by the
 runner. It starts the kernel in a session of its own and then
 
 - is the kernel's parent, so that a notebook which kills its parent's group does not reach the
@@ -10,10 +10,11 @@ runner. It starts the kernel in a session of its own and then
   (PR_SET_CHILD_SUBREAPER), and kills them all when the kernel ends;
 - dies with the runner, and the kernel with it: a killed runner leaves no kernel;
 - removes FOLDER, which holds the kernel's sockets and keys;
+- gives the kernel the soft limit FILES of open files, which the runner may have raised (0: as is);
 - tells the runner on a pipe, without being asked, which process the kernel is, how it ended, and
   how much memory all of this took at its peak (see `Memory`).
 
-Linux only; see prctl(2). A kernel's own Python may run this: 3.9 is enough.
+Linux only; see prctl(2). A kernel's own Python may run this: 3.8 is enough.
 """
 
 import contextlib
@@ -35,6 +36,7 @@ PR_SET_CHILD_SUBREAPER = 36
 _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGIO}
 
 _LOOK_SECONDS = 0.5
+_TRACKER_SECONDS = 2.0
 _LOOK_SHARE = 50
 """The pause between two looks at the memory is at least so many times what a look takes."""
 
@@ -65,9 +67,9 @@ class Memory:
         self.pause = max(_LOOK_SECONDS, _LOOK_SHARE * (time.perf_counter() - begun))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: "list[str]") -> int:
     """Run the command until it ends or the runner does; return the guard's exit code."""
-    status_fd, folder, command = int(arguments[0]), arguments[1], arguments[2:]
+    status_fd, folder, files, command = int(arguments[0]), arguments[1], arguments[2], arguments[3:]
     runner = os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
@@ -76,6 +78,7 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(status_fd, False)  # noqa: FBT003
     kernel = start(status_fd)
     if kernel == 0:
+        _limit(int(files))
         _execute(command, status_fd)
     return supervise(kernel, status_fd, folder)
 
@@ -86,7 +89,11 @@ def start(status_fd: int) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     guard = os.getpid()
-    kernel = os.fork()
+    try:
+        kernel = os.fork()
+    except OSError as error:  # no more processes, no memory
+        _say(status_fd, f"failed {error.errno} {error.strerror}")
+        os._exit(1)
     if kernel != 0:
         _say(status_fd, f"started {kernel}")
         return kernel
@@ -130,7 +137,17 @@ def _abandoned(status_fd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _execute(command: list[str], status_fd: int) -> None:
+def _limit(files: int) -> None:
+    """Set the soft limit of open files."""
+    if files:
+        import resource  # noqa: PLC0415  (rarely needed, and not by a fork server)
+
+        with contextlib.suppress(OSError, ValueError):
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+
+
+def _execute(command: "list[str]", status_fd: int) -> None:
     """Turn this child into the kernel; never return."""
     try:
         os.execvp(command[0], command)  # noqa: S606  (no shell wanted)
@@ -164,23 +181,58 @@ def _reap(kernel: int, status_fd: int, memory: Memory) -> bool:
                 return False
             memory.ended(usage)
             if process == kernel:
-                _say(status_fd, f"exited {os.waitstatus_to_exitcode(status)}")
+                _say(status_fd, f"exited {_exit_code(status)}")
                 return True
     return False
 
 
+def _exit_code(status: int) -> int:
+    """Return what a wait status means, as `os.waitstatus_to_exitcode` (since Python 3.9)."""
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
 def _kill_descendants(memory: Memory) -> None:
-    """Kill children until there are none: the killed ones' children become ours."""
+    """Kill children until there are none: the killed ones' children become ours.
+
+    What cleans up after others ends by itself when they have ended, and gets a moment for that:
+    multiprocessing's resource tracker frees the machine's memory that was shared.
+    """
+    until = time.monotonic() + _TRACKER_SECONDS
     while _has_children(memory):
         killed = 0
-        for process in _children():
+        children = _children()
+        trackers = {each for each in children if _is_tracker(each)}
+        if trackers and time.monotonic() > until:
+            trackers.clear()
+        for process in children:
+            if process in trackers:
+                continue
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
                 killed += 1
+        if trackers and not killed:
+            signal.sigtimedwait({signal.SIGCHLD}, _LOOK_SECONDS / 10)
+            continue
         if not killed:  # what is left belongs to another user (sudo)
             return
         with contextlib.suppress(ChildProcessError):
             memory.ended(os.wait4(-1, 0)[2])
+
+
+def _is_tracker(process: int) -> bool:
+    """Return whether a process is, by its name or its signals, a resource tracker (proc(5)).
+
+    Those of multiprocessing and of loky ignore SIGINT and SIGTERM once they have started.
+    """
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{process}/cmdline", "rb") as command:  # noqa: PTH123
+            if b"resource_tracker" in command.read():
+                return True
+        with open(f"/proc/{process}/status", "rb") as status:  # noqa: PTH123
+            ignored = [int(line.split()[1], 16) for line in status if line.startswith(b"SigIgn:")]
+        wanted = (1 << signal.SIGINT - 1) | (1 << signal.SIGTERM - 1)
+        return bool(ignored) and ignored[0] & wanted == wanted
+    return False
 
 
 def _has_children(memory: Memory) -> bool:
@@ -201,7 +253,7 @@ def _remove(folder: str) -> None:
         os.rmdir(folder)  # noqa: PTH106
 
 
-def _children() -> list[int]:
+def _children() -> "list[int]":
     """Return the process ids of this process's children (proc(5), `children`: one thread's)."""
     own = os.getpid()
     try:
@@ -211,7 +263,7 @@ def _children() -> list[int]:
         return _by_parent().get(own, [])
 
 
-def _descendants() -> list[int]:
+def _descendants() -> "list[int]":
     """Return the process ids of this process's children, their children, and so on."""
     by_parent = _by_parent()
     found = list(by_parent.get(os.getpid(), []))

@@ -13,20 +13,22 @@ import queue
 import shutil
 import tempfile
 import uuid
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import zmq
-import zmq.asyncio
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
+from traitlets import TraitError
 
 from nbpipe import kernelspecs
-from nbpipe.execution import threads
+from nbpipe.execution import diagnosis, threads
 from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
 from nbpipe.execution.provisioner import Exit, supported
+from nbpipe.execution.sockets import Sockets
 from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
@@ -46,9 +48,6 @@ _POLL_SECONDS = 0.5
 _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds for the idle status, from one kernel_info request to the next."""
 
-_RECONNECT_MS = 10
-"""The client connects before the kernel listens; libzmq would try again every 100 ms."""
-
 _LAUNCHER = "ipykernel_launcher"
 
 _NO_HISTORY = ["--HistoryManager.hist_file=:memory:"]
@@ -67,9 +66,18 @@ class KernelStartError(Exception):
 
 
 class Kernel:
-    """A running kernel with its client; made by `start`, ended by `stop`."""
+    """A running kernel with its client; made by `start`, ended by `stop`.
 
-    def __init__(
+    Args:
+        name: Of its kernelspec.
+        max_message_bytes: How long one message of it may be.
+        shutdown: How it ends.
+        environ: What the task adds to its environment.
+        threads: How many its numerical libraries may use; None: as they find it.
+        spawn: Why it must not be forked; empty: it may be.
+    """
+
+    def __init__(  # noqa: PLR0913  (all keywords)
         self,
         name: str,
         *,
@@ -77,12 +85,13 @@ class Kernel:
         shutdown: Shutdown,
         environ: Mapping[str, str] = MappingProxyType({}),
         threads: int | None = None,
+        spawn: str = "",
     ) -> None:
         self._environ, self._threads = environ, threads
         self.manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=kernelspecs.finder(),
-            context=_context(max_message_bytes),
+            context=Sockets(max_message_bytes),
         )
         self.manager.kernel_id = str(uuid.uuid4())
         self.exited: asyncio.Future[Exit]
@@ -97,6 +106,7 @@ class Kernel:
         """What should have been imported before the fork and was not, each with the reason."""
         self.end = End(shutdown)
         """Whether it must shut down in order."""
+        self._spawn = spawn
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -126,34 +136,16 @@ class Kernel:
         Raises:
             KernelStartError: It ended, or did not answer in time.
         """
-        spec = self.manager.kernel_spec
-        if spec is None:
-            raise KernelStartError(
-                f"kernel {self.manager.kernel_name!r} is not installed", Category.KERNEL_MISSING
-            )
+        spec = self._spec()
         self.exited = asyncio.get_running_loop().create_future()
-        provisioner = self._provision(spec)
-        if provisioner is not None:
-            self.exited = provisioner.exited
         try:
-            await self.manager.start_kernel(
-                extra_arguments=_arguments(spec),
-                cwd=str(cwd),
-                stdout=log,
-                stderr=log,
-                env=self._variables(spec),
-            )
-        except (OSError, RuntimeError) as error:
+            await self._launch(spec, cwd=cwd, log=log)
+            self._client = self.manager.client(context=self.manager.context)
+            self._client.start_channels(hb=False)
+        except (OSError, RuntimeError, zmq.ZMQError) as error:
             if self.exited.done():  # and the guard has cleaned up already
                 raise self._ended() from error
             raise KernelStartError(f"the kernel could not be started: {error}") from error
-        if provisioner is not None:
-            self.spawned, self.refused = provisioner.spawned, provisioner.refused
-            self.end.insist(provisioner.graceful)
-        else:
-            self._watch = asyncio.ensure_future(self._poll_exit())
-        self._client = self.manager.client(context=self.manager.context)
-        self._client.start_channels(hb=False)
         self._client.allow_stdin = False
         self.end.began(
             self._client,
@@ -162,16 +154,54 @@ class Kernel:
         )
         await self._until_ready(seconds)
 
-    async def begin_server(self) -> None:
-        """Start the server that such a kernel is forked from, where it is; no kernel."""
-        spec = self.manager.kernel_spec
-        provisioner = self._provision(spec) if spec is not None else None
+    def _spec(self) -> KernelSpec:
+        """Return the kernelspec; raise `KernelStartError` where there is none that can be used.
+
+        It was there when the run was planned; it may be another one by now.
+        """
+        name = self.manager.kernel_name
         try:
-            if spec is not None and provisioner is not None:
+            spec = self.manager.kernel_spec
+        except (NoSuchKernel, OSError, ValueError, TypeError, TraitError) as error:
+            raise KernelStartError(
+                f"kernel {name!r} cannot be used: {type(error).__name__}: {error}",
+                Category.KERNEL_MISSING,
+            ) from error
+        if spec is None:
+            raise KernelStartError(f"kernel {name!r} is not installed", Category.KERNEL_MISSING)
+        if why := kernelspecs.problem(spec):
+            raise KernelStartError(
+                f"kernel {name!r} cannot be started: {why}", Category.KERNEL_MISSING
+            )
+        return spec
+
+    async def _launch(self, spec: KernelSpec, *, cwd: Path, log: BinaryIO) -> None:
+        provisioner = self._provision(spec)
+        if provisioner is not None:
+            self.exited = provisioner.exited
+        await self.manager.start_kernel(
+            extra_arguments=_arguments(spec),
+            cwd=str(cwd),
+            stdout=log,
+            stderr=log,
+            env=self._variables(spec),
+        )
+        if provisioner is not None:
+            self.spawned, self.refused = provisioner.spawned, provisioner.refused
+            self.end.insist(provisioner.graceful)
+        else:
+            self._watch = asyncio.ensure_future(self._poll_exit())
+
+    async def begin_server(self, cwd: Path) -> None:
+        """Start the server that such a kernel is forked from, where it is; no kernel."""
+        spec = self._spec()
+        provisioner = self._provision(spec)
+        try:
+            if provisioner is not None:
                 command, how = await self.manager.pre_start_kernel(
                     extra_arguments=_arguments(spec), env=self._variables(spec)
                 )
-                provisioner.begin(command, how["env"])
+                provisioner.begin(command, how["env"], cwd=str(cwd))
         finally:
             self._give_back()
 
@@ -189,6 +219,7 @@ class Kernel:
             kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
         )
         self.manager.provisioner = provisioner
+        provisioner.spawn = self._spawn
         provisioner.folder = self._make_folder(ipc=_LAUNCHER in spec.argv)
         return provisioner
 
@@ -227,8 +258,11 @@ class Kernel:
     def _ended(self) -> KernelStartError:
         how = self.exited.result()
         if how.error:
-            program = self.manager.kernel_spec.argv[0] if self.manager.kernel_spec else "?"
+            spec = self.manager.kernel_spec
+            program = kernelspecs.command(spec)[0] if spec else "?"
             message = f"the kernel's program {program} cannot be started: {how.error}"
+            if how.number in diagnosis.SCARCE:
+                return KernelStartError(message)
             return KernelStartError(message, Category.KERNEL_MISSING)
         return KernelStartError(f"the kernel ended before it was ready: {how}")
 
@@ -265,6 +299,11 @@ class Kernel:
                 if idle and message["parent_header"].get("msg_id") in asked:
                     return True
         return False
+
+    def was_forked(self) -> bool:
+        """Return whether it comes from a fork server; it is told that it did not start."""
+        provisioner = self.manager.provisioner
+        return isinstance(provisioner, ForkedProvisioner) and provisioner.failed()
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel is doing, the way its kernelspec asks for."""
@@ -308,7 +347,8 @@ class Kernel:
                 how = self.exited.result()
                 self.fell = how if how.code is None or how.code < 0 else None
             elif needed:
-                await self.manager.request_shutdown()
+                if not await self.end.leave(self._client, self.exited, seconds=grace):
+                    await self.manager.request_shutdown()
                 await asyncio.wait({self.exited}, timeout=grace)
         if not self.exited.done():
             await self.kill()
@@ -328,17 +368,20 @@ def begin_servers(tasks: Iterable[Task]) -> None:
 
     It takes its time, in which whoever calls this before anything else has something else to do.
     """
-    wanted = {
-        (task.kernel, task.cores, *sorted(task.environ.items())): task
-        for task in tasks
-        if task.skip is None and task.failure is None
-    }
-    for task in wanted.values():
-        with contextlib.suppress(NoSuchKernel, OSError, RuntimeError):  # told when it is started
-            asyncio.run(_begin_server(task))
+    tasks = [task for task in tasks if task.skip is None and task.failure is None]
+    folders: defaultdict[tuple[object, ...], Counter[Path]] = defaultdict(Counter)
+    first: dict[tuple[object, ...], Task] = {}
+    for task in tasks:
+        key: tuple[object, ...] = (task.kernel, task.cores, *sorted(task.environ.items()))
+        folders[key][task.file.parent] += 1
+        first.setdefault(key, task)
+    for key, task in first.items():
+        ((cwd, _),) = folders[key].most_common(1)
+        with contextlib.suppress(KernelStartError, OSError, RuntimeError):  # told when it starts
+            asyncio.run(_begin_server(task, cwd))
 
 
-async def _begin_server(task: Task) -> None:
+async def _begin_server(task: Task, cwd: Path) -> None:
     kernel = Kernel(
         task.kernel,
         max_message_bytes=-1,
@@ -346,21 +389,8 @@ async def _begin_server(task: Task) -> None:
         environ=task.environ,
         threads=task.cores,
     )
-    await kernel.begin_server()
+    await kernel.begin_server(cwd)
 
 
 def _arguments(spec: KernelSpec) -> list[str]:
     return _NO_HISTORY if _LAUNCHER in spec.argv else []
-
-
-def _context(max_message_bytes: int) -> zmq.asyncio.Context:
-    """Return a context whose sockets drop messages that are too long before they are read.
-
-    A kernel that prints a gigabyte at once sends it as one message, which libzmq would hold
-    in memory; beyond ZMQ_MAXMSGSIZE it closes the connection instead (zmq_setsockopt(3)).
-    """
-    context = zmq.asyncio.Context()
-    context.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
-    context.setsockopt(zmq.RCVHWM, 0)  # what waits here is not lost: a full PUB socket drops
-    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-    return context

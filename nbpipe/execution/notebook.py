@@ -251,7 +251,8 @@ class _Execution:
             await starting
         except KernelStartError as error:
             said = self._workspace.said(self._ready.log_start)
-            self._fail(diagnosis.failure(error.category, "KernelStart", str(error), traceback=said))
+            died = error.category is Category.KERNEL_DIED
+            self._fail(diagnosis.not_started(error.category, str(error), said=said, sure=died))
         except _MALFORMED as error:  # of jupyter_client, about the kernel's first messages
             self._workspace.logger.exception("the kernel's first answer cannot be read")
             why = f"the kernel's first answer cannot be read: {type(error).__name__}: {error}"

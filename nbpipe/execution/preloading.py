@@ -4,7 +4,7 @@ Run inside a fork server (see `nbpipe.execution.forkserver`), with the standard 
 never imported by the runner. A notebook's own `import` finds such a module ready, so nothing that
 it does while it is imported happens in the notebook. It must not print or warn, ask for the shell,
 keep the standard streams, or leave a process or a thread; and what talks to a GPU cannot be forked.
-A kernel's own Python may run this: 3.9 is enough.
+A kernel's own Python may run this: 3.8 is enough.
 """
 
 import builtins

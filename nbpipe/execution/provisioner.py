@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from nbpipe.execution import descriptors
 from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Exit:
     """As in subprocess: negative for a signal; None where nobody could see it."""
     error: str = ""
     """Why it could not be started."""
+    number: int = 0
+    """That of the system's error, errno(3)."""
 
     def __str__(self) -> str:
         if self.error:
@@ -74,13 +77,17 @@ class GuardedProvisioner(LocalProvisioner):
         self._status, remote = os.pipe()
         env = kwargs.pop("env", None) or os.environ.copy()
         env[MARK] = self.kernel_id
+        own = (str(remote), self.folder, str(descriptors.original()))
         try:
             self.process = launch_kernel(
-                [sys.executable, "-I", "-S", str(_GUARD), str(remote), self.folder, *cmd],
+                [sys.executable, "-I", "-S", str(_GUARD), *own, *cmd],
                 **LocalProvisioner._scrub_kwargs(kwargs),  # noqa: SLF001  (the base class's own)
                 env=env,
                 pass_fds=(remote,),
             )
+        except BaseException:
+            os.close(self._status)
+            raise
         finally:
             os.close(remote)
         asyncio.get_running_loop().add_reader(self._status, self._hear)
@@ -95,7 +102,8 @@ class GuardedProvisioner(LocalProvisioner):
         if not data:
             asyncio.get_running_loop().remove_reader(self._status)
             os.close(self._status)
-            self.gone.set_result(None)
+            if not self.gone.done():  # whoever waited was cancelled
+                self.gone.set_result(None)
             if not self.exited.done():  # the guard was killed and could not clean up
                 self._end(Exit(None))
                 kill_marked(self.kernel_id)
@@ -112,7 +120,8 @@ class GuardedProvisioner(LocalProvisioner):
             elif word == "exited":
                 self._end(Exit(int(rest)))
             elif word == "failed":
-                self._end(Exit(127, error=rest.partition(" ")[2]))
+                number, _, error = rest.partition(" ")
+                self._end(Exit(127, error=error, number=int(number)))
             elif word == "ended":  # it was told to, and has killed the kernel
                 self._end(Exit(None))
                 self.memory = int(rest)

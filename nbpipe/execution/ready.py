@@ -50,22 +50,26 @@ class Ready:
             self._starting = asyncio.ensure_future(self._start())
         return self._starting
 
-    def _new_kernel(self) -> Kernel:
+    def _new_kernel(self, *, spawn: str = "") -> Kernel:
         return Kernel(
             self.task.kernel,
             max_message_bytes=message_bytes(self.task.limits.output_bytes),
             shutdown=self.task.limits.shutdown,
             environ=self.task.environ,
             threads=self.task.cores,
+            spawn=spawn,
         )
 
     async def _start(self) -> None:
-        """Start the kernel, on other ports where somebody took one before it could listen there.
+        """Start the kernel, and again where that can help.
 
-        The ports in a connection file are free when it is written, and nobody's. A kernel that
-        ended before it answered has executed nothing.
+        On other ports where somebody took one before it could listen there: the ports in a
+        connection file are free when it is written, and nobody's. By spawning, once, where it was
+        forked. A kernel that ended before it answered has executed nothing.
         """
-        for left in reversed(range(_STARTS)):
+        left, spawn = _STARTS, ""
+        while True:
+            left -= 1
             self.log_start = self.workspace.log_bytes()
             try:
                 await self.kernel.start(
@@ -74,13 +78,18 @@ class Ready:
                     seconds=self.task.limits.startup_seconds,
                 )
             except KernelStartError as error:
-                if not left or _TAKEN not in self.workspace.said(self.log_start):
+                warn = self.workspace.logger.warning
+                if left and _TAKEN in self.workspace.said(self.log_start):
+                    warn("%s: a port was taken; starting it again", error)
+                elif self.kernel.was_forked():
+                    warn("%s: it was forked; starting it again by spawning", error)
+                    spawn = "the forked one did not start"
+                else:
                     raise
-                self.workspace.logger.warning("%s: a port was taken; starting it again", error)
             else:
                 return
             await self.kernel.stop(grace=0)
-            self.kernel = self._new_kernel()
+            self.kernel = self._new_kernel(spawn=spawn)
 
     def is_well(self) -> bool:
         """Return whether the kernel, which was started, still starts or waits for its turn."""

@@ -10,6 +10,7 @@ was killed for memory is tried again (where it has retries) alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -147,8 +148,9 @@ class Scheduler:
             return
         job = self._waiting[0]
         if not job.attempts and self._known(job) is None and can_be_early(job.task):
-            self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
-            self._next_up[1].start()
+            with contextlib.suppress(OSError, RuntimeError):  # told when its turn comes
+                self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
+                self._next_up[1].start()
 
     async def _made_ready(self, job: _Job) -> Ready | None:
         """Return what was made ready for a notebook whose turn it is, and is still well."""
@@ -282,7 +284,7 @@ def _empty(task: Task, outcome: Outcome) -> Result:
 
 
 def _internal(task: Task, error: Exception, attempt: int) -> Result:
-    """Return the result of a notebook on which nbpipe itself stumbled."""
+    """Return the result of a notebook on which nbpipe itself stumbled, or the machine."""
     failure = diagnosis.internal(error, "preparing it")
     return replace(_empty(task, Outcome.FAILED), failures=(failure,), attempts=attempt)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.launcher import launch_kernel
 
+from nbpipe.execution import descriptors
 from nbpipe.execution.provisioner import MARK
 from nbpipe.execution.waiting import first_of
 
@@ -27,6 +28,9 @@ _START_SECONDS = 60.0
 
 _RESTARTS = 3
 """So often is a server replaced whose packages have changed; then kernels are spawned."""
+
+_FAILURES = 2
+"""So many kernels of a server that did not start are enough: all others are spawned."""
 
 _SERVER = Path(__file__).with_name("forkserver.py")
 
@@ -42,11 +46,17 @@ class ForkServer:
         command: A kernel's command, whose interpreter and flags it gets; its own command line
             is made as long, so that kernels can be seen with theirs.
         env: A kernel's environment.
+        cwd: The folder of its first kernel, which code that runs at an interpreter's start sees.
         preload: Modules that it imports first.
     """
 
     def __init__(
-        self, command: list[str], env: Mapping[str, str], preload: tuple[str, ...] = ()
+        self,
+        command: list[str],
+        env: Mapping[str, str],
+        *,
+        cwd: str,
+        preload: tuple[str, ...] = (),
     ) -> None:
         self._control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._said = os.fdopen(os.memfd_create("nbpipe"), "rb+", buffering=0)
@@ -58,9 +68,10 @@ class ForkServer:
                     stdout=self._said.fileno(),
                     stderr=self._said.fileno(),
                     env={**env, MARK: "0" * 36},
-                    cwd=os.sep,
+                    cwd=cwd,
                     pass_fds=fds,
                 )
+                descriptors.restore(self._process.pid)  # before any kernel is forked
             except OSError as error:
                 self._control.close()
                 self._said.close()
@@ -158,11 +169,12 @@ class ForkServers:
         self._servers: dict[object, ForkServer] = {}
         self._refused: dict[object, dict[str, str]] = {}
         self._restarts = 0
+        self._failures: dict[object, int] = {}
         self.forked: set[str] = set()
         """Names of kernels that were."""
 
     async def server(
-        self, command: list[str], env: Mapping[str, str]
+        self, command: list[str], env: Mapping[str, str], *, cwd: str
     ) -> tuple[ForkServer, tuple[str, ...]]:
         """Return the server for such a kernel, and what it refused to preload, with the reasons.
 
@@ -172,7 +184,7 @@ class ForkServers:
         key = (*command[: command.index("-m")], frozenset(env.items()))
         refused = self._refused.setdefault(key, {})
         while True:
-            server = self.begin(command, env)
+            server = self.begin(command, env, cwd=cwd)
             try:
                 await server.ready()
             except UnusualError:
@@ -184,17 +196,19 @@ class ForkServers:
                 continue
             return server, tuple(f"{name}: {why}" for name, why in refused.items())
 
-    def begin(self, command: list[str], env: Mapping[str, str]) -> ForkServer:
+    def begin(self, command: list[str], env: Mapping[str, str], *, cwd: str) -> ForkServer:
         """Return the server for such a kernel, started if need be; it may not answer yet.
 
         Raises:
             UnusualError: It cannot be started.
         """
         key = (*command[: command.index("-m")], frozenset(env.items()))
+        if self._failures.get(key, 0) >= _FAILURES:
+            raise UnusualError(f"{_FAILURES} forked kernels did not start")
         if key not in self._servers:
             refused = self._refused.get(key, {})
             preload = tuple(name for name in self._preload if name not in refused)
-            self._servers[key] = ForkServer(command, env, preload)
+            self._servers[key] = ForkServer(command, env, cwd=cwd, preload=preload)
         return self._servers[key]
 
     def replace(self, server: ForkServer) -> None:
@@ -205,6 +219,12 @@ class ForkServers:
                 if self._restarts <= _RESTARTS:
                     del self._servers[key]
         server.close()
+
+    def failed(self, server: ForkServer) -> None:
+        """Take note of a kernel that was forked from this server and did not start."""
+        for key, known in self._servers.items():
+            if known is server:
+                self._failures[key] = self._failures.get(key, 0) + 1
 
     def close(self) -> None:
         """End all of them."""

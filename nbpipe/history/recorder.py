@@ -45,10 +45,16 @@ class Recorder:
 
     def begin(self, run: PastRun, tasks: tuple[Task, ...]) -> None:
         """Start to write; the plan first."""
-        self._thread = threading.Thread(
-            target=self._work, args=(run, tasks), name="history", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._work, args=(run, tasks), name="history", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            self.problem = HistoryError(
+                f"{self._root}: the history is not written: {error}",
+                hint="See the limit of processes and threads, `ulimit -u`.",
+            )
+        else:
+            self._thread = thread
 
     def add(self, result: Result) -> None:
         """Have a result written."""

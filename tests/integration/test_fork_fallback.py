@@ -37,6 +37,29 @@ if sys.orig_argv[-1].startswith("-") or "CONTROL" in str(sys.orig_argv):
 """Like a profiler that is started with every Python process."""
 
 
+ENDS_WHEN_FORKED = """
+import os, sys
+forks = []
+def forked():
+    forks.append(1)
+    if len(forks) == 2:  # the guard is the first
+        os.write(2, b"cannot live here")
+        os._exit(3)
+if "CONTROL" in str(sys.orig_argv):
+    os.register_at_fork(after_in_child=forked)
+"""
+"""Like a library that its vendor has not made for processes that are forked."""
+
+NO_FORK = """
+import os, sys
+def fork():
+    raise OSError(11, "Resource temporarily unavailable")
+if "CONTROL" in str(sys.orig_argv):
+    os.fork = fork
+"""
+"""As where the user has no process left (setrlimit(2), RLIMIT_NPROC)."""
+
+
 @pytest.fixture
 def two(collection: Collection) -> Collection:
     """Return a collection of two notebooks."""
@@ -114,3 +137,31 @@ def test_an_interpreter_without_ipykernel_is_reported_as_without_a_server(
     spawned = collection.test("--no-fork")["a.ipynb"]["failure"]
     assert forked["message"] == spawned["message"] != ""
     assert forked["category"] == spawned["category"] == "kernel-died"
+
+
+def test_a_kernel_that_ends_when_it_is_forked_is_spawned_and_told(
+    two: Collection, tmp_path: Path
+) -> None:
+    at_start(two, tmp_path / "site", ENDS_WHEN_FORKED)
+    for name in ("c", "d"):
+        two.notebook(f"{name}.ipynb", "print('fine')")
+    ended = two.test("-n", "1")
+    assert ended.code == 0, ended.out
+    assert {each["attempts"] for each in ended.report["notebooks"]} == {1}
+    for name in ("a", "b"):
+        assert "ended before it was ready: exit code 3: it was forked; starting it again" in log(
+            two, name
+        )
+        assert "kernel not forked: the forked one did not start" in log(two, name)
+    assert "kernel not forked: 2 forked kernels did not start" in log(two, "d")
+
+
+def test_a_server_that_cannot_fork_any_more_says_why_and_lives_on(
+    two: Collection, tmp_path: Path
+) -> None:
+    at_start(two, tmp_path / "site", NO_FORK)
+    ended = two.test("-n", "1")
+    assert ended.code == 0, ended.out
+    for name in ("a", "b"):
+        told = "kernel not forked: fork: Resource temporarily unavailable"
+        assert told in log(two, name)

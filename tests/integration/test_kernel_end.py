@@ -160,3 +160,92 @@ def test_a_kernel_that_dies_right_after_its_last_answer_is_no_pass(
     failure = ended["a.ipynb"]["failure"]
     assert (failure["category"], failure["cell"]) == ("kernel-died", 1)
     assert ended["b.ipynb"]["outcome"] == "passed"
+
+
+CHILDREN = {
+    "Popen": "import subprocess\nsubprocess.Popen(['sleep', '600'])",
+    "spawned process": (
+        "import multiprocessing, time\n"
+        "multiprocessing.get_context('spawn').Process(target=time.sleep, args=(600,)).start()"
+    ),
+    "pool": "import multiprocessing\npool = multiprocessing.get_context('spawn').Pool(1)",
+    "forked pool": "import multiprocessing\npool = multiprocessing.get_context('fork').Pool(1)",
+    "shared memory": (
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "shared = SharedMemory(create=True, size=100)"
+    ),
+    "manager": "import multiprocessing\nmanager = multiprocessing.Manager()",
+    "executor": (
+        "from concurrent.futures import ProcessPoolExecutor\nexecutor = ProcessPoolExecutor(1)\n"
+        "assert executor.submit(abs, -1).result() == 1"
+    ),
+    "nobody's child": "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '600'])",
+    "deaf child": (
+        "import subprocess, sys\n"
+        "code = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); '\n"
+        "deaf = subprocess.Popen([sys.executable, '-c', code + 'time.sleep(600)'], stdout=-1)\n"
+        "deaf.stdout.readline()"
+    ),
+}
+"""Child processes that a notebook leaves."""
+
+LIBRARIES = {
+    "joblib": "import joblib\nassert joblib.Parallel(2)([joblib.delayed(abs)(-1)]) == [1]",
+    "distributed": (
+        "from distributed import Client, LocalCluster\n"
+        "cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
+        "client = Client(cluster)\nassert client.submit(abs, -1).result() == 1"
+    ),
+}
+
+HANDLER_AND_FILE = (
+    "import atexit, pathlib\n"
+    "stream = open('written', 'w')\nstream.write('all of it')\n"
+    "atexit.register(pathlib.Path('done').write_text, 'all of it')\n"
+)
+
+
+def in_order(collection: Collection, name: str) -> bool:
+    """Return whether what was to be done at the end of a notebook was done, and not by force."""
+    folder = collection.root / name
+    return all((folder / each).read_text() == "all of it" for each in ("written", "done"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_child_processes_do_not_keep_a_kernel_from_its_end(
+    collection: Collection, way: str
+) -> None:
+    for number, code in enumerate(CHILDREN.values()):
+        # registered before and after the library's own
+        collection.notebook(f"{number}/before.ipynb", HANDLER_AND_FILE, code)
+        collection.notebook(f"{number}-after/after.ipynb", code, HANDLER_AND_FILE)
+    ended = collection.test("-n", "2", way)
+    assert ended.code == 0, ended.out
+    names = [f"{number}{when}" for number in range(len(CHILDREN)) for when in ("", "-after")]
+    assert {name: in_order(collection, name) for name in names} == dict.fromkeys(names, True)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_of_processes_is_ended_in_order(collection: Collection, library: str) -> None:
+    pytest.importorskip(library)
+    collection.notebook("a/a.ipynb", LIBRARIES[library], HANDLER_AND_FILE)
+    assert collection.test().code == 0
+    assert in_order(collection, "a")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_shared_memory_that_a_notebook_forgets_is_freed(collection: Collection, way: str) -> None:
+    shared = Path("/dev/shm")  # noqa: S108  (where the system has it, shm_open(3))
+    made = (
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "shared = SharedMemory(create=True, size=100)\nprint(shared.name)"
+    )
+    for shutdown in ("auto", "immediate"):
+        chosen(collection, shutdown)
+        for name in ("a", "b"):
+            collection.notebook(f"{name}.ipynb", made)
+        ended = collection.test(way)
+        assert ended.code == 0
+        names = {ended.executed(f"{name}.ipynb").cells[0].outputs[0]["text"] for name in "ab"}
+        assert len(names) == 2
+        assert {path.name for path in shared.iterdir()} & {name.strip() for name in names} == set()
