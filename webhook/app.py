@@ -19,7 +19,6 @@ from webhook.access import logged, prefixed
 from webhook.answers import json_addresses, wants_json
 from webhook.body import LIMIT
 from webhook.copies import Copies
-from webhook.door import Door
 from webhook.metrics import Metrics
 from webhook.pages import Pages
 from webhook.past import Past
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from webhook.deliveries import Deliveries
+    from webhook.door import Door
     from webhook.served import Served
 
 SECURITY_HEADERS = {
@@ -51,10 +51,10 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     served: Sequence[Served],
     deliveries: Deliveries,
     *,
+    door: Door,
     prefix: str = "",
     proxies: int = 0,
     body_limit: int = LIMIT,
-    door: Door | None = None,
     past: Past | None = None,
     now: Callable[[], float] = time.time,
 ) -> Flask:
@@ -63,11 +63,11 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     Args:
         served: The collections; every secret has been checked.
         deliveries: The receiver's memory.
+        door: Who may see the pages.
         prefix: The path below which it answers, such as /services/notebooks.
         proxies: How many reverse proxies stand in front and are believed when they set
             X-Forwarded-For, -Proto, -Host and -Prefix. 0: these headers mean nothing.
         body_limit: The largest body, in bytes.
-        door: Who may see the pages; by default this machine, without prefix and proxies.
         past: Where the results and reference runs are; by default there are none.
         now: Seconds since the epoch.
     """
@@ -77,7 +77,6 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     app.register_blueprint(
         Receiver(by_name, deliveries, metrics, body_limit=body_limit).blueprint()
     )
-    door = door or Door(None, local=not prefix and not proxies, now=now)
     app.register_blueprint(door.blueprint())
     app.register_blueprint(Pages(by_name, deliveries, metrics, now, door.admits).blueprint())
     app.register_blueprint(metrics.blueprint())

@@ -217,7 +217,7 @@ class Server:
             cleanup_interval=5,
             connection_limit=CONNECTIONS,
             recv_bytes=CHUNK,
-            clear_untrusted_proxy_headers=False,  # the door wants to see that there is a proxy
+            clear_untrusted_proxy_headers=False,  # the application decides (--proxies)
             log_socket_errors=False,
             asyncore_use_poll=True,
         )

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from doors import BEARER, admitted, door
 
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
@@ -49,7 +50,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
             secrets=Secrets(("env:HOOK",), {"HOOK": SECRET.decode()}),
             worker=Reconciler(settings),
         )
-        yield create_app([served], deliveries)
+        yield create_app([served], deliveries, door=door())
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_a_body_that_is_cut_off_is_never_accepted(server: Server, app: Flask) ->
         connection.sendall(head(*lines, signed=BODY) + BODY[:-1])
         connection.shutdown(socket.SHUT_WR)
         assert everything(connection) == b""
-    metrics = app.test_client().get("/metrics").get_data(as_text=True)
+    metrics = admitted(app).get("/metrics").get_data(as_text=True)
     assert 'result="accepted"' not in metrics
 
 
@@ -265,8 +266,10 @@ def test_two_different_signatures_are_refused(server: Server) -> None:
 
 
 def test_every_forwarded_header_is_ignored_where_no_proxy_is_configured(server: Server) -> None:
-    request = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Prefix: /evil\r\nConnection: close\r\n\r\n"
-    assert b"/evil" not in talk(server, request)
+    lines = ("GET / HTTP/1.1", "Host: x", "X-Forwarded-Prefix: /evil", f"Authorization: {BEARER}")
+    answered = talk(server, "\r\n".join([*lines, "Connection: close", "", ""]).encode())
+    assert statuses(answered) == [200]
+    assert b"/evil" not in answered
 
 
 def test_a_stopped_server_finishes_the_request_under_way(run: Callable[[], Server]) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from doors import admitted, door
 from pasts import START, opened, past_run, record, result
 
 from nbpipe.history import Archive, PastCollection
@@ -31,7 +32,8 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 def client_of(root: Path, deliveries: Deliveries) -> FlaskClient:
     past = Past(archive=Archive(HistorySettings(url=URL), root))
     now = (START + timedelta(days=2)).timestamp()
-    return create_app([], deliveries, past=past, now=lambda: now).test_client()
+    app = create_app([], deliveries, past=past, now=lambda: now, door=door(now))
+    return admitted(app)
 
 
 @pytest.fixture
