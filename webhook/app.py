@@ -25,6 +25,7 @@ from webhook.past import Past
 from webhook.receiver import Receiver
 from webhook.references import References
 from webhook.refusal import Refused
+from webhook.rendered import Rendered
 from webhook.results import Results
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
 def _add_past(app: Flask, past: Past, metrics: Metrics) -> None:
     """Add the pages about results and reference runs."""
     references = References(past.store, past.rules)
-    results = Results(past.archive, past.origins, Copies(past.copies))
+    rendered = Rendered(past.rendered, waiting=past.waiting) if past.rendered else None
+    results = Results(past.archive, past.origins, Copies(past.copies, rendered))
     app.register_blueprint(results.blueprint())
     app.register_blueprint(references.blueprint())
     app.register_error_handler(HistoryError, _unreadable(app))

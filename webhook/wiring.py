@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sqlite3
 import stat
@@ -151,6 +152,10 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         for worker in workers
     ]
     door = _door(settings, environ, Path(collections[0].root))
+    if past is not None and past.copies:
+        pages = own_folder(Path(collections[0].root))
+        waiting = max(settings.threads // 3, 1)
+        past = dataclasses.replace(past, rendered=pages / "copies", waiting=waiting)
     deliveries = _deliveries(_file(collections), remembered=settings.deliveries)
     app = create_app(
         served,

@@ -87,6 +87,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     return Past(
         archive=Archive(HistorySettings(url=url), folder),
         copies=(folder,),
+        rendered=folder / "rendered",
         store=references(folder / "store"),
     )
 
