@@ -48,15 +48,16 @@ class Limits:
     """What rendering one copy may take."""
 
     seconds: float = 60.0
-    """Of computing; of waiting it is several times that, for a machine that has other work."""
+    """Of computing; waiting for it may take several times as long."""
     memory: int = 2**30
     """Bytes of address space."""
     output: int = 60_000_000
     """Bytes of the page."""
 
 
+_STARTING_SECONDS = 60.0
 _WAITING = 5
-"""Times the seconds of computing."""
+"""Times the seconds of computing: the process is nice, and the machine may be busy."""
 _KEPT_VARIABLES = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 )
@@ -153,13 +154,12 @@ class Renderer:
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
         line = b""
-        end = time.monotonic() + _WAITING * self._limits.seconds
+        patience = _STARTING_SECONDS + _WAITING * self._limits.seconds
+        end = time.monotonic() + patience
         while not line.endswith(b"\n"):
             left = max(end - time.monotonic(), 0.0)
             if not select.select([child.stdout], [], [], left)[0]:
-                raise NotShown(
-                    f"it took longer than {_WAITING * self._limits.seconds:.0f} s", lasting=False
-                )
+                raise NotShown(f"it took longer than {patience:.0f} s", lasting=False)
             more = os.read(child.stdout.fileno(), 65_536)
             if not more:
                 raise self._died(child.wait())
