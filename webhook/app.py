@@ -19,19 +19,20 @@ from webhook.access import logged, prefixed
 from webhook.answers import json_addresses, wants_json
 from webhook.body import LIMIT
 from webhook.copies import Copies
-from webhook.door import Door
 from webhook.metrics import Metrics
 from webhook.pages import Pages
 from webhook.past import Past
 from webhook.receiver import Receiver
 from webhook.references import References
 from webhook.refusal import Refused
+from webhook.rendered import Rendered
 from webhook.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from webhook.deliveries import Deliveries
+    from webhook.door import Door
     from webhook.served import Served
 
 SECURITY_HEADERS = {
@@ -51,10 +52,10 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     served: Sequence[Served],
     deliveries: Deliveries,
     *,
+    door: Door,
     prefix: str = "",
     proxies: int = 0,
     body_limit: int = LIMIT,
-    door: Door | None = None,
     past: Past | None = None,
     now: Callable[[], float] = time.time,
 ) -> Flask:
@@ -63,11 +64,11 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     Args:
         served: The collections; every secret has been checked.
         deliveries: The receiver's memory.
+        door: Who may see the pages.
         prefix: The path below which it answers, such as /services/notebooks.
         proxies: How many reverse proxies stand in front and are believed when they set
             X-Forwarded-For, -Proto, -Host and -Prefix. 0: these headers mean nothing.
         body_limit: The largest body, in bytes.
-        door: Who may see the pages; by default this machine, without prefix and proxies.
         past: Where the results and reference runs are; by default there are none.
         now: Seconds since the epoch.
     """
@@ -77,7 +78,6 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     app.register_blueprint(
         Receiver(by_name, deliveries, metrics, body_limit=body_limit).blueprint()
     )
-    door = door or Door(None, local=not prefix and not proxies, now=now)
     app.register_blueprint(door.blueprint())
     app.register_blueprint(Pages(by_name, deliveries, metrics, now, door.admits).blueprint())
     app.register_blueprint(metrics.blueprint())
@@ -94,7 +94,8 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
 def _add_past(app: Flask, past: Past, metrics: Metrics) -> None:
     """Add the pages about results and reference runs."""
     references = References(past.store, past.rules)
-    results = Results(past.archive, past.origins, Copies(past.copies))
+    rendered = Rendered(past.rendered, waiting=past.waiting) if past.rendered else None
+    results = Results(past.archive, past.origins, Copies(past.copies, rendered))
     app.register_blueprint(results.blueprint())
     app.register_blueprint(references.blueprint())
     app.register_error_handler(HistoryError, _unreadable(app))

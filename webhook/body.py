@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from io import BufferedIOBase
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Protocol
 
@@ -89,24 +90,27 @@ def read_verified(
 ) -> bytes:
     """Return the raw body once one of the secrets is shown to have signed it.
 
-    Until then it lies in a temporary file beyond the first megabyte, so that many large forgeries
-    at once do not fill the memory.
+    Until then it stays where the server keeps it, or, where that cannot be read twice, in a
+    temporary file beyond the first megabyte: many large forgeries at once do not fill the memory.
 
     Raises:
         Forged: No secret gives that signature for these bytes.
     """
     codes = [hmac.new(secret, digestmod=hashlib.sha256) for secret in secrets if secret]
-    with SpooledTemporaryFile(max_size=_IN_MEMORY) as kept:
+    with SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+        kept = stream if isinstance(stream, BufferedIOBase) and stream.seekable() else spool
+        start = kept.tell()
         left = length
         while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
             left -= len(chunk)
             for code in codes:
                 code.update(chunk)
-            kept.write(chunk)
+            if kept is spool:
+                spool.write(chunk)
         if not _any_matches([code.hexdigest() for code in codes], signature):
             raise Forged("the signature does not match the body")
-        kept.seek(0)
-        return kept.read()
+        kept.seek(start)
+        return kept.read(length - left)
 
 
 def _any_matches(digests: Sequence[str], signature: str) -> bool:

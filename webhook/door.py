@@ -1,22 +1,17 @@
 """Who may see the pages: tracebacks can hold secrets, so nothing is public by default.
 
-With `[webhook] token` every page asks for it: `Authorization: Bearer`, a basic login's password
-(feed readers), or the cookie of the login form. Without one the pages answer this machine only,
-and only where nothing says that a proxy stands between: the service listens on loopback, has no
-prefix and believes no proxy; the request comes from loopback, is for a loopback name (another
-name means a proxy, or a web site that rebinds its own name), and carries no header of a proxy.
-Anything else is refused. A proxy on this machine that changes the host and adds no header cannot
-be told from a browser here: whoever has one sets a token.
+Every page asks for the service's token: `Authorization: Bearer`, a basic login's password (feed
+readers), or the cookie of the login form. Where a request comes from decides nothing: a proxy on
+this machine looks like a browser on it, and the machine has other users. The configuration may
+name a token, leave it to the service to make one (`webhook.state`), or open the pages in a word.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, redirect, render_template, request
 
@@ -39,16 +34,9 @@ LOGIN_BYTES = 4_096
 _OPEN = frozenset({"receiver", "door"})
 """Blueprints that answer everybody: beacons have their signature."""
 _OPEN_PAGES = frozenset({"static", "pages.health"})
-_PROXY_HEADERS = (
-    *("Forwarded", "Via", "X-Real-IP"),
-    *(f"X-Forwarded-{name}" for name in ("For", "Host", "Port", "Prefix", "Proto", "Server")),
-)
+_WRONG = "That is not the token."
 _INSIDE = re.compile(r"/(?![/\\])[^\\\x00-\x20]*")
 """A path of ours to go to after the login; nothing that a browser reads as another host."""
-_ADVICE = (
-    "The pages answer only on this machine. To see them from elsewhere, or through a proxy,"
-    ' configure a token: [webhook] token = "file:/etc/nbpipe/token" (or "env:NAME").'
-)
 
 
 class Token:
@@ -92,22 +80,15 @@ class Door:
     """Decides for each request; has the login form.
 
     Args:
-        token: None where none is configured.
-        local: The service listens on loopback only, without a proxy or prefix.
+        token: What the pages ask for; None opens them to everybody.
         now: Seconds since the epoch.
         public_badges: Badges are for everybody.
     """
 
     def __init__(
-        self,
-        token: Token | None,
-        *,
-        local: bool,
-        now: Callable[[], float],
-        public_badges: bool = False,
+        self, token: Token | None, *, now: Callable[[], float], public_badges: bool = False
     ) -> None:
         self._token = token
-        self._local = local
         self._now = now
         self._open_pages = _OPEN_PAGES | ({"results.badge"} if public_badges else set())
 
@@ -118,13 +99,13 @@ class Door:
         routes.add_url_rule("/login", "login", self._login, methods=["POST"])
         routes.add_url_rule("/logout", "logout", self._logout, methods=["POST"])
         routes.before_app_request(self._guard)
-        routes.app_context_processor(lambda: {"signed_in": COOKIE in request.cookies})
+        routes.app_context_processor(lambda: {"logout_key": self._logout_key()})
         return routes
 
     def admits(self) -> bool:
         """Return whether the present request may see everything."""
         if self._token is None:
-            return self._local and _from_here()
+            return True
         token = self._token.read()
         return token is not None and (_shows(token) or self._session(token))
 
@@ -134,24 +115,21 @@ class Door:
             return None
         if request.endpoint is None or self.admits():
             return None
-        if self._token is None:
-            return self._refusal("refused", _ADVICE), 403
-        response = self._refusal("login", "This needs the service's token.")
+        response = self._refusal("This needs the service's token.")
         response.headers["WWW-Authenticate"] = 'Bearer realm="nbpipe"'
         return response, 401
 
-    def _refusal(self, kind: str, reason: str) -> Response:
+    @staticmethod
+    def _refusal(reason: str) -> Response:
         if wants_json() or request.endpoint == "metrics.metrics":
             return written({"status": "refused", "reason": reason})
         target = request.full_path.rstrip("?") if request.method == "GET" else "/"
-        return Response(
-            render_template("login.html", form=kind == "login", reason=reason, target=target)
-        )
+        return Response(render_template("login.html", reason=reason, target=target))
 
-    def _form(self) -> str | tuple[str, int]:
+    def _form(self) -> str | Answer:
         if self._token is None:
-            return render_template("login.html", form=False, reason=_ADVICE, target="/"), 403
-        return render_template("login.html", form=True, reason="", target="/")
+            return redirect(f"{request.script_root}/", 303)
+        return render_template("login.html", reason="", target="/")
 
     def _login(self) -> Answer | tuple[str, int]:
         if (request.content_length or 0) > LOGIN_BYTES:
@@ -162,19 +140,34 @@ class Door:
         token = self._token.read() if self._token else None
         given = request.form.get("token", "").strip().encode("utf-8", "replace")
         if token is None or not hmac.compare_digest(given, token):
-            page = render_template(
-                "login.html", form=True, reason="That is not the token.", target=target
-            )
-            return page, 403
+            return render_template("login.html", reason=_WRONG, target=target), 403
         response = redirect(request.script_root + target, 303)
         expires = int(self._now()) + SESSION_SECONDS
         self._set_cookie(response, f"{expires}.{_sign(token, expires)}", SESSION_SECONDS)
         return response
 
-    def _logout(self) -> Answer:
+    def _logout(self) -> Answer | tuple[Response, int]:
+        """End the session, for the button of our own pages only: its form holds the session's key.
+
+        The cookie alone is not enough (a site elsewhere can send a form here), and without a
+        session nothing is set: such a form carries no cookie, but its answer could take one away.
+        """
+        key = self._logout_key()
+        small = (request.content_length or 0) <= LOGIN_BYTES
+        given = request.form.get("key", "") if small else ""
+        if not key or not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
+            text = "Nobody was signed out: use the button on one of the pages."
+            return Response(render_template("problem.html", status=403, reason=text)), 403
         response = redirect(f"{request.script_root}/login", 303)
         self._set_cookie(response, "", 0)
         return response
+
+    def _logout_key(self) -> str:
+        """Return what the form for signing out holds; empty without a session."""
+        token = self._token.read() if self._token else None
+        if token is None or not self._session(token):
+            return ""
+        return _code(token, f"nbpipe sign out of {request.cookies[COOKIE]}")
 
     @staticmethod
     def _set_cookie(response: Answer, value: str, seconds: int) -> None:
@@ -196,27 +189,6 @@ class Door:
         return genuine and int(expires) > self._now()
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches that host; names other than localhost do not."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def _from_here() -> bool:
-    """Return whether nothing speaks against the request being made on this machine."""
-    if any(name in request.headers for name in _PROXY_HEADERS):
-        return False
-    try:
-        named = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
-    except ValueError:
-        return False
-    return is_loopback(named) and is_loopback(request.remote_addr or "")
-
-
 def _shows(token: bytes) -> bool:
     """Return whether the request's Authorization holds the token; compared in constant time."""
     given = request.authorization
@@ -227,4 +199,8 @@ def _shows(token: bytes) -> bool:
 
 
 def _sign(token: bytes, expires: int) -> str:
-    return hmac.new(token, f"nbpipe session until {expires}".encode(), hashlib.sha256).hexdigest()
+    return _code(token, f"nbpipe session until {expires}")
+
+
+def _code(token: bytes, text: str) -> str:
+    return hmac.new(token, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

@@ -10,6 +10,7 @@ from nbpipe.history import Archive
 from nbpipe.history.identity import address
 from nbpipe.reference.store import location
 from nbpipe.settings import HistorySettings
+from webhook.rendered import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,10 @@ class Past:
     """Address of an origin (`host/org/repo`) -> name of the collection published from it."""
     copies: tuple[Path, ...] = ()
     """Folders below which executed copies may be read."""
+    rendered: Path | None = None
+    """Folder for the pages made of them; None: copies are not shown."""
+    waiting: int = WAITING
+    """Requests that may wait for such a page at the same time."""
     store: Path = _NOWHERE
     """Of the reference runs."""
     rules: Callable[[str], Rules | None] = lambda _: None

@@ -170,6 +170,7 @@ class Results:
             "run": "/<name>/runs/<run>",
             "result": "/<name>/runs/<run>/notebook",
             "copy": "/<name>/runs/<run>/copy",
+            "file": "/<name>/runs/<run>/copy.ipynb",
             "notebook": "/<name>/notebook",
             "badge": "/<name>/badge.svg",
             "feed": "/<name>/feed.atom",
@@ -264,22 +265,27 @@ class Results:
         return answer("notebook.html", content, places=STRIP, trend=picture)
 
     def _result(self, name: str, run: str) -> Response:
-        with self._of(name) as (look, known):
-            line = _run(look, known, run)
-            result = look.result(known.id, line.run.id, request.args.get("path", ""))
-        if result is None:
-            abort(404, "that notebook was not in the plan of the run")
+        line, result = self._past(name, run)
         copy = self._copies.find(line.run, result) is not None
         content = ResultPage(name=name, run=line, result=result, copy=copy)
         return answer("result.html", content)
 
     def _copy(self, name: str, run: str) -> Response:
+        line, result = self._past(name, run)
+        return self._copies.show(line.run, result, name)
+
+    def _file(self, name: str, run: str) -> Response:
+        line, result = self._past(name, run)
+        return self._copies.give(line.run, result, text="text" in request.args)
+
+    def _past(self, name: str, run: str) -> tuple[RunLine, PastResult]:
+        """Return the run and the result that the address names."""
         with self._of(name) as (look, known):
             line = _run(look, known, run)
             result = look.result(known.id, line.run.id, request.args.get("path", ""))
         if result is None:
             abort(404, "that notebook was not in the plan of the run")
-        return self._copies.show(line.run, result)
+        return line, result
 
     def _badge(self, name: str) -> Response:
         path = request.args.get("notebook")

@@ -6,6 +6,11 @@ answers as it always does: 404, 405, 413, 415 or 403. What still arrives on that
 thrown away for a while, because a socket that is closed on unread bytes resets, and the client
 would never see the answer (nginx calls it lingering close).
 
+A body that claims a signature has to be kept until it is whole, because only then can the claim be
+judged. All that is kept for them together is bounded: beyond it the body that has been arriving for
+the longest time is given up. A forge sends its beacon at once, so it is never that one while
+somebody holds uploads open. What was kept goes with its connection, whoever still refers to it.
+
 Built on waitress 3: `parse_header`, `channel_class` and `parser_class` are where it lets itself
 be extended.
 """
@@ -18,15 +23,17 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error
 
 from nbpipe.errors import UsageError
 from webhook import access
@@ -34,7 +41,7 @@ from webhook.body import LIMIT, SIGNATURE
 from webhook.door import LOGIN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence, Sized
     from types import FrameType
     from wsgiref.types import WSGIApplication
 
@@ -49,8 +56,32 @@ IDLE_SECONDS = 30
 DRAIN_SECONDS = 10.0
 """For the requests under way when the service is told to stop."""
 CONNECTIONS = 500
+SPARE_CONNECTIONS = 50
+"""So many before the limit, the connection that was silent for the longest time is closed."""
+BODIES = 64_000_000
+"""Bytes of all bodies together that no answer has been given to yet.
+
+Judged between two rounds of reading: a round adds at most CHUNK for each of CONNECTIONS, so that
+less than 100 MB are ever kept.
+"""
+RETRY_SECONDS = 30
 HEADER_BYTES = 32 * 1024
 CHUNK = 64 * 1024
+
+
+class BusyError(Error):  # type: ignore[misc]
+    """503: nothing more can be kept now."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Return the answer, with the time after which to try again."""
+        status, headers, body = super().to_response(ident)
+        return status, [*headers, ("Retry-After", str(RETRY_SECONDS))], body
+
+
+FORMS = ("/login", "/logout")
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -58,17 +89,33 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     chunked: bool
     content_length: int
-    body_rcv: object | None
+    body_rcv: Sized | None
 
     def __init__(self, adj: Adjustments, leave_unread: Callable[[], None]) -> None:
         super().__init__(adj)
         self._leave_unread = leave_unread
         self._unread = False
 
+    @property
+    def kept(self) -> int:
+        """How many bytes of the body are in memory or on disk."""
+        return len(self.body_rcv) if self.body_rcv is not None else 0
+
     def received(self, data: bytes) -> int:
         """Take bytes and return how many; of an unread body all, for they are no request."""
-        taken: int = super().received(data)
+        try:
+            taken: int = super().received(data)
+        except OSError as error:
+            logger.error("a body cannot be kept: %s", error.strerror)  # noqa: TRY400  (says it all)
+            self.give_up()
+            self._leave_unread()
         return len(data) if self._unread else taken
+
+    def give_up(self) -> None:
+        """Let go of the body, and answer that the service is busy."""
+        self._leave_body()
+        self.error = BusyError("too many bodies arrive at once; send it again later")
+        self.completed = True
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the headers; take a body only from somebody who claims to have signed it."""
@@ -77,20 +124,24 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             self.headers["TRANSFER_ENCODING"] = "chunked"
         if self._wanted():
             return
-        self.close()
-        self.body_rcv = None
+        self._leave_body()
         self.chunked = False
         self.content_length = 0
-        self.expect_continue = False
         self.headers["CONNECTION"] = "close"
-        self._unread = True
         self._leave_unread()
+
+    def _leave_body(self) -> None:
+        with contextlib.suppress(OSError):  # what a full disk did not take
+            self.close()
+        self.body_rcv = None
+        self.expect_continue = False
+        self._unread = True
 
     def _wanted(self) -> bool:
         if self.body_rcv is None:
             # A POST without a length has no body in HTTP; what follows it may be one all the same.
             return self.command != "POST" or "CONTENT_LENGTH" in self.headers
-        if self.command == "POST" and self.path.endswith("/login") and not self.chunked:
+        if self.command == "POST" and self.path.endswith(FORMS) and not self.chunked:
             return self.content_length <= LOGIN_BYTES
         return (
             self.command == "POST"
@@ -133,10 +184,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     task_class = Answer
     error_task_class = ErrorAnswer
+    request: Parser | None
+    requests: list[Parser]
     _unread = False
+    _answering = False
     _lingering_until: float | None = None
-    _began: float | None = None
+    began: float | None = None
     """When the first byte of the present request came."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  (waitress')
+        super().__init__(*arguments, **options)
+        # Reentrant: a connection can turn out to be closed where the lock is already held.
+        self.requests_lock = threading.RLock()
 
     def parser_class(self, adj: Adjustments) -> Parser:
         """Return a parser that tells this connection when it leaves a body unread."""
@@ -150,12 +209,63 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Take bytes, and note when their request began."""
         if self._unread:
             return False
-        if self._began is None:
-            self._began = time.monotonic()
+        if self.began is None:
+            self.began = time.monotonic()
         result: bool = super().received(data)
         if self.request is None:
-            self._began = None
+            self.began = None
         return result
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of bodies are kept here that no answer was given to yet."""
+        under_way = self.request
+        return sum(one.kept for one in [*self.requests, *([under_way] if under_way else [])])
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is the client's turn, to send or to take more of the answer."""
+        return not self.requests
+
+    def give_up(self) -> None:
+        """Answer that the service is busy instead of waiting for the rest of the request."""
+        with self.requests_lock:
+            request, self.request = self.request, None
+            if request is None:
+                return
+            request.give_up()
+            self.began = None
+            self._unread = True
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                self.server.add_task(self)
+
+    def service(self) -> None:
+        """Answer the next request, where anybody is still there."""
+        with self.requests_lock:
+            if not self.connected:
+                self._forget()
+                return
+            self._answering = True
+        try:
+            super().service()
+        finally:
+            with self.requests_lock:
+                self._answering = False
+                if not self.connected:
+                    self._forget()
+
+    def del_channel(self, map: Any = None) -> None:  # noqa: A002, ANN401  (waitress')
+        """Leave the loop; what was kept of requests that are not being answered goes now."""
+        super().del_channel(map)
+        with self.requests_lock:
+            if not self._answering:
+                self._forget()
+
+    def _forget(self) -> None:
+        for request in [*self.requests, *([self.request] if self.request else [])]:
+            request.close()
+        self.requests = []
 
     def readable(self) -> bool:
         """Say whether to wait for bytes; while it lingers, always."""
@@ -184,7 +294,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Return whether the request is too slow, or the client lingers for too long."""
         if self._lingering_until is not None:
             return now > self._lingering_until
-        return self._began is not None and now - self._began > REQUEST_SECONDS
+        return self.began is not None and now - self.began > REQUEST_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +327,7 @@ class Server:
             cleanup_interval=5,
             connection_limit=CONNECTIONS,
             recv_bytes=CHUNK,
-            clear_untrusted_proxy_headers=False,  # the door wants to see that there is a proxy
+            clear_untrusted_proxy_headers=False,  # the application decides (--proxies)
             log_socket_errors=False,
             asyncore_use_poll=True,
         )
@@ -267,9 +377,12 @@ class Server:
     def _turn(self) -> None:
         wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
         now = time.monotonic()
-        for channel in self._channels():
+        channels = self._channels()
+        for channel in channels:
             if not channel.requests and channel.overdue(now):
                 channel.will_close = True
+        _bound_bodies(channels)
+        _bound_connections(channels)
 
     def _busy(self) -> bool:
         return any(
@@ -282,6 +395,29 @@ class Server:
 
     def _channels(self) -> list[Channel]:
         return [one for one in self._map.values() if isinstance(one, Channel)]
+
+
+def _bound_bodies(channels: Sequence[Channel]) -> None:
+    """Give up bodies until the rest is within the bound, the one that began first first."""
+    kept = sum(channel.kept for channel in channels)
+    if kept <= BODIES:
+        return
+    for channel in sorted(channels, key=lambda one: one.began or 0.0):
+        if channel.request is not None and channel.request.kept:
+            kept -= channel.request.kept
+            channel.give_up()
+        if kept <= BODIES:
+            return
+
+
+def _bound_connections(channels: Sequence[Channel]) -> None:
+    """Close silent connections before there are so many that no new one is accepted."""
+    over = len(channels) - (CONNECTIONS - SPARE_CONNECTIONS)
+    if over <= 0:
+        return
+    waiting = [one for one in channels if one.waiting and not one.will_close]
+    for channel in sorted(waiting, key=lambda one: one.last_activity)[:over]:
+        channel.will_close = True
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sqlite3
+import stat
 import threading
 import time
 from collections import Counter
@@ -22,9 +24,10 @@ from nbpipe.settings import variables
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries
-from webhook.door import Door, Token, is_loopback
+from webhook.door import Door, Token
 from webhook.secret import Secrets
 from webhook.served import Served, Worker
+from webhook.state import own_folder, token_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +122,6 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     embedded: bool = True,
     prefix: str = "",
     proxies: int = 0,
-    host: str | None = None,
     past: Past | None = None,
     hidden: frozenset[str] = frozenset(),
 ) -> Service:
@@ -132,7 +134,6 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         embedded: The workers live in this process.
         prefix: The path below which it answers; by default that of the settings.
         proxies: How many reverse proxies are believed.
-        host: Where it listens; by default the one of the settings.
         past: Where the results and reference runs are.
         hidden: The variables that hold secrets of any table; a gate sees none of them.
 
@@ -155,7 +156,11 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers
     ]
-    door = _door(settings, environ, host=host or settings.host, exposed=bool(prefix or proxies))
+    door = _door(settings, environ, Path(collections[0].root))
+    if past is not None and past.copies:
+        pages = own_folder(Path(collections[0].root))
+        waiting = max(settings.threads // 3, 1)
+        past = dataclasses.replace(past, rendered=pages / "copies", waiting=waiting)
     deliveries = _deliveries(_file(collections), remembered=settings.deliveries)
     app = create_app(
         served,
@@ -169,17 +174,42 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     return Service(app, deliveries, workers if embedded else (), past)
 
 
-def _door(
-    settings: WebhookSettings, environ: Mapping[str, str], *, host: str, exposed: bool
-) -> Door:
-    """Return who may see the pages; says so where nobody may."""
-    token = Token(settings.token, environ) if settings.token else None
-    if token is not None:
+def _door(settings: WebhookSettings, environ: Mapping[str, str], root: Path) -> Door:
+    """Return who may see the pages; the log says so, and where the token is, never the token."""
+    return Door(
+        _token(settings, environ, root), now=time.time, public_badges=settings.public_badges
+    )
+
+
+def _token(settings: WebhookSettings, environ: Mapping[str, str], root: Path) -> Token | None:
+    if settings.pages == "open":
+        if settings.token:
+            raise ConfigError(
+                '[webhook] pages = "open" and token contradict each other',
+                hint="Remove one of them; with a token the pages ask for it.",
+            )
+        logger.warning('the pages are open to everybody who reaches the port: pages = "open"')
+        return None
+    if settings.token is None:
+        file, made = token_file(own_folder(root))
+        token = Token(f"file:{file}", environ)
         token.check()
-    local = is_loopback(host) and not exposed
-    if token is None and not local:
-        logger.warning("the pages and /metrics are refused: [webhook] token is not configured")
-    return Door(token, local=local, now=time.time, public_badges=settings.public_badges)
+        logger.info("the pages ask for the token in %s%s", file, ", made now" if made else "")
+        return token
+    token = Token(settings.token, environ)
+    token.check()
+    logger.info("the pages ask for the token of %s", settings.token)
+    if settings.token.startswith("file:") and _readable(settings.token.removeprefix("file:")):
+        logger.warning("%s: every user of this machine can read the token", settings.token)
+    return token
+
+
+def _readable(file: str) -> bool:
+    """Return whether any user may read a file, going by its own mode."""
+    try:
+        return bool(Path(file).stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, str]) -> Served:

@@ -28,6 +28,7 @@ from nbpipe.history.engine import address, connect
 from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.deliveries import Deliveries
+from webhook.door import Door
 from webhook.past import Past
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def measure(url: str, folder: Path) -> None:
     """Print the times of the pages on one database."""
     archive = Archive(HistorySettings(url=url), folder)
     with Deliveries(folder / "deliveries.sqlite") as deliveries:
-        client = create_app([], deliveries, past=Past(archive=archive)).test_client()
+        client = create_app(
+            [], deliveries, past=Past(archive=archive), door=Door(None, now=time.time)
+        ).test_client()
         old = client.get("/collections/bench/runs.json").get_json()["runs"][-1]["run"]["id"]
         for page in pages("bench", old):
             times, own = [], []

@@ -63,9 +63,9 @@ def serve(  # noqa: PLR0913  (one per option)
     """Receive webhooks and keep the mirrors up to date.
 
     Answers POST /webhook/NAME, GET /health, GET /metrics and pages at /: what is published, test
-    results, reference runs. Other machines, and whoever comes through a proxy, need the token of
-    `[webhook] token`. Runs until SIGTERM or SIGINT, which end a fetch that
-    is under way, too; then with 0.
+    results, reference runs. The pages ask for a token: that of `[webhook] token`, else one that is
+    made at the first start; the log says where it is. Runs until SIGTERM or SIGINT, which end a
+    fetch that is under way, too; then with 0.
     """
     source = file or Path(SERVICE_FILE)
     settings = load(source.parent, file=source).settings
@@ -134,7 +134,6 @@ def _run(  # noqa: PLR0913  (what the options say)
         embedded=embedded,
         prefix=os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
         proxies=proxies,
-        host=host,
         past=configured(settings, folder, os.environ),
         hidden=named(settings),
     )

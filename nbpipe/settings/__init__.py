@@ -341,10 +341,13 @@ class WebhookSettings(Table, frozen=True):
     """GitHub's own limit for a payload."""
     deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Ids of deliveries that are remembered, so that a replay is recognised."""
+    pages: Literal["token", "open"] = "token"
+    """Who may see the pages: whoever has the token; `open`: everybody who reaches the port."""
     token: Name | None = None
-    """What the pages ask for: `env:NAME` or `file:PATH`. None: they answer on this machine only.
+    """What the pages ask for: `env:NAME` or `file:PATH`.
 
-    Then only where the service listens on loopback, has no prefix, and no proxy shows itself.
+    None: a token is made at the first start, in a file below the first collection's `root`; the
+    log says where.
     """
     copies: tuple[Name, ...] = ()
     """Folders whose executed copies the pages may show, besides the user's state directory."""

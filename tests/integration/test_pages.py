@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from browser import EVERYWHERE, look, sound
+from doors import BEARER, TOKEN, door
 from manifests import manifest
 from ondisk import Collection
 
@@ -22,13 +23,14 @@ from nbpipe.reference.store import Store
 from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.deliveries import Deliveries, Delivery
-from webhook.door import Door, Token
 from webhook.past import Past
 from webhook.server import Listen, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from webhook.door import Door
 
 HOSTILE = """
 from IPython.display import HTML, SVG, display
@@ -59,7 +61,6 @@ LISTEN = """new Promise(resolve => {
   const frame = document.querySelector("iframe");
   frame.src = frame.src;
 })"""
-TOKEN = "correct horse battery"  # noqa: S105  (of a test)
 RUN = "20260131T120000-abcdef"
 
 
@@ -86,6 +87,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     return Past(
         archive=Archive(HistorySettings(url=url), folder),
         copies=(folder,),
+        rendered=folder / "rendered",
         store=references(folder / "store"),
     )
 
@@ -115,15 +117,14 @@ def product(mean: float) -> Output:
 
 
 @contextmanager
-def served(folder: Path, past: Past, door: Door | None = None) -> Iterator[str]:
+def served(folder: Path, past: Past, asked: Door | None = None) -> Iterator[str]:
     """Run the server that `nbpipe serve` runs; give its address."""
     with Deliveries(folder / "deliveries.sqlite") as deliveries:
         deliveries.record(
             Delivery(at=1.0, collection="n", delivery="a", event="push", status="accepted")
         )
-        server = Server(
-            create_app([], deliveries, past=past, door=door), Listen(host="127.0.0.1", port=0)
-        )
+        app = create_app([], deliveries, past=past, door=asked or door())
+        server = Server(app, Listen(host="127.0.0.1", port=0))
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
@@ -137,6 +138,9 @@ def served(folder: Path, past: Past, door: Door | None = None) -> Iterator[str]:
 def site(past: Past, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("served"), past) as address:
         yield address
+
+
+SHOWN = {"headers": {"Authorization": BEARER}}
 
 
 def see(url: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  (whatever the look has)
@@ -163,23 +167,16 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_sound_in_light_and_dark_wide_and_narrow(
-    past: Past, site: str, tmp_path: Path, name: str
-) -> None:
+def test_a_page_is_sound_in_light_and_dark_wide_and_narrow(site: str, name: str) -> None:
     pictures = os.environ.get("NBPIPE_PICTURES", "")
+    shown: dict[str, Any] = {} if name == "login" else SHOWN
     looks: list[dict[str, Any]] = [
-        {"url": site + PAGES[name], "scheme": scheme, "width": width}
+        {"url": site + PAGES[name], "scheme": scheme, "width": width, **shown}
         for scheme, width in EVERYWHERE
     ]
     for each in looks if pictures else ():
         each["screenshot"] = f"{pictures}/{name}-{each['scheme']}-{each['width']}.png"
-    if name == "login":
-        door = Door(Token("env:T", {"T": TOKEN}), local=True, now=lambda: 0.0)
-        with served(tmp_path, past, door) as address:
-            answers = look([each | {"url": f"{address}/login"} for each in looks])
-    else:
-        answers = look(looks)
-    for answer in answers:
+    for answer in look(looks):
         sound(answer)
         assert answer["status"] == 200
         assert {url.split("/")[2] for url in answer["requests"]} == {
@@ -191,7 +188,7 @@ def test_every_link_of_every_page_leads_somewhere(site: str) -> None:
     hrefs = "Array.from(document.querySelectorAll('a'), each => each.href)"
     answers = look(
         [
-            {"url": site + path, "scheme": "light", "width": 900, "evaluate": hrefs}
+            {"url": site + path, "scheme": "light", "width": 900, "evaluate": hrefs, **SHOWN}
             for path in PAGES.values()
             if path != "/login"
         ]
@@ -199,7 +196,8 @@ def test_every_link_of_every_page_leads_somewhere(site: str) -> None:
     for link in {link for answer in answers for link in answer["value"]}:
         assert link.startswith(site)
         try:
-            with urllib.request.urlopen(link, timeout=60) as response:  # noqa: S310  (ours)
+            asked = urllib.request.Request(link, headers=SHOWN["headers"])  # noqa: S310  (ours)
+            with urllib.request.urlopen(asked, timeout=60) as response:  # noqa: S310  (ours)
                 assert response.status == 200, link
         except urllib.error.HTTPError as error:
             assert (link, error.code) == (f"{site}/health", 503)  # noqa: PT017
@@ -207,13 +205,13 @@ def test_every_link_of_every_page_leads_somewhere(site: str) -> None:
 
 def test_without_scripts_a_page_shows_everything(site: str) -> None:
     rows = "document.querySelectorAll('tbody tr').length"
-    answer = see(site + PAGES["run"], script=False, evaluate=rows)
+    answer = see(site + PAGES["run"], script=False, evaluate=rows, **SHOWN)
     assert answer["value"] == 5
 
 
 def test_a_notebooks_scripts_reach_neither_the_page_nor_the_service(site: str) -> None:
     page = "/collections/tutorials/runs/latest/notebook?path=hostile.ipynb"
-    answer = see(site + page, evaluate=LISTEN)
+    answer = see(site + page, evaluate=LISTEN, **SHOWN)
     assert answer["title"] == "hostile.ipynb: passed"
     assert answer["value"] == {"origin": "null", "tried": REFUSED}
 
@@ -222,7 +220,7 @@ def test_a_notebooks_scripts_have_no_origin_even_where_the_copy_is_opened_alone(
     site: str,
 ) -> None:
     copy = "/collections/tutorials/runs/latest/copy?path=alone.ipynb"
-    answer = see(site + copy, evaluate="[origin, window.parent === window]", wait=1_500)
+    answer = see(site + copy, evaluate="[origin, window.parent === window]", wait=1_500, **SHOWN)
     assert answer["value"] == ["null", True]
     assert '"fetch":"refused"' in answer["title"]
     assert '"storage":"refused"' in answer["title"]
@@ -230,12 +228,10 @@ def test_a_notebooks_scripts_have_no_origin_even_where_the_copy_is_opened_alone(
 
 
 def test_a_signed_in_browser_sees_the_copy_and_the_copy_not_the_cookie(
-    past: Past, tmp_path: Path
+    site: str,
 ) -> None:
-    door = Door(Token("env:T", {"T": TOKEN}), local=True, now=lambda: 0.0)
     page = "/collections/tutorials/runs/latest/notebook?path=hostile.ipynb"
-    with served(tmp_path, past, door) as address:
-        assert see(address + page)["status"] == 401
-        answer = see(address + page, token=TOKEN, evaluate=LISTEN)
+    assert see(site + page)["status"] == 401
+    answer = see(site + page, token=TOKEN, evaluate=LISTEN)
     assert answer["title"] == "hostile.ipynb: passed"
     assert answer["value"] == {"origin": "null", "tried": REFUSED}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from doors import admitted, door
 
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
@@ -90,7 +91,7 @@ def deliver(tmp_path: Path) -> Iterator[Callable[..., list[tuple[int, Any]]]]:
                 secrets=Secrets(("env:HOOK",), {"HOOK": SECRET}),
                 worker=Reconciler(settings),
             )
-            return create_app([served], deliveries).test_client()
+            return admitted(create_app([served], deliveries, door=door()))
 
         def deliver(
             event: str, payloads: list[dict[str, Any]], branch: str = "master"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import hmac
 import json
 import socket
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from doors import BEARER, admitted, door
 
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
@@ -19,11 +24,10 @@ from webhook.decision import Followed
 from webhook.deliveries import Deliveries
 from webhook.secret import Secrets
 from webhook.served import Served
-from webhook.server import Listen, Server
+from webhook.server import BODIES, CHUNK, CONNECTIONS, Listen, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from flask import Flask
 
@@ -49,7 +53,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
             secrets=Secrets(("env:HOOK",), {"HOOK": SECRET.decode()}),
             worker=Reconciler(settings),
         )
-        yield create_app([served], deliveries)
+        yield create_app([served], deliveries, door=door())
 
 
 @pytest.fixture
@@ -218,7 +222,7 @@ def test_a_body_that_is_cut_off_is_never_accepted(server: Server, app: Flask) ->
         connection.sendall(head(*lines, signed=BODY) + BODY[:-1])
         connection.shutdown(socket.SHUT_WR)
         assert everything(connection) == b""
-    metrics = app.test_client().get("/metrics").get_data(as_text=True)
+    metrics = admitted(app).get("/metrics").get_data(as_text=True)
     assert 'result="accepted"' not in metrics
 
 
@@ -265,8 +269,10 @@ def test_two_different_signatures_are_refused(server: Server) -> None:
 
 
 def test_every_forwarded_header_is_ignored_where_no_proxy_is_configured(server: Server) -> None:
-    request = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Prefix: /evil\r\nConnection: close\r\n\r\n"
-    assert b"/evil" not in talk(server, request)
+    lines = ("GET / HTTP/1.1", "Host: x", "X-Forwarded-Prefix: /evil", f"Authorization: {BEARER}")
+    answered = talk(server, "\r\n".join([*lines, "Connection: close", "", ""]).encode())
+    assert statuses(answered) == [200]
+    assert b"/evil" not in answered
 
 
 def test_a_stopped_server_finishes_the_request_under_way(run: Callable[[], Server]) -> None:
@@ -317,6 +323,147 @@ def test_a_refused_client_that_never_closes_is_closed(
         connection.sendall(head(*identity(), "Content-Length: 1000"))
         assert statuses(everything(connection)) == [403]
         wait_until(lambda: not server._channels())
+
+
+FORGED = f"X-Hub-Signature-256: sha256={'0' * 64}"
+
+
+def upload(server: Server, size: int) -> socket.socket:
+    """Begin a body that claims a signature, send that much of it, and leave it unfinished."""
+    connection = connect(server)
+    connection.sendall(head(*identity(), FORGED, "Content-Length: 24900000") + b"x" * size)
+    return connection
+
+
+def spooled() -> int:
+    """Return how many temporary files this process holds open."""
+    held = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            held += str(each.readlink()).endswith("(deleted)")
+    return held
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Keep the garbage collector from hiding what nobody closed."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_what_was_kept_of_uploads_goes_with_their_connections(server: Server) -> None:
+    before = spooled()
+    uploads = [upload(server, 1_000_000) for _ in range(20)]
+    wait_until(lambda: spooled() == before + 20)
+    for one in uploads:
+        one.close()
+    wait_until(lambda: spooled() == before)
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_what_was_kept_of_a_slow_upload_goes_when_it_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = spooled()
+    with upload(server, 1_000_000) as connection:
+        wait_until(lambda: spooled() == before + 1)
+        monkeypatch.setattr("webhook.server.REQUEST_SECONDS", 0.1)
+        assert everything(connection) == b""
+        wait_until(lambda: spooled() == before)
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_a_whole_forgery_whose_sender_is_gone_leaves_nothing(server: Server) -> None:
+    before = spooled()
+    request = head(*identity(), FORGED, "Content-Length: 2000000") + b"x" * 2_000_000
+    for _ in range(20):
+        with connect(server) as connection:
+            connection.sendall(request)
+    wait_until(lambda: not server._channels() and spooled() == before)
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_all_bodies_together_are_bounded_and_a_signed_one_still_gets_through(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 6_000_000
+    monkeypatch.setattr("webhook.server.BODIES", bound)
+    before = spooled()
+    uploads = [upload(server, 1_000_000) for _ in range(20)]
+    wait_until(lambda: sum(one.kept for one in server._channels()) <= bound)
+    assert spooled() - before <= bound // 1_000_000
+    large = json.dumps({**json.loads(BODY), "zen": "x" * 4_000_000}).encode()
+    for number, body in enumerate((BODY, large)):
+        lines = (*identity(f"real-{number}"), f"Content-Length: {len(body)}")
+        with connect(server) as connection:
+            connection.sendall(head(*lines, signed=body) + body)
+            assert answer(connection)[0] == 202
+    refused = everything(uploads[0])
+    assert statuses(refused) == [503]
+    assert b"Retry-After: 30\r\n" in refused
+    for one in uploads:
+        one.close()
+    wait_until(lambda: spooled() == before)
+
+
+def test_the_bound_on_bodies_holds_between_two_rounds_of_reading_too() -> None:
+    assert BODIES + CONNECTIONS * CHUNK <= 100_000_000
+
+
+def test_a_body_that_the_disk_does_not_take_is_answered_and_the_service_goes_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "tempdir", "/nonexistent")
+        with upload(server, 1_000_000) as connection:
+            assert statuses(everything(connection)) == [503]
+    request = head(*identity(), f"Content-Length: {len(BODY)}", signed=BODY) + BODY
+    with connect(server) as connection:
+        connection.sendall(request)
+        assert answer(connection)[0] == 202
+
+
+@pytest.mark.parametrize("first", [b"", b"POST /webhook/n HTTP/1.1\r\nHost:"])
+def test_connections_that_wait_make_room_for_new_ones(
+    server: Server, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    monkeypatch.setattr("webhook.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
+    silent = [connect(server) for _ in range(30)]
+    for one in silent:
+        one.sendall(first)
+    wait_until(lambda: len(server._channels()) <= 10)
+    request = head(*identity(), f"Content-Length: {len(BODY)}", signed=BODY) + BODY
+    with connect(server) as connection:
+        connection.sendall(request)
+        assert answer(connection)[0] == 202
+    for one in silent:
+        one.close()
+
+
+def test_clients_that_never_read_their_refusal_make_room_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
+    lingering = [connect(server) for _ in range(30)]
+    for one in lingering:
+        one.sendall(head(*identity(), "Content-Length: 1000"))
+    wait_until(lambda: len(server._channels()) <= 10)
+    for one in lingering:
+        one.close()
+
+
+def test_a_form_of_the_pages_is_read_and_a_larger_one_is_not(server: Server) -> None:
+    for path, too_large in (("/login", 413), ("/logout", 403)):
+        for size, status in ((100, 403), (5_000, too_large)):
+            form = b"token=" + b"x" * (size - 6)
+            request = (
+                f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {size}\r\n\r\n"
+            )
+            assert statuses(talk(server, request.encode() + form)) == [status], (path, size)
 
 
 def test_a_name_of_several_addresses_is_answered_on_all(app: Flask) -> None:

@@ -112,6 +112,7 @@ class Service:
             text=True,
         )
         self.log: list[str] = []
+        self._token = config.parent / "mirror" / ".nbpipe" / ".pages" / "token"
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         wait_until(lambda: self._listening() or self.process.poll() is not None)
@@ -139,6 +140,10 @@ class Service:
             return response.status, json.loads(text)
         except ValueError:
             return response.status, text.decode()
+
+    def page(self, path: str) -> tuple[int, Any]:
+        """Ask for a page, with the token that the service made."""
+        return self.request("GET", path, Authorization=f"Bearer {self._token.read_text().strip()}")
 
     def beacon(self, body: bytes, delivery: str) -> tuple[int, Any]:
         code = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
@@ -199,11 +204,25 @@ def test_it_publishes_at_the_start_and_for_a_beacon_and_ends_with_0(
     commit = origin.push("a.ipynb", "second")
     assert service.beacon(origin.beacon(), "one") == (202, {"status": "accepted"})
     wait_until(lambda: current(tmp_path, "a.ipynb") == "second")
-    wait_until(lambda: commit[:12] in service.request("GET", "/")[1])
-    wait_until(lambda: "delivery one" in service.request("GET", "/")[1])  # the journal comes last
-    assert f'commit="{commit}"' in service.request("GET", "/metrics")[1]
+    wait_until(lambda: commit[:12] in service.page("/")[1])
+    wait_until(lambda: "delivery one" in service.page("/")[1])  # the journal comes last
+    assert f'commit="{commit}"' in service.page("/metrics")[1]
     assert service.stop() == 0
     assert SECRET not in "".join(service.log)
+
+
+def test_the_pages_are_open_to_no_request_of_this_machine_and_the_log_says_where_the_token_is(
+    start: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = start("--no-worker")
+    file = tmp_path / "mirror" / ".nbpipe" / ".pages" / "token"
+    assert f"the pages ask for the token in {file}, made now" in "".join(service.log)
+    assert file.read_text().strip() not in "".join(service.log)
+    upstream = {"Host": f"127.0.0.1:{service.port}", "Connection": "close"}  # nginx's defaults
+    for path in ("/", "/collections", "/collections.json", "/references", "/metrics"):
+        assert service.request("GET", path, **upstream)[0] == 401
+        assert service.page(path)[0] == 200
+    assert service.request("GET", "/health")[0] == 503
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -332,7 +351,7 @@ def test_300_megabytes_nobody_signed_are_neither_kept_in_memory_nor_on_disk(
     assert statuses == [[expected]] * 3
     assert service.of_process("status", "VmHWM:") < MEMORY
     assert service.of_process("io", "wchar:") - before < 1_000_000
-    assert service.request("GET", "/metrics")[0] == 200
+    assert service.page("/metrics")[0] == 200
 
 
 def test_many_large_forgeries_at_once_do_not_fill_the_memory(

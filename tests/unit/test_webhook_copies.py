@@ -11,6 +11,7 @@ from pasts import START, past_run
 
 from nbpipe.history import PastResult
 from webhook.copies import HEADERS, Copies
+from webhook.rendered import Rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +42,16 @@ def run(tmp_path: Path) -> PastRun:
     return replace(past_run("r1"), output_dir=str(folder))
 
 
+def copies_of(tmp_path: Path, *folders: Path) -> Copies:
+    return Copies(folders, Rendered(tmp_path / "pages"))
+
+
+def test_where_no_pages_are_kept_no_copy_is_found(run: PastRun, tmp_path: Path) -> None:
+    assert Copies([tmp_path / "runs"], None).find(run, result()) is None
+
+
 def test_a_copy_below_a_named_folder_is_found(run: PastRun, tmp_path: Path) -> None:
-    copies = Copies([tmp_path / "runs"])
+    copies = copies_of(tmp_path, tmp_path / "runs")
     assert copies.find(run, result()) == tmp_path / "runs/r1/a.ipynb"
     assert copies.find(run, result(attempts=2)) == tmp_path / "runs/r1/a.attempt-2.ipynb"
     assert copies.find(run, result("gone.ipynb")) is None
@@ -52,8 +61,8 @@ def test_a_copy_elsewhere_is_not_read_whatever_the_history_says(
     run: PastRun, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
-    assert Copies([tmp_path / "other"]).find(run, result()) is None
-    assert Copies([]).find(run, result()) is None
+    assert copies_of(tmp_path, tmp_path / "other").find(run, result()) is None
+    assert copies_of(tmp_path).find(run, result()) is None
 
 
 def test_a_link_that_leads_out_of_the_run_is_not_followed(run: PastRun, tmp_path: Path) -> None:
@@ -61,7 +70,7 @@ def test_a_link_that_leads_out_of_the_run_is_not_followed(run: PastRun, tmp_path
     (tmp_path / "runs/r1/link.ipynb").symlink_to(secret)
     (tmp_path / "runs/linked").symlink_to(tmp_path / "elsewhere")
     write_notebook(tmp_path / "elsewhere" / "a.ipynb", "1")
-    copies = Copies([tmp_path / "runs"])
+    copies = copies_of(tmp_path, tmp_path / "runs")
     assert copies.find(run, result("link.ipynb")) is None
     assert copies.find(run, result("../r2/secret.ipynb")) is None
     moved = replace(run, output_dir=str(tmp_path / "runs/linked"))
@@ -69,7 +78,7 @@ def test_a_link_that_leads_out_of_the_run_is_not_followed(run: PastRun, tmp_path
 
 
 def test_an_odd_path_finds_nothing_and_breaks_nothing(run: PastRun, tmp_path: Path) -> None:
-    copies = Copies([tmp_path / "runs"])
+    copies = copies_of(tmp_path, tmp_path / "runs")
     for path in ("x\0y.ipynb", "/etc/passwd", ".", "a.ipynb/b.ipynb", "x" * 5_000):
         assert copies.find(run, result(path)) is None
 

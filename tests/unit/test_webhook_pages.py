@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from doors import BEARER, admitted, door
 
 from nbpipe.publishing import health
 from nbpipe.publishing.health import Record
@@ -14,7 +15,6 @@ from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries, Delivery
-from webhook.door import Door, Token
 from webhook.pages import ago
 from webhook.secret import Secrets
 from webhook.served import Served
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 OTHER = "0123456789abcdef0123456789abcdef01234567"
 NOW = 1_800_000_000.0
-BEARER = "Bearer 0123456789abcdef"
-DOOR = Door(Token("env:T", {"T": "0123456789abcdef"}), local=False, now=lambda: NOW)
 
 
 class Site:
@@ -49,8 +47,8 @@ class Site:
             )
             for name, one in workers.items()
         ]
-        app = create_app(served, self.deliveries, now=lambda: NOW, **options)
-        self.client: FlaskClient = app.test_client()
+        app = create_app(served, self.deliveries, now=lambda: NOW, door=door(NOW), **options)
+        self.client: FlaskClient = admitted(app)
 
     @property
     def mirror(self) -> Mirror:
@@ -205,7 +203,7 @@ def test_every_answer_carries_the_security_headers(site: Site, path: str) -> Non
 
 
 def test_below_a_prefix_links_carry_it_whether_a_proxy_strips_it_or_not(tmp_path: Path) -> None:
-    site = Site(tmp_path, "notebooks", prefix="/services/nb/", door=DOOR)
+    site = Site(tmp_path, "notebooks", prefix="/services/nb/")
     for path in ("/services/nb/", "/", "/services/nb"):
         text = site.text(path, Authorization=BEARER)
         assert 'href="/services/nb/health"' in text
@@ -219,7 +217,7 @@ def test_below_a_prefix_links_carry_it_whether_a_proxy_strips_it_or_not(tmp_path
 
 def test_a_forwarded_prefix_is_believed_only_where_a_proxy_is_configured(tmp_path: Path) -> None:
     for proxies, link in ((0, 'href="/health"'), (1, 'href="/notebooks/health"')):
-        site = Site(tmp_path / str(proxies), "notebooks", proxies=proxies, door=DOOR)
+        site = Site(tmp_path / str(proxies), "notebooks", proxies=proxies)
         assert link in site.text("/", Authorization=BEARER, X_Forwarded_Prefix="/notebooks")
         site.deliveries.close()
 
@@ -242,7 +240,7 @@ def test_a_duration_is_said_as_people_say_it(seconds: float, words: str) -> None
 def test_a_browser_gets_a_page_where_something_is_not_there_and_a_program_json(
     tmp_path: Path,
 ) -> None:
-    site = Site(tmp_path, "nb", door=DOOR)
+    site = Site(tmp_path, "nb")
     client = site.client
     for path in ("/references/a/runs/b", "/nowhere"):
         asked = {"Authorization": BEARER, "Accept": "text/html,*/*;q=0.8"}

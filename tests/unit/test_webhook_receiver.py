@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from doors import admitted, door
 
 from nbpipe.publishing.health import Health, State
 from nbpipe.publishing.journal import Trigger
@@ -78,8 +79,10 @@ class Site:
             )
             for name, worker in self.workers.items()
         ]
-        self.app: Flask = create_app(served, self.deliveries, now=lambda: NOW, **options)
-        self.client = self.app.test_client()
+        self.app: Flask = create_app(
+            served, self.deliveries, now=lambda: NOW, door=door(NOW), **options
+        )
+        self.client = admitted(self.app)
 
     @property
     def worker(self) -> Worker:

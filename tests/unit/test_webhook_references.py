@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from doors import admitted, door
 from manifests import manifest
 
 from nbpipe.reference.manifest import Output
@@ -42,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def client(store: Store, tmp_path: Path) -> Iterator[FlaskClient]:
     with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
-        yield create_app([], deliveries, past=Past(store=store.root)).test_client()
+        yield admitted(create_app([], deliveries, past=Past(store=store.root), door=door()))
 
 
 def test_the_store_is_listed_the_newest_first(client: FlaskClient) -> None:
@@ -58,7 +59,7 @@ def test_an_empty_store_and_a_damaged_one_are_shown(tmp_path: Path, store: Store
     (store.run(NEW).folder / "request.json").write_text("{")
     with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
         for root, state in ((tmp_path / "none", "No run yet"), (store.root, "damaged")):
-            client = create_app([], deliveries, past=Past(store=root)).test_client()
+            client = admitted(create_app([], deliveries, past=Past(store=root), door=door()))
             assert state in client.get("/references").get_data(as_text=True)
 
 

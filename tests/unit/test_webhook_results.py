@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from doors import admitted, door
 from pasts import START, opened, past_run, record, result
 
 from nbpipe.history import Archive, PastCollection
@@ -35,7 +36,8 @@ def served(root: Path) -> Iterator[FlaskClient]:
     past = Past(archive=Archive(HistorySettings(url=URL), root))
     now = (START + timedelta(days=2)).timestamp()
     with Deliveries(root / "deliveries.sqlite") as deliveries, closing(past.archive):
-        yield create_app([], deliveries, past=past, now=lambda: now).test_client()
+        app = create_app([], deliveries, past=past, now=lambda: now, door=door(now))
+        yield admitted(app)
 
 
 @pytest.fixture

@@ -1,26 +1,38 @@
 """An executed copy as one HTML document for a sandboxed frame, by nbconvert.
 
-Long outputs are shortened first: a page stays readable and quick whatever a notebook printed.
+Long outputs are shortened first: a page stays readable and quick whatever a notebook printed. What
+is left can still cost minutes and gigabytes, so it is rendered in a process of its own, within
+limits (`child`); what breaks one is not shown, and the page says why.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from nbconvert import HTMLExporter
     from nbformat import NotebookNode
 
     from nbpipe.model import Failure
 
-_log = logging.getLogger(__name__)
 
 FAILED_TAG = "nbpipe-failed"
 TEXT_LIMIT = 100_000
@@ -33,19 +45,193 @@ FILE_LIMIT = 500_000_000
 """Bytes of a copy that is still read."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What rendering one copy may take."""
+
+    seconds: float = 60.0
+    """Of computing; waiting for it may take several times as long."""
+    memory: int = 2**30
+    """Bytes of address space."""
+    output: int = 60_000_000
+    """Bytes of the page."""
+
+
+_STARTING_SECONDS = 60.0
+_WAITING = 5
+"""Times the seconds of computing: the process is nice, and the machine may be busy."""
+_KEPT_VARIABLES = frozenset(
+    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+)
+_KEPT_KINDS = ("LC_", "PYTHON", "JUPYTER", "XDG_", "COVERAGE")
+
+
+class NotShown(Exception):  # noqa: N818  (an answer about a copy, not a fault of ours)
+    """A copy that is not rendered.
+
+    Args:
+        reason: Half a sentence that may follow "It is not shown here: ".
+        lasting: Whether the same copy will not be rendered the next time either.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.lasting = lasting
+
+
+class Renderer:
+    """Renders copies in a process of its own, one after the other, each within the limits.
+
+    The process is started for the first copy, again after one that broke a limit, and ended by
+    `close`. For one thread.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self._limits = limits
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+                    pipe.close()
+
+    def draw(self, copy: Path, failures: Iterable[Failure], target: Path) -> bool:
+        """Write the page of a copy; False where the copy is not a notebook that can be read.
+
+        Args:
+            copy: The executed copy.
+            failures: Their cells are marked.
+            target: A file that does not exist yet; only its owner may read it afterwards.
+
+        Raises:
+            NotShown: A limit was reached, or the copy cannot be converted; there is no file.
+        """
+        marks = [(each.cell, each.source) for each in failures]
+        try:
+            reply = self._ask({"copy": str(copy), "target": str(target), "marks": marks})
+        except BaseException:
+            target.unlink(missing_ok=True)
+            self.close()
+            raise
+        if reply.get("grown") or "problem" in reply:
+            self.close()
+        if "made" in reply:
+            return bool(reply["made"])
+        target.unlink(missing_ok=True)
+        if "failed" in reply:
+            raise NotShown(f"the page cannot be written: {reply['failed']}", lasting=False)
+        problem = reply["problem"]
+        raise NotShown(self._too_much_memory() if problem == "memory" else problem)
+
+    def frame(self, copy: Path, failures: Iterable[Failure]) -> str | None:
+        """Return the document that shows a copy, or says why not; None: not a notebook."""
+        with TemporaryDirectory(prefix="nbpipe-") as folder:
+            target = Path(folder) / "page.html"
+            try:
+                drawn = self.draw(copy, failures, target)
+            except NotShown as problem:
+                text = f"This notebook is not shown here: {problem.reason}. Its file has it all."
+                return _document(f"<p>{escape(text)}</p>", marked=False)
+            return target.read_text(encoding="utf-8") if drawn else None
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        child = self._start()
+        if child.stdin is None or child.stdout is None:
+            raise NotShown("it cannot be rendered", lasting=False)
+        with contextlib.suppress(BrokenPipeError):  # its end is told below
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+        line = b""
+        patience = _STARTING_SECONDS + _WAITING * self._limits.seconds
+        end = time.monotonic() + patience
+        while not line.endswith(b"\n"):
+            left = max(end - time.monotonic(), 0.0)
+            if not select.select([child.stdout], [], [], left)[0]:
+                raise NotShown(f"it took longer than {patience:.0f} s", lasting=False)
+            more = os.read(child.stdout.fileno(), 65_536)
+            if not more:
+                raise self._died(child.wait())
+            line += more
+        return dict(json.loads(line))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            limits = json.dumps(dataclasses.asdict(self._limits))
+            module = "nbpipe.reports.html.child"
+            kept = {
+                name: value
+                for name, value in os.environ.items()
+                if name in _KEPT_VARIABLES or name.startswith(_KEPT_KINDS)
+            }
+            try:
+                self._child = subprocess.Popen(
+                    # -P: the working directory is somebody's, and no place to import from.
+                    [sys.executable, "-P", "-m", module, limits, str(os.getpid())],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=kept,  # secrets of the service are not for it
+                    start_new_session=True,
+                )
+            except OSError as error:
+                reason = f"no process can be started for it: {error.strerror}"
+                raise NotShown(reason, lasting=False) from error
+        return self._child
+
+    def _died(self, code: int) -> NotShown:
+        if code == -signal.SIGXCPU:
+            return NotShown(f"rendering takes more than {self._limits.seconds:.0f} s")
+        if code == -signal.SIGKILL:
+            return NotShown("the system ended its rendering (out of memory?)", lasting=False)
+        if code < 0:
+            return NotShown(f"rendering ended by signal {-code}")
+        return NotShown(self._too_much_memory(), lasting=False)
+
+    def _too_much_memory(self) -> str:
+        return f"rendering takes more than {self._limits.memory // 2**20} MiB of memory"
+
+
 def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
-    """Return the document that shows an executed copy; None where it cannot be read."""
+    """Return the document that shows an executed copy; None where it cannot be read.
+
+    It is made in a process of its own; several copies are better asked of one `Renderer`.
+    """
+    with Renderer() as renderer:
+        return renderer.frame(copy, failures)
+
+
+def document(copy: Path, marks: Iterable[tuple[int | None, str]]) -> str | None:
+    """Return the document that shows an executed copy, made in this process without a limit.
+
+    Args:
+        copy: The executed copy; None is returned where it cannot be read.
+        marks: Place in the source notebook and text of the cells that failed.
+    """
+    import nbformat  # noqa: PLC0415  (slow)
+
     try:
         if not copy.is_file() or copy.stat().st_size > FILE_LIMIT:
             return None
         notebook = _read(copy)
-        _shorten(notebook)
-        marked = [_mark(notebook, failure) for failure in failures]
-        body = _exporter().from_notebook_node(notebook)[0]
-    except Exception as error:  # noqa: BLE001  (nbformat, nbconvert: odd metadata, in many ways)
-        why = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        _log.warning("%s: no page can be made of it: %s", copy, why)
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
         return None
+    _shorten(notebook)
+    marked = [_mark(notebook, place, source) for place, source in marks]
+    body = _exporter().from_notebook_node(notebook)[0]
     return _document(str(body), marked=any(marked))
 
 
@@ -68,17 +254,16 @@ def _forgive(notebook: NotebookNode) -> None:
         del notebook.metadata["widgets"]
 
 
-def _mark(notebook: NotebookNode, failure: Failure) -> bool:
+def _mark(notebook: NotebookNode, place: int | None, source: str) -> bool:
     """Tag the cell that failed; tell whether it was found.
 
     The copy may hold cells that the source does not (prerun, parameters): of those with the
     failing cell's text it is the first at or after its place.
     """
-    place = failure.cell
     if place is None:
         return False
     for cell in notebook.cells[place:]:
-        if cell.cell_type == "code" and cell.source == failure.source:
+        if cell.cell_type == "code" and cell.source == source:
             cell.metadata.setdefault("tags", []).append(FAILED_TAG)
             return True
     return False

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 GENERATOR = '<meta name="generator" content="nbpipe">'
 """By this a report knows an earlier one, which it may replace."""
 TRACEBACK_LIMIT = 20_000
+LIMITS = rendering.Limits(seconds=120, memory=2 * 2**30, output=100_000_000)
+"""Of one executed copy; a run may show more than a service that others wait for."""
 SHOWN_EACH = 20
 """Notebooks of one cause that are told in full; the table has all."""
 
@@ -89,10 +91,11 @@ class HtmlReporter:
 
     def _fill(self, run: Run, folder: Path) -> None:
         pages = {}
-        for result in run.results:
-            name = _page(result)
-            if name is not None and self._notebook(run, result, folder / name):
-                pages[result.path] = name
+        with rendering.Renderer(LIMITS) as renderer:
+            for result in run.results:
+                name = _page(result)
+                if name is not None and self._notebook(renderer, run, result, folder / name):
+                    pages[result.path] = name
         script = _text("filter.js")
         page = self._environment.get_template("index.html").render(
             run=run,
@@ -113,9 +116,9 @@ class HtmlReporter:
         )
         (folder / "index.html").write_text(encodable(page), encoding="utf-8")
 
-    def _notebook(self, run: Run, result: Result, file: Path) -> bool:
+    def _notebook(self, renderer: rendering.Renderer, run: Run, result: Result, file: Path) -> bool:
         """Write the page of an executed copy; tell whether there is one to show."""
-        frame = rendering.frame(run.output_dir / (result.executed or ""), result.failures)
+        frame = renderer.frame(run.output_dir / (result.executed or ""), result.failures)
         if frame is None:
             return False
         file.parent.mkdir(parents=True, exist_ok=True)
