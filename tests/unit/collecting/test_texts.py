@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
+from ondisk import REPOSITORY
 
 from nbpipe.collecting import texts
 
@@ -16,17 +18,31 @@ MYST = "---\njupytext:\n  text_representation: {format_name: myst}\n---\n"
 PERCENT = "# ---\n# jupyter:\n#   kernelspec:\n#     name: python3\n# ---\n\n# %%\n1 + 1\n"
 
 
+def is_locked(name: str) -> bool:
+    """Return whether the release that is installed is the one in our lock."""
+    pin = f"{name}=={version(name)} "
+    return f"\n{pin}" in (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+
+
 def test_the_endings_are_those_of_jupytext() -> None:
     formats = pytest.importorskip("jupytext.formats")
-    assert sorted(texts.ENDINGS) == sorted({*formats.NOTEBOOK_EXTENSIONS} - {".ipynb"})
+    theirs = {*formats.NOTEBOOK_EXTENSIONS} - {".ipynb"}
+    assert len(theirs & {*texts.ENDINGS}) > 40
+    if is_locked("jupytext"):  # one release has an ending more than another
+        assert sorted(texts.ENDINGS) == sorted(theirs)
 
 
 def test_the_marks_of_comments_are_those_of_jupytext() -> None:
     languages = pytest.importorskip("jupytext.languages")
-    theirs = languages._SCRIPT_EXTENSIONS.items()
-    assert {
-        ending: (script["comment"], script["language"]) for ending, script in theirs
-    } == texts._SCRIPTS
+    theirs = {
+        ending: (script["comment"], script["language"])
+        for ending, script in languages._SCRIPT_EXTENSIONS.items()
+    }
+    both = theirs.keys() & texts._SCRIPTS.keys()
+    assert len(both) > 35
+    assert {each: theirs[each] for each in both} == {each: texts._SCRIPTS[each] for each in both}
+    if is_locked("jupytext"):
+        assert theirs == texts._SCRIPTS
 
 
 @pytest.mark.parametrize(
