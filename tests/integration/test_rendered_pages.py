@@ -6,18 +6,30 @@ import hashlib
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from doors import admitted, door
 from ondisk import write_notebook
+from pasts import opened, past_run, record, result
 
+from nbpipe.history import Archive
 from nbpipe.reports.html.rendering import Limits, Renderer
+from nbpipe.settings import HistorySettings
 from webhook import rendered
+from webhook.app import create_app
+from webhook.copies import HEADERS
+from webhook.deliveries import Deliveries
+from webhook.past import Past
 from webhook.rendered import Rendered, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
 
 LIMIT = 120.0
 """Seconds; generous, nothing depends on it."""
@@ -117,8 +129,8 @@ def test_of_many_copies_two_are_rendered_at_a_time_and_the_rest_is_not_queued_fo
 def test_what_broke_a_limit_is_remembered_also_by_the_next_process(
     tmp_path: Path, drawn: list[tuple[Path, int]]
 ) -> None:
-    copy = write_notebook(tmp_path / "a.ipynb", "x = 1\n" * 100_000)
-    limits = Limits(output=100_000)
+    copy = write_notebook(tmp_path / "a.ipynb", "1")
+    limits = Limits(output=1_000)
     said = Why("as a page it has more than 0 MB")
     assert made(Rendered(tmp_path / "pages", limits), "a", copy) == said
     assert made(Rendered(tmp_path / "pages", limits), "a", copy) == said
@@ -168,3 +180,91 @@ def test_the_folder_stays_within_its_bounds_and_forgets_what_was_not_asked_for(
     pages.get(key("4"), copy, [])
     wait_until(lambda: not pages._making)
     assert list((tmp_path / "pages").iterdir()) == []
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """Serve a run with a small copy, one that is too large, and one that is damaged."""
+    folder = tmp_path / "runs" / "r1"
+    write_notebook(folder / "a.ipynb", "print('<b>')")
+    write_notebook(folder / "large.ipynb", "x" * 10_000)
+    (folder / "damaged é.ipynb").write_text("{")
+    url = "sqlite:///history.sqlite"
+    with opened(url, tmp_path, collection="nb") as history:
+        run = replace(past_run("r1"), output_dir=str(folder))
+        names = ("a.ipynb", "large.ipynb", "damaged é.ipynb", "gone.ipynb")
+        record(history, run, *(result(name, "passed") for name in names))
+    past = Past(
+        archive=Archive(HistorySettings(url=url), tmp_path),
+        copies=(tmp_path,),
+        rendered=tmp_path / "pages",
+    )
+    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+        yield admitted(create_app([], deliveries, past=past, door=door()))
+
+
+def ask(client: FlaskClient, path: str, page: str = "copy", **headers: str) -> TestResponse:
+    """Ask for a page of the run until it is made."""
+    answered: list[TestResponse] = []
+
+    def known() -> bool:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        address = f"/collections/nb/runs/r1/{page}"
+        answered.append(client.get(address, query_string={"path": path}, headers=named))
+        if answered[-1].status_code == 503:
+            assert answered[-1].headers["Retry-After"] == "5"
+            assert "Being prepared" in answered[-1].text
+        return answered[-1].status_code != 503
+
+    wait_until(known)
+    return answered[-1]
+
+
+def test_a_copy_is_shown_in_an_origin_of_nobody(client: FlaskClient) -> None:
+    with ask(client, "a.ipynb") as page:
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        assert page.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
+        assert page.headers["Cache-Control"] == "no-store"
+        assert "&lt;b&gt;" in page.text
+
+
+def test_a_copy_that_is_not_shown_says_why_and_where_its_file_is(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ask(client, "damaged é.ipynb")
+    assert "not a notebook that can be read" in page.text
+    assert 'href="/collections/nb/runs/r1/copy.ipynb?path=damaged+%C3%A9.ipynb"' in page.text
+    monkeypatch.setattr("webhook.copies.LARGEST", 5_000)
+    page = ask(client, "large.ipynb", Sec_Fetch_Dest="iframe")
+    assert page.status_code == 200
+    assert "is not shown as a page: the file has more than 0 MB" in page.text
+    assert "href" not in page.text  # a frame sends no cookie: the page around it has the links
+    assert page.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_the_file_of_a_copy_is_given_to_keep_and_to_read(client: FlaskClient) -> None:
+    with ask(client, "damaged é.ipynb", "copy.ipynb") as file:
+        assert file.data == b"{"
+        assert file.headers["Content-Disposition"].startswith("attachment;")
+        assert file.mimetype == "application/x-ipynb+json"
+    with client.get("/collections/nb/runs/r1/copy.ipynb?path=a.ipynb&text") as text:
+        assert text.mimetype == "text/plain"
+        assert "attachment" not in text.headers["Content-Disposition"]
+        assert text.headers["Content-Security-Policy"].startswith("sandbox")
+        assert text.headers["X-Content-Type-Options"] == "nosniff"
+    for page in ("copy", "copy.ipynb"):
+        assert ask(client, "gone.ipynb", page).status_code == 404
+        assert ask(client, "never.ipynb", page).status_code == 404
+
+
+def test_the_page_of_a_result_links_its_file(client: FlaskClient) -> None:
+    page = client.get("/collections/nb/runs/r1/notebook?path=large.ipynb").text
+    assert 'href="/collections/nb/runs/r1/copy.ipynb?path=large.ipynb"' in page
+    assert 'href="/collections/nb/runs/r1/copy.ipynb?path=large.ipynb&amp;text"' in page
+
+
+def test_a_copy_and_its_file_ask_for_the_token(client: FlaskClient) -> None:
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    for page in ("copy", "copy.ipynb"):
+        assert client.get(f"/collections/nb/runs/r1/{page}?path=a.ipynb").status_code == 401
