@@ -366,7 +366,17 @@ def _with_progress(
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)
         on_start = handled if own else None
-        return asyncio.run(runner.run(order, display, on_start=on_start, elsewhere=away))
+        runs: list[Run] = []
+
+        async def whole() -> None:
+            runs.append(await runner.run(order, display, on_start=on_start, elsewhere=away))
+
+        try:
+            asyncio.run(whole())
+        except RuntimeError:  # asyncio ends with a thread, and there may be none left
+            if not runs:
+                raise
+        return runs[0]
 
 
 def _say(display: reports.Display, text: str) -> None:

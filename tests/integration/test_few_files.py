@@ -105,25 +105,26 @@ def test_with_too_few_files_for_one_notebook_all_have_a_result(
     assert (left.processes(), left.files()) == ([], [])
 
 
-def test_a_full_folder_for_temporary_files_is_told_by_each_notebook(
+def test_a_folder_for_temporary_files_that_fills_up_is_told_by_the_notebooks_after_that(
     collection: Collection, need: Callable[[bool, str], None]
 ) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=16k,nr_inodes=1000", "tmpfs", folder],
-            capture_output=True,
-            check=False,
-        )
+        options = ["-t", "tmpfs", "-o", "size=256k,nr_inodes=1000", "tmpfs", folder]
+        mounted = subprocess.run(["mount", *options], capture_output=True, check=False)
         need(mounted.returncode == 0, "the right to mount a file system")
         try:
-            with pytest.raises(OSError, match="No space left"):
-                Path(folder, "full").write_bytes(bytes(1_000_000))
             collection.environ["TMPDIR"] = folder
-            for name in ("a", "b"):
+            fill = (  # its own page is not given back at its end
+                "import ipykernel, os\nos.unlink(ipykernel.get_connection_file())\n"
+                f"with open('{folder}/full', 'wb', buffering=0) as stream:\n"
+                "    while stream.write(bytes(1024)): pass"
+            )
+            collection.notebook("a.ipynb", fill)
+            for name in ("b", "c"):
                 collection.notebook(f"{name}.ipynb", "1")
-            ended = collection.test()
+            ended = collection.test("-n", "1", "--no-fork")
             assert ended.code == 1
-            for name in ("a", "b"):
+            for name in ("b", "c"):
                 failure = ended[f"{name}.ipynb"]["failure"]
                 assert failure["category"] == "kernel-died"
                 assert "No space left on device" in failure["message"]
