@@ -74,6 +74,9 @@ def test_where_everything_is_there_doctor_is_content(root: Path, doctor: Doctor)
     assert document["notebooks"] == 1
     assert document["python"]["executable"] == sys.executable
     assert document["output"].endswith("/state/nbpipe/runs")
+    threads = document["threads"]
+    assert (threads["at_once"], threads["each"]) == (1, None)
+    assert threads["cores"] >= 1
     (python3,) = (each for each in document["kernels"] if each["name"] == "python3")
     assert python3["answers"] is True
     assert python3["language"] == "python"
@@ -260,3 +263,19 @@ def test_a_kernel_whose_program_is_gone_names_the_notebooks_that_need_it(
     assert (found["severity"], found["where"]) == ("missing", ["a.ipynb", "sub/b.ipynb"])
     ((_, unused),) = ((text, each) for text, each in broken.items() if "'idle'" in text)
     assert (unused["severity"], unused["where"]) == ("note", [])
+
+
+def test_the_threads_of_a_notebook_are_told_with_what_is_set_already(
+    root: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        notebook(root / f"{name}.ipynb", "import json")
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    (root / "nbpipe.toml").write_text("[test]\njobs = 2\nthreads = 4\n")
+    threads = doctor()[1]["threads"]
+    assert (threads["at_once"], threads["each"]) == (2, 4)
+    assert threads["set"]["MKL_NUM_THREADS"] == "3"
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    (root / "nbpipe.toml").write_text("[test]\njobs = 2\n")
+    threads = doctor()[1]["threads"]
+    assert (threads["each"], threads["scheduler"]) == (None, "SLURM_JOB_ID")
