@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response, abort, render_template, request, send_file, url_for
 
-from nbpipe import __version__
+from nbpipe._version import __version__
 from nbpipe.execution.workspace import copy_path
 from nbpipe.model import Category, Failure, Task
 from webhook.rendered import Why
