@@ -97,7 +97,7 @@ class View:
     def resultless(self) -> bool:
         """Whether the job completed and its own result is not here yet (NFS may be late)."""
         completed = self.job.standing.state is JobState.COMPLETED
-        return completed and not (self.run.folder / "result.json").exists()
+        return completed and not self.run.read("result.json")
 
     @property
     def pause(self) -> float:

@@ -156,6 +156,14 @@ def _about_origin(collection: CollectionSettings, environ: Mapping[str, str]) ->
 def _about_pages(webhook: WebhookSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
     if webhook.token:
         yield from _about_secret("[webhook] token", webhook.token, environ)
+    elif webhook.pages == "open":
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="secret",
+            what='[webhook] pages = "open": whoever reaches the port, or a proxy before it, sees '
+            "tracebacks, which can hold secrets",
+            how="Remove it: the pages then ask for a token.",
+        )
 
 
 def _about_secret(

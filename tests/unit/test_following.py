@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     Settled = Callable[..., tuple[View, list[View], list[float]]]
 
-RUN: Any = SimpleNamespace(request={})
+RESULT: dict[str, Any] = {"exit_code": 0}
+RUN: Any = SimpleNamespace(request={}, read=lambda _name: RESULT)
 RUNNING = Accounting(id="1", state=JobState.RUNNING, core_seconds=7200.0)
 ENDED = Accounting(id="1", state=JobState.COMPLETED, core_seconds=14_400.0)
 PREEMPTED = Accounting(id="1", state=JobState.PREEMPTED, core_seconds=3600.0)
@@ -77,6 +78,17 @@ def test_the_accounting_is_waited_for_only_so_long(settled: Settled) -> None:
     ],
     ids=["known", "goes on", "lost", "no answer"],
 )
+def test_a_result_that_a_file_server_shows_late_is_waited_for(
+    settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([{}, {}, {}])
+    late = SimpleNamespace(request={}, read=lambda _name: next(answers, RESULT))
+    view_of_it = replace(view(ENDED), run=late)
+    last, told, pauses = settled(view_of_it, view_of_it)
+    assert not last.resultless
+    assert (told, len(pauses)) == ([view_of_it], 2)
+
+
 def test_what_will_not_come_is_not_waited_for(settled: Settled, known: View) -> None:
     assert settled(known) == (known, [], [])
 

@@ -77,7 +77,7 @@ def test_a_root_that_cannot_be_keeps_the_receiver_from_starting(
     config.write_text(text)
     assert run(["serve", "--config", str(config)]) == 1
     said = capsys.readouterr().err
-    assert f"{config.parent}/srv/.nbpipe/deliveries.sqlite: cannot be used: " in said
+    assert f"{config.parent}/srv/.nbpipe/.pages: cannot be made: " in said
     assert "must be able to write below `root`" in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 OLD, NEW = "20260131T120000-aaaaaa", "20260201T120000-bbbbbb"
-PRODUCT = Output(path="<b>.txt", bytes=3, sha256="0" * 64, kind="text")
+CONTENT = b"abc"
+PRODUCT = Output(path="<b>.txt", bytes=3, sha256=hashlib.sha256(CONTENT).hexdigest(), kind="text")
 
 
 @pytest.fixture
@@ -31,6 +33,8 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "store")
     for name in (OLD, NEW):
         run = store.new_run("mini", name)
+        run.work.mkdir()
+        (run.work / PRODUCT.path).write_bytes(CONTENT)
         run.write("request.json", {"release": "1.1", "profile": {"label": "Local"}})
         run.write("submission.json", {"job": "7"})
         run.write("standing.json", {"7": {"state": "completed"}})
