@@ -78,17 +78,6 @@ def test_the_accounting_is_waited_for_only_so_long(settled: Settled) -> None:
     ],
     ids=["known", "goes on", "lost", "no answer"],
 )
-def test_a_result_that_a_file_server_shows_late_is_waited_for(
-    settled: Settled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = iter([{}, {}, {}])
-    late = SimpleNamespace(request={}, read=lambda _name: next(answers, RESULT))
-    view_of_it = replace(view(ENDED), run=late)
-    last, told, pauses = settled(view_of_it, view_of_it)
-    assert not last.resultless
-    assert (told, len(pauses)) == ([view_of_it], 2)
-
-
 def test_what_will_not_come_is_not_waited_for(settled: Settled, known: View) -> None:
     assert settled(known) == (known, [], [])
 
@@ -98,3 +87,14 @@ def test_children_are_waited_for_too(settled: Settled) -> None:
     late = replace(view(ENDED), children=(replace(view(ENDED).job, id="2"),))
     last, told, pauses = settled(early, late)
     assert (last, told, len(pauses)) == (late, [early], 1)
+
+
+def test_a_result_that_a_file_server_shows_late_is_waited_for(
+    settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([{}, {}, {}])
+    late = SimpleNamespace(request={}, read=lambda _name: next(answers, RESULT))
+    view_of_it = replace(view(ENDED), run=late)
+    last, told, pauses = settled(view_of_it, view_of_it)
+    assert not last.resultless
+    assert (told, len(pauses)) == ([view_of_it], 2)
