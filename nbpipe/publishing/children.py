@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,6 +25,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.communicate(timeout=_GRACE)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
+
+
+def forget(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a process that ended; those of one that was ended early are open still."""
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what it never read
+                pipe.close()
 
 
 def note(file: Path, pid: int) -> None:

@@ -305,9 +305,9 @@ class Cache:
         secrets = self._secrets() if network else {}
         running = self._start(arguments, {**extra, **secrets})  # it ends when this is forgotten
         process = running.proc
-        if network:
-            children.note(self.state / "fetch.pid", process.pid)
         try:
+            if network:  # a full disk refuses it
+                children.note(self.state / "fetch.pid", process.pid)
             out, err = process.communicate(stdin.encode(), timeout=self.settings.fetch_timeout)
         except subprocess.TimeoutExpired as error:
             what = address.mask(self.settings.origin) if network else f"git {arguments[0]}"
@@ -318,6 +318,7 @@ class Cache:
             ) from error
         finally:
             children.end(process)
+            children.forget(process)
             if network:
                 (self.state / "fetch.pid").unlink(missing_ok=True)
         said = address.mask(err.decode("utf-8", "replace").strip(), secrets.values())
