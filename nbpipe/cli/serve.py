@@ -28,7 +28,12 @@ Example:
 """
 
 
-@click.command(name="serve", epilog=EXAMPLE)
+@click.command(
+    name="serve",
+    epilog=EXAMPLE,
+    # As the group has them; click keeps those of the first call, which need not come through it.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @service.config_option
 @click.option("--host", help="Listen on this address, instead of the one in [webhook].")
 @click.option("--port", type=click.IntRange(0, 65_535), help="0: the system chooses one.")
