@@ -64,6 +64,8 @@ BODIES = 64_000_000
 Judged between two rounds of reading: a round adds at most CHUNK for each of CONNECTIONS, so that
 less than 100 MB are ever kept.
 """
+SMALL_BODY = 1_000_000
+"""Bytes. When half of the room is taken, larger ones wait for each other; beacons are smaller."""
 RETRY_SECONDS = 30
 HEADER_BYTES = 32 * 1024
 CHUNK = 64 * 1024
@@ -186,6 +188,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = ErrorAnswer
     request: Parser | None
     requests: list[Parser]
+    paused = False
+    """Whether its large body has to wait until there is room for it."""
     _unread = False
     _answering = False
     _lingering_until: float | None = None
@@ -269,7 +273,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Say whether to wait for bytes; while it lingers, always."""
-        return self._lingering_until is not None or bool(super().readable())
+        if self._lingering_until is not None:
+            return True
+        return not self.paused and bool(super().readable())
 
     def handle_read(self) -> None:
         """Read; what arrives while it lingers is thrown away. At its end `recv` closes."""
@@ -398,8 +404,17 @@ class Server:
 
 
 def _bound_bodies(channels: Sequence[Channel]) -> None:
-    """Give up bodies until the rest is within the bound, the one that began first first."""
+    """Let large bodies through one after the other; give up what is over the bound all the same.
+
+    The first to have begun is the first in both: it is let through, or is given up.
+    """
     kept = sum(channel.kept for channel in channels)
+    large = [one for one in channels if one.request and one.request.kept > SMALL_BODY]
+    first = min(large, key=lambda one: one.began or 0.0, default=None)
+    if any(request.kept > SMALL_BODY for one in channels for request in [*one.requests]):
+        first = None  # a whole one is answered before the next one comes
+    for channel in channels:
+        channel.paused = kept > BODIES // 2 and channel in large and channel is not first
     if kept <= BODIES:
         return
     for channel in sorted(channels, key=lambda one: one.began or 0.0):
