@@ -102,7 +102,7 @@ def installed_kernels() -> dict[str, InstalledKernel]:
                 kernels[name] = _kernel(name, *_spec(manager, name, folder))
             except Exception as error:  # noqa: BLE001  (whatever is wrong in one kernel.json)
                 file = Path(folder) / "kernel.json"
-                why = f"{file}: {type(error).__name__}: {error}"
+                why = f"{type(error).__name__}: {error} ({file})"
                 _log.warning("kernel %s cannot be used: %s", name, why)
     return kernels
 
