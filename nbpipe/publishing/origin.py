@@ -499,10 +499,10 @@ class Cache:
         process = started.proc
         silence = self.settings.fetch_timeout
         pulse = children.Pulse(process.pid, silence=silence, objects=objects)
-        if noted:
-            children.note(self.state / "fetch.pid", process.pid)
         try:
             with children.Supervised(process, pulse=pulse, stop=self.stop, heard=ear) as git:
+                if noted:  # a full disk refuses it; then git ends, too
+                    children.note(self.state / "fetch.pid", process.pid)
                 yield git
         finally:
             if noted:
