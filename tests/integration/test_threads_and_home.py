@@ -1,4 +1,4 @@
-"""What a green run may owe to this machine: the threads of libraries, packages of the home."""
+"""What a green run may owe to this machine: threads of libraries, packages of the home, secrets."""
 
 from __future__ import annotations
 
@@ -253,3 +253,21 @@ def test_a_file_beside_the_notebook_that_hides_a_module_is_reported(
         "turtle was imported from a file beside the notebook, which hides Python's own" in ended.out
     )
     assert collection.test()["nb/b.ipynb"]["shadowed"] == ["turtle", "yaml"]  # from the cache
+
+
+@pytest.mark.parametrize("arguments", [(), ("--no-fork",)])
+def test_a_kernel_inherits_everything_but_the_secrets_of_the_configuration(
+    collection: Collection, arguments: tuple[str, ...]
+) -> None:
+    names = ["BEACONS", "DATABASE", "GITHUB_TOKEN", "MINE"]
+    code = f"import os; print([os.environ.get(name) for name in {names}])"
+    for name in ("a", "b"):
+        collection.notebook(f"{name}.ipynb", code)
+    (collection.root / "nbpipe.toml").write_text(
+        '[[collection]]\nname = "c"\norigin = "o"\nroot = "/srv"\nsecrets = ["env:BEACONS"]\n'
+        '[history]\nurl = "env:DATABASE"\n[github]\nname = "tests"\n'
+    )
+    database = f"sqlite:///{collection.root.parent}/runs.db"
+    collection.environ |= {**dict.fromkeys(names, "1"), "DATABASE": database}
+    ended = collection.test("-n", "2", *arguments)
+    assert of(ended, "a.ipynb") == of(ended, "b.ipynb") == [None, None, "1", "1"]
