@@ -130,6 +130,8 @@ class Task:
     """What that comes to in this run; None: as they wish."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables that its kernel gets, whatever else is set."""
+    hidden: tuple[str, ...] = ()
+    """Variables that its kernel does not inherit: the configuration's secrets."""
     user_site: Literal["warn", "on", "off"] = "warn"
     """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None

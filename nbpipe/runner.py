@@ -50,7 +50,7 @@ def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
         return count, ""
     return most, (
         f"running {most} notebooks at once instead of {min(count, notebooks)}: the hard limit of"
-        f" open files (`ulimit -Hn`) allows no more; that many need"
+        f" open files (`ulimit -Hn`) allows no more; {min(count, notebooks)} notebooks need"
         f" {descriptors.needed(min(count, notebooks))}"
     )
 

@@ -48,6 +48,7 @@ def main(folder: Path, stopping: Stopping) -> int:
 
 
 async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping) -> None:
+    from nbpipe.execution import descriptors  # noqa: PLC0415
     from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
     from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
 
@@ -55,7 +56,8 @@ async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping
     tasks = [task for each in portions for task in wire.decode_tasks(each.read_bytes())]
     forked = servers(tasks, fork=job["fork"], preload=tuple(job["preload"]))
     root = Path(job["traced"]) if job["traced"] else None
-    with stopping.listening(), forked, traced(root, Path(job["output_dir"])):
+    files = descriptors.enough(job["slots"])
+    with stopping.listening(), files, forked, traced(root, Path(job["output_dir"])):
         watch = asyncio.create_task(_watch(folder, stopping))
         lanes = (_lane(folder, job, f"{name}-{number}", stopping) for number in range(job["slots"]))
         try:

@@ -61,11 +61,16 @@ Examples:
 )
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
 @click.option(
-    "-n", "--jobs", type=options.Auto(), help="So many notebooks at once; auto: one a core."
+    "-n",
+    "--jobs",
+    type=options.Auto(),
+    metavar="N|auto",
+    help="Number of notebooks to run in parallel; auto: one per core.",
 )
 @click.option(
     "--threads",
     type=options.Auto("off"),
+    metavar="N|auto|off",
     help="Threads of each notebook's numerical libraries; auto: a slot's share of the cores.",
 )
 @click.option(
@@ -128,12 +133,12 @@ Examples:
     "--retries",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Try a failing notebook so many times more.",
+    help="Retry a failing notebook up to N times.",
 )
 @click.option(
     "--flaky",
     type=click.Choice(["pass", "fail"]),
-    help="What a notebook counts as that passed on a retry.",
+    help="Whether a notebook that passed on a retry counts as passed or failed.",
 )
 @click.option(
     "--fork/--no-fork",

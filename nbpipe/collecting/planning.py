@@ -17,6 +17,7 @@ from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_belo
 from nbpipe.collecting.tasks import Tasks
 from nbpipe.errors import NothingCollected, UsageError
 from nbpipe.model import Excluded, Plan
+from nbpipe.settings.variables import kept_from_notebooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,8 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
         file=file,
         given=selection.exclude,
     )
-    tasks = Tasks(settings, places, kernels, file=file)
+    hidden = kept_from_notebooks(config.settings)
+    tasks = Tasks(settings, places, kernels, file=file, hidden=hidden)
     files, scopes = _scopes(selection, settings, places, file)
     choosing = choose_files(files, scopes, places, exclusions)
     excluded = choosing.excluded

@@ -61,8 +61,11 @@ class Tasks:
         kernels: Mapping[str, InstalledKernel],
         *,
         file: str,
+        hidden: tuple[str, ...] = (),
     ) -> None:
         """Read the prerun files and compile the overrides; `file` names the configuration.
+
+        No kernel inherits the variables `hidden`.
 
         Raises:
             UsageError: A prerun file or a parameter cannot be used, or a pattern is none.
@@ -71,6 +74,7 @@ class Tasks:
         self._places = places
         self._kernels = kernels
         self._file = file
+        self._hidden = hidden
         self._preruns = read_preruns(settings.prerun, Path(places.root))
         self._parameters = injectable(settings.parameters, where="parameters")
         self._overrides = [
@@ -122,6 +126,7 @@ class Tasks:
             groups=self._grouped(chosen.path),
             threads=given.get("threads", self._settings.threads),
             environ=_HIDING_HOME if self._settings.user_site == "off" else {},
+            hidden=self._hidden,
             user_site=self._settings.user_site,
             memory=sizes.parse(given["memory"]) if "memory" in given else None,
             skip=skip,

@@ -33,7 +33,7 @@ from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import BinaryIO
 
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -73,6 +73,7 @@ class Kernel:
         max_message_bytes: How long one message of it may be.
         shutdown: How it ends.
         environ: What the task adds to its environment.
+        hidden: The runner's variables that it does not inherit.
         threads: How many its numerical libraries may use; None: as they find it.
         spawn: Why it must not be forked; empty: it may be.
     """
@@ -84,10 +85,11 @@ class Kernel:
         max_message_bytes: int,
         shutdown: Shutdown,
         environ: Mapping[str, str] = MappingProxyType({}),
+        hidden: Collection[str] = (),
         threads: int | None = None,
         spawn: str = "",
     ) -> None:
-        self._environ, self._threads = environ, threads
+        self._environ, self._hidden, self._threads = environ, hidden, threads
         self.manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=kernelspecs.finder(),
@@ -208,7 +210,8 @@ class Kernel:
     def _variables(self, spec: KernelSpec) -> dict[str, str]:
         """Return the environment that the kernel's own variables are added to."""
         own = {**(spec.env or {}), **self._environ}
-        return {**os.environ, **threads.variables(self._threads, os.environ, own), **self._environ}
+        given = {name: value for name, value in os.environ.items() if name not in self._hidden}
+        return {**given, **threads.variables(self._threads, given, own), **self._environ}
 
     def _provision(self, spec: KernelSpec) -> ForkedProvisioner | None:
         """Prepare what starts the process; None where a foreign provisioner does."""
@@ -372,7 +375,8 @@ def begin_servers(tasks: Iterable[Task]) -> None:
     folders: defaultdict[tuple[object, ...], Counter[Path]] = defaultdict(Counter)
     first: dict[tuple[object, ...], Task] = {}
     for task in tasks:
-        key: tuple[object, ...] = (task.kernel, task.cores, *sorted(task.environ.items()))
+        added = sorted(task.environ.items())
+        key: tuple[object, ...] = (task.kernel, task.cores, *task.hidden, *added)
         folders[key][task.file.parent] += 1
         first.setdefault(key, task)
     for key, task in first.items():
@@ -387,6 +391,7 @@ async def _begin_server(task: Task, cwd: Path) -> None:
         max_message_bytes=-1,
         shutdown="immediate",
         environ=task.environ,
+        hidden=task.hidden,
         threads=task.cores,
     )
     await kernel.begin_server(cwd)

@@ -102,9 +102,10 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
                 await execution.run()
         if notebook is not None:
             executed = await _write(workspace, notebook, verdict)
-        await ready.end()  # until its kernel is gone, something may open files
         with _bounded(workspace, verdict, "looking at what it depended on"):
+            await ready.end()  # until its kernel is gone, something may open files
             trace = await watch.end(passed=_outcome(verdict) is Outcome.PASSED)
+        verdict.notes += watch.remarks()
         _log_failures(workspace, verdict)
     finally:
         await ready.close()
@@ -121,7 +122,7 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         executed=executed,
         log=workspace.log_relative,
         memory=verdict.memory,
-        notes=(*verdict.notes, *watch.remarks()),
+        notes=tuple(verdict.notes),
         home=watch.home,
         shadowed=watch.shadowed,
         trace=trace,

@@ -88,16 +88,22 @@ class Openings:
         self._active: dict[object, Opened] = {}
         self._lock = threading.RLock()
         self._library = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._begin()
-        self._stop, self._stopping = os.pipe()
+        self._reader = threading.Thread(target=self._read_on, name="openings", daemon=True)
+        self._descriptors: list[int] = []
         try:
+            self._fd = self._begin()
+            self._descriptors = [self._fd]
+            self._stop, self._stopping = os.pipe()
+            self._descriptors += [self._stop, self._stopping]
             self._watch_below("")
             self._prove()
+            self._reader.start()
+        except (OSError, RuntimeError) as error:  # no more files, no more threads
+            self._close()
+            raise CannotWatchError(str(error)) from error
         except BaseException:
             self._close()
             raise
-        self._reader = threading.Thread(target=self._read_on, name="openings", daemon=True)
-        self._reader.start()
 
     def _begin(self) -> int:
         try:
@@ -129,7 +135,7 @@ class Openings:
         self._close()
 
     def _close(self) -> None:
-        for descriptor in (self._fd, self._stop, self._stopping):
+        for descriptor in self._descriptors:
             os.close(descriptor)
 
     def _watch_below(self, folder: str) -> None:

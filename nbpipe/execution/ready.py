@@ -56,6 +56,7 @@ class Ready:
             max_message_bytes=message_bytes(self.task.limits.output_bytes),
             shutdown=self.task.limits.shutdown,
             environ=self.task.environ,
+            hidden=self.task.hidden,
             threads=self.task.cores,
             spawn=spawn,
         )

@@ -114,4 +114,4 @@ def oldest(run: PastRun, newest: Sequence[PastRun], *, days: float) -> datetime 
     """
     if not days:
         return None
-    return min(run.started, *(each.started for each in newest)) - timedelta(days=days)
+    return min([run.started, *(each.started for each in newest)]) - timedelta(days=days)

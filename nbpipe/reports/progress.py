@@ -68,8 +68,10 @@ class Display:
     def __enter__(self) -> Self:
         """Start showing."""
         if self._redraw and self._shows_time():
-            self._thread = threading.Thread(target=self._tick_on, name="progress", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._tick_on, name="progress", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no more threads: it shows what ends, no time
+                thread.start()
+                self._thread = thread
         return self
 
     def __exit__(

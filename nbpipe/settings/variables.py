@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from nbpipe.settings import Settings
+
 _PREFIX = "env:"
 _GITHUB = "env:GITHUB_TOKEN"
 """What `[github]` falls back to."""
@@ -24,6 +26,17 @@ _NO_GITHUB = GithubSettings()
 def named(table: object) -> frozenset[str]:
     """Return NAME of every `env:NAME` in these settings, however deep."""
     return frozenset(text.removeprefix(_PREFIX) for text in _texts(table) if _is_variable(text))
+
+
+def kept_from_notebooks(settings: Settings) -> tuple[str, ...]:
+    """Return the variables that kernels do not inherit: what any table but `[test]` names.
+
+    Not GITHUB_TOKEN where `[github]` only falls back to it: a notebook may have its own use of it.
+    """
+    tables = [getattr(settings, name) for name in settings.__struct_fields__ if name != "test"]
+    github = settings.github
+    written = [getattr(github, name) for name in github.__struct_fields__]
+    return tuple(sorted(named([written, *(each for each in tables if each is not github)])))
 
 
 def without(

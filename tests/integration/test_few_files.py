@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from otherusers import stranger
+from otherusers import USER, stranger
 from running import traces
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def test_with_too_few_processes_all_have_a_result(way: str, processes: int) -> N
     with stranger() as user:
         text = "[test]\nstartup-timeout = 10\n"  # a kernel that lacks threads may be silent
         (user.collection.root / "nbpipe.toml").write_text(text, encoding="utf-8")
+        subprocess.run(["git", "init", "-q"], cwd=user.collection.root, user=USER, check=True)
         for number in range(3):
             user.collection.notebook(f"{number}.ipynb", "1")
         ended = user.test("-n", "3", way, processes=processes)

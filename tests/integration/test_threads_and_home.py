@@ -1,4 +1,4 @@
-"""What a green run may owe to this machine: the threads of libraries, packages of the home."""
+"""What a green run may owe to this machine: threads of libraries, packages of the home, secrets."""
 
 from __future__ import annotations
 
@@ -253,3 +253,50 @@ def test_a_file_beside_the_notebook_that_hides_a_module_is_reported(
         "turtle was imported from a file beside the notebook, which hides Python's own" in ended.out
     )
     assert collection.test()["nb/b.ipynb"]["shadowed"] == ["turtle", "yaml"]  # from the cache
+
+
+@pytest.mark.parametrize("arguments", [(), ("--no-fork",)])
+def test_a_kernel_inherits_everything_but_the_secrets_of_the_configuration(
+    collection: Collection, arguments: tuple[str, ...]
+) -> None:
+    names = ["BEACONS", "DATABASE", "GITHUB_TOKEN", "MINE"]
+    code = f"import os; print([os.environ.get(name) for name in {names}])"
+    for name in ("a", "b"):
+        collection.notebook(f"{name}.ipynb", code)
+    (collection.root / "nbpipe.toml").write_text(
+        '[[collection]]\nname = "c"\norigin = "o"\nroot = "/srv"\nsecrets = ["env:BEACONS"]\n'
+        '[history]\nurl = "env:DATABASE"\n[github]\nname = "tests"\n'
+    )
+    database = f"sqlite:///{collection.root.parent}/runs.db"
+    collection.environ |= {**dict.fromkeys(names, "1"), "DATABASE": database}
+    ended = collection.test("-n", "2", *arguments)
+    assert of(ended, "a.ipynb") == of(ended, "b.ipynb") == [None, None, "1", "1"]
+
+
+SERVERS = """
+import pathlib
+def parent(process):
+    stat = pathlib.Path("/proc", str(process), "stat").read_text()
+    return stat.rpartition(")")[2].split()[1]
+def is_server_of(runner, folder):
+    try:
+        return parent(folder.name) == runner and b"CONTROL" in (folder / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
+server = parent(parent("self"))
+runner = parent(server)
+folders = pathlib.Path("/proc").glob("[0-9]*")
+print([each.name for each in folders if is_server_of(runner, each)] == [server])
+"""
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("arguments", [("-n", "2"), ("-n", "2", "--threads", "3")])
+def test_the_one_server_that_starts_early_has_the_threads_already(
+    collection: Collection, arguments: tuple[str, ...]
+) -> None:
+    for name in ("a", "b", "c"):
+        collection.notebook(f"{name}.ipynb", SERVERS)
+    ended = collection.test(*arguments, "--preload", "wave")
+    assert ended.code == 0, ended.out
+    assert {printed(ended, f"{name}.ipynb") for name in ("a", "b", "c")} == {"True"}

@@ -31,6 +31,7 @@ OTHER: dict[type, dict[str, Any]] = {
         "allow_errors": True,
         "threads": 4,
         "environ": {"PYTHONNOUSERSITE": "1"},
+        "hidden": ("TOKEN",),
     },
     Limits: {"shutdown": "immediate"},
     Prerun: {"language": "r", "source": "2"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,3 +139,33 @@ def test_a_repository_that_cannot_be_watched_is_an_error_with_the_reason(
     monkeypatch.setattr("nbpipe.execution.openings._MOST_FOLDERS", 2)
     with pytest.raises(CannotWatchError, match="it has more than 2 folders"):
         Openings(top)
+
+
+def test_without_a_thread_to_spare_nothing_is_watched_and_nothing_stays_open(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(CannotWatchError, match="can't start new thread"):
+        Openings(top)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_without_a_file_to_spare_nothing_is_watched_and_nothing_stays_open(top: Path) -> None:
+    code = (
+        "import os, resource, sys; from pathlib import Path\n"
+        "from nbpipe.execution.openings import CannotWatchError, Openings\n"
+        "most = max(map(int, os.listdir('/proc/self/fd')))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, most + 1))\n"
+        "for _ in range(9):\n"
+        "    try:\n        Openings(Path(sys.argv[1]))\n"
+        "    except CannotWatchError as error:\n        why = error\n"
+        "os.close(os.open(sys.argv[1], os.O_RDONLY)); print(why)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, top], capture_output=True, text=True, check=False
+    )
+    assert "Too many open files" in done.stdout, done.stderr

@@ -16,7 +16,7 @@ from nbpipe.settings import (
     Settings,
     WebhookSettings,
 )
-from nbpipe.settings.variables import named, without
+from nbpipe.settings.variables import kept_from_notebooks, named, without
 from webhook.wiring import wire
 
 if TYPE_CHECKING:
@@ -96,3 +96,12 @@ def test_what_is_needed_stays_and_so_does_all_else() -> None:
 
     assert without(environ, named(SETTINGS), but=ONE) == {"PATH": "/bin", "NEW": "1", "GIT": "2"}
     assert without(environ, named(SETTINGS)) == {"PATH": "/bin"}
+
+
+def test_notebooks_inherit_no_secret_that_is_named_and_all_else() -> None:
+    assert set(kept_from_notebooks(SETTINGS)) == named(SETTINGS)
+    used = {"parameters": {"where": "env:MINE"}}
+    fallen_back = {"test": used, "github": {"name": "tests"}}
+    assert kept_from_notebooks(msgspec.convert(fallen_back, Settings)) == ()
+    written = {"github": {"token": "env:GITHUB_TOKEN", "key": "env:KEY"}}
+    assert kept_from_notebooks(msgspec.convert(written, Settings)) == ("GITHUB_TOKEN", "KEY")

@@ -71,7 +71,9 @@ def _limit(memory: int, parent: int) -> None:
 def _allow(seconds: float) -> None:
     """Give the next copy its time of computing; the system ends the process after it."""
     until = math.ceil(time.process_time() + seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = until if hard == resource.RLIM_INFINITY else min(until, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _answer(request: dict[str, Any], output: int) -> dict[str, Any]:
