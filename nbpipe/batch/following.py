@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CANCELLED = "cancelled"
 """The file that says that we asked for an end."""
+_SHORTEST, _LONGEST = 1.0, 60.0
+"""Seconds between two questions about a job that waits or runs."""
 UNFOUND = 300.0
 """Seconds after which a job whose submission was cut short, and that nobody knows, is lost."""
 
@@ -125,7 +127,9 @@ def look(run: StoredRun, *, now: float | None = None) -> View:
     noted = [child for child in recorder.children(run.folder) if child.id != job]
     jobs = [job, *(child.id for child in noted)]
     standings = asking.look(scheduler, _followed(run, jobs, known), now=moment)
-    records, problem = _records_of(scheduler, jobs)
+    # Only what has ended has figures; of what goes on the queue alone is asked.
+    ended = [each for each in jobs if standings[each].state.ended]
+    records, problem = _records_of(scheduler, ended)
     views = {
         each: JobView(
             id=each,
@@ -181,9 +185,9 @@ def _followed(run: StoredRun, jobs: Sequence[str], known: dict[str, Any]) -> lis
 def _records_of(
     scheduler: Scheduler, jobs: Sequence[str]
 ) -> tuple[dict[str, tuple[Accounting, ...]], str]:
-    """Return what the accounting says of all jobs, and why it says nothing."""
+    """Return what the accounting says of jobs, and why it says nothing."""
     try:
-        return scheduler.account(jobs), ""
+        return (scheduler.account(jobs) if jobs else {}), ""
     except SchedulerOutage as error:
         return {}, str(error)
 
@@ -239,14 +243,26 @@ def wait(
 ) -> View:
     """Ask until the run has ended; `told` hears of every look.
 
-    A KeyboardInterrupt ends the waiting and leaves the job alone.
+    The longer nothing changes, the longer are the pauses: a scheduler serves everybody. A
+    KeyboardInterrupt ends the waiting and leaves the job alone.
     """
+    age, before = 0.0, None
     while True:
         view = look(run)
         told(view)
         if view.ended:
             return view
-        pause(view.pause)
+        now = [each.standing.state for each in (view.job, *view.children)]
+        if now != before:
+            age, before = 0.0, now
+        seconds = view.pause if view.job.standing.failures else _between(age)
+        pause(seconds)
+        age += seconds
+
+
+def _between(age: float) -> float:
+    """Return seconds until the next question about jobs of which nothing changed for so long."""
+    return min(max(_SHORTEST, age / 4), _LONGEST)
 
 
 def settle(

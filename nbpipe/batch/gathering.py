@@ -11,6 +11,7 @@ import pathspec
 from nbpipe.batch.job import inventory
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
+from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.describing import describe
@@ -33,12 +34,19 @@ def collect(view: View) -> Manifest:
 
     Raises:
         UsageError: It has not ended, nothing is known of it, or it is damaged.
+        IncompleteRun: It completed, and its own result is not here.
     """
     run = view.run
     if not view.ended:
         raise UsageError(
             f"run {run.id} of {run.name} has not ended: {view.job.standing.state}",
             hint=f"nbpipe reference wait {run.id}",
+        )
+    if view.resultless:
+        raise IncompleteRun(
+            f"run {run.id} of {run.name} completed, and its result.json is not here: a manifest "
+            "without cells and packages was not written",
+            hint=f"Its file server may be late: nbpipe reference collect {run.id}",
         )
     made = gathered(view)
     manifests.write(made, run.folder / "manifest.json")

@@ -3,6 +3,7 @@
 NbpipeError
 ├── SchedulerError          exit 3  a scheduler's program failed; its own words are kept
 │   └── SchedulerOutage     exit 3  no answer: no news about any job, ask again later
+├── IncompleteRun           exit 1  it has ended, and its own result is not here
 └── UsageError
     ├── ProfileError        exit 4  an unknown profile, or a value that may not be
     ├── SubmissionRefused   exit 4  the scheduler will not take this job
@@ -11,7 +12,7 @@ NbpipeError
 
 from __future__ import annotations
 
-from nbpipe.errors import NbpipeError, UsageError
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
 
 
 class SchedulerError(NbpipeError):
@@ -35,3 +36,9 @@ class SubmissionRefused(UsageError):  # noqa: N818  (as above)
 
 class ProfileError(UsageError):
     """A profile is unknown, or one of its values may not be."""
+
+
+class IncompleteRun(NbpipeError):  # noqa: N818  (what it is, not what went wrong)
+    """A run has ended, and not everything that it left is here yet."""
+
+    exit_code = ExitCode.FAILED

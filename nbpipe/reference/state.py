@@ -31,6 +31,8 @@ _ENDING = {_KILL, int(signal.SIGTERM)}
 _REPEATED = {JobState.PREEMPTED, JobState.NODE_FAIL, JobState.REQUEUED}
 """Ends of an attempt after which the scheduler may queue the job again."""
 _TOLD_TO_STOP = {JobState.CANCELLED, JobState.TIMEOUT, *_REPEATED}
+_BESIDE_SUCCESS = {JobState.OUT_OF_MEMORY, JobState.TIMEOUT}
+"""What the accounting may say of a job whose notebook passed, and people must know."""
 _NEAR_LIMIT = 180.0
 """Seconds before the limit in which a TERM is taken for the warning of it."""
 
@@ -180,15 +182,23 @@ def _result(_last: Standing, seen: Evidence) -> Standing | None:
     )
     if result.out_of_memory:
         return replace(told, state=JobState.OUT_OF_MEMORY, reason="no more memory")
-    return told if result.stopped_by is None else _stopped(told, result, seen)
+    if result.stopped_by is not None:
+        return _stopped(told, result, seen)
+    against = final(seen.records[-1], seen.memory) if seen.records else None
+    if result.exit_code == 0 and against and against.state in _BESIDE_SUCCESS:
+        # Such as a child process of the notebook that was killed: it passed all the same.
+        told = replace(told, reason=f"exit code 0, while the accounting says {against.reason}")
+    return told
 
 
 def _stopped(told: Standing, result: JobResult, seen: Evidence) -> Standing | None:
     """Return why a job was told to stop: its limit, or what the accounting says."""
-    if seen.walltime and result.elapsed >= seen.walltime - _NEAR_LIMIT:
-        return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
     if seen.records and (verdict := final(seen.records[-1], seen.memory)).state in _TOLD_TO_STOP:
         return replace(told, state=verdict.state, reason=verdict.reason)
+    limit = seen.walltime
+    # Of a short job half of its time: it is not always near its limit.
+    if limit and not seen.cancelled and result.elapsed >= limit - min(_NEAR_LIMIT, limit / 2):
+        return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
     if seen.queued and not seen.queued.state.ended:
         return None  # about to end, or an earlier attempt's result
     return replace(told, state=JobState.CANCELLED, reason=f"told to stop by {_name(told.signal)}")

@@ -98,3 +98,32 @@ def test_a_result_that_a_file_server_shows_late_is_waited_for(
     last, told, pauses = settled(view_of_it, view_of_it)
     assert not last.resultless
     assert (told, len(pauses)) == ([view_of_it], 2)
+
+
+def test_the_longer_nothing_changes_the_longer_are_the_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+
+    def at(_run: object) -> View:
+        running, ended = JobState.RUNNING, JobState.COMPLETED
+        state = JobState.PENDING if clock[0] < 3 else running if clock[0] < 3600 else ended
+        return view(state=state)
+
+    monkeypatch.setattr(following, "look", at)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    following.wait(RUN, told=lambda _: None, pause=pause)
+    assert pauses[:3] == [1, 1, 1]
+    assert max(pauses) == 60
+    assert len(pauses) < 90
+    clock[0] = 0.0
+    in_a_minute = 0
+    while clock[0] < 60:
+        pause(following._between(clock[0]))
+        in_a_minute += 1
+    assert in_a_minute <= 18

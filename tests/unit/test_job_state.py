@@ -222,6 +222,28 @@ def test_a_job_that_was_told_to_stop(more: dict[str, object], state: JobState) -
     assert decide(RUNNING, seen(result=result, **more)).state is state
 
 
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"cancelled": True}, S.CANCELLED),
+        ({"accounting": (record(S.CANCELLED),)}, S.CANCELLED),
+        ({}, S.CANCELLED),
+    ],
+)
+def test_a_short_job_is_not_always_near_its_limit(more: dict[str, object], state: JobState) -> None:
+    result = JobResult(exit_code=1, stopped_by=int(signal.SIGTERM), elapsed=20.0)
+    assert decide(RUNNING, seen(result=result, walltime=180, **more)).state is state
+    late = replace(result, elapsed=100.0)
+    assert decide(RUNNING, seen(result=late, walltime=180)).state is S.TIMEOUT
+
+
+@pytest.mark.parametrize("state", [S.OUT_OF_MEMORY, S.TIMEOUT])
+def test_what_the_accounting_says_beside_a_success_is_told(state: JobState) -> None:
+    told = decide(RUNNING, seen(result=JobResult(exit_code=0), accounting=(record(state),)))
+    assert told.state is S.COMPLETED
+    assert told.reason == f"exit code 0, while the accounting says {state.upper()}"
+
+
 def test_a_word_that_we_do_not_know_is_told_and_changes_nothing() -> None:
     told = decide(RUNNING, seen(queue=JobStatus(id="1", state=S.UNKNOWN, said="STRANGE")))
     assert (told.state, told.reason) == (S.RUNNING, "the queue says STRANGE")

@@ -55,7 +55,7 @@ def test_arguments_input_output_and_code_pass_through(tmp_path: Path) -> None:
     ("name", "said", "expected"),
     [
         ("sbatch", "Submitted batch job 123", ["123"]),
-        ("sbatch", "124;cluster", ["124"]),
+        ("sbatch", "124;cluster", ["124;cluster"]),
         ("qsub", 'Your job 12 ("a.sh") has been submitted', ["12"]),
         ("qsub", 'Your job-array 13.1-10:1 ("a.sh") has been submitted', ["13"]),
         ("qsub", "14", ["14"]),

@@ -18,10 +18,12 @@ from recorded import Recorded
 
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage, SubmissionRefused
 from nbpipe.reference.profiles import Profile
+from nbpipe.reference.schedulers.gridengine import GridEngine
 from nbpipe.reference.schedulers.htcondor import HTCondor
 from nbpipe.reference.schedulers.lsf import LSF
 from nbpipe.reference.schedulers.pbs import PBS
 from nbpipe.reference.schedulers.protocol import JobRequest, JobState
+from nbpipe.reference.schedulers.slurm import Slurm
 
 GIB = 1024**3
 PROFILE = Profile(
@@ -436,3 +438,76 @@ def test_no_more_than_a_hundred_jobs_are_asked_for_at_once(programs: Recorded) -
     programs.program("qstat", err="qstat: Unknown Job Id", code=153)
     assert PBS(programs.environ).poll([f"{number}.srv" for number in range(250)]) == {}
     assert [len(call) - 5 for call in programs.calls("qstat")] == [100, 100, 50]
+
+
+def test_pbs_is_asked_by_the_number_alone(programs: Recorded) -> None:
+    programs.program("qstat", pbs_job(Exit_status=0))
+    assert PBS(programs.environ).poll(["13"])["13"].state is JobState.COMPLETED
+    assert PBS(programs.environ).account(["13"])["13"][0].core_seconds == 200
+
+
+def condor_job(cluster: int, process: int, **facts: object) -> dict[str, object]:
+    return {"ClusterId": cluster, "ProcId": process, "JobStatus": 4, "ExitCode": 0, **facts}
+
+
+def test_an_htcondor_cluster_is_as_its_jobs_are(programs: Recorded) -> None:
+    pool = HTCondor(programs.environ)
+    programs.program("condor_q", json.dumps([condor_job(17, 0), condor_job(17, 1, JobStatus=2)]))
+    assert pool.poll(["17"])["17"].state is JobState.RUNNING
+    ended = [condor_job(17, 0), condor_job(17, 1, ExitCode=3), condor_job(170, 0, JobStatus=2)]
+    programs.program("condor_q", json.dumps([]))
+    programs.program("condor_history", json.dumps(ended))
+    assert pool.account(["17"])["17"][0].state is JobState.FAILED
+    assert pool.account(["17.0"])["17.0"][0].state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("before", ["", "Job class: regular\n", "module: loaded 7\n\n"])
+def test_a_line_of_the_site_before_the_id_is_no_id(programs: Recorded, before: str) -> None:
+    programs.program("qsub", f"{before}13.srv\n")
+    assert PBS(programs.environ).submit(REQUEST) == "13.srv"
+    programs.program("condor_submit", f"{before}17.0 - 17.0\n")
+    assert HTCondor(programs.environ).submit(REQUEST) == "17.0"
+    programs.program("sbatch", f"{before}5001\n")
+    assert Slurm(programs.environ).submit(REQUEST) == "5001"
+    programs.program("qsub", f"{before}42\n")
+    assert GridEngine(programs.environ).submit(REQUEST) == "42"
+
+
+def test_slurm_is_asked_on_the_cluster_that_took_the_job(programs: Recorded) -> None:
+    slurm = Slurm(programs.environ)
+    programs.program("sbatch", "5001;second\n")
+    assert slurm.submit(REQUEST) == "5001;second"
+    programs.program("squeue", "CLUSTER: second\n5001|RUNNING|None\n")
+    assert slurm.poll(["5001;second"])["5001;second"].state is JobState.RUNNING
+    (call,) = programs.calls("squeue")
+    assert call[call.index("-M") + 1] == "second"
+    assert call[call.index("-j") + 1] == "5001"
+    programs.program("scancel")
+    slurm.cancel(["5001;second"])
+    assert programs.calls("scancel") == [["-M", "second", "5001"]]
+
+
+SACCT = "{}|{}|0:0|100|110|{}|40|2|80|00:10.000|{}|1G|node1\n"
+
+
+@pytest.mark.parametrize("part", ["_", "+"])
+def test_an_array_and_a_heterogeneous_job_are_as_their_parts_are(
+    programs: Recorded, part: str
+) -> None:
+    slurm = Slurm(programs.environ)
+    programs.program("squeue", f"5001{part}1|COMPLETED|None\n5001{part}2|PENDING|Resources\n")
+    assert slurm.poll(["5001"])["5001"].state is JobState.PENDING
+    rows = [(f"5001{part}1", "COMPLETED", 150, ""), (f"5001{part}2", "TIMEOUT", 190, "")]
+    programs.program("sacct", "".join(SACCT.format(*row) for row in rows))
+    (whole,) = slurm.account(["5001"])["5001"]
+    assert (whole.state, whole.core_seconds, whole.elapsed) == (JobState.TIMEOUT, 160, 80)
+    assert slurm.account([f"5001{part}1"])[f"5001{part}1"][0].state is JobState.COMPLETED
+
+
+def test_a_job_that_is_submitted_from_a_job_does_not_inherit_its_size(tmp_path: Path) -> None:
+    file = tmp_path / "sbatch"
+    file.write_text("#!/bin/sh\nenv | grep ^SLURM >&2\necho 1\n")
+    file.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_NTASKS": "2", "SLURM_MEM_PER_CPU": "300"}
+    slurm = Slurm({**environ, "SLURM_CONF": "/etc/slurm.conf"})
+    assert slurm._programs.call("sbatch").err == "SLURM_CONF=/etc/slurm.conf\n"

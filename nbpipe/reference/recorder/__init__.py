@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 PROGRAMS = ("sbatch", "qsub", "bsub", "condor_submit")
 _IDS = {
-    "sbatch": re.compile(r"^(?:Submitted batch job )?(\d+)(?:;.*)?$", re.MULTILINE),
+    "sbatch": re.compile(
+        r"^(?:Submitted batch job )?(\d+(?:;[\w.-]+)?)(?: on cluster [\w.-]+)?$", re.MULTILINE
+    ),
     "qsub": re.compile(
         r"^(?:Your job(?:-array)? )?(\d+(?:\[\])?)(?:\.\d+-\d+:\d+)?(?:\.[A-Za-z][\w.-]*)?(?: |$)",
         re.MULTILINE,

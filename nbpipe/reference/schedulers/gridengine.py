@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
+from nbpipe.reference.schedulers import groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -65,9 +66,10 @@ class GridEngine:
     def submit(self, request: JobRequest) -> str:
         """Submit a job; return its id (see `Scheduler`)."""
         out = self._programs.submit("qsub", *options(request), *request.command)
-        if not out.isdigit():
+        job = out.splitlines()[-1].strip() if out else ""  # a site's wrapper may say more before
+        if not job.isdigit():
             raise self._programs.unreadable("qsub", out)
-        return out
+        return job
 
     def submit_array(
         self, request: JobRequest, count: int, *, at_once: int | None = None
@@ -76,16 +78,16 @@ class GridEngine:
         array = ["-t", f"1-{count}", *(["-tc", str(at_once)] if at_once else [])]
         arguments = [*options(request, suffix=".$TASK_ID"), *array, *request.command]
         out = self._programs.submit("qsub", *arguments)
-        job = out.partition(".")[0]
+        job = (out.splitlines() or [""])[-1].strip().partition(".")[0]
         if not job.isdigit():
             raise self._programs.unreadable("qsub", out)
         return tuple(f"{job}.{index}" for index in range(1, count + 1))
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what qstat knows of these jobs (see `Scheduler`)."""
-        found = queue(self._queue())
-        known = [job for batch in batches(jobs) for job in batch if job in found]
-        return {job: self._explained(found[job]) for job in known}
+        wanted = [job for batch in batches(jobs) for job in batch]
+        found = groups.queued(wanted, queue(self._queue()), ".")
+        return {job: self._explained(status) for job, status in found.items()}
 
     def _queue(self) -> list[tuple[str, str, str]]:
         """Return what qstat knows of all jobs of this user: one question, however many jobs."""
@@ -113,7 +115,8 @@ class GridEngine:
             text = self._programs.ask("qacct", "-j", number, nothing=_NOT_FOUND)
             for record in records(text):
                 found.setdefault(record.id, []).append(record)
-        return {job: tuple(found[job]) for job in wanted if job in found}
+        known = {job: tuple(each) for job, each in found.items()}
+        return groups.accounted(wanted, known, ".")
 
     def cancel(self, jobs: Collection[str]) -> None:
         """Delete these jobs (see `Scheduler`)."""

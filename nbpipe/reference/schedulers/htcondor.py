@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
+from nbpipe.reference.schedulers import groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -85,7 +86,8 @@ class HTCondor:
 
     def _submit(self, text: str) -> tuple[str, ...]:
         out = self._programs.submit("condor_submit", "-terse", "-", text=text)
-        matched = re.fullmatch(r"(\d+)\.(\d+) - \1\.(\d+)", out)
+        last = (out.splitlines() or [""])[-1].strip()  # a site's wrapper may say more before
+        matched = re.fullmatch(r"(\d+)\.(\d+) - \1\.(\d+)", last)
         if not matched:
             raise self._programs.unreadable("condor_submit", out)
         return tuple(f"{matched[1]}.{n}" for n in range(int(matched[2]), int(matched[3]) + 1))
@@ -96,7 +98,7 @@ class HTCondor:
         for batch in batches(jobs):
             for facts in self._ask("condor_q", *batch):
                 found[job_of(facts)] = status(facts)
-        return {job: found[job] for job in jobs if job in found}
+        return groups.queued(jobs, found, ".")
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what the queue and the history know of those that have ended."""
@@ -104,11 +106,11 @@ class HTCondor:
         for batch in batches(jobs):
             for facts in self._ask("condor_history", *batch):
                 found[job_of(facts)] = (record(facts),)
-            waiting = [job for job in batch if job not in found]
+            waiting = [job for job in batch if job not in found or "." not in job]
             for facts in self._ask("condor_q", *waiting) if waiting else ():
                 if status(facts).state.ended:
                     found[job_of(facts)] = (record(facts),)
-        return {job: found[job] for job in jobs if job in found}
+        return groups.accounted(jobs, found, ".")
 
     def _ask(self, program: str, *words: str) -> list[dict[str, Any]]:
         """Return the ClassAds of jobs; for none the programs write nothing at all."""

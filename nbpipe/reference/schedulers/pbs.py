@@ -99,9 +99,10 @@ class PBS:
 
     def _submit(self, arguments: list[str], request: JobRequest) -> str:
         out = self._programs.submit("qsub", *arguments, "--", "/bin/bash", *request.command)
-        if not re.fullmatch(r"\d+(\[\])?\.[\w.-]+", out):
+        job = (out.splitlines() or [""])[-1].strip()  # a site's wrapper may say more before
+        if not re.fullmatch(r"\d+(\[\])?\.[\w.-]+", job):
             raise self._programs.unreadable("qsub", out)
-        return out
+        return job
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what qstat knows of these jobs (see `Scheduler`)."""
@@ -121,7 +122,9 @@ class PBS:
                 *("qstat", "-x", "-f", "-F", "json", "-t"), *batch, nothing=_UNKNOWN_JOB
             )
             found |= self._read(text)
-        return found
+        # Asked for `123`, the server answers of `123.server`.
+        short = {job.partition(".")[0]: facts for job, facts in found.items()}
+        return {job: facts for job in jobs if (facts := found.get(job) or short.get(job))}
 
     def _read(self, text: str) -> dict[str, Any]:
         """Return the jobs in an answer; some versions write no JSON at all for none."""

@@ -38,12 +38,13 @@ class Answer:
 class Programs:
     """A scheduler's programs in one environment."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (keywords)
         self,
         scheduler: str,
         *,
         environ: Mapping[str, str] | None = None,
         without: tuple[str, ...] = (),
+        keep: tuple[str, ...] = (),
         timeout: float = 60.0,
         outage: str = r"(?!)",
     ) -> None:
@@ -53,12 +54,15 @@ class Programs:
             scheduler: Its name, for messages.
             environ: In place of this process's environment.
             without: Prefixes of variables that would change the answers; they are left out.
+            keep: Variables that are passed on all the same.
             timeout: Seconds for one program.
             outage: Pattern of the complaints that mean "no answer" when submitting.
         """
         given = os.environ if environ is None else environ
         self._environ = {
-            name: value for name, value in given.items() if not name.startswith(without or ("\0",))
+            name: value
+            for name, value in given.items()
+            if name in keep or not name.startswith(without or ("\0",))
         }
         self._environ |= {"LC_ALL": "C", "TZ": "UTC"}
         self._scheduler = scheduler

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
+from nbpipe.reference.schedulers import groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -63,6 +65,10 @@ _FIELDS = (
     *("JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "AllocCPUS"),
     *("CPUTimeRAW", "TotalCPU", "MaxRSS", "ReqMem", "NodeList"),
 )
+_ANSWER = re.compile(r"(?:Submitted batch job )?(\d+)(;[\w.-]+)?(?: on cluster [\w.-]+)?")
+"""What sbatch says of a job: its number, and the cluster where that is another one."""
+_PARTS = "_+"
+"""What follows an array's or a heterogeneous job's number in the ids of its parts."""
 _WITHIN = "now-30days"
 """How far back an ended job is found by its name."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -80,7 +86,10 @@ class Slurm:
         self._programs = Programs(
             self.name,
             environ=environ,
-            without=("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_CLUSTERS", "SLURM_JOB"),
+            # A job's own variables, too: submitted from inside of it, the new job would inherit its
+            # parent's number of tasks and memory, which every srun in it takes for its own.
+            without=("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_", "SRUN_"),
+            keep=("SLURM_CONF",),
             timeout=timeout,
             outage=_OUTAGE,
         )
@@ -96,44 +105,56 @@ class Slurm:
         throttle = f"%{at_once}" if at_once else ""
         array = options(request, suffix=".%a")
         job = self._submit([*array, f"--array=1-{count}{throttle}"], request)
-        return tuple(f"{job}_{index}" for index in range(1, count + 1))
+        number, semicolon, cluster = job.partition(";")
+        return tuple(f"{number}_{index}{semicolon}{cluster}" for index in range(1, count + 1))
 
     def _submit(self, arguments: list[str], request: JobRequest) -> str:
         out = self._programs.submit("sbatch", *arguments, *request.command)
-        job = out.partition(";")[0]
-        if not job.isdigit():
+        # A site's wrapper may print lines of its own before the id.
+        answers = [each for line in out.splitlines() if (each := _ANSWER.fullmatch(line.strip()))]
+        if not answers:
             raise self._programs.unreadable("sbatch", out)
-        return job
+        return f"{answers[-1][1]}{answers[-1][2] or ''}"
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what squeue knows of these jobs (see `Scheduler`)."""
-        found: dict[str, JobStatus] = {}
-        for batch in batches(jobs):
-            found.update(
-                queue(
+        answers: dict[str, JobStatus] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            found: dict[str, JobStatus] = {}
+            for batch in batches(ids):
+                found |= queue(
                     self._programs.ask(
-                        *("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r"),
+                        *("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", *_at(cluster)),
                         *("-j", ",".join(batch)),
                         nothing=r"Invalid job id specified",
                     )
                 )
-            )
-        return {job: found[job] for job in jobs if job in found}
+            whole = groups.queued(ids, found, _PARTS)
+            answers |= {
+                f"{job}{cluster}": replace(whole[job], id=f"{job}{cluster}") for job in whole
+            }
+        return {job: answers[job] for job in jobs if job in answers}
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what sacct knows of these jobs (see `Scheduler`)."""
-        found: dict[str, tuple[Accounting, ...]] = {}
-        for batch in batches(jobs):
-            text = self._sacct("-D", "-o", ",".join(_FIELDS), "-j", ",".join(batch))
-            found.update(records(text))
-        return {job: found[job] for job in jobs if job in found}
+        answers: dict[str, tuple[Accounting, ...]] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            found: dict[str, tuple[Accounting, ...]] = {}
+            for batch in batches(ids):
+                words = ("-D", "-o", ",".join(_FIELDS), *_at(cluster), "-j", ",".join(batch))
+                found |= records(self._sacct(*words))
+            whole = groups.accounted(ids, found, _PARTS)
+            answers |= {f"{job}{cluster}": whole[job] for job in whole}
+        return {job: answers[job] for job in jobs if job in answers}
 
     def cancel(self, jobs: Collection[str]) -> None:
         """Cancel these jobs (see `Scheduler`)."""
-        for batch in batches(jobs):
-            self._programs.ask(
-                "scancel", *batch, nothing=r"Invalid job id|already completing or completed"
-            )
+        for cluster, ids in _by_cluster(jobs).items():
+            for batch in batches(ids):
+                self._programs.ask(
+                    *("scancel", *_at(cluster), *batch),
+                    nothing=r"Invalid job id|already completing or completed",
+                )
 
     def find(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs of that name (see `Scheduler`)."""
@@ -151,6 +172,19 @@ class Slurm:
         if answer.code != 0 or "error:" in answer.err:
             raise self._programs.outage("sacct", answer)
         return answer.out
+
+
+def _by_cluster(jobs: Collection[str]) -> dict[str, list[str]]:
+    """Return the jobs of each cluster: `;name`, or nothing for the one that programs ask anyway."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        number, semicolon, cluster = job.partition(";")
+        found.setdefault(f"{semicolon}{cluster}", []).append(number)
+    return found
+
+
+def _at(cluster: str) -> tuple[str, ...]:
+    return ("-M", cluster.removeprefix(";")) if cluster else ()
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
@@ -180,7 +214,8 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     if profile.gpus:
         told.append(f"--gpus-per-node={profile.gpus}")
     if request.after:
-        told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
+        numbers = ":".join(job.partition(";")[0] for job in request.after)
+        told += [f"--dependency=afterok:{numbers}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
 
 
