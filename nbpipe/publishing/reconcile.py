@@ -167,7 +167,8 @@ class Reconciler:
     def run_forever(self, stop: threading.Event) -> None:
         """Reconcile at the start, for every wake and poll, and after failures, until `stop`.
 
-        A fetch that is under way then is ended, and what was fetched is published.
+        A fetch or a gate that is under way then is ended; what was fetched is published, unless
+        a gate has to be asked.
         """
         self.stopped_by(stop)
         self.wake(Trigger.STARTUP)
@@ -194,7 +195,7 @@ class Reconciler:
         self.publisher.close()
 
     def stopped_by(self, stop: threading.Event) -> None:
-        """Have that event end what git is doing, and the waiting for another process."""
+        """Have that event end what git or a gate is doing, and the waiting for another process."""
         self._stop = self.publisher.cache.stop = stop
 
     def prepare(self) -> None:
