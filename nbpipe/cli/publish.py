@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None and not re.fullmatch("[0-9a-fA-F]{7,40}", value):
-        raise click.BadParameter("it takes a commit: at least 7 letters of its id")
+        raise click.BadParameter("it takes a commit: at least 7 digits of its id")
     return value.lower() if value else None
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from nbpipe.publishing import gate_guard
 from nbpipe.publishing.errors import Refused, Stopped
 from nbpipe.reports.plaintext import plain
+from nbpipe.settings.variables import named, without
 
 if TYPE_CHECKING:
     import threading
@@ -56,8 +57,7 @@ def ask(  # noqa: PLR0913  (all that a gate is told, and when to end it)
     """
     if not settings.gate:
         return
-    secret = {name.partition(":")[2] for name in (*settings.secrets, settings.token or "")}
-    environment = {name: value for name, value in environ.items() if name not in secret} | {
+    environment = without(environ, named(settings)) | {
         "NBPIPE_COLLECTION": settings.name,
         "NBPIPE_COMMIT": commit,
         "NBPIPE_PREVIOUS": previous or "",

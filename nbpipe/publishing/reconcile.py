@@ -145,7 +145,7 @@ class Reconciler:
             trigger: Why.
             delivery: The id of the beacon, for the journal.
             again: Try a commit that was refused before.
-            accept_loss: The commit (its first letters do) that is published whatever it loses.
+            accept_loss: The commit (its first digits do) that is published whatever it loses.
         """
         with self._one_at_a_time:
             before = self._read()
