@@ -33,6 +33,8 @@ SHORT = 12
 
 _REFUSALS = ("forged", "malformed", "too-large", "wrong-type", "failed")
 _TO_RELEASE = {Event.PUBLISHED, Event.ROLLED_BACK}
+_UNKNOWN = (-1, None)
+"""Of a release that the journal does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,12 +123,24 @@ class Pages:
         health = served.health()
         entries = served.journal()
         on_disk = served.releases()
-        known = {entry.commit: entry for entry in entries if entry.event in _TO_RELEASE}
+        # In the order of the journal, not by time: the clock may have been set back.
+        known = {
+            entry.commit: (number, entry)
+            for number, entry in enumerate(entries)
+            if entry.event in _TO_RELEASE
+        }
+        newest_first = sorted(
+            on_disk, key=lambda commit: known.get(commit, _UNKNOWN)[0], reverse=True
+        )
         releases = [
-            Release(commit=commit, current=commit == health.current, entry=known.get(commit))
-            for commit in on_disk
+            Release(
+                commit=commit,
+                current=commit == health.current,
+                entry=known.get(commit, _UNKNOWN)[1],
+            )
+            for commit in newest_first
         ]
-        releases.sort(key=_newest_first)
+        releases.sort(key=lambda release: not release.current)
         counts = self._metrics.counts(served.name)
         return Row(
             name=served.name,
@@ -154,11 +168,6 @@ def ago(seconds: float) -> str:
         if count >= 1:
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def _newest_first(release: Release) -> tuple[bool, float]:
-    time = release.entry.time.timestamp() if release.entry else 0.0
-    return not release.current, -time
 
 
 def _worst(healths: Any) -> State:  # noqa: ANN401

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
-from nbpipe.publishing.mirror import STATE
+from nbpipe.publishing.mirror import STATE, make_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def own_folder(root: Path) -> Path:
     """
     folder = root / STATE / NAME
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_root(root)
         for each in (folder.parent, folder):
             each.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

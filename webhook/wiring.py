@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
-from nbpipe.publishing.mirror import STATE, Mirror
+from nbpipe.publishing.mirror import STATE, Mirror, make_root
 from nbpipe.publishing.reconcile import Reconciler, signal
 from nbpipe.settings import variables
 from webhook.app import create_app
@@ -248,6 +248,7 @@ def repository(settings: CollectionSettings) -> str:
 
 def _deliveries(file: Path, *, remembered: int) -> Deliveries:
     try:
+        make_root(file.parent.parent)
         return Deliveries(file, remembered=remembered)
     except (OSError, sqlite3.Error) as error:
         what = error.strerror if isinstance(error, OSError) else str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode, UsageError
+from nbpipe.publishing.errors import MirrorError
 from nbpipe.reports.plaintext import plain, plain_name
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None and not re.fullmatch("[0-9a-fA-F]{7,40}", value):
-        raise click.BadParameter("it takes a commit: at least 7 letters of its id")
+        raise click.BadParameter("it takes a commit: at least 7 digits of its id")
     return value.lower() if value else None
 
 
@@ -47,7 +49,7 @@ def publish(
 
     Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
     one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,
-    and a fetch with it.
+    and a fetch or a gate with it.
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
@@ -78,8 +80,10 @@ def _once(worker: Reconciler, *, again: bool, accept_loss: str | None) -> Outcom
     outcome = worker.reconcile_once(again=again, accept_loss=accept_loss)
     worker.publisher.close()
     _tell(worker.settings.name, outcome)
-    if note := worker.health().note:
-        click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
+    # A mirror that cannot be read is the outcome already; the next collection has its turn.
+    with suppress(MirrorError):
+        if note := worker.health().note:
+            click.echo(f"note: {worker.settings.name}: {plain_name(note)}", err=True)
     return outcome
 
 

@@ -9,6 +9,7 @@ import click
 
 from nbpipe.cli import service
 from nbpipe.errors import ExitCode
+from nbpipe.reports.plaintext import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +52,15 @@ def show(commit: str, collection: str | None, file: Path | None) -> None:
         found, changes = releases.show(publisher, commit)
     click.echo(_line(found))
     click.echo(f"  commit   {found.commit}")
-    click.echo(f"  author   {_plain(found.author)}, {found.date}")
+    click.echo(f"  author   {plain_name(found.author)}, {found.date}")
     click.echo(f"  files    {found.files:,}, {found.size / 1e6:,.1f} MB")
     click.echo(f"  path     {found.path}")
     for warning in found.warnings:
-        click.echo(f"  warning  {_plain(warning)}")
+        click.echo(f"  warning  {plain_name(warning)}")
     click.echo(f"  against  {(changes.before or 'nothing')[:12]}")
     for mark, paths in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
         for path in paths[:_SHOWN]:
-            click.echo(f"  {mark} {_plain(path)}")
+            click.echo(f"  {mark} {plain_name(path)}")
         if len(paths) > _SHOWN:
             click.echo(f"  {mark} and {len(paths) - _SHOWN:,} more")
 
@@ -117,7 +118,7 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
         verdicts = releases.verify(publisher, commit, repair=repair)
     for verdict in verdicts:
         for damage in verdict.damages:
-            click.echo(f"{verdict.commit[:12]}: {_plain(str(damage))}", err=True)
+            click.echo(f"{verdict.commit[:12]}: {plain_name(str(damage))}", err=True)
         word = "intact" if not verdict.damages else "repaired" if verdict.repaired else "damaged"
         click.echo(f"{verdict.commit[:12]}: {word}")
     if any(verdict.damages and not verdict.repaired for verdict in verdicts):
@@ -160,16 +161,11 @@ def _line(each: Release) -> str:
     words = [word for word, true in (("current", each.current), ("pinned", each.pinned)) if true]
     words += ["forced"] if each.forced else []
     state = ",".join(words) or "-"
-    return f"{each.commit[:12]}  {_when(each.published)}  {state:14}  {_plain(each.subject)}"
+    return f"{each.commit[:12]}  {_when(each.published)}  {state:14}  {plain_name(each.subject)}"
 
 
 def _when(moment: datetime | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-" * 20
-
-
-def _plain(text: str) -> str:
-    """Return text of somebody else's without what a terminal would act on."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 command = release

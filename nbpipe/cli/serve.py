@@ -70,7 +70,7 @@ def serve(  # noqa: PLR0913  (one per option)
     Answers POST /webhook/NAME, GET /health, GET /metrics and pages at /: what is published, test
     results, reference runs. The pages ask for a token: that of `[webhook] token`, else one that is
     made at the first start; the log says where it is. Runs until SIGTERM or SIGINT, which end a
-    fetch that is under way, too; then with 0.
+    fetch or a gate that is under way, too; then with 0.
     """
     source = file or Path(SERVICE_FILE)
     settings = load(source.parent, file=source).settings

@@ -20,6 +20,7 @@ from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.linking import Linking, open_below
 from nbpipe.publishing.mirror import fsync_folder, open_folder
 from nbpipe.publishing.origin import DamagedCacheError
+from nbpipe.system.files import copy_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,8 +41,6 @@ _NEW = "new"
 _MANY = 16
 """New files from which on one sync of the file system is cheaper than one of each."""
 _CHUNK = 1 << 20
-_MOST = 1 << 30
-"""Bytes that are asked for in one copy_file_range(2)."""
 
 
 class Store:
@@ -272,7 +271,7 @@ def change(folder: Path, before: Manifest, after: Manifest, store: Store, conten
 def copy(manifest: Manifest, release: Path, folder: Path) -> None:
     """Make `folder`, which must not exist, of bytes of its own, with the modes of the release.
 
-    The blocks are shared where the file system can (copy_file_range(2)), never the inodes.
+    The blocks are shared where the file system can, never the inodes.
 
     Raises:
         OSError: No room, for one.
@@ -294,25 +293,14 @@ def copy(manifest: Manifest, release: Path, folder: Path) -> None:
 
 
 def _copy(file: File, source: int, top: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    old = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-    try:
-        new = os.open(file.path, flags, 0o600, dir_fd=top)
-        try:
-            _copy_bytes(old, new)
-            os.fchmod(new, EXECUTABLE if file.executable else FILE)
-        finally:
-            os.close(new)
-    finally:
-        os.close(old)
-
-
-def _copy_bytes(old: int, new: int) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # without it, the rest is read and written
-        while os.copy_file_range(old, new, _MOST):
-            pass
-    while chunk := os.read(old, _CHUNK):
-        _write(new, chunk)
+    reading = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    writing = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with (
+        os.fdopen(os.open(file.path, reading, dir_fd=source), "rb") as old,
+        os.fdopen(os.open(file.path, writing, 0o600, dir_fd=top), "wb") as new,
+    ):
+        copy_bytes(old, new)
+        os.fchmod(new.fileno(), EXECUTABLE if file.executable else FILE)
 
 
 def _take_away(files: Iterable[str], folders: Iterable[str], top: int) -> None:

@@ -8,11 +8,14 @@ configured origin, in any case.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
+from nbpipe.publishing.mirror import write
 
 if TYPE_CHECKING:
     from nbpipe.publishing.mirror import Mirror
@@ -59,9 +62,8 @@ def learn(mirror: Mirror, known: Known, commit: str, *, now: float) -> str:
     if before == known:
         return ""
     mirror.prepare()
-    fresh = mirror.state / "forge.json.new"
-    fresh.write_bytes(msgspec.json.encode(known))
-    fresh.replace(mirror.state / "forge.json")
+    fresh = mirror.state / f"forge.json.{os.getpid()}.{threading.get_ident()}"
+    write(fresh, msgspec.json.encode(known)).replace(mirror.state / "forge.json")
     if known.renamed:
         told = advice(known)
         mirror.journal.append(

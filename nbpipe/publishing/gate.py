@@ -12,13 +12,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing import gate_guard
-from nbpipe.publishing.errors import Refused
+from nbpipe.publishing.errors import Refused, Stopped
+from nbpipe.reports.plaintext import plain
+from nbpipe.settings.variables import named, without
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -28,15 +32,18 @@ _TAIL = 2_000
 """Bytes of its output that the message repeats."""
 _GRACE = 10.0
 """Seconds for the guard to end what the command has started."""
+_LOOK = 0.2
+"""Seconds between two looks at whether to stop."""
 
 
-def ask(
+def ask(  # noqa: PLR0913  (all that a gate is told, and when to end it)
     settings: CollectionSettings,
     candidate: Path,
     *,
     commit: str,
     previous: str | None,
     environ: Mapping[str, str],
+    stop: threading.Event,
 ) -> None:
     """Run the gate, if there is one, with the candidate's folder as its last argument.
 
@@ -46,11 +53,11 @@ def ask(
 
     Raises:
         Refused: It ended with another code than 0, took too long, or cannot be run.
+        Stopped: `stop` was set while it ran; nothing is known of the candidate.
     """
     if not settings.gate:
         return
-    secret = {name.partition(":")[2] for name in (*settings.secrets, settings.token or "")}
-    environment = {name: value for name, value in environ.items() if name not in secret} | {
+    environment = without(environ, named(settings)) | {
         "NBPIPE_COLLECTION": settings.name,
         "NBPIPE_COMMIT": commit,
         "NBPIPE_PREVIOUS": previous or "",
@@ -58,11 +65,13 @@ def ask(
     }
     with tempfile.TemporaryFile() as output:
         command = [*settings.gate, os.fspath(candidate)]
-        end = _run(command, environment, output.fileno(), settings.gate_timeout)
+        end = _run(command, environment, output.fileno(), settings.gate_timeout, stop)
         if end.good:
             return
+        if end.stopped:
+            raise Stopped(f"{settings.name}: stopped while the gate looked at commit {commit}")
         output.seek(max(output.seek(0, os.SEEK_END) - _TAIL, 0))
-        said = _plain(output.read().decode("utf-8", "replace").strip())
+        said = plain(output.read().decode("utf-8", "replace").strip())
     what = f"{settings.name}: the gate `{settings.gate[0]}`"
     if end.failed:
         raise Refused(f"{what} cannot be run: {end.failed}")
@@ -77,11 +86,13 @@ class _End:
     """How a command ended."""
 
     code: int | None
-    """None: it was ended, since its time was over."""
+    """None: it was ended before its time."""
     failed: str = ""
     """Why it could not be started."""
     left: bool = False
     """Something that it started is still running."""
+    stopped: bool = False
+    """It was ended because of `stop`."""
 
     @property
     def good(self) -> bool:
@@ -96,7 +107,13 @@ def _how(end: _End, settings: CollectionSettings) -> str:
     return f"ended with {end.code}"
 
 
-def _run(command: list[str], environment: dict[str, str], output: int, timeout: float) -> _End:
+def _run(
+    command: list[str],
+    environment: dict[str, str],
+    output: int,
+    timeout: float,
+    stop: threading.Event,
+) -> _End:
     """Run it below a guard; nothing of it is left running, as far as that can be had."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as status:
@@ -113,7 +130,7 @@ def _run(command: list[str], environment: dict[str, str], output: int, timeout: 
         finally:
             os.close(writing)
         try:
-            over = _over(guard, timeout)
+            ended = _ended(guard, timeout, stop)
         finally:
             _end(guard)
         told = _told(status.read().decode("utf-8", "replace"))
@@ -121,16 +138,22 @@ def _run(command: list[str], environment: dict[str, str], output: int, timeout: 
         # Killed by what it should have watched: at least the command's own session ends.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(int(told["started"]), signal.SIGKILL)
-    code = None if over else int(told.get("exited", -signal.SIGKILL))
-    return _End(code=code, failed=told.get("failed", ""), left="left" in told)
+    code = int(told.get("exited", -signal.SIGKILL)) if ended else None
+    return _End(
+        code=code,
+        failed=told.get("failed", ""),
+        left="left" in told,
+        stopped=not ended and stop.is_set(),
+    )
 
 
-def _over(guard: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Wait for the end; return whether the time was over before."""
-    try:
-        guard.wait(timeout)
-    except subprocess.TimeoutExpired:
-        return True
+def _ended(guard: subprocess.Popen[bytes], timeout: float, stop: threading.Event) -> bool:
+    """Wait for the end; False where the time was over before, or `stop` was set."""
+    limit = time.monotonic() + timeout
+    while not stop.is_set() and (left := limit - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            guard.wait(min(left, _LOOK))
+            return True
     return False
 
 
@@ -142,11 +165,6 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         guard.kill()
         guard.wait()
-
-
-def _plain(text: str) -> str:
-    """Return what a program printed without what a terminal or a log would act on."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "?" for each in text)
 
 
 def _told(said: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe import private
+from nbpipe.publishing.mirror import write as write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,9 +96,7 @@ def loss(before: Manifest, after: Manifest) -> float:
 def write(folder: Path, manifest: Manifest) -> None:
     """Keep a manifest in the folder, whole or not at all."""
     folder.mkdir(private.FOLDER, exist_ok=True)
-    fresh = folder / f"{manifest.commit}.new"
-    fresh.touch(private.FILE)
-    fresh.write_bytes(msgspec.json.encode(manifest))
+    fresh = write_private(folder / f"{manifest.commit}.new", msgspec.json.encode(manifest))
     fresh.replace(folder / f"{manifest.commit}.json")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from datetime import datetime  # noqa: TC003  (msgspec reads the annotation)
 from pathlib import Path
 from shlex import quote
@@ -126,16 +127,15 @@ class Mirror:
                 systems.
         """
         self.check()
-        above = [folder for folder in reversed(self.path.parents) if not folder.exists()]
+        make_root(self.path.parent)
         for folder, mode in (
-            *((folder, 0o755) for folder in above),
             (self.path, 0o755),
             (self.releases_folder, 0o755),
             (self.state.parent, private.FOLDER),
             (self.state, private.FOLDER),
         ):
             try:
-                folder.mkdir(parents=True)
+                folder.mkdir()
             except FileExistsError:
                 if mode == private.FOLDER:
                     private.close(folder)  # of an earlier version
@@ -187,6 +187,19 @@ def _refuse_unsafe(folder: Path) -> None:
             f"{folder}: every user of this machine may write in it (mode {mode & 0o7777:04o})",
             hint=f"See who has written there, then: chmod 755 {quote(os.fspath(folder))}",
         )
+
+
+def make_root(root: Path) -> None:
+    """Make the folder of all mirrors, and what is missing above; readers pass whatever the umask.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for folder in (*reversed(root.parents), root):
+        if not folder.exists():
+            with suppress(FileExistsError):  # another process was quicker
+                folder.mkdir()
+                folder.chmod(0o755)
 
 
 def replace(file: Path, data: bytes) -> None:

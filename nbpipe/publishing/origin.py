@@ -266,7 +266,7 @@ class Cache:
     def describe(self, commits: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         """Return author, date (ISO 8601) and subject of those commits that are in the cache.
 
-        They are printable, and each of them is one line.
+        Author and subject are as somebody wrote them: whoever shows them makes them plain.
         """
         form = "--format=%H%x00%an%x00%aI%x00%s"
         if not (self.folder / "HEAD").is_file():
@@ -277,9 +277,7 @@ class Cache:
         # Only git's own newline ends a line: a subject may hold U+2028, form feeds and others.
         lines = self._run("log", "--no-walk=unsorted", form, *known, "--").split("\n")
         fields = [line.split("\0", 3) for line in lines if line]
-        return {
-            commit: (plain_name(who), when, plain_name(what)) for commit, who, when, what in fields
-        }
+        return {commit: (who, when, what) for commit, who, when, what in fields}
 
     def tidy(self, releases: Iterable[str]) -> None:
         """Keep what these releases need, whatever happens to the branch; pack when it pays."""

@@ -396,6 +396,7 @@ class Publisher:
                 commit=made.commit,
                 previous=seen.current,
                 environ=self.environ,
+                stop=self.cache.stop,
             )
         finally:
             touched = seen.candidate != verify.fingerprint(candidate)

@@ -145,7 +145,7 @@ class Reconciler:
             trigger: Why.
             delivery: The id of the beacon, for the journal.
             again: Try a commit that was refused before.
-            accept_loss: The commit (its first letters do) that is published whatever it loses.
+            accept_loss: The commit (its first digits do) that is published whatever it loses.
         """
         with self._one_at_a_time:
             before = self._read()
@@ -167,7 +167,8 @@ class Reconciler:
     def run_forever(self, stop: threading.Event) -> None:
         """Reconcile at the start, for every wake and poll, and after failures, until `stop`.
 
-        A fetch that is under way then is ended, and what was fetched is published.
+        A fetch or a gate that is under way then is ended; what was fetched is published, unless
+        a gate has to be asked.
         """
         self.stopped_by(stop)
         self.wake(Trigger.STARTUP)
@@ -194,7 +195,7 @@ class Reconciler:
         self.publisher.close()
 
     def stopped_by(self, stop: threading.Event) -> None:
-        """Have that event end what git is doing, and the waiting for another process."""
+        """Have that event end what git or a gate is doing, and the waiting for another process."""
         self._stop = self.publisher.cache.stop = stop
 
     def prepare(self) -> None:

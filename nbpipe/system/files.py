@@ -12,19 +12,31 @@ if TYPE_CHECKING:
 
 FICLONE = 0x40049409
 """Of linux/fs.h; ioctl_ficlone(2)."""
+_CHUNK = 1 << 20
 
 
 def clone(source: BinaryIO, target: BinaryIO) -> bool:
     """Let an empty file share another one's blocks; writing to either leaves the other as it is.
 
     Returns:
-        False where the file system cannot (ext4, another file system than the source's).
+        False where the file system cannot (ext4, another file system than the source's), or where
+        the source has no descriptor.
     """
     try:
         fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
     except OSError:
         return False
     return True
+
+
+def copy_bytes(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy all of a file that was just opened into an empty one, by sharing where that can be.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
+    if not clone(source, target):
+        shutil.copyfileobj(source, target, _CHUNK)
 
 
 def copy_file(source: Path, target: Path) -> str:
@@ -38,8 +50,7 @@ def copy_file(source: Path, target: Path) -> str:
         OSError: It cannot be read or written.
     """
     with source.open("rb") as old, target.open("xb") as new:
-        if not clone(old, new):
-            shutil.copyfileobj(old, new, 1 << 20)
+        copy_bytes(old, new)
     shutil.copystat(source, target)
     with target.open("rb") as new:
         return hashlib.file_digest(new, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import socket
+import stat
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -332,6 +333,16 @@ def test_a_commit_of_a_repository(place: Place) -> None:
     release = fetch(url, first, place.home / "cache")
     assert release.commit == first
     release.close()
+
+
+def test_what_was_fetched_is_for_its_owner_alone(place: Place) -> None:
+    url = repository(place.top / "origin", {"x": "1"})
+    cache = place.home / "cache"
+    fetch(url, None, cache).close()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    cache.chmod(0o755)
+    fetch(url, None, cache).close()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
 def test_the_beginning_of_a_commit_cannot_be_asked_of_a_server(place: Place) -> None:

@@ -147,6 +147,17 @@ def test_the_status_page_shows_releases_newest_first(site: Site) -> None:
     assert sorted(pieces, key=text.index) == pieces
 
 
+def test_the_order_of_releases_is_true_though_the_clock_was_ahead_once(site: Site) -> None:
+    names = ["1" * 40, "2" * 40, "3" * 40]
+    for commit, years in zip(names, (0, 2, 0), strict=True):
+        publish(site.mirror, commit, time=at(NOW + years * 365 * 86_400))
+    site.mirror.flip(names[0])
+    text = site.text()
+    shown = [commit[:12] for commit in (names[0], names[2], names[1])]
+    table = text[text.index("Releases on disk") :]
+    assert sorted(shown, key=table.index) == shown
+
+
 def test_the_status_page_shows_who_pushed_what_and_why_it_was_not_accepted(site: Site) -> None:
     site.deliveries.record(delivery(who="ada", title="Fix the plot", commit=COMMIT, forced=True))
     site.deliveries.record(delivery(status="ignored", reason="ref x: only y is followed"))

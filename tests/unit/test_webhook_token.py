@@ -69,6 +69,16 @@ def test_the_first_start_makes_a_token_that_only_the_service_can_read(
     assert [each.name for each in file.parent.iterdir()] == ["token"]
 
 
+@pytest.mark.parametrize("pages", ["token", "open"])
+def test_readers_reach_the_releases_though_a_service_with_a_strict_umask_made_the_root(
+    tmp_path: Path, pages: str
+) -> None:
+    os.umask(0o077)
+    client_of(tmp_path / "mnt" / "srv", pages=pages)
+    assert mode(tmp_path / "mnt") == mode(tmp_path / "mnt" / "srv") == 0o755
+    assert mode(tmp_path / "mnt" / "srv" / ".nbpipe") == 0o700
+
+
 def test_the_next_start_keeps_the_token(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     client_of(tmp_path)
     token = token_in(tmp_path).read_text()

@@ -24,6 +24,7 @@ from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
 from nbpipe.publishing.copies.substance import LARGEST, substance
 from nbpipe.publishing.filesystem import sync_file_system
 from nbpipe.publishing.renaming import exchange, exists, move_to_free
+from nbpipe.system.files import clone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from nbpipe.publishing.copies.decision import Substance
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-FICLONE = 0x40049409
-"""ioctl: share the blocks of another file, copied on write (linux/fs.h)."""
 READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
 INCOMING = "incoming"
 PART, SWAP = ".part", ".swap"
@@ -367,12 +366,9 @@ class CopyFolder:
     def _fill(self, file: BinaryIO, source: BinaryIO) -> None:
         """Share the source's blocks where the file system can, else copy its bytes."""
         if self._clones:
-            try:
-                fcntl.ioctl(file.fileno(), FICLONE, source.fileno())
-            except OSError:  # another file system, or one without clones; or no file at all
-                self._clones = False
-            else:
+            if clone(source, file):
                 return
+            self._clones = False  # another file system, or one without clones; or no file at all
         while chunk := source.read(CHUNK):
             file.write(chunk)
 

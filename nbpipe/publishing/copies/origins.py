@@ -15,6 +15,7 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
+from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies import commands
 from nbpipe.publishing.copies.commands import PASSWORD, PROTOCOLS, SETTINGS, GitFailed, git
@@ -191,7 +192,7 @@ def fetch(
     Args:
         url: https, ssh or file.
         wanted: A whole commit id.
-        cache: The folder of all such caches; made where missing.
+        cache: The folder of all such caches, for its owner alone; made where missing.
         silence: Seconds without a word from the other side after which it is given up.
         progress: Called with the percent received, and 100.
 
@@ -290,7 +291,8 @@ def _is_whole(repository: Path, commit: str) -> bool:
 def _alone(repository: Path) -> Iterator[None]:
     """Keep others out of a cache; remove the lock files of a git that was killed there."""
     try:
-        repository.parent.mkdir(parents=True, exist_ok=True)
+        repository.parent.mkdir(private.FOLDER, parents=True, exist_ok=True)
+        private.close(repository.parent)  # of an earlier version
         lock = repository.with_suffix(".lock").open("w")
     except OSError as error:
         raise CopyError(f"{repository}: cannot be made: {error.strerror}") from error

@@ -377,7 +377,6 @@ class _Planner:
     def _folder(self, path: str, mine: Mine) -> tuple[Mine, tuple[tuple[str, Seen], ...]]:
         """Return a folder with whether nothing of the user's is in it, and its files."""
         found: list[tuple[str, Seen]] = []
-        known = False
         try:
             for inner, there, seen in self.place.below(path, self.release.commit):
                 if there.kind is Kind.FOLDER:

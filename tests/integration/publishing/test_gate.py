@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,47 @@ def test_a_gate_that_hangs_is_ended_with_all_its_children(origin: Origin, follow
     assert "took longer than 0.5 s" in (outcome.error or "")
 
 
+def test_a_stop_ends_a_gate_and_is_no_verdict(
+    origin: Origin, follow: Follow, tmp_path: Path
+) -> None:
+    good = origin.publish({"a": b"1"})
+    follow().reconcile_once()
+    head = origin.publish({"a": b"2"})
+    told, stop = tmp_path / "told", threading.Event()
+    worker = follow(gate=gate(DETACHES.format(told=str(told)) + "time.sleep(600)"))
+    thread = threading.Thread(target=worker.run_forever, args=(stop,))
+    thread.start()
+    until(lambda: told.exists() and told.read_text())
+
+    stop.set()
+    thread.join(60)
+
+    assert not thread.is_alive()
+    assert not alive(int(told.read_text()))
+    health = worker.health()
+    assert (health.current, health.error, health.failures) == (good, None, 0)
+    assert follow().reconcile_once().current == head
+
+
+def test_a_terminated_service_ends_its_gate(origin: Origin, tmp_path: Path) -> None:
+    origin.publish({"a": b"1"})
+    told, file = tmp_path / "told", tmp_path / "nbpipe.toml"
+    command = gate(DETACHES.format(told=str(told)) + "time.sleep(600)")
+    file.write_text(
+        f"[[collection]]\nname = 'nb'\norigin = '{origin.path}'\nroot = '{tmp_path / 'srv'}'\n"
+        f"protocols = ['file']\ngate = {json.dumps(command)}\n"
+    )
+    words = [sys.executable, "-m", "nbpipe", "publish", "--watch", "--config", str(file)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: told.exists() and told.read_text())
+
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, "stopped while the gate looked" in said) == (0, True), said
+    assert not alive(int(told.read_text()))
+
+
 def test_a_gate_that_writes_into_the_candidate_refuses_it(origin: Origin, follow: Follow) -> None:
     origin.publish({"a": b"1"})
     code = (
@@ -110,7 +152,7 @@ def test_what_a_gate_prints_does_nothing_to_a_terminal(origin: Origin, follow: F
 
     error = follow(gate=gate(code)).reconcile_once().error or ""
 
-    assert "?[2Jcleared?over?? café\nnext" in error
+    assert "\ncleared\nover\\u2028\\x85 café\nnext" in error
 
 
 def test_a_missing_gate_publishes_nothing(origin: Origin, follow: Follow) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,11 +13,12 @@ from nbpipe.publishing import releases
 from nbpipe.publishing.reconcile import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from conftest import Origin
 
+    from nbpipe.publishing.children import Supervised
     from nbpipe.publishing.reconcile import Reconciler
 
     Follow = Callable[..., Reconciler]
@@ -72,19 +74,20 @@ def test_a_git_that_outlived_its_nbpipe_is_ended_before_its_locks_are_removed(
     with worker.publisher.at_work(patience=1):
         noted = worker.mirror.state / "fetch.pid"
         seen: list[bool] = []
-        start = worker.publisher.cache._start
+        supervised = worker.publisher.cache._supervised
 
-        def looking(arguments: tuple[str, ...], extra: dict[str, str]) -> object:
-            running = start(arguments, extra)
-            if "gc" in arguments:
-                poll = running.proc.communicate
-                running.proc.communicate = lambda *words, **more: (
-                    seen.append(noted.exists()),
-                    poll(*words, **more),
-                )[1]
-            return running
+        @contextmanager
+        def looking(
+            arguments: tuple[str, ...],
+            extra: Mapping[str, str],
+            **options: Any,  # noqa: ANN401  (those of the method)
+        ) -> Iterator[Supervised]:
+            with supervised(arguments, extra, **options) as git:
+                if "gc" in arguments:
+                    seen.append(str(git.process.pid) == noted.read_text().split()[0])
+                yield git
 
-        worker.publisher.cache._start = looking  # type: ignore[method-assign]
+        worker.publisher.cache._supervised = looking  # type: ignore[method-assign]
         worker.publisher.fetch()
         worker.publisher.tidy()
 

@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from nbpipe.cli.publish import command as publish
 from nbpipe.publishing.health import State
 from nbpipe.publishing.journal import Event, Trigger
 from nbpipe.publishing.reconcile import Result, signal
@@ -321,6 +323,27 @@ def test_what_is_not_ours_in_the_place_of_current_is_left_alone(
     assert outcome.result is Result.FAILED
     assert "is not the mirror's link" in (outcome.error or "")
     assert (worker.mirror.path / "current").is_dir()
+
+
+def test_a_mirror_that_cannot_be_read_keeps_no_other_from_being_published(
+    origin: Origin, tmp_path: Path
+) -> None:
+    head = origin.publish({"a": b"1"})
+    root, file = tmp_path / "srv", tmp_path / "nbpipe.toml"
+    (root / "first" / "current").mkdir(parents=True)
+    file.write_text(
+        "".join(
+            f"[[collection]]\nname = '{name}'\norigin = '{origin.path}'\nroot = '{root}'\n"
+            "protocols = ['file']\n"
+            for name in ("first", "second")
+        )
+    )
+
+    ended = CliRunner().invoke(publish, ["--config", str(file)])
+
+    assert ended.exit_code == 1
+    assert "first/current: is not the mirror's link" in ended.stderr
+    assert (root / "second" / "current").resolve().name == head
 
 
 def test_the_worker_follows_beacons_and_signals_from_other_processes(
