@@ -31,8 +31,12 @@ def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     epilog="Example: nbpipe publish notebooks-latest --config /etc/nbpipe/nbpipe.toml",
 )
 @click.argument("name", required=False)
-@click.option("--watch", is_flag=True, help="Go on for ever: poll, and follow left beacons.")
-@click.option("--again", is_flag=True, help="Try a commit that was refused before.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Run continuously: poll, and follow the beacons that `serve` left.",
+)
+@click.option("--again", is_flag=True, help="Retry a commit that was refused before.")
 @click.option(
     "--accept-loss",
     metavar="COMMIT",

@@ -68,25 +68,35 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 
 @_subcommand("submit", "submit minitest.ipynb --name minitest --release 1.0 --profile parallel")
 @click.argument("notebook", type=click.Path(path_type=Path))
-@click.option("--name", required=True, metavar="NAME", help="Of the reference: [reference.NAME].")
-@click.option("--release", required=True, metavar="R", help="Which release it is run for.")
-@click.option("--profile", default="local", show_default=True, metavar="P", help="The resources.")
-@click.option("--cores", metavar="N", help="In place of the profile's, as far as it allows.")
-@click.option("--memory", metavar="SIZE", help="Likewise, such as 125G.")
-@click.option("--walltime", metavar="TIME", help="Likewise, such as 2:00:00.")
-@click.option("--queue", metavar="NAME", help="Likewise; Slurm's partition.")
-@click.option("--account", metavar="NAME", help="Likewise.")
-@click.option("--nodes", metavar="N", help="Likewise.")
-@click.option("--gpus", metavar="N", help="Likewise.")
+@click.option(
+    "--name", required=True, metavar="NAME", help="Name of the reference: [reference.NAME]."
+)
+@click.option("--release", required=True, metavar="R", help="Release that the run is for.")
+@click.option(
+    "--profile",
+    default="local",
+    show_default=True,
+    metavar="P",
+    help="Profile with the job's resources.",
+)
+@click.option("--cores", metavar="N", help="Override the profile's cores, as far as it allows.")
+@click.option("--memory", metavar="SIZE", help="Override the profile's memory: 125G.")
+@click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
+@click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
+@click.option("--account", metavar="NAME", help="Override the profile's account.")
+@click.option("--nodes", metavar="N", help="Override the profile's number of nodes.")
+@click.option("--gpus", metavar="N", help="Override the profile's GPUs per node.")
 @options.parameter_options
 @click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
-@click.option("--outputs", multiple=True, metavar="GLOB", help="Its data products; repeatable.")
+@click.option(
+    "--outputs", multiple=True, metavar="GLOB", help="Data products of the run; repeatable."
+)
 @click.option(
     "--children",
     type=click.Choice(["wait", "ignore", "fail"]),
     default="wait",
     show_default=True,
-    help="Jobs that it submits: wait for them, ignore them, or fail where one fails.",
+    help="Jobs that the notebook submits: wait for them, ignore them, or fail if one fails.",
 )
 @_shared
 def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  # noqa: ANN401
@@ -116,7 +126,7 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
 
 def _notebook(path: Path) -> Path:
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such notebook", hint="Name an existing file.")
+        raise UsageError(f"{path}: notebook not found", hint="Name an existing file.")
     return path.resolve()
 
 
@@ -289,7 +299,9 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
     found = [each for each in keep.releases(name or None) if wanted in {"", each.release}]
     if not found:
         raise UsageError(
-            f"{keep.root}: there is no release {release or ''}".rstrip(),
+            f"{keep.root}: release not found: {release}"
+            if release
+            else f"{keep.root}: no releases",
             hint="`nbpipe reference list` shows releases and runs.",
         )
     failed = False
@@ -327,7 +339,7 @@ def export(
     found = keep.release(name, wanted) if wanted else None
     if found is None:
         raise UsageError(
-            f"{keep.root}: there is no release {release}",
+            f"{keep.root}: release not found: {release}",
             hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
         )
     about = crate.About(title=given["title"], creators=given["creator"], license=given["licence"])

@@ -193,7 +193,7 @@ def _folder(above: int, name: str, *, make: bool) -> int:
         return os.open(name, _PLACE, dir_fd=above)
     except OSError as error:
         if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-            raise OSError(errno.EEXIST, f"{name} is no folder, in the way") from error
+            raise OSError(errno.EEXIST, f"{name} is in the way: not a folder") from error
         raise
 
 

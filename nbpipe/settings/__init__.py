@@ -94,13 +94,13 @@ class Override(Table, frozen=True):
     output_limit: Megabytes | None = None
     """Megabytes (10^6 bytes) of output that one notebook may produce."""
     retries: Count | None = None
-    """Try a failing notebook so many times more."""
+    """Retry a failing notebook up to this many times."""
     all_errors: bool | None = None
     """Go on after a failing cell and report every error."""
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Added to `test.parameters`, or in place of those of the same name."""
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """Each counts as so many notebooks at once; never as more than `jobs`."""
+    """Number of slots that each of them takes; at most `jobs`."""
     threads: Threads | None = None
     """As `test.threads`."""
     memory: Size | None = None
@@ -146,7 +146,7 @@ class TestSettings(Table, frozen=True):
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
-    """So many notebooks at once; auto: one for each processor."""
+    """Number of notebooks to run in parallel (auto: one per core)."""
     threads: Threads = "auto"
     """Threads of each notebook's numerical libraries (OMP_NUM_THREADS and its like).
 
@@ -161,7 +161,7 @@ class TestSettings(Table, frozen=True):
     memory_budget: Budget | None = None
     """Notebooks run at once whose last peaks (unknown: 1G) fit into "16G", "80%" of the machine."""
     retries: Count = 0
-    """Try a failing notebook so many times more."""
+    """Retry a failing notebook up to this many times."""
     flaky: Literal["pass", "fail"] = "pass"
     """What a notebook counts as that failed and passed on a retry."""
     all_errors: bool = False
@@ -202,18 +202,18 @@ class HistorySettings(Table, frozen=True):
     trace: bool = True
     """What each notebook reads and imports is recorded, for `--changed-since`; needs git."""
     keep_runs: Count = 500
-    """The newest so many runs of a collection are kept; 0: all."""
+    """Number of most recent runs of a collection to keep (0: all)."""
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = 365.0
-    """Runs older than so many days are forgotten; 0: never."""
+    """Days after which a run is forgotten (0: never)."""
 
 
 class Keep(Table, frozen=True):
     """`keep` of a collection: a release is removed only when *both* allow it."""
 
     releases: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """The newest so many are kept, however old."""
+    """Number of newest releases to keep, however old."""
     days: Annotated[float, msgspec.Meta(ge=0)] = 7.0
-    """One that was current within so many days is kept, however many there are."""
+    """Days for which a release is kept after it was last current, however many there are."""
 
 
 class ReleaseLimits(Table, frozen=True):
