@@ -313,7 +313,9 @@ class Store:
             why = "somebody was quicker" if there else error.strerror
             raise UsageError(
                 f"{folder}: the reference cannot be written: {why}",
-                hint="Look at `nbpipe reference list`." if there else "Is there room, and a right?",
+                hint="Look at `nbpipe reference list`."
+                if there
+                else "Check free space and permissions.",
             ) from error
         finally:
             if fresh.exists():

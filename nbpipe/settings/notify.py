@@ -16,7 +16,7 @@ class EmailSettings(Table, frozen=True):
     to: tuple[Name, ...] = ()
     """Addresses; none: no mail."""
     sender: Name = "nbpipe@localhost"
-    """The address that it comes from."""
+    """Address of the sender."""
     host: Name = "localhost"
     """The SMTP server."""
     port: Count = 25

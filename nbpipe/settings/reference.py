@@ -120,9 +120,9 @@ class ProfileSettings(Table, frozen=True):
     cores: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Cores on each node."""
     memory: Name | None = None
-    """Memory on each node, such as "125G"; none: what the scheduler gives unasked."""
+    """Memory on each node, such as "125G"; none: the scheduler's default."""
     walltime: Name | None = None
-    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: what the scheduler gives unasked."""
+    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: the scheduler's default."""
     queue: Name | None = None
     """The queue, or Slurm's partition."""
     account: Name | None = None

@@ -296,7 +296,7 @@ MOUNT_HOSTILE = {
     "a FIFO": ("mkfifo .nbpipe-space", "failed: .nbpipe-space is in the way: not a folder"),
     "a folder": (
         "mkdir -p .nbpipe-space/notebooks-latest",
-        "failed: .nbpipe-space is a folder of theirs, in the way",
+        "failed: .nbpipe-space is in the way: a folder of the user's own",
     ),
 }
 
