@@ -42,7 +42,9 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         options.shared,
         click.option("--url", metavar="URL", help="A page about the run, linked from there."),
-        click.option("--name", metavar="NAME", help="What it is called there, if not nbpipe."),
+        click.option(
+            "--name", metavar="NAME", help="Name of the status or check run (default: nbpipe)."
+        ),
         click.option(
             "--as",
             "kind",

@@ -48,14 +48,18 @@ Examples:
     is_flag=True,
     help="Report published collections that are refused, stale or well again.",
 )
-@click.option("--show", is_flag=True, help="Print it as Markdown, nothing where nothing changed.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Print the changes as Markdown and send nothing; print nothing if nothing changed.",
+)
 @options.shared
 def command(
     run: str, *, test: bool, publishing: bool, show: bool, config_file: Path | None
 ) -> int | None:
     """Notify people of what run RUN (the latest) changed: newly failing, recovered, still failing.
 
-    `nbpipe test` does it by itself where [notify] is configured. Each change is told once on
+    `nbpipe test` does it by itself where [notify] is configured. Each change is sent once on
     each channel; what could not be sent is sent the next time.
     """
     if test and (publishing or show):

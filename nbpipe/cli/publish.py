@@ -47,7 +47,7 @@ def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 def publish(
     name: str | None, *, watch: bool, again: bool, accept_loss: str | None, file: Path | None
 ) -> None:
-    """Reconcile the mirror of collection NAME (of all of them) with its origin.
+    """Update the mirror of collection NAME (default: all) from its origin, once or continuously.
 
     Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
     one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,

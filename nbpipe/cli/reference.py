@@ -146,7 +146,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
 @click.argument("run", default="latest")
 @_shared
 def wait(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Wait for a run's end, and tell how it goes; Ctrl-C leaves the job alone."""
+    """Wait for a run to end and report its progress; Ctrl-C leaves the job alone."""
     from nbpipe.batch import following  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
@@ -225,7 +225,11 @@ def _late(view: View) -> str:
 
 @_subcommand("compare", "compare latest --against 1.0 --report html=page")
 @click.argument("run", default="latest")
-@click.option("--against", metavar="RELEASE|RUN", help="By default the newest release.")
+@click.option(
+    "--against",
+    metavar="RELEASE|RUN",
+    help="Release or run to compare with (default: the newest release).",
+)
 @click.option(
     "--report", multiple=True, metavar="KIND=PATH", help=f"Also write: {', '.join(_PAGES[1:])}."
 )
@@ -263,8 +267,8 @@ def _page(text: str) -> tuple[Kind, Path]:
 
 @_subcommand("promote", 'promote latest --release 1.0 --reason "release of 2026-01"')
 @click.argument("run", default="latest")
-@click.option("--release", required=True, metavar="R")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@click.option("--release", required=True, metavar="R", help="Name of the release.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, kept with the reference.")
 @_shared
 def promote(
     config_file: Path | None,
@@ -350,9 +354,11 @@ def export(
 
 @_subcommand("accept", "accept latest --only 'qa/*.png' --reason 'new colour map'")
 @click.argument("run", default="latest")
-@click.option("--only", multiple=True, required=True, metavar="GLOB", help="Which outputs.")
-@click.option("--release", metavar="R", help="By default the newest.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@click.option(
+    "--only", multiple=True, required=True, metavar="GLOB", help="Outputs to accept; repeatable."
+)
+@click.option("--release", metavar="R", help="Release to update (default: the newest).")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, kept with the reference.")
 @_shared
 def accept(
     config_file: Path | None,

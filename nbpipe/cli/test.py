@@ -192,7 +192,7 @@ Examples:
     "--output-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For executed copies and logs.",
+    help="Folder for executed copies and logs.",
 )
 @click.option(
     "--report",
