@@ -50,12 +50,12 @@ def load(name: str, config: Config) -> Loaded:
         file /= REPORT
         if not file.is_file():
             raise UsageError(
-                f"{file}: is not there", hint="Run `nbpipe test --report json`, or name the run."
+                f"{file}: not found", hint="Run `nbpipe test --report json`, or name the run."
             )
     if file.is_file():
         return from_report(file, config.root)
     if "/" in name or name.endswith(".json"):
-        raise UsageError(f"{name}: is not there", hint="Name a JSON report, or a run's id.")
+        raise UsageError(f"{name}: not found", hint="Name a JSON report, or a run's id.")
     with history.open_history(config.settings.history, config.root) as past:
         found = past.run(name)
         run = _past(found, past.results(found), config.root)

@@ -311,7 +311,7 @@ def wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["report", "nosuch.json"], "nosuch.json: is not there"),
+        (["report", "nosuch.json"], "nosuch.json: not found"),
         (["report", "nosuch", "--sha", "HEAD"], "--sha head: not the full id of a commit"),
         (["report", "nosuch", "--repo", "x"], "--repo x: not a repository"),
     ],
