@@ -64,12 +64,14 @@ Examples:
     "-n",
     "--jobs",
     type=options.Auto(),
-    help="Number of notebooks to run in parallel (auto: one per core).",
+    metavar="N|auto",
+    help="Number of notebooks to run in parallel; auto: one per core.",
 )
 @click.option(
     "--threads",
     type=options.Auto("off"),
-    help="Threads per notebook for numerical libraries (auto: its share of the cores).",
+    metavar="N|auto|off",
+    help="Threads of each notebook's numerical libraries; auto: a slot's share of the cores.",
 )
 @click.option(
     "--memory-budget",
@@ -138,7 +140,7 @@ Examples:
 @click.option(
     "--flaky",
     type=click.Choice(["pass", "fail"]),
-    help="Whether a notebook that passes on a retry passes or fails.",
+    help="Whether a notebook that passed on a retry counts as passed or failed.",
 )
 @click.option(
     "--fork/--no-fork",
