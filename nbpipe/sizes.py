@@ -24,7 +24,7 @@ def parse(text: str) -> int:
         ValueError: It is none.
     """
     if not re.match(SIZE, text):
-        raise ValueError(f"{text!r} is no amount of memory, {EXAMPLES}")
+        raise ValueError(f"{text!r} is not an amount of memory, {EXAMPLES}")
     number, unit = re.findall(rf"[\d.]+|[{_UNITS}]", text)[:2]
     return int(float(number) * _STEP ** (_UNITS.index(unit) + 1))
 
@@ -36,7 +36,7 @@ def budget(text: str, *, whole: int | None) -> int:
         ValueError: It is none, or a share of something unknown (None).
     """
     if not re.match(BUDGET, text):
-        raise ValueError(f"{text!r} is no amount of memory, {EXAMPLES}, or a share such as 80%")
+        raise ValueError(f"{text!r} is not an amount of memory, {EXAMPLES}, or a share such as 80%")
     if not text.strip().endswith("%"):
         return parse(text)
     if whole is None:

@@ -135,7 +135,7 @@ class Copies:
     def _found(self, run: PastRun, result: PastResult) -> Path:
         file = self.find(run, result)
         if file is None:
-            abort(HTTPStatus.NOT_FOUND, "there is no executed copy that may be shown")
+            abort(HTTPStatus.NOT_FOUND, "no executed copy that may be shown")
         return file
 
     def _page(self, file: Path, failures: list[Failure]) -> Path | Why | None:

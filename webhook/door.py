@@ -156,7 +156,7 @@ class Door:
         small = (request.content_length or 0) <= LOGIN_BYTES
         given = request.form.get("key", "") if small else ""
         if not key or not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
-            text = "Nobody was signed out: use the button on one of the pages."
+            text = "The sign-out was refused: use the button on one of the pages."
             return Response(render_template("problem.html", status=403, reason=text)), 403
         response = redirect(f"{request.script_root}/login", 303)
         self._set_cookie(response, "", 0)

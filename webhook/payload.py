@@ -100,7 +100,7 @@ def to_push(payload: dict[str, Any]) -> Push:
     try:
         return msgspec.convert(payload, Push)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
-        raise Malformed(f"the payload is no push: {error}") from error
+        raise Malformed(f"the payload is not a push: {error}") from error
 
 
 def to_repository(value: object) -> Repository | None:

@@ -87,7 +87,7 @@ class Receiver:
         try:
             return self._served[collection]
         except KeyError:
-            raise NotFound("there is no such collection") from None
+            raise NotFound("no such collection") from None
 
     def _handle(self, body: bytes, served: Served) -> Decision:
         event, delivery = _identity()
@@ -183,10 +183,10 @@ def _identity() -> tuple[str, str]:
     """
     event = _header("Event")
     if not EVENT.fullmatch(event):
-        raise Malformed("X-GitHub-Event is missing or is no event's name")
+        raise Malformed("X-GitHub-Event is missing or not the name of an event")
     delivery = _header("Delivery")
     if delivery and not DELIVERY.fullmatch(delivery):
-        raise Malformed("X-GitHub-Delivery is no delivery's id")
+        raise Malformed("X-GitHub-Delivery is not the id of a delivery")
     return event, delivery
 
 

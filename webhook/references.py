@@ -195,7 +195,7 @@ class References:
     def _find_run(self, name: str, run: str) -> StoredRun:
         found = [each for each in self._store.runs() if (each.name, each.id) == (name, run)]
         if not found:
-            abort(404, "there is no such run in the store")
+            abort(404, "no such run in the store")
         return found[0]
 
     def _find_release(self, name: str, release: str) -> StoredRelease:
@@ -203,7 +203,7 @@ class References:
             each for each in self._store.releases() if (each.name, each.release) == (name, release)
         ]
         if not found:
-            abort(404, "there is no such release in the store")
+            abort(404, "no such release in the store")
         return found[0]
 
     def _compare(self, name: str, run: str, release: str) -> Comparison:
@@ -250,7 +250,7 @@ def _manifest(stored: StoredRun | StoredRelease) -> Manifest:
     try:
         return stored.manifest()
     except UsageError:
-        abort(404, "there is no manifest of it (yet) that can be read")
+        abort(404, "it has no readable manifest (yet)")
 
 
 def _readable(release: StoredRelease, name: str) -> Manifest | None:

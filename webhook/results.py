@@ -194,7 +194,7 @@ class Results:
     def _of(self, name: str) -> Iterator[tuple[Look, Named]]:
         with self._look() as (look, known):
             if look is None or name not in known:
-                abort(404, "there is no such collection in the history")
+                abort(404, "no such collection in the history")
             yield look, known[name]
 
     def _collections(self) -> Response:
@@ -339,7 +339,7 @@ def _run(look: Look, known: Named, name: str) -> RunLine:
     else:
         found = look.run(known.id, name)
     if found is None:
-        abort(404, "there is no such run of this collection")
+        abort(404, "no such run of this collection")
     return found
 
 

@@ -80,7 +80,7 @@ def token_file(folder: Path) -> tuple[Path, bool]:
     if not private or not stat.S_ISREG(found.st_mode):
         raise ConfigError(
             f"{file}: other users may know the token of the pages",
-            hint="Remove the file; the next start makes a new token that nobody else can read.",
+            hint="Remove the file; the next start makes a new, private token.",
         )
     return file, made
 

@@ -91,7 +91,7 @@ def _lacks(result: dict[str, Any], executed: str | None) -> Iterator[str]:
     if not result:
         yield "the job left no result.json: its cells, packages and host are not known"
     elif executed is None:
-        yield "there is no executed copy of the notebook"
+        yield "the executed copy of the notebook is missing"
 
 
 def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:

@@ -52,7 +52,7 @@ class Stopping:
             self.kill()
             return
         self.signal = number
-        self.stop(f"the job was told to stop ({signal.Signals(number).name})")
+        self.stop(f"the job received a signal to stop ({signal.Signals(number).name})")
 
     def stop(self, reason: str) -> None:
         """Start nothing more, and interrupt what runs."""

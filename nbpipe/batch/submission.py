@@ -266,7 +266,7 @@ def _collection(notebook: Path, root: Path) -> _Found:
         UsageError: There is no such notebook, or too much to copy.
     """
     if not notebook.is_file():
-        raise UsageError(f"{notebook}: there is no such notebook", hint="Name an existing file.")
+        raise UsageError(f"{notebook}: notebook not found", hint="Name an existing file.")
     found = _known_to_git(notebook.parent)
     if found is None:
         folder = root if notebook.is_relative_to(root) else notebook.parent

@@ -208,7 +208,7 @@ def commit_of(root: Path, revision: str) -> str:
     found = git(root, *words, allowed=(0, 1, 128)).strip()
     if not re.fullmatch("[0-9a-f]{40,64}", found):
         raise UsageError(
-            f"{revision}: is no revision of the repository in {root}",
+            f"{revision}: not a revision of the repository in {root}",
             hint="Name a commit, branch or tag; a shallow clone has only the newest commits.",
         )
     return found

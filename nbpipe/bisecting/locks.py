@@ -208,7 +208,7 @@ def _from_there(file: Path, line: str) -> str:
 def _refused(where: str, line: str, *, editable: bool) -> UsageError:
     if editable:
         return UsageError(
-            f"{where}: {line}: an editable install is no fixed version",
+            f"{where}: {line}: an editable install has no fixed version",
             hint="Pin a version that pip can install, or remove the line from both files.",
         )
     return UsageError(
@@ -223,7 +223,7 @@ def _requirement(where: str, text: str) -> Requirement:
     except InvalidRequirement as error:
         said = str(error).split("\n", 1)[0]
         raise UsageError(
-            f"{where}: {text}: is no requirement: {said}", hint="Write `name==version`."
+            f"{where}: {text}: not a valid requirement: {said}", hint="Write `name==version`."
         ) from error
 
 
@@ -252,7 +252,7 @@ def _of_pylock(file: Path, text: str) -> Iterator[tuple[str, Pin, Marker | None]
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}: is not TOML: {error}") from error
     if not isinstance(packages, list):
-        raise UsageError(f"{file}: packages: is no list", hint="Write `[[packages]]` tables.")
+        raise UsageError(f"{file}: packages: not a list", hint="Write `[[packages]]` tables.")
     for number, package in enumerate(packages):
         where = f"{file}: packages[{number}]"
         try:
@@ -261,7 +261,7 @@ def _of_pylock(file: Path, text: str) -> Iterator[tuple[str, Pin, Marker | None]
             yield where, *_of_package(where, name, package, marker)
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"{where}: is no package of a pylock.toml: {error}",
+                f"{where}: not a valid package of a pylock.toml: {error}",
                 hint="See https://packaging.python.org/specifications/pylock-toml.",
             ) from error
 
@@ -277,7 +277,7 @@ def _of_package(
         text = f"{name}=={package['version']}"
     else:
         raise UsageError(
-            f"{where}: {name}: a folder is no fixed version",
+            f"{where}: {name}: a folder has no fixed version",
             hint="Lock a version that pip can install, or remove it from both files.",
         )
     files = [*package.get("wheels", ()), *filter(None, [package.get("sdist")])]

@@ -131,7 +131,7 @@ def _without_program(program: str) -> Answer:
     absolute, tilde = Path(program).is_absolute(), program.startswith("~")
     if os.sep in program and not absolute and not tilde:
         return Answer(works=None, problem=f"{program} is looked for in each notebook's folder")
-    problem = f"there is no such program: {program}"
+    problem = f"program not found: {program}"
     if tilde:
         problem += " (~ is not replaced there)"
     elif absolute and os.path.exists(program):  # noqa: PTH110  (False where it is not to be seen)
@@ -161,7 +161,7 @@ def _ask_python(
 def _ask_r(program: str, names: list[str], environ: Mapping[str, str]) -> Answer:
     script = Path(program).with_name("Rscript")
     if not script.exists():
-        return Answer(works=None, problem=f"there is no Rscript beside {program}")
+        return Answer(works=None, problem=f"Rscript not found beside {program}")
     said = _run([str(script), "-e", _R_QUESTION, *names], "", environ)
     if isinstance(said, Answer):
         return said

@@ -53,7 +53,7 @@ def about_schedulers(config: Config) -> Iterator[Finding]:
         if scheduler not in known:
             yield _missing(
                 "scheduler",
-                f"{told}: there is no scheduler {scheduler!r}",
+                f"{told}: unknown scheduler {scheduler!r}",
                 f"Known: {', '.join(known)}; a site adds its own as an entry point.",
             )
             continue

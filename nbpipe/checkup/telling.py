@@ -192,7 +192,7 @@ def about_machine(*, git: str, output: Path, tasks: Iterable[Task]) -> Iterator[
         yield Finding(
             severity=Severity.NOTE,
             kind="program",
-            what="git is not there: reports do not name the commit that was tested",
+            what="git not found: reports will not include the commit that was tested",
             how="apt-get install git, or what your system has instead",
         )
     texts = tuple(task.path for task in tasks if task.skip == SKIP_WITHOUT_JUPYTEXT)
@@ -200,7 +200,7 @@ def about_machine(*, git: str, output: Path, tasks: Iterable[Task]) -> Iterator[
         yield Finding(
             severity=Severity.NOTE,
             kind="program",
-            what="jupytext is not there: text notebooks are skipped",
+            what="jupytext is not installed: text notebooks will be skipped",
             where=texts,
             how=distribution.pip_install("text"),
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 option = click.option(
     "--changed-since",
     metavar="REV",
-    help="Only what changes since that commit could affect; the working tree counts.",
+    help="Run only what changes since commit REV could affect; the working tree counts.",
 )
 
 

@@ -45,9 +45,11 @@ Examples:
     default=1,
     show_default=True,
     metavar="N",
-    help="Try a failing notebook so many times more before a commit or environment is bad.",
+    help="Retry a failing notebook up to N times before a commit or environment counts as bad.",
 )
-@click.option("--no-history", is_flag=True, help="Execute also what earlier runs have told.")
+@click.option(
+    "--no-history", is_flag=True, help="Ignore results of earlier runs; execute everything."
+)
 @options.shared
 def command(  # noqa: PLR0913  (one per option)
     notebook: str,

@@ -55,9 +55,9 @@ PATIENCE = 1.0
     "--only",
     multiple=True,
     metavar="FOLDER",
-    help="Only this, now and in later runs; may be repeated.",
+    help="Take only FOLDER, now and in later runs; repeatable.",
 )
-@click.option("--all", "everything", is_flag=True, help="Everything again, after --only.")
+@click.option("--all", "everything", is_flag=True, help="Take everything again, after --only.")
 @click.option("--release", "commit", metavar="COMMIT", help="Another release than the current.")
 @click.option(
     "--restore",
@@ -80,7 +80,7 @@ PATIENCE = 1.0
     metavar="DURATION",
     show_default=True,
     callback=lambda _context, _option, text: _seconds(text),
-    help="How long a server may say nothing: seconds, or 5m.",
+    help="Give up a server that is silent for this long: seconds, or 5m.",
 )
 @click.option(
     "--config",

@@ -30,7 +30,7 @@ Examples:
   nbpipe github report latest --repo ORG/REPO --sha 0123… --comment 42""",
 )
 def command() -> None:
-    """Tell a run on GitHub: a commit status, or a check run with annotations; a comment.
+    """Report a run to GitHub: a commit status, or a check run with annotations; a comment.
 
     By the token in GITHUB_TOKEN, or what [github] in the configuration names. On a GitHub
     Enterprise Server, GITHUB_API_URL is its API's address.
@@ -42,7 +42,9 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         options.shared,
         click.option("--url", metavar="URL", help="A page about the run, linked from there."),
-        click.option("--name", metavar="NAME", help="What it is called there, if not nbpipe."),
+        click.option(
+            "--name", metavar="NAME", help="Name of the status or check run (default: nbpipe)."
+        ),
         click.option(
             "--as",
             "kind",
@@ -209,5 +211,5 @@ def _warned(action: Callable[[], Any]) -> Any:  # noqa: ANN401  (the action's)
     except UsageError:
         raise
     except NbpipeError as error:
-        click.echo(f"nbpipe: warning: not told on GitHub: {error}", err=True)
+        click.echo(f"nbpipe: warning: not reported to GitHub: {error}", err=True)
         return None

@@ -37,10 +37,10 @@ Examples:
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="Look at so many runs.",
+    help="Number of most recent runs to look at.",
 )
 @click.option("--all", "every", is_flag=True, help="List every notebook, not only unsteady ones.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @options.shared
 def command(
     notebook: str | None, *, number: int, every: bool, as_json: bool, config_file: Path | None

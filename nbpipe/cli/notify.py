@@ -37,8 +37,8 @@ _HINT = "Set [notify.email] to, [notify] webhook or [notify] command."
     epilog="""\b
 Examples:
   nbpipe notify --test                     does a message arrive?
-  nbpipe notify                            what the latest run changed, if nobody was told yet
-  nbpipe notify 20260131T1200 --show       the same as Markdown; nobody is told
+  nbpipe notify                            what the latest run changed, unless already reported
+  nbpipe notify 20260131T1200 --show       the same as Markdown; nothing is sent
   nbpipe notify --publishing --config /etc/nbpipe/nbpipe.toml""",
 )
 @click.argument("run", default="latest")
@@ -46,16 +46,20 @@ Examples:
 @click.option(
     "--publishing",
     is_flag=True,
-    help="Tell of the collections that the configuration publishes: refused, stale, well again.",
+    help="Report published collections that are refused, stale or well again.",
 )
-@click.option("--show", is_flag=True, help="Print it as Markdown, nothing where nothing changed.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Print the changes as Markdown and send nothing; print nothing if nothing changed.",
+)
 @options.shared
 def command(
     run: str, *, test: bool, publishing: bool, show: bool, config_file: Path | None
 ) -> int | None:
-    """Tell people what run RUN (the latest) has changed: newly failing, recovered, still failing.
+    """Notify people of what run RUN (the latest) changed: newly failing, recovered, still failing.
 
-    `nbpipe test` does it by itself where [notify] is configured. Each change is told once on
+    `nbpipe test` does it by itself where [notify] is configured. Each change is sent once on
     each channel; what could not be sent is sent the next time.
     """
     if test and (publishing or show):
@@ -84,7 +88,7 @@ def after(config: Config, run: Run) -> None:
     except Exception as error:  # noqa: BLE001  (a run never fails because of a message)
         problems = [f"a mistake, please report it: {type(error).__name__}: {error}"]
     for problem in problems:
-        click.echo(f"nbpipe: warning: not told: {problem}", err=True)
+        click.echo(f"nbpipe: warning: not sent: {problem}", err=True)
 
 
 def _changes(config: Config, name: str) -> tuple[list[Event], Occasion]:
@@ -115,7 +119,7 @@ def _show(events: Sequence[Event], occasion: Occasion) -> int:
 
 def _tell(config: Config, events: Sequence[Event], occasion: Occasion) -> int:
     if not _channels(config.settings):
-        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+        raise UsageError("[notify] has no recipients configured", hint=_HINT)
     return _said(*_deliver(config, events, occasion))
 
 
@@ -142,7 +146,7 @@ def _publishing(config: Config, *, show: bool) -> int:
         events = _troubles(every, config.settings.notify, Memory())
         return _show(events, _service(source))
     if not _channels(config.settings):
-        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+        raise UsageError("[notify] has no recipients configured", hint=_HINT)
     return _said(*_tell_troubles(config.settings, source))
 
 
@@ -173,7 +177,7 @@ def _watch(settings: Settings, source: Path, stop: threading.Event) -> None:
             problems = [f"{type(error).__name__}: {error}"]
         for problem in problems:
             if problem not in logged:  # once, not every ten seconds
-                _log.warning("not told: %s", " ".join(problem.split()))
+                _log.warning("not sent: %s", " ".join(problem.split()))
         logged = set(problems)
 
 
@@ -213,7 +217,7 @@ def _test(settings: Settings) -> int:
 
     channels = _channels(settings)
     if not channels:
-        raise UsageError("[notify]: nobody is to be told", hint=_HINT)
+        raise UsageError("[notify] has no recipients configured", hint=_HINT)
     host = socket.gethostname()
     event = Event(kind="test", subject="nbpipe", detail="This is how it will look.", key="test")
     code = ExitCode.OK
@@ -236,7 +240,7 @@ def _channels(settings: Settings) -> list[Channel]:
 
 def _said(told: int, problems: Sequence[str]) -> int:
     changes = "1 change" if told == 1 else f"{told:,} changes"
-    click.echo(f"told: {changes}" if told else "nothing new was told")
+    click.echo(f"sent: {changes}" if told else "nothing new to send")
     for problem in problems:
         click.echo(f"nbpipe: not sent: {problem}", err=True)
     return ExitCode.FAILED if problems else ExitCode.OK

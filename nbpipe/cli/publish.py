@@ -33,8 +33,12 @@ def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     epilog="Example: nbpipe publish notebooks-latest --config /etc/nbpipe/nbpipe.toml",
 )
 @click.argument("name", required=False)
-@click.option("--watch", is_flag=True, help="Go on for ever: poll, and follow left beacons.")
-@click.option("--again", is_flag=True, help="Try a commit that was refused before.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Run continuously: poll, and follow the beacons that `serve` left.",
+)
+@click.option("--again", is_flag=True, help="Retry a commit that was refused before.")
 @click.option(
     "--accept-loss",
     metavar="COMMIT",
@@ -45,7 +49,7 @@ def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 def publish(
     name: str | None, *, watch: bool, again: bool, accept_loss: str | None, file: Path | None
 ) -> None:
-    """Reconcile the mirror of collection NAME (of all of them) with its origin.
+    """Update the mirror of collection NAME (default: all) from its origin, once or continuously.
 
     Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
     one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,

@@ -68,25 +68,35 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 
 @_subcommand("submit", "submit minitest.ipynb --name minitest --release 1.0 --profile parallel")
 @click.argument("notebook", type=click.Path(path_type=Path))
-@click.option("--name", required=True, metavar="NAME", help="Of the reference: [reference.NAME].")
-@click.option("--release", required=True, metavar="R", help="Which release it is run for.")
-@click.option("--profile", default="local", show_default=True, metavar="P", help="The resources.")
-@click.option("--cores", metavar="N", help="In place of the profile's, as far as it allows.")
-@click.option("--memory", metavar="SIZE", help="Likewise, such as 125G.")
-@click.option("--walltime", metavar="TIME", help="Likewise, such as 2:00:00.")
-@click.option("--queue", metavar="NAME", help="Likewise; Slurm's partition.")
-@click.option("--account", metavar="NAME", help="Likewise.")
-@click.option("--nodes", metavar="N", help="Likewise.")
-@click.option("--gpus", metavar="N", help="Likewise.")
+@click.option(
+    "--name", required=True, metavar="NAME", help="Name of the reference: [reference.NAME]."
+)
+@click.option("--release", required=True, metavar="R", help="Release that the run is for.")
+@click.option(
+    "--profile",
+    default="local",
+    show_default=True,
+    metavar="P",
+    help="Profile with the job's resources.",
+)
+@click.option("--cores", metavar="N", help="Override the profile's cores, as far as it allows.")
+@click.option("--memory", metavar="SIZE", help="Override the profile's memory: 125G.")
+@click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
+@click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
+@click.option("--account", metavar="NAME", help="Override the profile's account.")
+@click.option("--nodes", metavar="N", help="Override the profile's number of nodes.")
+@click.option("--gpus", metavar="N", help="Override the profile's GPUs per node.")
 @options.parameter_options
 @click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
-@click.option("--outputs", multiple=True, metavar="GLOB", help="Its data products; repeatable.")
+@click.option(
+    "--outputs", multiple=True, metavar="GLOB", help="Data products of the run; repeatable."
+)
 @click.option(
     "--children",
     type=click.Choice(["wait", "ignore", "fail"]),
     default="wait",
     show_default=True,
-    help="Jobs that it submits: wait for them, ignore them, or fail where one fails.",
+    help="Jobs that the notebook submits: wait for them, ignore them, or fail if one fails.",
 )
 @_shared
 def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  # noqa: ANN401
@@ -116,7 +126,7 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
 
 def _notebook(path: Path) -> Path:
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such notebook", hint="Name an existing file.")
+        raise UsageError(f"{path}: notebook not found", hint="Name an existing file.")
     return path.resolve()
 
 
@@ -136,7 +146,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
 @click.argument("run", default="latest")
 @_shared
 def wait(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Wait for a run's end, and tell how it goes; Ctrl-C leaves the job alone."""
+    """Wait for a run to end and report its progress; Ctrl-C leaves the job alone."""
     from nbpipe.batch import following  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
@@ -215,7 +225,11 @@ def _late(view: View) -> str:
 
 @_subcommand("compare", "compare latest --against 1.0 --report html=page")
 @click.argument("run", default="latest")
-@click.option("--against", metavar="RELEASE|RUN", help="By default the newest release.")
+@click.option(
+    "--against",
+    metavar="RELEASE|RUN",
+    help="Release or run to compare with (default: the newest release).",
+)
 @click.option(
     "--report", multiple=True, metavar="KIND=PATH", help=f"Also write: {', '.join(_PAGES[1:])}."
 )
@@ -253,8 +267,8 @@ def _page(text: str) -> tuple[Kind, Path]:
 
 @_subcommand("promote", 'promote latest --release 1.0 --reason "release of 2026-01"')
 @click.argument("run", default="latest")
-@click.option("--release", required=True, metavar="R")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@click.option("--release", required=True, metavar="R", help="Name of the release.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, kept with the reference.")
 @_shared
 def promote(
     config_file: Path | None,
@@ -289,7 +303,9 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
     found = [each for each in keep.releases(name or None) if wanted in {"", each.release}]
     if not found:
         raise UsageError(
-            f"{keep.root}: there is no release {release or ''}".rstrip(),
+            f"{keep.root}: release not found: {release}"
+            if release
+            else f"{keep.root}: no releases",
             hint="`nbpipe reference list` shows releases and runs.",
         )
     failed = False
@@ -327,7 +343,7 @@ def export(
     found = keep.release(name, wanted) if wanted else None
     if found is None:
         raise UsageError(
-            f"{keep.root}: there is no release {release}",
+            f"{keep.root}: release not found: {release}",
             hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
         )
     about = crate.About(title=given["title"], creators=given["creator"], license=given["licence"])
@@ -338,9 +354,11 @@ def export(
 
 @_subcommand("accept", "accept latest --only 'qa/*.png' --reason 'new colour map'")
 @click.argument("run", default="latest")
-@click.option("--only", multiple=True, required=True, metavar="GLOB", help="Which outputs.")
-@click.option("--release", metavar="R", help="By default the newest.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the reference.")
+@click.option(
+    "--only", multiple=True, required=True, metavar="GLOB", help="Outputs to accept; repeatable."
+)
+@click.option("--release", metavar="R", help="Release to update (default: the newest).")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, kept with the reference.")
 @_shared
 def accept(
     config_file: Path | None,

@@ -25,7 +25,7 @@ _SHOWN = 20
 
 @click.group(name="release", epilog="Example: nbpipe release list --collection notebooks-latest")
 def release() -> None:
-    """Look at published releases and steer which one is current."""
+    """Inspect published releases, choose the current one, verify, clean up."""
 
 
 @release.command(name="list", epilog="Example: nbpipe release list")
@@ -104,7 +104,12 @@ def unpin(collection: str | None, file: Path | None) -> None:
 
 @release.command(epilog="Example: nbpipe release verify --no-repair")
 @click.argument("commit", required=False)
-@click.option("--repair/--no-repair", default=True, show_default=True, help="Build it anew.")
+@click.option(
+    "--repair/--no-repair",
+    default=True,
+    show_default=True,
+    help="Rebuild damaged releases from the cache.",
+)
 @service.collection_option
 @service.config_option
 def verify(commit: str | None, *, repair: bool, collection: str | None, file: Path | None) -> None:
@@ -126,7 +131,7 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
 
 
 @release.command(epilog="Example: nbpipe release gc --dry-run")
-@click.option("--dry-run", is_flag=True, help="Only say which.")
+@click.option("--dry-run", is_flag=True, help="Only show which releases would be removed.")
 @service.collection_option
 @service.config_option
 def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:

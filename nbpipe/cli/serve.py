@@ -35,14 +35,14 @@ Example:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @service.config_option
-@click.option("--host", help="Listen on this address, instead of the one in [webhook].")
-@click.option("--port", type=click.IntRange(0, 65_535), help="0: the system chooses one.")
+@click.option("--host", help="Listen on this address instead of the one in [webhook].")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on (0: any free one).")
 @click.option(
     "--collection",
     "names",
     multiple=True,
     metavar="NAME",
-    help="Serve only this collection; may be repeated.",
+    help="Serve only this collection; repeatable.",
 )
 @click.option(
     "--no-worker",
@@ -54,7 +54,7 @@ Example:
     type=click.IntRange(0, 10),
     default=0,
     show_default=True,
-    help="How many reverse proxies in front are believed (X-Forwarded-For, -Proto, -Prefix).",
+    help="Number of reverse proxies in front to trust (X-Forwarded-For, -Proto, -Prefix).",
 )
 def serve(  # noqa: PLR0913  (one per option)
     *,

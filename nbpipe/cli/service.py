@@ -85,7 +85,7 @@ def collections(file: Path | None, name: str | None = None) -> tuple[CollectionS
     chosen = tuple(each for each in every if each.name == name)
     if not chosen:
         known = ", ".join(each.name for each in every)
-        raise UsageError(f"{source}: there is no collection {name}", hint=f"There are: {known}")
+        raise UsageError(f"{source}: unknown collection {name}", hint=f"There are: {known}")
     return chosen
 
 
@@ -104,7 +104,7 @@ def some(settings: Settings, source: Path) -> tuple[CollectionSettings, ...]:
     """
     if not settings.collection:
         raise ConfigError(
-            f"{source}: there is no [[collection]]", hint="Add one: name, origin and root."
+            f"{source}: no [[collection]] is configured", hint="Add one: name, origin and root."
         )
     return settings.collection
 

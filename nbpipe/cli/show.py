@@ -31,7 +31,7 @@ Examples:
   nbpipe show 20260131T1200      a run by the beginning of its id (`nbpipe history` lists them)""",
 )
 @click.argument("run", default=history.LATEST)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @options.shared
 def command(run: str, *, as_json: bool, config_file: Path | None) -> None:
     """Show run RUN (the latest): its summary and its failures."""

@@ -77,14 +77,16 @@ Examples:
     "--memory-budget",
     type=options.Budget(),
     metavar="SIZE",
-    help="Memory for all notebooks at once: 16G, or 80% of the machine.",
+    help="Memory that all running notebooks may use together: 16G, or 80% of the machine.",
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these out; repeatable.")
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out matching notebooks; repeatable."
+)
 @click.option(
     "-k",
     "keyword",
     metavar="EXPR",
-    help="Only names, kernels or tags that match: 'fits and not slow'.",
+    help="Run only notebooks whose names, kernels or tags match: 'fits and not slow'.",
 )
 @click.option("--kernel", metavar="NAME", help="Run every notebook on this kernel.")
 @click.option(
@@ -96,38 +98,38 @@ Examples:
 @click.option(
     "--missing-kernel",
     type=click.Choice(["fail", "skip"]),
-    help="What to do where a kernel is not installed.",
+    help="Fail or skip notebooks whose kernel is not installed.",
 )
 @click.option(
     "--timeout",
     type=options.Limit(),
     metavar="SECONDS",
-    help="Limit for each cell.",
+    help="Time limit per cell.",
 )
 @click.option(
     "--notebook-timeout",
     type=options.Limit(),
     metavar="SECONDS",
-    help="Limit for each notebook.",
+    help="Time limit per notebook.",
 )
 @click.option(
     "--output-limit",
     type=options.Limit(),
     metavar="MB",
-    help="Limit for each notebook's output.",
+    help="Limit on the output of each notebook.",
 )
 @click.option(
     "--prerun",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Code that runs first in every notebook of its language.",
+    help="Code to run first in every notebook of its language; repeatable.",
 )
 @options.parameter_options
 @click.option(
     "--all-errors/--first-error",
     default=None,
-    help="Go on after a failing cell, report every error.",
+    help="Continue after a failing cell and report every error.",
 )
 @click.option(
     "--retries",
@@ -143,34 +145,38 @@ Examples:
 @click.option(
     "--fork/--no-fork",
     default=None,
-    help="Fork Python kernels from one process (the default); or start each anew.",
+    help="Fork Python kernels from one process (the default), or start each from scratch.",
 )
 @click.option(
     "--preload",
     multiple=True,
     metavar="MODULE",
-    help="Import this before forking; repeatable. Faster, but a notebook can see it.",
+    help="Import MODULE before forking; repeatable. Faster, but visible to notebooks.",
 )
 @click.option(
     "--cluster",
     metavar="PROFILE|ADDRESS",
     help="Run on other machines: a profile (`nbpipe profiles`), dask, or tcp://… of Dask.",
 )
-@click.option("-x", "--exitfirst", is_flag=True, help="Start nothing more after the first failure.")
+@click.option(
+    "-x", "--exitfirst", is_flag=True, help="Start no more notebooks after the first failure."
+)
 @click.option(
     "--maxfail",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Start nothing more after N failures.",
+    help="Start no more notebooks after N failures.",
 )
-@click.option("--lf", "last_failed", is_flag=True, help="Only those that failed last.")
-@click.option("--ff", "failed_first", is_flag=True, help="Those that failed last come first.")
+@click.option("--lf", "last_failed", is_flag=True, help="Run only notebooks that failed last time.")
+@click.option(
+    "--ff", "failed_first", is_flag=True, help="Run notebooks that failed last time first."
+)
 @click.option(
     "--resume",
     is_flag=False,
     flag_value="latest",
     metavar="[RUN]",
-    help="Only what run RUN (the latest) did not get to; --resume=RUN is never a PATTERN.",
+    help="Run only what run RUN (default: the latest) did not get to; write --resume=RUN.",
 )
 @affected.option
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
@@ -178,13 +184,17 @@ Examples:
     "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
 )
 @click.option(
-    "--durations", type=click.IntRange(min=0), default=0, metavar="N", help="Show the N slowest."
+    "--durations",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Show the N slowest notebooks.",
 )
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For executed copies and logs.",
+    help="Folder for executed copies and logs.",
 )
 @click.option(
     "--report",

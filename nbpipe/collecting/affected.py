@@ -120,7 +120,7 @@ def _reasons(
     elif past.outcome != "passed":
         yield f"{past.outcome} in run {past.outcome_run}"
     if trace is None:
-        yield "nobody knows yet what it reads: it was never traced"
+        yield "what it reads is not known yet: it was never traced"
         return
     if present.place in difference.changed:
         yield f"itself changed since {difference.rev}"

@@ -74,7 +74,7 @@ def _take_named(path: str, exclusions: Exclusions, result: Choosing, *, as_glob:
         if as_glob:
             return
         raise UsageError(
-            f"{printable(path)}: is no notebook: its name has no ending of one",
+            f"{printable(path)}: not a notebook by its extension",
             hint="Notebooks end in .ipynb, or are text that jupytext reads (.md, .py, .R, ...).",
         )
     head = _head(found, named=not as_glob)

@@ -115,7 +115,7 @@ def _scopes(
 def _check_shard(shard: tuple[int, int] | None) -> None:
     if shard is not None and not 1 <= shard[0] <= shard[1]:
         raise UsageError(
-            f"--shard {shard[0]}/{shard[1]}: there is no such part",
+            f"--shard {shard[0]}/{shard[1]}: no such part",
             hint="Parts are counted from 1: --shard 1/4 to --shard 4/4.",
         )
 

@@ -22,7 +22,7 @@ def read_preruns(files: tuple[str, ...], root: Path) -> tuple[Prerun, ...]:
     """Return the code of the files, which are relative to the root or absolute.
 
     Raises:
-        UsageError: A file is unreadable, or its ending tells no language.
+        UsageError: A file is unreadable, or its extension does not name a language.
     """
     return tuple(_read(root / Path(on_disk(file)), file) for file in files)
 
@@ -31,8 +31,8 @@ def _read(path: Path, name: str) -> Prerun:
     language = _LANGUAGES.get(path.suffix.lower())
     if language is None:
         raise UsageError(
-            f"prerun file {name}: its ending tells no language",
-            hint=f"Known endings: {', '.join(sorted(_LANGUAGES))}.",
+            f"prerun file {name}: its extension does not name a language",
+            hint=f"Known extensions: {', '.join(sorted(_LANGUAGES))}.",
         )
     try:
         source = path.read_bytes().decode("utf-8-sig")

@@ -228,7 +228,7 @@ def _unusual(cmd: list[str], env: Mapping[str, str]) -> str:
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError) as error:  # an older kernel, a container that forbids it
-        return f"there is no pidfd_open here ({error})"
+        return f"pidfd_open is not available here ({error})"
     start = cmd.index("-m") if "-m" in cmd else len(cmd)
     flags, rest = cmd[1:start], cmd[start:]
     plain = rest[:3] == ["-m", "ipykernel_launcher", "-f"] and {*rest[4:]} <= _KNOWN_ARGUMENTS

@@ -66,7 +66,7 @@ def ended_early() -> Failure:
 
 def waits(program: str) -> Failure:
     """Return the failure of a notebook one of whose programs waits at a terminal."""
-    message = f"asks for input: {program} waits at its terminal, where nobody types"
+    message = f"asks for input: {program} waits at its terminal"
     return diagnosis.failure(Category.ASKS_FOR_INPUT, "InputRequest", message)
 
 

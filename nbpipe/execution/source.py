@@ -91,7 +91,7 @@ def read(path: Path) -> NotebookNode:
         what = "is empty" if not data.strip() else f"is not JSON: {error}"
         raise UnreadableNotebookError(what) from error
     except Exception as error:  # whatever a file can make a converter raise
-        raise UnreadableNotebookError(f"is no notebook: {type(error).__name__}: {error}") from error
+        raise UnreadableNotebookError(f"not a notebook: {type(error).__name__}: {error}") from error
 
 
 def _checked(document: object) -> dict[str, Any]:

@@ -271,7 +271,7 @@ class Watch:
         known where that was Python; the rest counts for both. The runner itself opens notebooks.
         """
         if opened is None or opened.lost:
-            why = tracer.blind or (opened.lost if opened else "nobody looked")
+            why = tracer.blind or (opened.lost if opened else "it was not watched")
             reason = f"what compiled code opens ({seen.compiled}) cannot be seen: {why}"
             seen.unknown = seen.unknown or reason
             return

@@ -38,11 +38,11 @@ def check_names(repository: str, sha: str) -> None:
     """
     if not _REPOSITORY.fullmatch(repository) or set(repository.split("/")) & {".", ".."}:
         raise UsageError(
-            f"--repo {repository}: is no repository", hint="Write OWNER/NAME, as in its address."
+            f"--repo {repository}: not a repository", hint="Write OWNER/NAME, as in its address."
         )
     if not _SHA.fullmatch(sha):
         raise UsageError(
-            f"--sha {sha}: is no commit's full name",
+            f"--sha {sha}: not the full id of a commit",
             hint='Write all 40 digits: --sha "$(git rev-parse HEAD)".',
         )
 
@@ -93,13 +93,13 @@ def _secret(source: str | None, environ: Mapping[str, str]) -> str:
     """
     if source is None and not environ.get(DEFAULT_TOKEN.partition(":")[2]):
         raise ConfigError(
-            "there is no token for GitHub",
+            "no token for GitHub is set",
             hint='Set the variable GITHUB_TOKEN, or [github] token = "file:PATH", or app and key.',
         )
     value = secret(source or DEFAULT_TOKEN, environ, where="[github] token").strip()
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(
-            f"[github] token: what {source or DEFAULT_TOKEN} holds is no token",
+            f"[github] token: what {source or DEFAULT_TOKEN} holds is not a token",
             hint="It is one word, such as ghp_…, github_pat_… or ghs_….",
         )
     return value

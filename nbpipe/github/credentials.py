@@ -66,7 +66,7 @@ class AppKey:
             return jwt.encode(claims, self.pem, algorithm="RS256")
         except (PyJWTError, ValueError, TypeError, NotImplementedError) as error:
             raise ConfigError(
-                f"[github] key: it is no private RSA key in PEM form ({type(error).__name__})",
+                f"[github] key: not a private RSA key in PEM form ({type(error).__name__})",
                 hint="Download one from the App's settings: -----BEGIN RSA PRIVATE KEY-----.",
             ) from None  # its text could repeat the key
 

@@ -50,12 +50,12 @@ def load(name: str, config: Config) -> Loaded:
         file /= REPORT
         if not file.is_file():
             raise UsageError(
-                f"{file}: is not there", hint="Run `nbpipe test --report json`, or name the run."
+                f"{file}: not found", hint="Run `nbpipe test --report json`, or name the run."
             )
     if file.is_file():
         return from_report(file, config.root)
     if "/" in name or name.endswith(".json"):
-        raise UsageError(f"{name}: is not there", hint="Name a JSON report, or a run's id.")
+        raise UsageError(f"{name}: not found", hint="Name a JSON report, or a run's id.")
     with history.open_history(config.settings.history, config.root) as past:
         found = past.run(name)
         run = _past(found, past.results(found), config.root)
@@ -76,7 +76,7 @@ def from_report(file: Path, root: Path) -> Loaded:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{file}: is no report of a run: {type(error).__name__}: {error}",
+            f"{file}: not the report of a run: {type(error).__name__}: {error}",
             hint="Name what `nbpipe test --report json=PATH` wrote.",
         ) from error
 
@@ -140,7 +140,7 @@ def _before(past: dict[str, Any] | None) -> Past | None:
         return None
     names = [past["run"], past["commit"] or "0"]
     if not all(_PLAIN.fullmatch(name) for name in names):  # they stand in Markdown as they are
-        raise ValueError(f"{names} are no run and commit")
+        raise ValueError(f"{names} are not a run and a commit")
     return Past(
         outcome=Outcome(past["outcome"]),
         run=past["run"],
@@ -155,7 +155,7 @@ def _before(past: dict[str, Any] | None) -> Past | None:
 def _finite(value: object) -> float:
     number = float(str(value))
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no number")
+        raise ValueError(f"{number} is not a number")
     return number
 
 

@@ -142,7 +142,7 @@ class History:
         if not found:
             called = "yet" if name == LATEST else f"whose id begins with {name!r}"
             raise HistoryError(
-                f"{self.where}: there is no run {called}",
+                f"{self.where}: no run {called}",
                 hint="`nbpipe history` lists the runs; `latest` is the newest.",
             )
         if len(found) > 1 and name not in {LATEST, found[0].id}:

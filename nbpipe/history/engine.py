@@ -50,7 +50,7 @@ def address(url: str | None, root: Path) -> sa.URL:
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite" or parsed.database in {None, "", ":memory:"}:
         raise HistoryError(
-            f"[history] url: {parsed.render_as_string()} is no database that nbpipe can use",
+            f"[history] url: {parsed.render_as_string()} is not a database that nbpipe can use",
             hint=_SHAPES,
         )
     return sa.URL.create("sqlite", database=str(root / str(parsed.database)))
@@ -106,7 +106,7 @@ def display(url: sa.URL) -> str:
 def _sqlite(file: Path, url: sa.URL, *, create: bool) -> sa.Engine:
     new = not file.exists()
     if new and not create:
-        raise NoHistory(f"{file}: there is no history yet", hint="`nbpipe test` begins one.")
+        raise NoHistory(f"{file}: no history yet", hint="`nbpipe test` begins one.")
     if new:
         private.make_folder(file.parent)
         with contextlib.suppress(FileExistsError):  # another process was faster

@@ -141,7 +141,7 @@ class Webhook:
         scheme, host = _place(url)
         if scheme != "https" and host not in _LOOPBACK:
             raise ConfigError(
-                f"[notify] webhook: what {self.source} holds is no https address",
+                f"[notify] webhook: what {self.source} holds is not an https address",
                 hint="It is one line: https://hooks.slack.com/services/…",
             )
         try:
@@ -225,7 +225,7 @@ def _smtp_reason(error: Exception, secrets: Sequence[str]) -> str:
             f"{to}: {code} {text.decode(errors='replace')}"
             for to, (code, text) in error.recipients.items()
         )
-        return _safe_line(f"nobody was accepted: {told}", secrets)
+        return _safe_line(f"every recipient was refused: {told}", secrets)
     return _safe_line(str(error), secrets) or type(error).__name__
 
 

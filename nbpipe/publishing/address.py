@@ -85,7 +85,7 @@ def check(settings: CollectionSettings) -> None:
             hint='Take them out and set `token = "file:PATH"`, `askpass` or `ssh-key`.',
         )
     if _BAD_REF.search(settings.branch) or settings.branch == "@":
-        raise ConfigError(f"{where}: {settings.branch!r} is no name of a branch")
+        raise ConfigError(f"{where}: {settings.branch!r} is not a valid name of a branch")
     if not Path(settings.root).is_absolute():
         raise ConfigError(f"{where}: the root {settings.root} is not an absolute path")
 

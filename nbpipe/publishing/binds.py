@@ -175,7 +175,7 @@ def _place(home: int, name: str, *, make: bool, folder: str = FOLDER) -> Iterato
     parent = _folder(home, folder, make=make)
     try:
         if os.fstat(parent).st_uid != 0:
-            raise OSError(errno.EEXIST, f"{folder} is a folder of theirs, in the way")
+            raise OSError(errno.EEXIST, f"{folder} is in the way: a folder of the user's own")
         place = _folder(parent, name, make=make)
         try:
             yield parent, place
@@ -193,7 +193,7 @@ def _folder(above: int, name: str, *, make: bool) -> int:
         return os.open(name, _PLACE, dir_fd=above)
     except OSError as error:
         if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-            raise OSError(errno.EEXIST, f"{name} is no folder, in the way") from error
+            raise OSError(errno.EEXIST, f"{name} is in the way: not a folder") from error
         raise
 
 

@@ -145,7 +145,7 @@ def of_origin(said: str, heard: str, *, where: str, branch: str) -> PublishError
     told = in_a_line(f"{heard}\n{said}")
     if _NO_REF.search(ours):
         return BranchGone(
-            f"{where}: there is no branch {branch}",
+            f"{where}: branch not found: {branch}",
             hint="The last release stays. Set `branch` if it was renamed.",
         )
     if _ALGORITHM.search(ours):

@@ -177,7 +177,7 @@ def _refuse_unsafe(folder: Path) -> None:
         return
     if stat.S_ISLNK(mode):
         raise MirrorError(
-            f"{folder}: is a symbolic link, which could lead elsewhere tomorrow",
+            f"{folder}: is a symbolic link, whose target may change",
             hint=f"Have `root` name the folder itself: {os.path.realpath(folder)}",
         )
     if not stat.S_ISDIR(mode):

@@ -165,7 +165,7 @@ class Cache:
         where = f"{self.settings.name}: {address.mask(self.settings.origin)}"
         if code == NO_REF and not said:
             raise BranchGone(
-                f"{where}: there is no branch {self.settings.branch}",
+                f"{where}: branch not found: {self.settings.branch}",
                 hint="Set `branch` to one that is there.",
             )
         if code:

@@ -405,7 +405,7 @@ class Publisher:
                 self._forget(made, damages)
             changed = self._mend(self._suspicions(seen))
         if changed:
-            raise self._changed(f"the gate changed {changed}, which is mended")
+            raise self._changed(f"the gate changed {changed}, which was repaired")
         if verify.fingerprint(own) != as_made:
             damages = damages or verify.examine(own, made)
         if damages:

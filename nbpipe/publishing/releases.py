@@ -258,7 +258,7 @@ def _find(publisher: Publisher, name: str) -> str:
     ):
         return known
     raise UsageError(
-        f"{publisher.settings.name}: there is no release {name}",
+        f"{publisher.settings.name}: release not found: {name}",
         hint="`nbpipe release list` shows what there is.",
     )
 

@@ -304,7 +304,7 @@ def _collections(config: Config) -> list[tuple[CollectionSettings, str]]:
     names = _names(wanted)
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(
-            f"{file}: spaces.collection: there is no collection {', '.join(unknown)}",
+            f"{file}: spaces.collection: unknown collection {', '.join(unknown)}",
             hint=f"The file has: {', '.join(known)}.",
         )
     if isinstance(wanted.collection, tuple):

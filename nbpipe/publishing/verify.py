@@ -114,7 +114,7 @@ def _file(
 
 def _wrong(path: Path, file: File, status: os.stat_result, *, content: bool) -> list[str]:
     if not stat.S_ISREG(status.st_mode):
-        return ["it is no regular file"]
+        return ["it is not a regular file"]
     mode = stat.S_IMODE(status.st_mode)
     wrong = [] if mode == (EXECUTABLE if file.executable else FILE) else [f"its mode is {mode:04o}"]
     if status.st_size != file.size:

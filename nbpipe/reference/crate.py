@@ -140,7 +140,8 @@ def export(release: StoredRelease, target: Path, about: About, *, data: bool) ->
         fresh.rename(target)
     except OSError as error:
         raise UsageError(
-            f"{target}: cannot be written: {error.strerror}", hint="Is there room, and a right?"
+            f"{target}: cannot be written: {error.strerror}",
+            hint="Check free space and permissions.",
         ) from error
     finally:
         fresh.unlink(missing_ok=True)

@@ -258,9 +258,9 @@ def decode(data: bytes, where: str) -> Manifest:
             )
         manifest = msgspec.convert(document, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f"{where}: is no manifest: {error}", hint=hint) from error
+        raise ManifestError(f"{where}: not a manifest: {error}", hint=hint) from error
     if found != FORMAT:
-        raise ManifestError(f"{where}: is no manifest: there is no format {found}", hint=hint)
+        raise ManifestError(f"{where}: not a manifest: unknown format {found}", hint=hint)
     return manifest
 
 

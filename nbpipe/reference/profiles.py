@@ -111,7 +111,7 @@ class Profiles:
         near = get_close_matches(name, self._profiles, n=1, cutoff=0.5)
         advice = f"Did you mean {near[0]!r}? " if near else ""
         raise ProfileError(
-            f"there is no profile {name!r}",
+            f"unknown profile {name!r}",
             hint=f"{advice}Known: {', '.join(sorted(self._profiles))} (see `nbpipe profiles`).",
         )
 
@@ -286,7 +286,7 @@ def _whole(value: object, key: str) -> int:
     if text.isascii() and text.isdigit() and least <= int(text) <= _MOST[key]:
         return int(text)
     raise UsageError(
-        f"{key}: {text!r} is no whole number from {least:,} to {_MOST[key]:,}",
+        f"{key}: {text!r} is not a whole number from {least:,} to {_MOST[key]:,}",
         hint="Write digits only.",
     )
 
@@ -310,7 +310,7 @@ def _check_bound(key: str, limit: str) -> None:
     """Refuse a limit that is no `<=` with an amount."""
     if not limit.startswith("<=") or key in {"queue", "account"}:
         raise UsageError(
-            f"allow.{key}: {limit!r} is no limit",
+            f"allow.{key}: {limit!r} is not a limit",
             hint='Write "<=" and an amount, a list of choices, or true for anything.',
         )
     _typed(key, limit.removeprefix("<=").strip())

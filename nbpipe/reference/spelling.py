@@ -37,7 +37,7 @@ def name(text: str, what: str) -> str:
     if _NAME.fullmatch(text):
         return text
     raise UsageError(
-        f"{what}: {text!r} is no name that a scheduler gets from us",
+        f"{what}: {text!r} is not a name that is safe to pass to a scheduler",
         hint="Letters, digits and _.@,+- are accepted; the first is a letter or a digit.",
     )
 
@@ -113,7 +113,7 @@ def memory(text: str, what: str) -> int:
     if MIB <= size <= _MOST_BYTES:
         return size
     raise UsageError(
-        f"{what}: {text!r} is no amount of memory from 1M to 1024T",
+        f"{what}: {text!r} is not an amount of memory from 1M to 1024T",
         hint='Write a number with K, M, G or T, such as "125G".',
     )
 
@@ -132,7 +132,7 @@ def duration(text: str, what: str) -> int:
     if 0 < seconds <= _MOST_SECONDS:
         return seconds
     raise UsageError(
-        f"{what}: {text!r} is no length of time",
+        f"{what}: {text!r} is not a duration",
         hint='Write "H:MM:SS", "D-HH:MM:SS", or units as in "4h", "90m", "1h30m".',
     )
 
@@ -171,4 +171,6 @@ def job_id(text: str) -> str:
     """
     if _JOB_ID.fullmatch(text):
         return text
-    raise UsageError(f"{text!r} is no job's id", hint="Take it from `nbpipe reference list`.")
+    raise UsageError(
+        f"{text!r} is not a valid job id", hint="Take it from `nbpipe reference list`."
+    )

@@ -201,7 +201,7 @@ def _stopped(told: Standing, result: JobResult, seen: Evidence) -> Standing | No
         return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
     if seen.queued and not seen.queued.state.ended:
         return None  # about to end, or an earlier attempt's result
-    return replace(told, state=JobState.CANCELLED, reason=f"told to stop by {_name(told.signal)}")
+    return replace(told, state=JobState.CANCELLED, reason=f"stopped by {_name(told.signal)}")
 
 
 def _going_on(last: Standing, seen: Evidence) -> Standing | None:

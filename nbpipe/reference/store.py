@@ -216,9 +216,9 @@ class Store:
         told = ", ".join(f"{run.name}/{run.id}" for run in (chosen or runs)[-5:])
         releases = [f"{name}/{each.release}" for each in self.releases(name)] if slash else []
         told = "; releases: ".join(filter(None, (told, ", ".join(releases))))
-        nothing = f"there is {'neither a run nor a release' if slash else 'no run'}"
+        nothing = "neither a run nor a release is called" if slash else "no run is called"
         raise UsageError(
-            f"{self.root}: {'several runs are' if chosen else nothing} {text!r}",
+            f"{self.root}: {'several runs begin with' if chosen else nothing} {text!r}",
             hint=f"There are: {told}." if told else "Submit one: nbpipe reference submit.",
         )
 
@@ -313,7 +313,9 @@ class Store:
             why = "somebody was quicker" if there else error.strerror
             raise UsageError(
                 f"{folder}: the reference cannot be written: {why}",
-                hint="Look at `nbpipe reference list`." if there else "Is there room, and a right?",
+                hint="Look at `nbpipe reference list`."
+                if there
+                else "Check free space and permissions.",
             ) from error
         finally:
             if fresh.exists():

@@ -131,7 +131,7 @@ class _Console(Console):
         Raises:
             BrokenPipeError: Always.
         """
-        raise BrokenPipeError(errno.EPIPE, "nobody reads the progress any more")
+        raise BrokenPipeError(errno.EPIPE, "the reader of the progress is gone")
 
 
 def open_console(

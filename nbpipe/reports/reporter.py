@@ -83,7 +83,7 @@ def parse(text: str, *, output_dir: Path) -> Request:
     if kind not in DEFAULT_NAMES:
         kinds = ", ".join(DEFAULT_NAMES)
         raise UsageError(
-            f"--report {text}: there is no report `{kind}`",
+            f"--report {text}: unknown report `{kind}`",
             hint=f"Choose one of: {kinds}; for example --report junit=results/junit.xml.",
         )
     if equals and not name:

@@ -94,17 +94,17 @@ class Override(Table, frozen=True):
     output_limit: Megabytes | None = None
     """Megabytes (10^6 bytes) of output that one notebook may produce."""
     retries: Count | None = None
-    """Try a failing notebook so many times more."""
+    """Retry a failing notebook up to this many times."""
     all_errors: bool | None = None
-    """Go on after a failing cell and report every error."""
+    """Continue after a failing cell and report every error."""
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Added to `test.parameters`, or in place of those of the same name."""
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """Each counts as so many notebooks at once; never as more than `jobs`."""
+    """Number of slots that each of them takes; at most `jobs`."""
     threads: Threads | None = None
     """As `test.threads`."""
     memory: Size | None = None
-    """So much counts for `test.memory-budget`, such as "8G", whatever earlier runs took."""
+    """Memory to count for `test.memory-budget`, such as "8G", whatever earlier runs took."""
 
 
 class TestSettings(Table, frozen=True):
@@ -115,13 +115,13 @@ class TestSettings(Table, frozen=True):
     exclude: tuple[str, ...] = ()
     """Patterns as in .gitignore, relative to the root: leave these out."""
     default_exclude: bool = True
-    """False: the exclusions by default do not apply."""
+    """Whether the default exclusions apply."""
     kernel: Name | None = None
     """Force this kernel on every notebook."""
     kernel_map: dict[str, Name] = msgspec.field(default_factory=dict)
     """Name in the notebook -> installed kernel."""
     missing_kernel: Literal["fail", "skip"] = "fail"
-    """What becomes of a notebook whose kernel is not installed."""
+    """Whether a notebook whose kernel is not installed fails or is skipped."""
     timeout: Seconds = 600.0
     """Seconds for one cell."""
     notebook_timeout: Seconds | None = None
@@ -146,9 +146,9 @@ class TestSettings(Table, frozen=True):
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Name -> value, put into every notebook as papermill does it."""
     jobs: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
-    """So many notebooks at once; auto: one for each processor."""
+    """Number of notebooks to run in parallel (auto: one per core)."""
     threads: Threads = "auto"
-    """Threads of each notebook's numerical libraries (OMP_NUM_THREADS and its like).
+    """Threads per notebook for numerical libraries (OMP_NUM_THREADS and others).
 
     auto: a slot's share of the cores where several notebooks run at once; nothing in a job of a
     scheduler. off: nothing is set. A variable that is set already is left as it is.
@@ -161,20 +161,20 @@ class TestSettings(Table, frozen=True):
     memory_budget: Budget | None = None
     """Notebooks run at once whose last peaks (unknown: 1G) fit into "16G", "80%" of the machine."""
     retries: Count = 0
-    """Try a failing notebook so many times more."""
+    """Retry a failing notebook up to this many times."""
     flaky: Literal["pass", "fail"] = "pass"
-    """What a notebook counts as that failed and passed on a retry."""
+    """Whether a notebook that failed and passed on a retry passes or fails."""
     all_errors: bool = False
-    """Go on after a failing cell and report every error."""
+    """Continue after a failing cell and report every error."""
     fork: bool = True
     """Fork Python kernels from a process that has imported ipykernel already (Linux).
 
-    Anything unusual is started anew all the same; the notebook's log says why.
+    Anything unusual is started from scratch; the notebook's log says why.
     """
     preload: tuple[Name, ...] = ()
-    """Modules imported before kernels are forked, such as `numpy`: faster, but not unseen.
+    """Modules imported before kernels are forked, such as `numpy`: faster, but visible.
 
-    One that cannot be shared safely is not imported so; the notebook's log says why.
+    One that cannot be shared safely is skipped; the notebook's log says why.
     """
     reports: tuple[Report, ...] = ()
     """`KIND` or `KIND=PATH`, as for `--report`."""
@@ -190,7 +190,7 @@ class HistorySettings(Table, frozen=True):
     """`[history]`: where runs and results are kept, and for how long."""
 
     enabled: bool = True
-    """False: nothing is recorded, and the order does not depend on earlier runs."""
+    """Whether runs are recorded; if not, the order does not depend on earlier runs."""
     url: Name | None = None
     """`sqlite:///PATH` (relative to the root) or `postgresql://USER@HOST/NAME`.
 
@@ -198,22 +198,22 @@ class HistorySettings(Table, frozen=True):
     needs a local disk; a password belongs into ~/.pgpass, a variable or a file.
     """
     collection: Name | None = None
-    """What the collection is called there; none: recognised by its repository."""
+    """Name of the collection there; none: recognised by its repository."""
     trace: bool = True
-    """What each notebook reads and imports is recorded, for `--changed-since`; needs git."""
+    """Record what each notebook reads and imports, for `--changed-since`; needs git."""
     keep_runs: Count = 500
-    """The newest so many runs of a collection are kept; 0: all."""
+    """Number of most recent runs of a collection to keep (0: all)."""
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = 365.0
-    """Runs older than so many days are forgotten; 0: never."""
+    """Days after which a run is forgotten (0: never)."""
 
 
 class Keep(Table, frozen=True):
     """`keep` of a collection: a release is removed only when *both* allow it."""
 
     releases: Annotated[int, msgspec.Meta(ge=1)] = 5
-    """The newest so many are kept, however old."""
+    """Number of newest releases to keep, however old."""
     days: Annotated[float, msgspec.Meta(ge=0)] = 7.0
-    """One that was current within so many days is kept, however many there are."""
+    """Days for which a release is kept after it was last current, however many there are."""
 
 
 class ReleaseLimits(Table, frozen=True):
@@ -251,9 +251,9 @@ class CollectionSettings(Table, frozen=True):
     keep: Keep = Keep()
     """How many releases are kept, and how long."""
     secrets: tuple[Name, ...] = ()
-    """Of beacons: `env:NAME` or `file:PATH`; several while one is being replaced."""
+    """Webhook secrets: `env:NAME` or `file:PATH`; several while one is being replaced."""
     protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")
-    """What git may speak, to any host and for any reason."""
+    """Protocols that git may use, with any host."""
     token: Name | None = None
     """The origin's password for https: `env:NAME` or `file:PATH`."""
     username: Name = "x-access-token"
@@ -312,7 +312,7 @@ class SpacesSettings(Table, frozen=True):
     """`[spaces]`: where the mirror appears."""
 
     homes: tuple[Name, ...] = ("/home/*",)
-    """Patterns of the folders in which it appears."""
+    """Patterns of the homes in which the mirror appears."""
     name: FileName = "notebooks-latest"
     """What the mirror is called in a home; several collections have their own names."""
     method: Literal["symlink", "bind"] = "symlink"
@@ -338,7 +338,7 @@ class WebhookSettings(Table, frozen=True):
     threads: Annotated[int, msgspec.Meta(ge=1)] = 8
     """Requests answered at the same time."""
     body_limit: Megabytes = 25.0
-    """GitHub's own limit for a payload."""
+    """Megabytes (10^6 bytes) that a payload may have (default: GitHub's own limit)."""
     deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Ids of deliveries that are remembered, so that a replay is recognised."""
     pages: Literal["token", "open"] = "token"
@@ -352,7 +352,7 @@ class WebhookSettings(Table, frozen=True):
     copies: tuple[Name, ...] = ()
     """Folders whose executed copies the pages may show, besides the user's state directory."""
     public_badges: bool = False
-    """True: badges are shown without the token, as a README on GitHub needs it."""
+    """Show badges without the token, as a README on GitHub needs it."""
 
 
 class Settings(Table, frozen=True):

@@ -1,4 +1,4 @@
-"""`[notify]`: who is told when something changes, and how."""
+"""`[notify]`: who is notified when something changes, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EmailSettings(Table, frozen=True):
     to: tuple[Name, ...] = ()
     """Addresses; none: no mail."""
     sender: Name = "nbpipe@localhost"
-    """The address that it comes from."""
+    """Address of the sender."""
     host: Name = "localhost"
     """The SMTP server."""
     port: Count = 25
@@ -30,17 +30,17 @@ class EmailSettings(Table, frozen=True):
 
 
 class NotifySettings(Table, frozen=True):
-    """`[notify]`: who is told when a notebook begins to fail, and when it works again."""
+    """`[notify]`: who is notified when a notebook begins to fail, and when it works again."""
 
     on: tuple[Occasion, ...] = OCCASIONS
-    """What is told; refused and stale: a collection that is not published any more."""
+    """Changes to report; refused and stale: a collection that is not published any more."""
     still_after: Count = 5
-    """`still-failing`: told once, when a notebook has failed in so many runs; 0: never."""
+    """Failing runs in a row after which `still-failing` is reported, once (0: never)."""
     email: EmailSettings = EmailSettings()
     """Mail through a server of yours."""
     webhook: Name | None = None
     """An address that takes Slack's JSON (Mattermost and others do); `env:NAME` or `file:PATH`."""
     command: tuple[Name, ...] = ()
-    """A command and its arguments; what is told is JSON on its standard input."""
+    """A command and its arguments; it gets the changes as JSON on its standard input."""
     timeout: Seconds = 30.0
     """Seconds for the mail server, the webhook or the command."""

@@ -50,9 +50,9 @@ class ReferenceBound(Table, frozen=True):
     measure: Literal["wall", "core-hours", "cpu", "memory", "cell"]
     """Of the run with its children; `cell`: the seconds of each cell."""
     more: Tolerance | None = None
-    """So much more is allowed: 0.25 for a quarter."""
+    """Allowed increase: 0.25 for a quarter."""
     less: Share | None = None
-    """So much less is allowed; none: any."""
+    """Allowed decrease; none: any."""
     system: Name = "*"
     """A pattern: only on these systems."""
     cells: tuple[Count, ...] = ()
@@ -88,7 +88,7 @@ class ReferenceSettings(Table, frozen=True):
     relative: Tolerance = 0.0
     """See `absolute`; 1e-6 is one in a million."""
     allowed: Share = 0.0
-    """So large a share of a column's values may be beyond the tolerance."""
+    """Share of a column's values that may be beyond the tolerance."""
     ignore_keywords: tuple[Name, ...] = (
         *("CHECKSUM", "DATASUM", "DATE", "HISTORY", "COMMENT"),
         *("history", "date_created", "date_modified", "creation_date"),  # NetCDF's
@@ -120,15 +120,15 @@ class ProfileSettings(Table, frozen=True):
     cores: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Cores on each node."""
     memory: Name | None = None
-    """Memory on each node, such as "125G"; none: what the scheduler gives unasked."""
+    """Memory on each node, such as "125G"; none: the scheduler's default."""
     walltime: Name | None = None
-    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: what the scheduler gives unasked."""
+    """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: the scheduler's default."""
     queue: Name | None = None
     """The queue, or Slurm's partition."""
     account: Name | None = None
     """The account or project that is charged."""
     nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """So many machines."""
+    """Number of machines."""
     gpus: Count = 0
     """GPUs on each node."""
     parallel_environment: Name = "smp"

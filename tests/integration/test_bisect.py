@@ -68,7 +68,7 @@ def test_the_commit_that_broke_a_notebook_is_found_with_few_runs(repository: Rep
     assert repository.git("worktree", "list").count("\n") == 0
     assert repository.git("status", "--porcelain") == ""
     assert repository.git("for-each-ref", "refs/bisect") == ""
-    assert "there is no history yet" in repository.nbpipe("history", code=4)[1]
+    assert "no history yet" in repository.nbpipe("history", code=4)[1]
 
 
 def test_what_the_history_knows_is_not_run_again(repository: Repository) -> None:
@@ -107,8 +107,8 @@ def test_a_notebook_that_is_not_there_is_told_by_its_own_name(repository: Reposi
     [
         ("HEAD", "HEAD", "--good "),
         ("HEAD~1", "HEAD~1", "--bad "),
-        ("nosuch", "HEAD", "nosuch: is no revision"),
-        ("--output=x", "HEAD", "is no revision"),
+        ("nosuch", "HEAD", "nosuch: not a revision"),
+        ("--output=x", "HEAD", "not a revision"),
     ],
 )
 def test_a_revision_that_is_not_what_it_should_be_is_told(

@@ -120,7 +120,7 @@ def test_the_package_that_broke_a_notebook_is_found(site: Site) -> None:
     assert {each.name for each in site.root.iterdir()} == {"nbpipe.toml", "a.ipynb"}
     assert (site.root / "a.ipynb").read_bytes() == before
     assert not (site.folder / "own").exists()
-    assert "there is no history yet" in site.nbpipe("history", code=4)[1]
+    assert "no history yet" in site.nbpipe("history", code=4)[1]
 
 
 def test_packages_that_do_not_fit_or_cannot_be_installed_are_skipped(site: Site) -> None:

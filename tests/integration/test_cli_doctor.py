@@ -147,7 +147,7 @@ def test_a_kernel_whose_program_is_gone_matters_only_to_its_notebooks(
         tmp_path, "gone", "/gone/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"
     )
     notebook(root / "a.ipynb", "1")
-    what = "kernel 'gone' does not work: there is no such program: /gone/python"
+    what = "kernel 'gone' does not work: program not found: /gone/python"
     code, document = doctor()
     assert (code, missing(document)) == (0, [])
     assert [each["what"] for each in document["findings"]] == [what]

@@ -184,7 +184,7 @@ def test_a_cluster_that_cannot_run_anything_fails_every_notebook(
 @pytest.mark.parametrize(
     ("cluster", "told"),
     [
-        ("nosuch", "there is no profile 'nosuch'"),
+        ("nosuch", "unknown profile 'nosuch'"),
         ("tcp://127.0.0.1:9", "no Dask scheduler answers there"),
     ],
 )

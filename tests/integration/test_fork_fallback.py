@@ -106,7 +106,7 @@ def test_where_pidfd_open_is_forbidden_kernels_are_spawned(two: Collection, tmp_
     at_start(two, tmp_path / "site", PIDFD_FORBIDDEN)
     ended = two.test()
     assert ended.code == 0, ended.out
-    assert "kernel not forked: there is no pidfd_open here" in log(two, "a")
+    assert "kernel not forked: pidfd_open is not available here" in log(two, "a")
     assert "Function not implemented" in log(two, "a")
 
 

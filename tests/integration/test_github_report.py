@@ -255,7 +255,7 @@ def test_an_outage_keeps_no_notebook_from_running(told: Told) -> None:
     (told.collection.root / "nbpipe.toml").write_text("[github]\npatience = 0.5\n")
     told.github.faults.extend([Fault(status=503)] * 10)
     _, err = told("run", "--", "--output-dir", str(told.folder / "out"), code=1)
-    assert "warning: not told on GitHub: POST " in err
+    assert "warning: not reported to GitHub: POST " in err
     assert (told.collection.root / "ran").exists()
 
 
@@ -311,9 +311,9 @@ def wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["report", "nosuch.json"], "nosuch.json: is not there"),
-        (["report", "nosuch", "--sha", "HEAD"], "--sha head: is no commit's full name"),
-        (["report", "nosuch", "--repo", "x"], "--repo x: is no repository"),
+        (["report", "nosuch.json"], "nosuch.json: not found"),
+        (["report", "nosuch", "--sha", "HEAD"], "--sha head: not the full id of a commit"),
+        (["report", "nosuch", "--repo", "x"], "--repo x: not a repository"),
     ],
 )
 def test_a_wrong_word_is_told_before_anything_is_sent(

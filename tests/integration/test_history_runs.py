@@ -108,7 +108,7 @@ def test_what_failed_last_comes_first(remembered: Collection) -> None:
 def test_lf_without_a_history_runs_nothing_and_says_so(remembered: Collection) -> None:
     done = nbpipe_(remembered, "test", "--lf")
     assert done.returncode == 4
-    assert f"{remembered.root}/history/h.sqlite: there is no history yet" in done.stderr
+    assert f"{remembered.root}/history/h.sqlite: no history yet" in done.stderr
 
 
 def test_lf_where_nothing_is_known_is_no_success(remembered: Collection) -> None:
@@ -121,7 +121,7 @@ def test_lf_where_nothing_is_known_is_no_success(remembered: Collection) -> None
 def test_ff_without_a_history_runs_everything(remembered: Collection) -> None:
     ended = remembered.test("--ff")
     assert ran(ended) == ["a.ipynb", "b.ipynb", "c.ipynb"]
-    assert "there is no history yet" in ended.err
+    assert "no history yet" in ended.err
 
 
 def test_a_run_that_was_killed_is_resumed(collection: Collection) -> None:
@@ -304,8 +304,8 @@ def test_show_tells_programs_everything(remembered: Collection) -> None:
     ("arguments", "said"),
     [
         (("history", "gone.ipynb"), "no result of gone.ipynb is known"),
-        (("show", "zz"), "there is no run whose id begins with 'zz'"),
-        (("test", "--resume", "zz"), "there is no run whose id begins with 'zz'"),
+        (("show", "zz"), "no run whose id begins with 'zz'"),
+        (("test", "--resume", "zz"), "no run whose id begins with 'zz'"),
     ],
 )
 def test_what_is_not_known_is_an_error(

@@ -167,4 +167,4 @@ def test_a_budget_that_is_no_amount_is_wrong_usage(collection: Collection) -> No
     collection.notebook("a.ipynb", "1")
     ended = collection.test("--memory-budget", "16")
     assert ended.code == 4
-    assert "'16' is no amount of memory, such as 16G, 512M or 1.5T, or a share" in ended.err
+    assert "'16' is not an amount of memory, such as 16G, 512M or 1.5T, or a share" in ended.err

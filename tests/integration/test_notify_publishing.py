@@ -80,7 +80,7 @@ def site(tmp_path: Path) -> Site:
 
 def test_a_refused_commit_and_its_end_are_told_once(site: Site) -> None:
     assert site.run("publish").returncode == 0
-    assert site.run("notify", "--publishing").stdout == "nothing new was told\n"
+    assert site.run("notify", "--publishing").stdout == "nothing new to send\n"
     site.shut_gate()
     site.push("2")
     assert site.run("publish").returncode == 1

@@ -34,6 +34,6 @@ def test_a_message_that_is_not_taken_is_a_warning_and_changes_no_exit_code(
     collection.notebook("a.ipynb", "1/0")
     ended = collection.test("--no-fork")
     assert ended.code == 1
-    assert "warning: not told: command: /no/such/program: No such file or directory" in ended.err
+    assert "warning: not sent: command: /no/such/program: No such file or directory" in ended.err
     collection.notebook("a.ipynb", "1")
     assert collection.test("--no-fork").code == 0

@@ -220,7 +220,7 @@ def test_verify_names_what_is_not_as_it_was_promoted(site: Site) -> None:
         "files/qa/a.txt: has other content than what was promoted",
         "record/job.out: has other content than what was promoted",
     ]
-    assert "there is no release mini/2.0" in site.run("verify", "mini/2.0", code=4)
+    assert "release not found: mini/2.0" in site.run("verify", "mini/2.0", code=4)
 
 
 def test_a_product_that_changed_after_collect_is_not_promoted(site: Site) -> None:
@@ -410,24 +410,24 @@ def test_a_cancelled_run_stops_its_kernel(site: Site) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("submit", "nosuch.ipynb", "--name", "a", "--release", "1"), "there is no such notebook"),
+        (("submit", "nosuch.ipynb", "--name", "a", "--release", "1"), "notebook not found"),
         (
             ("submit", "qa/mini.ipynb", "--name", "../x", "--release", "1"),
             "cannot be used as a name",
         ),
         (
             ("submit", "qa/mini.ipynb", "--name", "a", "--release", "1", "--profile", "parallel"),
-            "there is no profile 'parallel'",
+            "unknown profile 'parallel'",
         ),
         (
             ("submit", "qa/mini.ipynb", "--name", "a", "--release", "1", "--walltime", "1\n#"),
-            "is no length of time",
+            "is not a duration",
         ),
         (("submit", "nbpipe.toml", "--name", "a", "--release", "1"), "nbpipe.toml"),
         (("submit", "qa/damaged.ipynb", "--name", "a", "--release", "1"), "cannot be executed"),
-        (("show", "mini/1.0"), "there is neither a run nor a release 'mini/1.0'"),
-        (("status", "latest"), "there is no run 'latest'"),
-        (("compare", "latest"), "there is no run 'latest'"),
+        (("show", "mini/1.0"), "neither a run nor a release is called 'mini/1.0'"),
+        (("status", "latest"), "no run is called 'latest'"),
+        (("compare", "latest"), "no run is called 'latest'"),
     ],
 )
 def test_wrong_input_is_refused_and_leaves_nothing(

@@ -291,12 +291,12 @@ def test_homes_that_are_none_are_skipped_with_the_reason(
 
 
 MOUNT_HOSTILE = {
-    "a link": ("ln -s /etc .nbpipe-space", "failed: .nbpipe-space is no folder, in the way"),
-    "a file": ("touch .nbpipe-space", "failed: .nbpipe-space is no folder, in the way"),
-    "a FIFO": ("mkfifo .nbpipe-space", "failed: .nbpipe-space is no folder, in the way"),
+    "a link": ("ln -s /etc .nbpipe-space", "failed: .nbpipe-space is in the way: not a folder"),
+    "a file": ("touch .nbpipe-space", "failed: .nbpipe-space is in the way: not a folder"),
+    "a FIFO": ("mkfifo .nbpipe-space", "failed: .nbpipe-space is in the way: not a folder"),
     "a folder": (
         "mkdir -p .nbpipe-space/notebooks-latest",
-        "failed: .nbpipe-space is a folder of theirs, in the way",
+        "failed: .nbpipe-space is in the way: a folder of the user's own",
     ),
 }
 

@@ -59,7 +59,7 @@ def test_a_notebook_that_did_not_pass_runs(outcome: str) -> None:
 
 def test_a_notebook_that_was_never_traced_runs() -> None:
     past = Known(outcome="passed", outcome_run="r1")
-    assert why(past) == "nobody knows yet what it reads: it was never traced"
+    assert why(past) == "what it reads is not known yet: it was never traced"
 
 
 def test_a_notebook_that_starts_programs_runs() -> None:

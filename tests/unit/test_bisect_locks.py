@@ -96,10 +96,10 @@ vcs = {{type = "git", url = "https://example.org/own", commit-id = "{COMMIT}"}}
         ("numpy", ":2: numpy: is not pinned to one version"),
         ("numpy==1.*", ":2: numpy==1.*: is not pinned to one version"),
         ("numpy==1,>0", "is not pinned to one version"),
-        ("-e .", ":2: -e .: an editable install is no fixed version"),
+        ("-e .", ":2: -e .: an editable install has no fixed version"),
         ("-r other.txt", ":2: -r other.txt: this option is not taken here"),
-        ("numpy 1.26", ":2: numpy 1.26: is no requirement"),
-        ("./a.whl", ":2: ./a.whl: is no requirement"),
+        ("numpy 1.26", ":2: numpy 1.26: not a valid requirement"),
+        ("./a.whl", ":2: ./a.whl: not a valid requirement"),
         ("a==1.1", ":2: a is 1.1, and was 1.0 above"),
     ],
 )
@@ -117,8 +117,8 @@ def test_a_line_that_is_no_pin_is_refused_with_its_place(
     [
         ("packages = 1", "packages"),
         ("nonsense", "is not TOML"),
-        ("[[packages]]\nversion = '1'", "packages[0]: is no package"),
-        ("[[packages]]\nname = 'a'\ndirectory = {path = '.'}", "a: a folder is no fixed version"),
+        ("[[packages]]\nversion = '1'", "packages[0]: not a valid package"),
+        ("[[packages]]\nname = 'a'\ndirectory = {path = '.'}", "a: a folder has no fixed version"),
     ],
 )
 def test_a_pylock_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -181,7 +181,7 @@ def test_the_keys_are_described_to_programs(run: Run) -> None:
         "type": 'whole number, at least 1 or "auto"',
         "required": False,
         "default": "auto",
-        "meaning": "So many notebooks at once; auto: one for each processor.",
+        "meaning": "Number of notebooks to run in parallel (auto: one per core).",
     }
 
 

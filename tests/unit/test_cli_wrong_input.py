@@ -115,7 +115,7 @@ def test_a_file_that_is_no_notebook_is_refused(run: Run, root: Path) -> None:
     (root / "data.csv").touch()
     code, _, err = run("test", "data.csv")
     assert code == 4
-    assert "data.csv: is no notebook" in err
+    assert "data.csv: not a notebook" in err
     assert "Notebooks end in .ipynb" in err
 
 
@@ -195,7 +195,7 @@ def test_an_expression_that_is_none_is_told(run: Run, expression: str) -> None:
 def test_an_unknown_report_is_told_with_the_known_ones(run: Run) -> None:
     code, _, err = run("test", "--report", "pdf=a.pdf")
     assert code == 4
-    assert "--report pdf=a.pdf: there is no report `pdf`" in err
+    assert "--report pdf=a.pdf: unknown report `pdf`" in err
     assert "Choose one of: console, junit, json" in err
 
 

@@ -108,7 +108,7 @@ def test_xpython_is_asked_through_the_python_beside_it(tmp_path: Path) -> None:
 def test_a_program_that_is_gone_does_not_work() -> None:
     answer = ask(kernel("/gone/python", *LAUNCHER), [], os.environ)
     assert answer.works is False
-    assert answer.problem == "there is no such program: /gone/python"
+    assert answer.problem == "program not found: /gone/python"
 
 
 def test_an_interpreter_that_breaks_says_why(tmp_path: Path) -> None:

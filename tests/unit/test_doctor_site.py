@@ -69,7 +69,7 @@ def test_a_scheduler_without_its_programs_is_worth_knowing(
 
 def test_an_unknown_scheduler_is_missing(tmp_path: Path) -> None:
     assert schedulers(tmp_path, '[profiles.a]\nscheduler = "slrum"\n') == [
-        ("missing", "profile a: there is no scheduler 'slrum'")
+        ("missing", "profile a: unknown scheduler 'slrum'")
     ]
 
 
@@ -121,7 +121,7 @@ def test_an_origin_that_cannot_be_followed_is_missing(tmp_path: Path) -> None:
     assert (severity, what.splitlines()[0].startswith("nb: file://")) == ("missing", True)
     named = origin(tmp_path, 'branch = "dev"')
     found = service(tmp_path, f'root = "{tmp_path}"\nsecrets = ["env:S"]\n{named}', S="long enough")
-    assert found == [("missing", f"nb: file://{tmp_path}/origin.git: there is no branch dev")]
+    assert found == [("missing", f"nb: file://{tmp_path}/origin.git: branch not found: dev")]
 
 
 def test_what_weakens_a_secret_is_told(tmp_path: Path) -> None:

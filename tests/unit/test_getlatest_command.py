@@ -93,7 +93,7 @@ def test_what_could_not_be_updated_ends_with_1(
     Path("copy/01_Intro").symlink_to("/tmp")  # noqa: S108  (never followed)
     assert main(["copy"]) == 1
     assert (
-        "    01_Intro: is no folder (a link or a file of yours); 2 files below it not updated"
+        "    01_Intro: is not a folder (a link or a file of yours); 2 files below it not updated"
         in capsys.readouterr().out.splitlines()
     )
 
@@ -276,7 +276,7 @@ def test_restore_of_what_is_no_file_is_wrong_usage(
     mirror: HandMadeMirror, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--restore", "copy"]) == 4
-    assert "--restore copy: there is no such folder or file" in capsys.readouterr().err
+    assert "--restore copy: no such folder or file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -284,12 +284,12 @@ def test_restore_of_what_is_no_file_is_wrong_usage(
     [
         (["--nonsense"], "No such option"),
         (["a", "b"], "unexpected extra argument"),
-        (["--only", "nope"], "--only nope: there is no such folder or file in this release"),
+        (["--only", "nope"], "--only nope: no such folder or file in this release"),
         (["--release", "fff"], "--release fff: no such release"),
-        (["--from", "/nowhere"], "--from /nowhere: is no mirror and no release"),
+        (["--from", "/nowhere"], "--from /nowhere: not a mirror, a release"),
         (
             ["--from", "ext::sh -c id"],
-            "--from ext::sh -c id: is no mirror and no release",
+            "--from ext::sh -c id: not a mirror, a release",
         ),
     ],
 )

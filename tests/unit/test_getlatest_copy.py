@@ -247,7 +247,7 @@ def test_a_changed_file_that_becomes_a_folder_stays_and_is_told(copy: Copy) -> N
     copy.mirror.publish("bbb", {"two.ipynb/now.ipynb": "n", "two.ipynb/b.ipynb": "n"})
     report = copy.take()
     assert (copy.path / "two.ipynb").read_text() == "mine"
-    reason = "is no folder (a link or a file of yours); 2 files below it not updated"
+    reason = "is not a folder (a link or a file of yours); 2 files below it not updated"
     assert report.problems == [("two.ipynb", reason)]
 
 
@@ -446,7 +446,7 @@ def test_a_subfolder_that_the_user_made_a_link_is_never_followed(
     report = copy.take()
     assert tree(elsewhere) == {"one.ipynb": "1"}
     assert report.updated == ["two.ipynb"]
-    reason = "is no folder (a link or a file of yours); 2 files below it not updated"
+    reason = "is not a folder (a link or a file of yours); 2 files below it not updated"
     assert report.problems == [("a", reason)]
 
 

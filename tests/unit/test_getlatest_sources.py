@@ -192,7 +192,7 @@ def test_a_collection_without_a_release_is_not_replaced_by_another(place: Place)
     empty = place.mirror("two", "cuadernos-latest")
     (empty.path / "current").unlink()
     write_site(place, place.mirror("one"), empty)
-    with pytest.raises(UsageError, match="collection cuadernos-latest: there is no release in"):
+    with pytest.raises(UsageError, match="collection cuadernos-latest: no release in"):
         place.find(collection="cuadernos")
 
 
@@ -248,7 +248,7 @@ def test_a_folder_without_a_mirror_around_it_is_one_release(place: Place) -> Non
 
 def test_an_empty_folder_is_no_source(place: Place) -> None:
     (place.top / "empty").mkdir()
-    with pytest.raises(UsageError, match="is no mirror and no release"):
+    with pytest.raises(UsageError, match="not a mirror, a release"):
         place.find(str(place.top / "empty"))
 
 

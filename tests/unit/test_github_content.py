@@ -133,24 +133,24 @@ def test_a_description_is_cut_where_it_is_too_long() -> None:
 
 @pytest.mark.parametrize("name", ["x", "a/b/c", "../b", "a/..", "a b/c", "a/b\n", "a/b?c"])
 def test_what_is_no_repository_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is no repository"):
+    with pytest.raises(UsageError, match="not a repository"):
         check_names(name, "0" * 40)
 
 
 @pytest.mark.parametrize("sha", ["", "HEAD", "0123456", "g" * 40, "0" * 41])
 def test_what_is_no_commit_is_refused(sha: str) -> None:
-    with pytest.raises(UsageError, match="full name"):
+    with pytest.raises(UsageError, match="full id"):
         check_names("a/b", sha)
 
 
 @pytest.mark.parametrize(
     ("settings", "environ", "said"),
     [
-        ({}, {}, "there is no token"),
+        ({}, {}, "no token"),
         ({"token": "ghp_typed"}, {}, "env:NAME or file:PATH"),
         ({"token": "env:NONE"}, {}, "the secret env:NONE is empty"),
-        ({"token": "env:T"}, {"T": "two words"}, "holds is no token"),
-        ({"token": "env:T"}, {"T": "a\nb"}, "holds is no token"),
+        ({"token": "env:T"}, {"T": "two words"}, "holds is not a token"),
+        ({"token": "env:T"}, {"T": "a\nb"}, "holds is not a token"),
         ({"app": "Iv1.a"}, {}, "app: is set without key"),
         ({"key": "env:K"}, {}, "key: is set without app"),
         ({"api_url": "http://ghe.example/api/v3"}, {"GITHUB_TOKEN": "t"}, "by https only"),
@@ -171,7 +171,7 @@ def test_an_app_makes_check_runs_and_a_token_statuses() -> None:
 
 
 def test_a_key_that_is_none_is_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="no private RSA key") as caught:
+    with pytest.raises(ConfigError, match="not a private RSA key") as caught:
         AppKey(app="Iv1.a", pem="-----BEGIN secret", clock=CLOCK).bearer()
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -189,7 +189,7 @@ def test_nothing_shows_a_token() -> None:
 def test_what_is_no_report_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
     file = tmp_path / "r.json"
     file.write_text(text)
-    with pytest.raises(UsageError, match=r"r\.json: is no report of a run") as caught:
+    with pytest.raises(UsageError, match=r"r\.json: not the report of a run") as caught:
         from_report(file, tmp_path)
     assert len(str(caught.value)) < 500
 
@@ -226,7 +226,7 @@ def test_an_annotation_tells_what_was_before(tmp_path: Path) -> None:
 )
 def test_a_past_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     file = with_past(tmp_path / "r.json", PAST | change)
-    with pytest.raises(UsageError, match="is no report of a run"):
+    with pytest.raises(UsageError, match="not the report of a run"):
         from_report(file, tmp_path)
 
 

@@ -63,7 +63,7 @@ def test_the_default_is_a_file_in_the_users_state_directory(
 
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
-    with pytest.raises(NoHistory, match="there is no history yet"):
+    with pytest.raises(NoHistory, match="no history yet"):
         opened(URL, tmp_path, create=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -162,8 +162,8 @@ def test_a_file_that_is_only_to_be_read_is_named_and_fails_nothing() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("mysql://u:hidden@h/d", "mysql://u:***@h/d is no database that nbpipe can use"),
-        ("sqlite://", "is no database that nbpipe can use"),
+        ("mysql://u:hidden@h/d", "mysql://u:***@h/d is not a database that nbpipe can use"),
+        ("sqlite://", "is not a database that nbpipe can use"),
         ("hidden", "is no URL of a database"),
         ("env:NBPIPE_NOT_SET", "the variable NBPIPE_NOT_SET is not set"),
         ("file:gone", "gone cannot be read"),

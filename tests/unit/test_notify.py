@@ -146,9 +146,9 @@ def test_a_change_is_told_once_on_every_channel(
 ) -> None:
     record(history, past_run("r1"), result("a.ipynb", "failed"))
     assert cli.run(["notify"]) == 0
-    assert capsys.readouterr().out == "told: 1 change\n"
+    assert capsys.readouterr().out == "sent: 1 change\n"
     assert cli.run(["notify"]) == 0
-    assert capsys.readouterr().out == "nothing new was told\n"
+    assert capsys.readouterr().out == "nothing new to send\n"
     (mail,) = site.mailbox.mails
     assert mail["Subject"] == "nbpipe: 1 newly failing"
     assert mail["To"] == "a@example.org"
@@ -207,7 +207,7 @@ def test_a_test_message_tells_what_is_wrong(
     assert cli.run(["notify", "--test"]) == 1
     err = capsys.readouterr().err
     assert "email: localhost:1: [Errno 111] Connection refused" in err
-    assert "[notify] webhook: what env:HOOK holds is no https address" in err
+    assert "[notify] webhook: what env:HOOK holds is not an https address" in err
     assert "command: /no/such: No such file or directory" in err
     assert "verysecret" not in err
 
@@ -230,7 +230,7 @@ def test_without_a_channel_it_is_said_how_to_set_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.run(["notify", "--test"]) == 4
-    assert "[notify]: nobody is to be told" in capsys.readouterr().err
+    assert "[notify] has no recipients configured" in capsys.readouterr().err
 
 
 def test_mail_is_encrypted_where_a_password_is_asked_for(
@@ -334,7 +334,7 @@ def test_an_address_that_is_none_is_not_repeated(
     monkeypatch.setenv("HOOK", "https://[hooks.example.org/verysecret")
     assert cli.run(["notify", "--test"]) == 1
     err = capsys.readouterr().err
-    assert "[notify] webhook: what env:HOOK holds is no https address" in err
+    assert "[notify] webhook: what env:HOOK holds is not an https address" in err
     assert "verysecret" not in err
     assert len(site.mailbox.mails) == 1
 

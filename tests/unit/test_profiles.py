@@ -82,7 +82,7 @@ def test_resources_are_told_in_words(profile: Profile, resources: str) -> None:
 def test_an_unknown_profile_is_an_error_that_lists_the_known_ones(
     load: Callable[..., Profiles],
 ) -> None:
-    with pytest.raises(ProfileError, match="there is no profile 'paralel'") as caught:
+    with pytest.raises(ProfileError, match="unknown profile 'paralel'") as caught:
         load(SITE).get("paralel")
     assert caught.value.hint == (
         "Did you mean 'parallel'? Known: local, parallel (see `nbpipe profiles`)."
@@ -241,9 +241,9 @@ def test_no_path_of_a_job_is_expanded_or_split(field: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["-A", "1\n2", "1;id", "$(id)", "", "x1", "--all"])
 def test_no_id_of_a_job_is_an_option(text: str) -> None:
-    with pytest.raises(UsageError, match="is no job's id"):
+    with pytest.raises(UsageError, match="is not a valid job id"):
         request(after=(text,))
-    with pytest.raises(UsageError, match="is no job's id"):
+    with pytest.raises(UsageError, match="is not a valid job id"):
         batches([text])
 
 
@@ -279,7 +279,7 @@ def test_a_length_of_time_is_read(text: str, seconds: int) -> None:
     "text", ["90", "1:00", "0:00:00", "-1h", "1:60:00", "\u0661h", "4 hours", "1h "]
 )
 def test_what_means_something_else_to_each_scheduler_is_no_length_of_time(text: str) -> None:
-    with pytest.raises(UsageError, match="is no length of time"):
+    with pytest.raises(UsageError, match="is not a duration"):
         spelling.duration(text, "walltime")
 
 
@@ -293,7 +293,7 @@ def test_an_amount_of_memory_is_read(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["125", "0G", "1K", "-1G", "9999T", "G", "1.2.3G"])
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no amount of memory"):
+    with pytest.raises(UsageError, match="is not an amount of memory"):
         spelling.memory(text, "memory")
 
 
@@ -301,10 +301,10 @@ def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     ("allow", "said"),
     [
         ("{setup = true}", "allow.setup: not a key that may be overridden"),
-        ('{walltime = "12h"}', "allow.walltime: '12h' is no limit"),
-        ('{walltime = "<=soon"}', "'soon' is no length of time"),
-        ('{queue = "<=a"}', "allow.queue: '<=a' is no limit"),
-        ('{queue = ["a b"]}', "queue: 'a b' is no name"),
+        ('{walltime = "12h"}', "allow.walltime: '12h' is not a limit"),
+        ('{walltime = "<=soon"}', "'soon' is not a duration"),
+        ('{queue = "<=a"}', "allow.queue: '<=a' is not a limit"),
+        ('{queue = ["a b"]}', "queue: 'a b' is not a name"),
     ],
 )
 def test_a_limit_that_means_nothing_is_an_error(

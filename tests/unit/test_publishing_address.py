@@ -73,7 +73,7 @@ def test_a_password_in_the_origin_is_refused_and_not_repeated(origin: str) -> No
 
 @pytest.mark.parametrize("branch", ["-x", "a..b", "a b", "x.lock", "/a", "a/", "a:b", "@", "a//b"])
 def test_a_branch_that_git_would_not_take_is_refused(branch: str) -> None:
-    with pytest.raises(ConfigError, match="is no name of a branch"):
+    with pytest.raises(ConfigError, match="is not a valid name of a branch"):
         check(settings("https://github.com/ORG/REPO", branch=branch))
 
 

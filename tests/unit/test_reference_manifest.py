@@ -106,7 +106,7 @@ def test_a_newer_format_is_refused_with_the_way_on() -> None:
     ],
 )
 def test_a_damaged_manifest_is_refused_by_its_name(data: bytes) -> None:
-    with pytest.raises(ManifestError, match=r"^m\.json: is no manifest: "):
+    with pytest.raises(ManifestError, match=r"^m\.json: not a manifest: "):
         manifests.decode(data, "m.json")
 
 

@@ -66,7 +66,7 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         parse("pdf=x.pdf", output_dir=OUT)
     assert str(caught.value) == (
-        "--report pdf=x.pdf: there is no report `pdf`\n"
+        "--report pdf=x.pdf: unknown report `pdf`\n"
         "  Choose one of: console, junit, json, html, markdown, github; "
         "for example --report junit=results/junit.xml."
     )

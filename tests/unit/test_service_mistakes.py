@@ -90,7 +90,7 @@ def test_getlatest_takes_no_copy_of_a_mirror_before_its_first_release_or_of_all_
     assert getlatest(["--from", str(root / "nb"), copy]) == 4
     publish(config, "first")
     assert getlatest(["--from", str(root), copy]) == 4
-    assert f"--from {root}: is no mirror and no release" in capsys.readouterr().err
+    assert f"--from {root}: not a mirror, a release" in capsys.readouterr().err
     assert getlatest(["--from", str(root / "nb"), copy]) == 0
 
 

@@ -32,7 +32,7 @@ def test_units_are_powers_of_1024(text: str, amount: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "16", "0G", "0.0G", "-1G", "G", "16g", "1e3M", "80%", "1,5G"])
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no amount of memory, such as 16G"):
+    with pytest.raises(ValueError, match="is not an amount of memory, such as 16G"):
         sizes.parse(text)
 
 
@@ -86,5 +86,5 @@ def test_a_budget_is_an_amount_of_this_machine() -> None:
 
 
 def test_a_budget_that_is_none_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match=r"memory-budget: 'much' is no amount"):
+    with pytest.raises(UsageError, match=r"memory-budget: 'much' is not an amount"):
         memory_budget("much")

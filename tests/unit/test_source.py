@@ -69,7 +69,7 @@ def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
         (b'{"cells": {}}', "is JSON, but not a notebook: it has no list of cells"),
         (b'{"cells": [1]}', "has cells[0], which is not an object"),
         (b"\xff\xfe", "is not UTF-8 text: "),
-        (b'{"nbformat": 3, "worksheets": 7}', "is no notebook: "),
+        (b'{"nbformat": 3, "worksheets": 7}', "not a notebook: "),
     ],
 )
 def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, message: str) -> None:

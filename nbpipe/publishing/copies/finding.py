@@ -148,8 +148,8 @@ def find(  # noqa: PLR0913  (where one may look)
     if before and git_folder(Path(before)):
         return Source(repository=Path(before), cache=cache)
     raise UsageError(
-        f"no notebooks found: NBPIPE_MIRROR is not set, {site} names no mirror that is here, "
-        f"and there is no {home / SPACE}",
+        f"no notebooks found: NBPIPE_MIRROR is not set, {site} names no mirror on this machine, "
+        f"and {home / SPACE} does not exist",
         hint="Name the place: `getlatest --from PATH` or `getlatest --from https://...`.",
     )
 
@@ -168,7 +168,7 @@ def _named(text: str, option: str, cache: Path) -> Source:
     if git_folder(path):
         return Source(repository=path.resolve(), cache=cache)
     raise UsageError(
-        f"{option} {text}: is no mirror and no release, nor a git repository",
+        f"{option} {text}: not a mirror, a release or a git repository",
         hint="A mirror has `current` in it, once it has a release. A repository elsewhere has a "
         "URL (https://..., ssh://..., file:///...).",
     )
@@ -225,7 +225,7 @@ class _Here:
         for full, folder in self.missing.items():
             if name in {full, short(full)}:
                 raise UsageError(
-                    f"{site}: collection {full}: there is no release in {folder}",
+                    f"{site}: collection {full}: no release in {folder} yet",
                     hint="Try again when something is published there.",
                 )
         known = ", ".join(self.mirrors) or "none"

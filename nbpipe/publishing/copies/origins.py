@@ -249,7 +249,7 @@ def local(path: Path, wanted: str | None) -> GitRelease:
     """
     repository = git_folder(path)
     if repository is None:
-        raise CopyError(f"{path}: is no git repository any more", hint="Nothing was changed.")
+        raise CopyError(f"{path}: not a git repository any more", hint="Nothing was changed.")
     if wanted and not _PART.fullmatch(wanted):
         raise UsageError(f"--release {wanted}: is not a commit id")
     commit = _commit(repository, wanted or "HEAD")

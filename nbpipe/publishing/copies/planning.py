@@ -486,5 +486,5 @@ def tell_blocked(report: Report, plan: Plan) -> None:
             counts[above] = counts.get(above, 0) + 1
     for above, count in counts.items():
         files = "1 file" if count == 1 else f"{count} files"
-        reason = f"is no folder (a link or a file of yours); {files} below it not updated"
+        reason = f"is not a folder (a link or a file of yours); {files} below it not updated"
         report.problems.append((above, reason))

@@ -33,7 +33,7 @@ def cleaned(names: Sequence[str], known: Iterable[str], option: str) -> list[str
         if not any(below(path, wanted) for path in paths):
             near = get_close_matches(wanted, sorted(folders(paths) | set(paths)), n=1, cutoff=0.6)
             raise UsageError(
-                f"{option} {name}: there is no such folder or file in this release",
+                f"{option} {name}: no such folder or file in this release",
                 hint=f"Did you mean `{near[0]}`?" if near else "`getlatest --list` shows them.",
             )
         result.append(wanted)

@@ -385,7 +385,7 @@ def explained(folder: Path) -> Iterator[None]:
 def reason(error: OSError) -> str:
     """Return why a file could not be written, in a few words."""
     if isinstance(error, BlockedError):
-        return f"{error.filename} is no folder (a link or a file of yours)"
+        return f"{error.filename} is not a folder (a link or a file of yours)"
     if error.errno == errno.EXDEV:
         return "lies on another file system than the rest of the copy"
     if error.errno == errno.EACCES:

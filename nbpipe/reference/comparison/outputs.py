@@ -229,7 +229,7 @@ def _statistics(
     if missing := without_statistics(old, rules):
         note = f"{note}; without any: {', '.join(missing[:10])}"
     if not columns:
-        reason = f"{why}, and there are no statistics; its content is different"
+        reason = f"{why}, and statistics are missing; its content is different"
         return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
     made = replace(
         made,

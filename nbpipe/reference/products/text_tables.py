@@ -273,7 +273,7 @@ def _csv_layout(file: Path) -> Layout:
         return _blanks_layout(line, skip, comments)
     first = next(csv.reader([line], delimiter=delimiter), [])
     if not first:
-        raise ProductError("there is no row in it")
+        raise ProductError("it has no rows")
     told = "\n".join(comments)
     if _are_numbers(first):
         names = tuple(f"column {n}" for n in range(1, len(first) + 1))

@@ -35,7 +35,7 @@ def scheduler(name: str) -> Scheduler:
         near = get_close_matches(name, names(), n=1, cutoff=0.5)
         advice = f"Did you mean {near[0]!r}? " if near else ""
         raise SchedulerMissing(
-            f"there is no scheduler {name!r}", hint=f"{advice}Known: {', '.join(names())}."
+            f"unknown scheduler {name!r}", hint=f"{advice}Known: {', '.join(names())}."
         )
     (point, *_) = points
     try:

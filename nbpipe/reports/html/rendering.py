@@ -144,7 +144,7 @@ class Renderer:
             try:
                 drawn = self.draw(copy, failures, target)
             except NotShown as problem:
-                text = f"This notebook is not shown here: {problem.reason}. Its file has it all."
+                text = f"This notebook is not shown here: {problem.reason}. Its file is complete."
                 return _document(f"<p>{escape(text)}</p>", marked=False)
             return target.read_text(encoding="utf-8") if drawn else None
 

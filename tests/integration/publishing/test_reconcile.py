@@ -148,7 +148,7 @@ def test_a_deleted_branch_keeps_the_last_release_and_raises_an_alarm_once(
     assert {outcome.result for outcome in outcomes} == {Result.BRANCH_GONE}
     assert worker.mirror.current() == head
     assert worker.health().state is State.FAILING
-    assert "there is no branch main" in (worker.health().error or "")
+    assert "branch not found: main" in (worker.health().error or "")
     events = [entry.event for entry in worker.mirror.journal.entries()]
     assert events == [Event.PUBLISHED, Event.BRANCH_GONE]
 

@@ -109,7 +109,7 @@ def test_a_release_that_is_gone_can_be_rolled_back_to_from_the_cache(
 
 @pytest.mark.parametrize("name", ["zzz", "0123456789", "../../etc"])
 def test_an_unknown_release_is_a_usage_error(follow: Follow, heads: list[str], name: str) -> None:
-    with pytest.raises(UsageError, match="there is no release"):
+    with pytest.raises(UsageError, match="release not found"):
         releases.rollback(follow().publisher, name)
 
 
@@ -225,7 +225,7 @@ def test_publish_fails_where_the_branch_is_gone(run: Callable[..., Result], orig
     ended = run("publish")
 
     assert ended.exit_code == 1
-    assert "there is no branch main" in ended.stderr
+    assert "branch not found: main" in ended.stderr
 
 
 def test_the_release_commands_tell_their_story(

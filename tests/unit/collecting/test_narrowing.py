@@ -116,5 +116,5 @@ def test_a_shard_may_be_empty(tree: Tree) -> None:
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
 def test_a_shard_that_cannot_be_is_refused(tree: Tree, shard: tuple[int, int]) -> None:
     tree.notebook("a.ipynb")
-    with pytest.raises(UsageError, match="there is no such part"):
+    with pytest.raises(UsageError, match="no such part"):
         tree.plan(shard=shard)

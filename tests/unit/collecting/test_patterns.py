@@ -176,7 +176,7 @@ def test_an_empty_pattern_is_refused(tree: Tree) -> None:
 
 def test_a_file_that_is_no_notebook_is_refused(tree: Tree) -> None:
     tree.write("data.csv")
-    with pytest.raises(UsageError, match=r"data\.csv: is no notebook"):
+    with pytest.raises(UsageError, match=r"data\.csv: not a notebook"):
         tree.plan("data.csv")
 
 

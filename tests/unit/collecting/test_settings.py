@@ -235,7 +235,7 @@ def test_prerun_files_go_to_the_notebooks_of_their_language(tree: Tree) -> None:
     ("name", "message"),
     [
         ("gone.py", r"prerun file .*/gone\.py: cannot be read: No such file or directory"),
-        ("notes.txt", r"prerun file notes\.txt: its ending tells no language"),
+        ("notes.txt", r"prerun file notes\.txt: its extension does not name a language"),
     ],
 )
 def test_a_prerun_file_that_cannot_be_used_is_refused(tree: Tree, name: str, message: str) -> None:
