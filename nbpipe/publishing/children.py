@@ -149,7 +149,14 @@ class Supervised:
         self._pulse = pulse
         self._stop = stop
         self._over = threading.Event()
-        self._guard = _guard(process.pid) if heard is not None else None
+        self._guard = None
+        if heard is not None:
+            try:
+                self._guard = _guard(process.pid)
+            except OSError:  # the system has no process left
+                end(process)
+                os.close(heard)
+                raise
         self._said, self._heard = bytearray(), bytearray()
         pipes = [(process.stderr, self._said)]
         if heard is not None:
@@ -166,6 +173,8 @@ class Supervised:
                 thread.start()
         except RuntimeError:  # the system has no thread left
             end(self.process)
+            if self._guard is not None:
+                _release(self._guard)
             raise
         return self
 

@@ -63,7 +63,11 @@ def learn(mirror: Mirror, known: Known, commit: str, *, now: float) -> str:
         return ""
     mirror.prepare()
     fresh = mirror.state / f"forge.json.{os.getpid()}.{threading.get_ident()}"
-    write(fresh, msgspec.json.encode(known)).replace(mirror.state / "forge.json")
+    write(fresh, msgspec.json.encode(known))
+    try:
+        fresh.replace(mirror.state / "forge.json")
+    finally:
+        fresh.unlink(missing_ok=True)
     if known.renamed:
         told = advice(known)
         mirror.journal.append(

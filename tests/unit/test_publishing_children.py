@@ -172,3 +172,20 @@ def test_another_process_of_the_same_number_is_left_alone(
     children.end_orphan(tmp_path / "pid")
 
     assert orphan.poll() is None
+
+
+def test_what_cannot_be_guarded_is_ended_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: int) -> subprocess.Popen[bytes]:
+        raise BlockingIOError
+
+    monkeypatch.setattr(children, "_guard", none_left)
+    hearing, saying = os.pipe()
+    os.close(saying)
+    with start("sleep 600 & sleep 600") as process:
+        with pytest.raises(BlockingIOError):
+            supervised(process, heard=hearing)
+
+        assert process.returncode is not None
+        assert gone(process.pid)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(hearing)

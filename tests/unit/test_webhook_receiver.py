@@ -451,6 +451,6 @@ def test_an_id_that_cannot_be_kept_costs_no_delivery(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.worker.mirror.state.mkdir(parents=True)
-    (site.worker.mirror.state / "forge.json.new").mkdir()
+    (site.worker.mirror.state / "forge.json").mkdir()
     assert result(site.post(named("ORG/notebooks", 7))) == (202, {"status": "accepted"})
     assert "the repository's id cannot be kept" in caplog.text
