@@ -108,6 +108,8 @@ class Kernel:
         """What should have been imported before the fork and was not, each with the reason."""
         self.end = End(shutdown)
         """Whether it must shut down in order."""
+        self.implementation = ""
+        """What it calls itself once it has answered: `ipython` for ipykernel."""
         self._spawn = spawn
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
@@ -289,6 +291,7 @@ class Kernel:
                 self.end.heard(reply)
                 reply = await self.client.shell_channel.get_msg()
             self.client._handle_kernel_info_reply(reply)  # noqa: SLF001  (old protocols)
+            self.implementation = str(reply["content"].get("implementation", ""))
             if await self._idle(asked, patience):
                 return
         await self.client.wait_for_ready(timeout=seconds)

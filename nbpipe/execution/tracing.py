@@ -123,6 +123,10 @@ def traced(root: Path | None, apart: Path | None = None) -> Iterator[None]:
             tracer.close()
 
 
+IPYKERNEL = "ipython"
+"""What ipykernel calls itself in its kernel_info reply; of other kernels the text is read."""
+
+
 class Watch:
     """The trace of one attempt at a notebook that comes to be.
 
@@ -169,7 +173,7 @@ class Watch:
             each in _TOLERANT for found in tags if isinstance(found, list) for each in found
         )
         self._tolerant = self._task.allow_errors or self._task.all_errors or raises
-        if self._task.language != "python":
+        if kernel.implementation != IPYKERNEL:  # xeus-python hangs with a hook, now and then
             return
         with contextlib.suppress(OSError):  # a full disk: then there is no trace
             private.write(self._notes, b"")

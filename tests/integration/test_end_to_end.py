@@ -115,8 +115,11 @@ class Platform:
             return answer.status, json.load(answer)
 
     def health(self) -> dict[str, Any]:
-        address = f"{self.address()}/health"
-        with urllib.request.urlopen(address, timeout=LIMIT) as answer:  # noqa: S310  (likewise)
+        token = (self.site.root / ".nbpipe/.pages/token").read_text().strip()
+        request = urllib.request.Request(  # noqa: S310  (loopback)
+            f"{self.address()}/health", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:  # noqa: S310  (likewise)
             health: dict[str, Any] = json.load(answer)["collections"]["notebooks-latest"]
         return health
 

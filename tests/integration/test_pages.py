@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import urllib.error
@@ -100,6 +101,8 @@ def references(root: Path) -> Path:
         run.write("request.json", {"release": "1.1", "profile": {"label": "Local - 1 core"}})
         run.write("submission.json", {"job": "7"})
         run.write("standing.json", {"7": {"state": "completed"}})
+        run.work.mkdir()
+        (run.work / "zcat.fits").write_bytes(content(mean))
         done = manifest(product(mean), run=run.id)
         write_manifest(done, run.folder / "manifest.json")
         if number == 0:
@@ -108,11 +111,15 @@ def references(root: Path) -> Path:
     return root
 
 
+def content(mean: float) -> bytes:
+    return f"{mean}".encode().ljust(5_760)
+
+
 def product(mean: float) -> Output:
     statistics = Statistics(count=10, min=0.0, max=3.0, mean=mean, std=0.5)
     column = Column(name="z", dtype="float64", statistics=statistics)
     part = Part(name="1 ZCAT", form="table", rows=10, columns=(column,))
-    digest = f"{mean:.0f}" * 64
+    digest = hashlib.sha256(content(mean)).hexdigest()
     return Output(path="zcat.fits", bytes=5_760, sha256=digest, kind="fits", parts=(part,))
 
 

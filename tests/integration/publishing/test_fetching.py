@@ -183,7 +183,8 @@ def test_a_server_that_falls_silent_in_the_middle_is_given_up_with_ssh_itself(
 
     assert outcome.result is Result.UNREACHABLE
     assert "nothing arrived for 1 s" in (outcome.error or "")
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    ssh = int((tmp_path / "pid").read_text())
+    until(lambda: not psutil.pid_exists(ssh), "ssh's end")  # init takes its time to reap it
 
 
 def test_what_ssh_says_is_one_printable_line(
