@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,+-]{0,99}")
 _JOB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NOT_IN_PATH = re.compile(r"[%$^:,\"'`\\*?\[\]{}|;&<>#]")
-_JOB_ID = re.compile(r"\d+[A-Za-z0-9_.+;\[\]-]{0,200}", re.ASCII)
+_JOB_ID = re.compile(r"\d+[A-Za-z0-9_.+\[\]-]{0,200}", re.ASCII)
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE | re.ASCII)
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", re.ASCII)
 _UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
@@ -164,7 +164,7 @@ def duration_in_words(seconds: int) -> str:
 def job_id(text: str) -> str:
     """Return the text if it can be a job's id.
 
-    That is `12`, `12_3`, `12+0`, `12.3`, `12[3].server` or `12;cluster`.
+    That is `12`, `12_3`, `12+0`, `12.3` or `12[3].server`; a cluster (`12;name`) is apart from it.
 
     Raises:
         UsageError: It cannot.
