@@ -107,7 +107,7 @@ class JobRequest:
         for word in self.command:
             spelling.path(word, "the job's command")
         for job in self.after:
-            spelling.job_id(job.partition(";")[0])
+            spelling.job_id(job)
 
     @property
     def grace(self) -> int | None:

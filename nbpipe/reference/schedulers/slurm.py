@@ -214,8 +214,7 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     if profile.gpus:
         told.append(f"--gpus-per-node={profile.gpus}")
     if request.after:
-        numbers = ":".join(job.partition(";")[0] for job in request.after)
-        told += [f"--dependency=afterok:{numbers}", "--kill-on-invalid-dep=yes"]
+        told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
 
 
