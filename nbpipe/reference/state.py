@@ -196,8 +196,7 @@ def _stopped(told: Standing, result: JobResult, seen: Evidence) -> Standing | No
     if seen.records and (verdict := final(seen.records[-1], seen.memory)).state in _TOLD_TO_STOP:
         return replace(told, state=verdict.state, reason=verdict.reason)
     limit = seen.walltime
-    # Of a short job half of its time: it is not always near its limit.
-    if limit and not seen.cancelled and result.elapsed >= limit - min(_NEAR_LIMIT, limit / 2):
+    if limit and not seen.cancelled and result.elapsed >= limit - _NEAR_LIMIT:
         return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
     if seen.queued and not seen.queued.state.ended:
         return None  # about to end, or an earlier attempt's result

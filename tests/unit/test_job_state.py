@@ -227,7 +227,6 @@ def test_a_job_that_was_told_to_stop(more: dict[str, object], state: JobState) -
     [
         ({"cancelled": True}, S.CANCELLED),
         ({"accounting": (record(S.CANCELLED),)}, S.CANCELLED),
-        ({}, S.CANCELLED),
     ],
 )
 def test_a_short_job_is_not_always_near_its_limit(more: dict[str, object], state: JobState) -> None:
