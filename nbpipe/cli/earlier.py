@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _KNOWN_RUNS = 500
 _COMMITS = 20
-"""At so many commits git is asked what was renamed since."""
+"""Maximum number of earlier commits for which git is asked about renames."""
 
 _RUN = re.compile(r"latest|[\dT]+(?:-[0-9a-f]*)?")
 """The beginning of a run's id, as `nbpipe.runner` makes them, or the newest."""

@@ -283,7 +283,7 @@ class Bar:
         """Show where it is."""
         if self._bar is None and self.show and self.clock() - self.started > PATIENCE:
             from rich.console import Console  # noqa: PLC0415  (slow; seldom needed)
-            from rich.markup import escape  # noqa: PLC0415  (likewise)
+            from rich.markup import escape  # noqa: PLC0415  (comes with it)
             from rich.progress import Progress  # noqa: PLC0415
 
             self._bar = Progress(console=Console(stderr=True), transient=True)

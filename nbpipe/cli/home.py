@@ -20,7 +20,7 @@ def ensure() -> None:
     Kernels inherit it: IPython does not start without one.
 
     Raises:
-        UsageError: There is no place for such a folder.
+        UsageError: The folder cannot be created.
     """
     if os.path.expanduser("~") != "~":  # noqa: PTH111  (pathlib raises; HOME, else the passwd file)
         return

@@ -37,7 +37,7 @@ def unified(text: str) -> str:
         return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, which is no name's
+    except UnicodeEncodeError:  # a lone surrogate, which cannot occur in a file name
         return text
 
 

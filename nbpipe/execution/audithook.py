@@ -134,7 +134,7 @@ class _Notes:
         self.home, self.brought = _home()
         self.homes = (self.home, *self.brought) if self.home else ()
         self.imported: set[str] = set()
-        self.exists, self.library = os.path.exists, library
+        self.exists, self.standard = os.path.exists, f"{library}/"
         self.suffixes = tuple(_imp.extension_suffixes())
         self.dynamic = f"{library}/lib-dynload/"
         others = {f"{folder}/" for folder in (library, "/proc", "/sys", "/dev")}
@@ -204,7 +204,7 @@ class _Notes:
         """Return whether the standard library or the environment has a module of that name."""
         if module in self.known or module in sys.builtin_module_names:
             return True
-        folders = (f"{self.library}/", *self.sites)
+        folders = (self.standard, *self.sites)
         endings = (".py", "/__init__.py", *self.suffixes)
         return any(self.exists(f"{each}{module}{end}") for each in folders for end in endings)
 

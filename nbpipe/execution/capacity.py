@@ -34,7 +34,7 @@ def cores(root: Path = Path("/")) -> int:
 def _quotas(root: Path) -> Iterator[float]:
     """Yield how many processors each control group that this process is in may use."""
     for version, folder in cgroups.folders(root, controller="cpu"):
-        with contextlib.suppress(OSError, ValueError):  # `max` is no number
+        with contextlib.suppress(OSError, ValueError):  # `max` means unlimited
             if version == 2:  # noqa: PLR2004  (of cgroups)
                 limit, period = (folder / "cpu.max").read_text(encoding="ascii").split()
             else:
@@ -67,7 +67,7 @@ def _groups(root: Path) -> Iterator[tuple[int, int]]:
     """Yield limit and use of every control group that this process is in and that has a limit."""
     for version, folder in cgroups.folders(root):
         limit, used, spare = _NAMES[version]
-        with contextlib.suppress(OSError, ValueError):  # `max` is no number
+        with contextlib.suppress(OSError, ValueError):  # `max` means unlimited
             most = int((folder / limit).read_text(encoding="ascii"))
             stat = (folder / "memory.stat").read_text(encoding="ascii")
             cached = [int(each) for each in re.findall(rf"^{spare} (\d+)$", stat, re.MULTILINE)]

@@ -36,13 +36,13 @@ def fitting(jobs: int) -> int:
 
 
 def needed(jobs: int) -> int:
-    """Return how many open files a run with so many notebooks at once needs."""
+    """Return the number of open files needed to run `jobs` notebooks in parallel."""
     return _BESIDE + _open() + jobs * PER_NOTEBOOK
 
 
 @contextlib.contextmanager
 def enough(jobs: int) -> Iterator[None]:
-    """Raise the soft limit for so many notebooks at once, as far as it can be, and back."""
+    """Raise the soft limit as far as `jobs` parallel notebooks need, then restore it."""
     if sys.platform == "win32":
         yield
         return

@@ -34,8 +34,8 @@ def without_misfits(text: str) -> str:
     if found is None:
         return text
     start, end, mark = found
-    block = "".join(line[len(mark) :] if line.startswith(mark) else "\n" for line in
-                    lines[start + 1 : end])  # fmt: skip
+    inside = lines[start + 1 : end]
+    block = "".join(line[len(mark) :] if line.startswith(mark) else "\n" for line in inside)
     try:
         header = yaml.compose(block, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):

@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.publishing import address, children, complaints, isolation, leftovers, lfs
+from nbpipe.publishing import address, children, complaints, isolation, lfs
 from nbpipe.publishing.errors import (
     BranchGone,
     MirrorError,
@@ -44,6 +44,9 @@ NO_REF = 2
 _CHUNK = 1 << 20
 _SOUND_FOR = 600.0
 """Seconds for which a look at the whole cache holds: it reads every object."""
+_LOCK_FILES = ("gc.pid", "gc.log", "packed-refs.new")
+"""Beside the `.lock` files: git's own `gc` refuses to run, or to write, where they are."""
+_LOCK_FOLDERS = ("refs", "logs", "reftable", "worktrees", "objects/info")
 
 
 class DamagedCacheError(MirrorError):
@@ -85,12 +88,12 @@ class Cache:
         for stale in (old, self.state / "cache.new"):
             shutil.rmtree(stale, ignore_errors=True)
         self.unlock()
-        for half in leftovers.half_written(self.folder):
+        for half in _half_written(self.folder):
             half.unlink(missing_ok=True)
 
     def unlock(self) -> None:
         """Remove the locks of a git that was killed: nobody else works here, they are stale."""
-        for stale in leftovers.locks(self.folder):
+        for stale in _locks(self.folder):
             stale.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -550,6 +553,29 @@ class Cache:
             fresh.write_text(text, "utf-8")
             fresh.chmod(mode)
             fresh.replace(file)
+
+
+def _locks(repository: Path) -> Iterator[Path]:
+    """Yield what a killed git left that stops the next one, in a bare repository.
+
+    Where no git runs, for the holder of the collection's lock, every lock is stale. The thousands
+    of folders of objects have none.
+    """
+    for name in _LOCK_FILES:
+        if (repository / name).is_file():
+            yield repository / name
+    yield from repository.glob("*.lock")
+    for name in _LOCK_FOLDERS:
+        yield from (repository / name).rglob("*.lock")
+    for name in ("objects", "objects/pack"):
+        yield from (repository / name).glob("*.lock")
+
+
+def _half_written(repository: Path) -> Iterator[Path]:
+    """Yield the objects and packs that were never finished; nothing refers to them."""
+    yield from (repository / "objects" / "pack").glob("tmp_*")
+    yield from (repository / "objects" / "pack").glob(".tmp-*")
+    yield from (repository / "objects").glob("??/tmp_obj_*")
 
 
 def _text(token: str | bytes) -> str:

@@ -150,6 +150,27 @@ def test_it_starts_in_a_blink(site: Site, mirror: HandMadeMirror, user_python: P
     assert not names & {"rich", "msgspec", "asyncio", "nbformat", "git", "importlib_metadata"}
 
 
+def killed_after(seconds: float, python: Path, user: User, *arguments: str) -> bool:
+    """Run getlatest as a user; return whether it had to be killed after so long."""
+    running = subprocess.Popen(
+        [str(python), "-m", "nbpipe.cli.getlatest", *arguments],
+        user=user.uid,
+        group=user.gid,
+        extra_groups=[],
+        cwd=user.home,
+        env={"HOME": str(user.home), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        running.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        return True
+    return False
+
+
 def test_killed_at_any_point_nothing_is_lost_and_the_next_run_goes_on(
     site: Site, mirror: HandMadeMirror, user_python: Path
 ) -> None:
@@ -167,22 +188,7 @@ def test_killed_at_any_point_nothing_is_lost_and_the_next_run_goes_on(
             for i in range(60)
         }
         mirror.publish(f"{number:07d}", files)
-        running = subprocess.Popen(
-            [str(user_python), "-m", "nbpipe.cli.getlatest"],
-            user=user.uid,
-            group=user.gid,
-            extra_groups=[],
-            cwd=user.home,
-            env={"HOME": str(user.home), "PATH": "/usr/bin:/bin"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            running.wait(timeout=0.06 + chance.random() * 0.15)
-        except subprocess.TimeoutExpired:
-            running.send_signal(signal.SIGKILL)
-            running.wait()
-            killed += 1
+        killed += killed_after(0.06 + chance.random() * 0.15, user_python, user)
         if copy.exists() and chance.random() < 0.5:
             name = chance.choice(sorted(files))
             if (copy / name).exists():
@@ -224,22 +230,7 @@ def test_killed_at_any_point_the_last_run_of_a_notebook_is_kept_once(
     killed = 0
     for number in range(40):
         mirror.publish(f"{number:07d}", {name: notebook(f"{number} " * 2_000) for name in names})
-        running = subprocess.Popen(
-            [str(user_python), "-m", "nbpipe.cli.getlatest", "--prune"],
-            user=user.uid,
-            group=user.gid,
-            extra_groups=[],
-            cwd=user.home,
-            env={"HOME": str(user.home), "PATH": "/usr/bin:/bin"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            running.wait(timeout=0.1 + chance.random() * 0.25)
-        except subprocess.TimeoutExpired:
-            running.send_signal(signal.SIGKILL)
-            running.wait()
-            killed += 1
+        killed += killed_after(0.1 + chance.random() * 0.25, user_python, user, "--prune")
         for name in [name for name in chance.sample(names, 5) if (copy / name).exists()]:
             table = json.loads((copy / name).read_text())
             if name in mine or chance.random() < 0.2:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -150,3 +153,23 @@ def look() -> Callable[[Path], dict[str, bytes | str]]:
 @pytest.fixture
 def look_at_modes() -> Callable[[Path], dict[str, str]]:
     return modes
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Listen, accept, and never answer; return the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for each in taken:
+            each.close()

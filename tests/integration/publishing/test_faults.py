@@ -40,28 +40,6 @@ def needs_root() -> None:
         pytest.skip("needs root: a file system of its own, another user")
 
 
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """Listen, accept, and never answer; return the port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        taken: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    taken.append(server.accept()[0])
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for each in taken:
-            each.close()
-
-
 @pytest.mark.parametrize("protocol", ["http", "git"])
 def test_an_origin_that_never_answers_is_given_up_in_time(
     follow: Follow, silent: int, protocol: str

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -89,26 +88,6 @@ def by_ssh(
 
 def ssh(*, speed: float = 1e12, drips: bool = False) -> str:
     return SSH.format(python=sys.executable, speed=speed, drips=drips)
-
-
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """Listen, accept, and never answer; return the port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        taken: list[socket.socket] = []
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    taken.append(server.accept()[0])
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for each in taken:
-            each.close()
 
 
 def test_a_clone_by_ssh_may_take_longer_than_the_silence_limit(
