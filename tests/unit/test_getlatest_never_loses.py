@@ -153,6 +153,16 @@ class AUserAtWork(RuleBasedStateMachine):
             file.write_text(written(beside, f"user {self.fresh()}"))
             self.mine[beside] = file.read_text()
 
+    @rule(name=notebooks)
+    def execute_beside(self, name: str) -> None:
+        for file in sorted(self.copy.glob(f"{name.removesuffix('.ipynb')}__[0-9]*.ipynb"))[:1]:
+            beside = file.relative_to(self.copy).as_posix()
+            file.write_text(executed(file.read_text(), self.fresh()))
+            if beside in self.mine:
+                self.mine[beside] = file.read_text()
+            else:
+                self.ran[name] = file.read_text()
+
     @rule(name=names)
     def delete(self, name: str) -> None:
         file = self.copy / name
@@ -182,7 +192,7 @@ class AUserAtWork(RuleBasedStateMachine):
     def the_last_run_of_each_notebook_is_there(self) -> None:
         for name, text in self.ran.items():
             file = self.copy / name
-            beside = file.parent.glob(f"{file.stem}__executed*.ipynb")
+            beside = file.parent.glob(f"{file.stem}__*.ipynb")
             assert text in [each.read_text() for each in (file, *beside) if each.is_file()], name
 
     @invariant()

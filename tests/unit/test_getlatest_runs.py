@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 
+from nbpipe.publishing.copies.folder import CopyFolder
 from nbpipe.publishing.copies.releases import MirrorFolder
 from nbpipe.publishing.copies.substance import substance
 from nbpipe.publishing.copies.taking import Wanted, take
@@ -458,14 +459,15 @@ class KilledError(BaseException):
     """Stands for kill -9."""
 
 
+def killed(*_: object, **__: object) -> None:
+    raise KilledError
+
+
 def test_a_crash_between_keeping_and_updating_keeps_one(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = copy.run()
     copy.publish("print(2)")
-
-    def killed(*_: object) -> str:
-        raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "_update", killed)
@@ -477,6 +479,72 @@ def test_a_crash_between_keeping_and_updating_keeps_one(
     copy.take()
     assert copy.notebooks() == ["n.ipynb", "n__executed.ipynb"]
     assert tree(copy.path)["a/n.ipynb"] == new
+
+
+def test_several_crashes_in_a_row_keep_one(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew = Writer._renew
+
+    def renew_and_die(writer: Writer, step: Any) -> None:  # noqa: ANN401  (a Step)
+        renew(writer, step)
+        raise KilledError
+
+    def crash(where: type, name: str, dies: Callable[..., None]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, dies)
+            patch.setattr(Writer, "_remember", announced_only(Writer._remember))
+            with pytest.raises(KilledError):
+                copy.take()
+
+    copy.run()
+    copy.publish("print(2)")
+    copy.take()
+    second = copy.run()
+    copy.publish("print(3)")
+    crash(Writer, "_renew", renew_and_die)
+    assert copy.kept.read_text() == second
+    copy.run()
+    copy.publish("print(4)")
+    crash(CopyFolder, "save", killed)
+    assert copy.kept.read_text() == second
+    last = copy.run()
+    copy.publish("print(5)")
+    copy.take()
+    assert copy.notebooks() == ["n.ipynb", "n__executed.ipynb"]
+    assert copy.kept.read_text() == last
+
+
+def test_a_crash_after_keeping_what_was_run_beside_keeps_one(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.file.write_text(written(notebook("mine")))
+    copy.publish("print(2)")
+    copy.take()
+    (beside,) = copy.path.glob("a/n__[!e]*.ipynb")
+    beside.write_text(written(executed(json.loads(beside.read_text()))))
+    copy.publish("print(3)")
+    with monkeypatch.context() as patch:
+        patch.setattr(CopyFolder, "give_way", killed)
+        patch.setattr(Writer, "_remember", until_kept(copy, Writer._remember))
+        with pytest.raises(KilledError):
+            copy.take()
+    assert copy.kept.is_file()
+    beside.unlink()
+    (newer,) = copy.path.glob("a/n__[!e]*.ipynb")
+    newer.write_text(written(executed(json.loads(newer.read_text()), "2\n")))
+    last = newer.read_text()
+    copy.publish("print(4)")
+    copy.take()
+    assert [file.read_text() for file in copy.path.glob("a/n__executed*.ipynb")] == [last]
+
+
+def until_kept(copy: Copy, remember: Callable[..., None]) -> Callable[..., None]:
+    """Return a method that writes the manifest until a run is kept."""
+
+    def writes(writer: Writer, *arguments: object) -> None:
+        if not copy.kept.exists():
+            remember(writer, *arguments)
+
+    return writes
 
 
 def announced_only(remember: Callable[..., None]) -> Callable[..., None]:

@@ -58,6 +58,7 @@ class Writer:
         self._fresh = fresh
         self._written: bytes | None = copy.read_manifest()
         self._substances: dict[str, Substance | None] = {}
+        self._announced = self.files, self.placed
 
     def run(self, report: Report, progress: Callable[[int, int], None]) -> None:
         """Do every step; `report` says what became of each.
@@ -68,10 +69,11 @@ class Writer:
         """
         steps = self.plan.steps
         for step in steps:
-            if step.action is Action.UPDATE:  # what is there may come from a run that was killed
-                self.files[step.path] = Taken(_which(step))
+            if step.action in {Action.UPDATE, Action.RENEW}:  # it may come from a killed run
+                self.files[step.path] = Taken(_which(step.taken or Taken(None), step.mine.content))
         if any(step.action in WRITES | REMOVES | {Action.BESIDE} for step in steps):
-            self._remember("", *self._intentions())
+            self._announced = self._intentions()
+            self._remember("", *self._announced)
         release = ""
         try:
             for number, step in enumerate(steps):
@@ -106,13 +108,19 @@ class Writer:
                 if not there:
                     placed[path] = Placed(step.path, Role.NEWER, Taken(None, new))
             if step.mine.content and step.action is Action.RENEW:
-                path, _, _ = self.plan.kept(step.path, step.mine.content, placed)
-                before = placed[path].taken.base if path in placed else None
-                placed[path] = Placed(step.path, Role.EXECUTED, Taken(before, step.mine.content))
+                path, earlier, _ = self.plan.kept(step.path, step.mine.content, placed)
+                placed[path] = _keeping(step.path, step.mine.content, earlier, placed.get(path))
         for path in going:  # else a file that a crash leaves removed counts as the user's deletion
-            known = files[path]
-            files[path] = Taken(None, known.base or known.writing)
+            files[path] = Taken(None, self._there(path, files[path]))
         return files, placed
+
+    def _there(self, path: str, known: Taken) -> Content | None:
+        """Return what of the contents that were taken a path has now, or had before a run."""
+        if known.base and known.writing:
+            mine, _ = self.copy.look(path, self.plan.release.commit)
+            mine = judged(self.copy, path, mine, known)
+            return _which(known, mine.content) or known.base
+        return known.base or known.writing
 
     def _remember(
         self, release: str, files: Mapping[str, Taken], placed: Mapping[str, Placed]
@@ -197,11 +205,20 @@ class Writer:
                 name = self.copy.save(path, seen)
                 if name is None:
                     return None
+                self._announce(kept, _keeping(of, mine.content, there, self.placed.get(kept)))
                 if not self._put(name, kept, there_seen):
                     continue
             self.placed[kept] = Placed(of, Role.EXECUTED, Taken(mine.content))
             return kept
         return None
+
+    def _announce(self, path: str, keeping: Placed) -> None:
+        """Have the manifest say that a run is about to be kept there, where it does not yet."""
+        files, placed = self._announced
+        known = placed.get(path)
+        if known is None or not known.taken.is_ours(keeping.taken.writing):
+            self._announced = files, placed | {path: keeping}
+            self._remember("", *self._announced)
 
     def _put(self, name: str, path: str, seen: Seen | None) -> bool:
         """Move an incoming file to a free path, or over what was seen there; False: too late."""
@@ -352,11 +369,22 @@ class Writer:
             self.copy.set_executable(step.path, executable=step.executable)
 
 
-def _which(step: Step) -> Content | None:
-    """Return which of the contents that were taken is there now."""
-    known = step.taken or Taken(None)
-    both = (known.base, known.writing)
-    return next((each for each in both if each and each.same(step.mine.content)), None)
+def _which(known: Taken, content: Content | None) -> Content | None:
+    """Return which of the contents that were taken is there now, or was before a run."""
+    if content is None:
+        return None
+    both = [each for each in (known.base, known.writing) if each]
+    same = [each for each in both if each.same(content)]
+    return next(iter(same or [each for each in both if content.only_run(each)]), None)
+
+
+def _keeping(of: str, run: Content, there: Mine, known: Placed | None) -> Placed:
+    """Return what the manifest says while a run takes the place of what is kept there now.
+
+    That may come from a getlatest that was killed: it is looked at, and not the last whole run.
+    """
+    known_there = _which(known.taken, there.content) if known else None
+    return Placed(of, Role.EXECUTED, Taken(known_there or there.content, run))
 
 
 @contextmanager
