@@ -125,9 +125,9 @@ class Task:
     groups: tuple[str, ...] = ()
     """Of all notebooks with a group in common only one runs at a time."""
     threads: int | Literal["auto", "off"] = "auto"
-    """For its numerical libraries: so many, a slot's share of the cores, or as they wish."""
+    """Threads for its numerical libraries; auto: a slot's share of the cores."""
     cores: int | None = None
-    """What that comes to in this run; None: as they wish."""
+    """The number of threads in this run; None: no limit is set."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables that its kernel gets, whatever else is set."""
     hidden: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ def spec(lines: Iterable[str]) -> GitIgnoreSpec:
     Not by `from_lines`, which before pathspec 1.1.1 takes no function for a line.
 
     Raises:
-        GitIgnorePatternError: A line is no pattern that git would accept.
+        GitIgnorePatternError: A line is not a pattern that git accepts.
     """
     patterns = [compiled(line) for line in lines if line]
     # The other backends encode a name, and a name need not be UTF-8.
@@ -51,7 +51,7 @@ def compiled(line: str) -> GitIgnoreSpecPattern:
     """Return a line of a .gitignore, ready to be asked.
 
     Raises:
-        GitIgnorePatternError: The line is no pattern that git would accept.
+        GitIgnorePatternError: The line is not a pattern that git accepts.
     """
     if "[" not in line:
         return GitIgnoreSpecPattern(line)

@@ -65,7 +65,7 @@ def check_head(head: Head, *, limit: int = LIMIT) -> int:
     if problem:
         raise problem
     if not SIGNATURE.fullmatch(head.signature):
-        raise Forged("X-Hub-Signature-256 is missing or is no sha256 signature")
+        raise Forged("X-Hub-Signature-256 is missing or not a sha256 signature")
     return int(head.length)
 
 

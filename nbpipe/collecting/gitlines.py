@@ -31,7 +31,7 @@ class GitLines:
         """Compile the lines; `where` says where they were written.
 
         Raises:
-            UsageError: A line is no pattern that git would accept.
+            UsageError: A line is not a pattern that git accepts.
         """
         self.lines = tuple(lines)
         self._spec: GitIgnoreSpec | None = None

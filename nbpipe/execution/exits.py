@@ -83,7 +83,7 @@ def of_shell(source: str) -> list[Error]:
 
 
 def _status(arguments: str) -> int | None:
-    """Return the status that a call of `quit` is given; None where it is no number."""
+    """Return the status that a call of `quit` is given; None where it is not a number."""
     given: dict[str, str] = {}
     for argument in filter(str.strip, arguments.split(",")):
         name, equals, value = argument.partition("=")

@@ -110,7 +110,7 @@ def shared(
 def variables(
     count: int | None, environ: Mapping[str, str], own: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what is to be set for so many threads; nothing that is set already.
+    """Return the variables that limit libraries to `count` threads, but for those already set.
 
     Args:
         count: None: nothing.

@@ -47,7 +47,7 @@ def git(repository: Path | None, *arguments: str, protocols: str = PROTOCOLS) ->
 
     Raises:
         GitFailed: It ended with an error.
-        CopyError: There is no git.
+        CopyError: git is not installed.
     """
     place = ["--git-dir", str(repository)] if repository else []
     try:
@@ -84,7 +84,7 @@ def fetch(
 
     Raises:
         GitFailed: It did not answer, or not with that.
-        CopyError: There is no git.
+        CopyError: git is not installed.
     """
     words = ("--progress", "--depth=1", "--no-tags", "--no-recurse-submodules", "--force")
     try:

@@ -244,7 +244,7 @@ def local(path: Path, wanted: str | None) -> GitRelease:
         wanted: A commit id, or its beginning.
 
     Raises:
-        UsageError: There is no such commit.
+        UsageError: The commit does not exist.
         CopyError: It has no commit, or cannot be read.
     """
     repository = git_folder(path)

@@ -77,7 +77,7 @@ def decoded(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is not JSON.
         KeyError: It has no cells.
-        TypeError: It is no object.
+        TypeError: It is not a JSON object.
         RecursionError: It is nested too deep.
     """
     found = _without_outputs(data) if len(data) > LARGE else None

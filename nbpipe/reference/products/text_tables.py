@@ -233,7 +233,7 @@ def _are_times(present: list[str]) -> bool:
 
 @contextmanager
 def _lines(file: Path) -> Iterator[TextIO]:
-    """Open a text; bytes that are no UTF-8 stay apart."""
+    """Open a text; bytes that are not valid UTF-8 stay apart."""
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         yield text
 
@@ -413,7 +413,7 @@ def _times(texts: list[str]) -> NDArray[Any]:
     """Return the instants, in UTC where there are zones.
 
     Raises:
-        ValueError: One of them is no day of the calendar.
+        ValueError: One of them is not a valid date.
     """
     bare, shifts = [], []
     for text in texts:
