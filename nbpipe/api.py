@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbpipe.distribution import refuse_mixture
-from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Progress, Result
 
 if TYPE_CHECKING:
@@ -70,26 +69,32 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     """
     refuse_mixture(sys.modules["nbpipe"], sys.path)
     from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
+    from nbpipe import config as configuration  # noqa: PLC0415
+    from nbpipe.prepare import RunOptions, prepare  # noqa: PLC0415
 
-    settings = _settings(
-        config,
-        jobs=jobs,
-        memory_budget=memory_budget,
-        kernel=kernel,
-        missing_kernel=missing_kernel,
-        timeout=timeout,
-        notebook_timeout=notebook_timeout,
-        retries=retries,
-        all_errors=all_errors,
-        parameters=None if parameters is None else dict(parameters),
-        prerun=None if prerun is None else tuple(str(Path(p).absolute()) for p in _many(prerun)),
+    asked = {
+        "jobs": jobs,
+        "memory_budget": memory_budget,
+        "kernel": kernel,
+        "missing_kernel": missing_kernel,
+        "timeout": timeout,
+        "notebook_timeout": notebook_timeout,
+        "retries": retries,
+        "all_errors": all_errors,
+        "parameters": None if parameters is None else dict(parameters),
+        "prerun": None if prerun is None else [str(Path(p).absolute()) for p in _many(prerun)],
+    }
+    options = RunOptions(
+        selection=collecting.Selection(
+            cwd=Path.cwd(),
+            patterns=tuple(map(str, _many(patterns))),
+            exclude=tuple(map(str, _many(exclude))),
+        ),
+        replaced={name: value for name, value in asked.items() if value is not None},
     )
-    selection = collecting.Selection(
-        cwd=Path.cwd(),
-        patterns=tuple(map(str, _many(patterns))),
-        exclude=tuple(map(str, _many(exclude))),
-    )
-    plan = collecting.plan(selection, settings, kernels=collecting.installed_kernels())
+    file = None if config is None else Path(config).absolute()
+    settings = options.applied(configuration.load(Path.cwd(), file=file))
+    plan = prepare(options, settings)
     run_id = runner.new_run_id(datetime.now(UTC))
     wanted = Path(output_dir).absolute() if output_dir is not None else None
     count, warning = runner.jobs(settings.settings.test.jobs, len(plan.tasks))
@@ -112,39 +117,6 @@ def _warn(problem: HistoryError | None) -> None:
     """Tell what is wrong with the history; a warning that is an error would fail the run."""
     if problem is not None:
         logging.getLogger("nbpipe").warning("the history: %s", problem)
-
-
-def _settings(file: str | Path | None, **changes: Any) -> Any:  # noqa: ANN401
-    """Return the configuration with what was asked for instead."""
-    import dataclasses  # noqa: PLC0415
-
-    import msgspec  # noqa: PLC0415
-
-    from nbpipe import config  # noqa: PLC0415
-    from nbpipe.settings import TestSettings  # noqa: PLC0415
-
-    loaded = config.load(Path.cwd(), file=None if file is None else Path(file).absolute())
-    asked = {name: value for name, value in changes.items() if value is not None}
-    for field in msgspec.structs.fields(TestSettings):
-        if field.name in asked:
-            asked[field.name] = _checked(field.name, asked[field.name], field.type)
-    test_settings = msgspec.structs.replace(loaded.settings.test, **asked)
-    settings = msgspec.structs.replace(loaded.settings, test=test_settings)
-    return dataclasses.replace(loaded, settings=settings)
-
-
-def _checked(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401
-    """Return the value as the configuration would take it; `jobs=0` would wait for ever."""
-    import msgspec  # noqa: PLC0415
-
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        message = str(error).partition(" - at ")[0].replace("`", "")
-        raise UsageError(
-            f"{name}={value!r}: {message[:1].lower()}{message[1:]}",
-            hint="help(nbpipe.test) describes every argument.",
-        ) from error
 
 
 def _many(value: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
@@ -279,9 +251,11 @@ class TestRun:
     def _work(self) -> None:
         from nbpipe import outputs, runner  # noqa: PLC0415  (slow)
 
+        kernels = runner.kernels(self.plan, self._settings)
         try:
-            with outputs.used(self._order.output_dir):
-                self._run = asyncio.run(runner.run(self._order, self, on_start=self._begin))
+            with outputs.used(self.output_dir), kernels as forks:
+                run = runner.run(self._order, self, on_start=self._begin, forks=forks)
+                self._run = asyncio.run(run)
             _warn(self._order.problem)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error
@@ -289,11 +263,8 @@ class TestRun:
             self._queue.put(None)
 
     def _begin(self, scheduler: Executor) -> contextlib.AbstractContextManager[None]:
-        from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
-
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()
-        test = self._settings
-        return servers(self._order.plan.tasks, fork=test.fork, preload=test.preload)
+        return contextlib.nullcontext()
 
 
 class Failures:

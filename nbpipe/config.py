@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -25,7 +25,7 @@ from typing import (
 
 import msgspec
 
-from nbpipe.errors import ConfigError
+from nbpipe.errors import ConfigError, UsageError
 from nbpipe.settings import Settings, Table
 
 if TYPE_CHECKING:
@@ -82,6 +82,41 @@ def load(start: Path, *, file: Path | None = None) -> Config:
     return Config(
         root=file.parent.resolve(), file=file, settings=settings, given=frozenset(_dotted(table))
     )
+
+
+def changed(config: Config, *, replaced: Mapping[str, object], added: Mapping[str, Any]) -> Config:
+    """Return the configuration with other values in `[test]`.
+
+    Args:
+        config: What the files say.
+        replaced: Field of `TestSettings` -> the value in place of the file's.
+        added: Field of `TestSettings` that is a list or a table -> what is added to the file's.
+
+    Raises:
+        UsageError: A value is not one that the file could hold.
+    """
+    test = config.settings.test
+    kinds = {each.name: each.type for each in msgspec.structs.fields(type(test))}
+    values = {name: _argument(name, value, kinds[name]) for name, value in replaced.items()}
+    for name, value in added.items():
+        before = values.get(name, getattr(test, name))
+        values[name] = before | value if isinstance(before, dict) else (*before, *value)
+    settings = msgspec.structs.replace(
+        config.settings, test=msgspec.structs.replace(test, **values)
+    )
+    return replace(config, settings=settings)
+
+
+def _argument(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401
+    """Return the value as the file would take it; `jobs=0` would wait for ever."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message = str(error).partition(" - at ")[0].replace("`", "")
+        raise UsageError(
+            f"{name}={value!r}: {message[:1].lower()}{message[1:]}",
+            hint="`nbpipe config --keys` and help(nbpipe.test) say what it may be.",
+        ) from error
 
 
 def site(environ: Mapping[str, str]) -> Config | None:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from nbpipe.execution.forking import Forks
     from nbpipe.execution.schedule import Listener
+    from nbpipe.execution.tracing import Tracer
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.model import Plan, Progress, Result, Task
-    from nbpipe.settings import HistorySettings
+    from nbpipe.settings import HistorySettings, TestSettings
 
 
 def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
@@ -150,6 +152,7 @@ async def run(
     listener: Listener,
     *,
     on_start: Callable[[Executor], contextlib.AbstractContextManager[None]] | None = None,
+    forks: Forks | None = None,
     elsewhere: Callable[[tuple[Task, ...], Listener], Executor] | None = None,
 ) -> Run:
     """Execute a plan, and return the run.
@@ -158,6 +161,7 @@ async def run(
         order: What to run.
         listener: Is told what happens.
         on_start: Gives a context in which it all happens, for instance with signals handled.
+        forks: What kernels are forked from (see `kernels`); None: each is started from scratch.
         elsewhere: Makes what executes the tasks; None: this machine does.
     """
     clock = time.monotonic()
@@ -167,17 +171,21 @@ async def run(
         recorder.begin(_to_record(begun), order.plan.tasks)
         listener = _Recorded(listener, recorder)
     tasks = order.start or order.plan.tasks
-    scheduler = elsewhere(tasks, listener) if elsewhere else _here(order, tasks, listener)
     files = nullcontext() if elsewhere else descriptors.enough(min(order.jobs, len(tasks)))
-    traced = recorder is not None and order.trace and elsewhere is None
-    try:
-        with on_start(scheduler) if on_start else nullcontext(), files, _traced(order, traced):
-            results = await scheduler.run()
-    finally:
-        seconds = time.monotonic() - clock
-        outputs.note_use(order.output_dir)
-        if recorder is not None:
-            recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
+    with files, _traced(order, elsewhere is None) as tracer:
+        scheduler = (
+            elsewhere(tasks, listener)
+            if elsewhere
+            else _here(order, tasks, listener, forks=forks, tracer=tracer)
+        )
+        try:
+            with on_start(scheduler) if on_start else nullcontext():
+                results = await scheduler.run()
+        finally:
+            seconds = time.monotonic() - clock
+            outputs.note_use(order.output_dir)
+            if recorder is not None:
+                recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
     place = {task.path: number for number, task in enumerate(order.plan.tasks)}
     return replace(
         begun,
@@ -187,7 +195,15 @@ async def run(
     )
 
 
-def _here(order: Order, tasks: tuple[Task, ...], listener: Listener) -> Executor:
+def _here(
+    order: Order,
+    tasks: tuple[Task, ...],
+    listener: Listener,
+    *,
+    forks: Forks | None,
+    tracer: Tracer | None,
+) -> Executor:
+    from nbpipe.execution.ready import Shared  # noqa: PLC0415  (slow)
     from nbpipe.execution.schedule import MemoryBudget, Scheduler  # noqa: PLC0415  (slow)
 
     return Scheduler(
@@ -199,14 +215,33 @@ def _here(order: Order, tasks: tuple[Task, ...], listener: Listener) -> Executor
         budget=MemoryBudget(order.memory_budget, capacity.available)
         if order.memory_budget
         else None,
+        shared=Shared(forks=forks, tracer=tracer),
     )
 
 
-def _traced(order: Order, wanted: bool) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001
-    """Return a context in which it is recorded what notebooks depend on, where that is wanted."""
-    from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
+def _traced(order: Order, here: bool) -> contextlib.AbstractContextManager[Tracer | None]:  # noqa: FBT001
+    """Return a context that yields what records dependencies, where that is wanted here."""
+    if not (here and order.trace and order.recorder):
+        return nullcontext()
+    from nbpipe.execution.tracing import tracing  # noqa: PLC0415  (slow)
 
-    return traced(order.plan.root if wanted else None, order.output_dir)
+    return tracing(order.plan.root, order.output_dir)
+
+
+@contextlib.contextmanager
+def kernels(plan: Plan, settings: TestSettings) -> Iterator[Forks | None]:
+    """Yield what the kernels of a plan are forked from, where the settings allow it.
+
+    The servers start here, before all that the runner has to import, and end afterwards.
+    """
+    from nbpipe.execution.forking import forks  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernel import begin_servers  # noqa: PLC0415
+
+    with forks(plan.tasks, fork=settings.fork, preload=settings.preload) as made:
+        if made is not None:
+            with signals_as_owned():
+                begin_servers(plan.tasks, made)
+        yield made
 
 
 def begin(order: Order) -> Run:

@@ -26,6 +26,7 @@ from nbpipe.batch import packages, worker
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.errors import ExitCode, NbpipeError
 from nbpipe.model import Category, Outcome
+from nbpipe.prepare import RunOptions, prepare
 from nbpipe.reference import store
 from nbpipe.reports import json_report
 from nbpipe.settings import Settings
@@ -158,12 +159,12 @@ async def _run(
 def _plan(work: Path, job: dict[str, Any]) -> Plan:
     """Return the plan for the one notebook, by the collection's own configuration."""
     where = (work / job["cwd"]).resolve()
-    settings = _config(work, job.get("config"))
-    test = settings.settings.test
-    changes = {**test.parameters, **job["parameters"]}
-    merged = _replaced(settings, parameters=changes, **job.get("settings", {}))
-    selection = collecting.Selection(cwd=where, patterns=(job["notebook"],))
-    return collecting.plan(selection, merged, kernels=collecting.installed_kernels())
+    options = RunOptions(
+        selection=collecting.Selection(cwd=where, patterns=(job["notebook"],)),
+        replaced=job.get("settings", {}),
+        added={"parameters": job["parameters"]},
+    )
+    return prepare(options, options.applied(_config(work, job.get("config"))))
 
 
 def _config(work: Path, name: str | None) -> Config:
@@ -171,16 +172,6 @@ def _config(work: Path, name: str | None) -> Config:
         file = work / name
         return config.load(file.parent, file=file)
     return config.Config(root=work, file=None, settings=Settings(), given=frozenset())
-
-
-def _replaced(settings: Config, **changes: Any) -> Config:  # noqa: ANN401  (settings' values)
-    import dataclasses  # noqa: PLC0415
-
-    import msgspec  # noqa: PLC0415
-
-    test = msgspec.structs.replace(settings.settings.test, **changes)
-    whole = msgspec.structs.replace(settings.settings, test=test)
-    return dataclasses.replace(settings, settings=whole)
 
 
 def _code(ran: Run) -> ExitCode:

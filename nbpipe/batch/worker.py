@@ -32,6 +32,7 @@ from nbpipe.reference.schedulers.indices import index_in
 
 if TYPE_CHECKING:
     from nbpipe.batch.stopping import Stopping
+    from nbpipe.execution.ready import Shared
     from nbpipe.model import Progress, Result, Task
 
 _LOOK = 0.3
@@ -49,17 +50,23 @@ def main(folder: Path, stopping: Stopping) -> int:
 
 async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping) -> None:
     from nbpipe.execution import descriptors  # noqa: PLC0415
-    from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
-    from nbpipe.execution.tracing import traced  # noqa: PLC0415  (slow)
+    from nbpipe.execution.forking import forks  # noqa: PLC0415  (slow)
+    from nbpipe.execution.ready import Shared  # noqa: PLC0415  (slow)
+    from nbpipe.execution.tracing import tracing  # noqa: PLC0415  (slow)
 
     portions = (folder / TASKS).glob("*.json")
     tasks = [task for each in portions for task in wire.decode_tasks(each.read_bytes())]
-    forked = servers(tasks, fork=job["fork"], preload=tuple(job["preload"]))
+    forked = forks(tasks, fork=job["fork"], preload=tuple(job["preload"]))
     root = Path(job["traced"]) if job["traced"] else None
+    traced = tracing(root, Path(job["output_dir"]))
     files = descriptors.enough(job["slots"])
-    with stopping.listening(), files, forked, traced(root, Path(job["output_dir"])):
+    with stopping.listening(), files, forked as made, traced as tracer:
+        shared = Shared(forks=made, tracer=tracer)
         watch = asyncio.create_task(_watch(folder, stopping))
-        lanes = (_lane(folder, job, f"{name}-{number}", stopping) for number in range(job["slots"]))
+        lanes = (
+            _lane(folder, job, f"{name}-{number}", stopping, shared)
+            for number in range(job["slots"])
+        )
         try:
             await asyncio.gather(*lanes)
         finally:
@@ -72,13 +79,15 @@ async def _watch(folder: Path, stopping: Stopping) -> None:
     stopping.stop("the run was interrupted")
 
 
-async def _lane(folder: Path, job: dict[str, Any], name: str, stopping: Stopping) -> None:
+async def _lane(
+    folder: Path, job: dict[str, Any], name: str, stopping: Stopping, shared: Shared
+) -> None:
     """Take what is next and run it, until nothing is left."""
     for portion in sorted((folder / TASKS).glob("*.json")):
         if stopping.reason is not None:
             return
         if claim(folder, portion.stem, name):
-            await run_portion(folder, portion.stem, job, name, stopping)
+            await run_portion(folder, portion.stem, job, name, stopping, shared)
 
 
 def claim(folder: Path, portion: str, worker: str) -> bool:
@@ -94,8 +103,8 @@ def claim(folder: Path, portion: str, worker: str) -> bool:
     return True
 
 
-async def run_portion(
-    folder: Path, portion: str, job: dict[str, Any], name: str, stopping: Stopping
+async def run_portion(  # noqa: PLR0913, PLR0917  (what a lane works with)
+    folder: Path, portion: str, job: dict[str, Any], name: str, stopping: Stopping, shared: Shared
 ) -> None:
     """Run notebooks that stay together, one after the other; write the result of each."""
     from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
@@ -103,7 +112,7 @@ async def run_portion(
     tasks = wire.decode_tasks((folder / TASKS / f"{portion}.json").read_bytes())
     teller = _Teller(folder, name, stopping)
     output_dir = Path(job["output_dir"])
-    scheduler = Scheduler(tasks, jobs=1, output_dir=output_dir, listener=teller)
+    scheduler = Scheduler(tasks, jobs=1, output_dir=output_dir, listener=teller, shared=shared)
     with stopping.around(scheduler):
         await scheduler.run()
     if teller.doubtful:

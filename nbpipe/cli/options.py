@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from nbpipe import config, sizes
 from nbpipe.collecting.parameters import NAME, injectable
 from nbpipe.errors import UsageError
+from nbpipe.history import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -101,6 +103,17 @@ class Auto(ParamType):
             return int(value)
         words = " nor ".join(self._words)
         return self.fail(f"{value!r} is neither a number of at least 1 nor {words}", param, ctx)
+
+
+class Here(ParamType):
+    """A path, relative to the working directory."""
+
+    name = "PATH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
+        """Return the absolute path as text, as in a configuration."""
+        del param, ctx
+        return str(here() / value)
 
 
 class Shard(ParamType):
@@ -269,3 +282,26 @@ def parameters_file(path: Path) -> dict[str, Any]:
             hint="Write one `name: value` a line.",
         )
     return values
+
+
+_RUN = re.compile(r"latest|[\dT]+(?:-[0-9a-f]*)?")
+"""The beginning of a run's id, as `nbpipe.runner` makes them, or the newest."""
+
+
+class ResumingCommand(click.Command):
+    """A command with `--resume [RUN]` and patterns: what follows the option may be either."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with the latest run named where a pattern follows `--resume`."""
+        ends = args.index("--") if "--" in args else len(args)
+        for place in range(min(ends, len(args) - 1)):
+            if args[place] == "--resume" and _is_pattern(args[place + 1]):
+                args[place] = f"--resume={LATEST}"
+        return super().parse_args(ctx, args)
+
+
+def _is_pattern(word: str) -> bool:
+    """Return whether a word that may name a run names notebooks: it is no run's, and is there."""
+    if _RUN.fullmatch(word):
+        return False
+    return bool(set(word) & set("*?[/")) or word.endswith(".ipynb") or Path(word).exists()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbpipe.model import Result
 
 _LEFT_OUT = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
-    "report", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
+    "reports", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
     "last_failed", "failed_first", "resume", "changed_since", "cluster", "memory_budget", "preload",
 }  # fmt: skip
 """Options that do not change what becomes of one notebook."""

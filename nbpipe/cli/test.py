@@ -3,55 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import sys
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import affected, earlier, elsewhere, notify, options, reporting, rerun
+from nbpipe.cli import elsewhere, notify, options, reporting, rerun
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
+from nbpipe.prepare import RunOptions, prepare
+from nbpipe.settings import TestSettings
+from nbpipe.subset import Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from nbpipe.config import Config
+    from nbpipe.execution.forking import Forks
     from nbpipe.execution.schedule import Listener
-    from nbpipe.model import Plan, Run, Task
+    from nbpipe.history import HistoryError
+    from nbpipe.model import Plan, Result, Run, Task
+    from nbpipe.reports.terminal import Color
     from nbpipe.runner import Executor
-    from nbpipe.settings import TestSettings
-
-_SETTINGS = (
-    "kernel",
-    "missing_kernel",
-    "timeout",
-    "notebook_timeout",
-    "output_limit",
-    "retries",
-    "flaky",
-    "all_errors",
-    "jobs",
-    "threads",
-    "memory_budget",
-    "fork",
-)
-"""Options that stand for the setting of the same name."""
 
 
 @click.command(
     name="test",
-    cls=earlier.ResumingCommand,
+    cls=options.ResumingCommand,
     epilog="""\b
 Examples:
   nbpipe test                                    everything below this folder
@@ -121,7 +109,7 @@ Examples:
 @click.option(
     "--prerun",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=options.Here(),
     metavar="FILE",
     help="Code to run first in every notebook of its language; repeatable.",
 )
@@ -178,7 +166,11 @@ Examples:
     metavar="[RUN]",
     help="Run only what run RUN (default: the latest) did not get to; write --resume=RUN.",
 )
-@affected.option
+@click.option(
+    "--changed-since",
+    metavar="REV",
+    help="Run only what changes since commit REV could affect; the working tree counts.",
+)
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(
     "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
@@ -192,12 +184,13 @@ Examples:
 )
 @click.option(
     "--output-dir",
-    type=click.Path(path_type=Path),
+    type=options.Here(),
     metavar="DIR",
     help="Folder for executed copies and logs.",
 )
 @click.option(
     "--report",
+    "reports",
     multiple=True,
     metavar="KIND[=PATH]",
     help="Also write junit, json, html, markdown or github; repeatable.",
@@ -218,7 +211,40 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
     one, what the configuration includes. Every notebook gets a fresh kernel and its own folder
     as the working directory. Sources are never written.
     """
-    config = _merged(options.load_config(config_file), given)
+    asked = _asked(ctx, given)
+    config = asked.options.applied(options.load_config(config_file))
+    try:
+        plan = prepare(asked.options, config, say=_say_aside)
+    except collecting.NothingPlanned as nothing:
+        _report_nothing(asked, config, nothing.plan)
+        raise
+    if asked.list_only:
+        reports.listing(plan, sys.stdout, color=asked.color, environ=os.environ)
+        return ExitCode.OK
+    if not plan.tasks and asked.options.selection.shard is None:
+        _report_nothing(asked, config, plan)
+        click.echo(_nothing_left(asked.options.subset))
+        return ExitCode.OK
+    return _execute(asked, config, plan)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What the command line says: of the run, and of how it is shown."""
+
+    options: RunOptions
+    jobs: int | None
+    """How many notebooks at once the command line asks for; None: it does not."""
+    list_only: bool
+    progress: reports.ProgressMode
+    color: Color
+    durations: int
+    rerun: Callable[[Result], str]
+    """Returns the command that runs one notebook again."""
+
+
+def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
+    """Return what click has read; beyond this, everything has its type."""
     selection = collecting.Selection(
         cwd=Path.cwd(),
         patterns=given["patterns"],
@@ -226,156 +252,133 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         keyword=given["keyword"],
         shard=given["shard"],
     )
-    try:
-        plan = collecting.plan(selection, config, kernels=collecting.installed_kernels())
-    except collecting.NothingPlanned as nothing:
-        _report_nothing(ctx, config, nothing.plan, given)
-        raise
-    for pattern in plan.unmatched:
-        click.echo(f"nbpipe: warning: {pattern} matched no notebook", err=True)
-    plan = earlier.narrowed(
-        plan,
-        config,
+    subset = Subset(
         last_failed=given["last_failed"],
         failed_first=given["failed_first"],
         resume=given["resume"],
         changed_since=given["changed_since"],
     )
-    if given["list_only"]:
-        reports.listing(plan, sys.stdout, color=given["color"], environ=os.environ)
-        return ExitCode.OK
-    if not plan.tasks and given["shard"] is None:
-        _report_nothing(ctx, config, plan, given)
-        click.echo(_nothing_left(plan, given))
-        return ExitCode.OK
-    return _execute(ctx, config, plan, given)
-
-
-def _nothing_left(plan: Plan, given: dict[str, Any]) -> str:
-    if given["resume"]:
-        return "nothing to run: that run got to the end of all that was chosen (--list says more)"
-    if given["last_failed"]:
-        return "nothing to run: nothing that was chosen failed last (--list says more)"
-    return f"nothing to run in this shard; {len(plan.excluded)} notebooks are elsewhere"
-
-
-def _merged(config: Config, given: dict[str, Any]) -> Config:
-    """Return the configuration with what the command line says instead."""
-    test = config.settings.test
-    changes = {name: given[name] for name in _SETTINGS if given[name] is not None}
-    cwd = Path.cwd()
-    merged: TestSettings = msgspec.structs.replace(
-        test,
-        kernel_map=test.kernel_map | dict(given["kernel_map"]),
-        parameters=test.parameters | options.parameters(given),
-        prerun=(*test.prerun, *(str(cwd / file) for file in given["prerun"])),
-        preload=(*test.preload, *given["preload"]),
-        reports=(*test.reports, *given["report"]),
-        **changes,
-    )
-    if given["output_dir"] is not None:
-        merged = msgspec.structs.replace(merged, output_dir=str(cwd / given["output_dir"]))
-    settings = msgspec.structs.replace(config.settings, test=merged)
-    return dataclasses.replace(config, settings=settings)
-
-
-def _order(config: Config, plan: Plan, given: dict[str, Any]) -> runner.Order:
-    test = config.settings.test
-    run_id = runner.new_run_id(datetime.now(UTC))
-    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
-    here = 0 if given["cluster"] else len(plan.tasks)
-    jobs, warning = runner.jobs(test.jobs, here)
-    if warning:
-        click.echo(f"nbpipe: warning: {warning}", err=True)
-    return runner.Order(
-        plan=plan,
-        run_id=run_id,
-        jobs=jobs,
-        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
-        maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
-        memory_budget=runner.memory_budget(test.memory_budget),
-    )
-
-
-def _report_nothing(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> None:
-    """Write the reports that were asked for although nothing runs: somebody will read them."""
-    github = reports.is_running(os.environ)
-    if given["list_only"] or not (config.settings.test.reports or github):
-        return
-    order = _order(config, plan, given)
-    requests = reporting.requests(config, plan, order.output_dir)
-    reporting.write(runner.begin(order), requests, _console(ctx, given), people=False)
-    if not config.settings.test.output_dir:
-        outputs.drop_empty(order.output_dir)
-
-
-def _console(ctx: click.Context, given: dict[str, Any]) -> reports.ConsoleReporter:
-    return reports.ConsoleReporter(
+    replaced, added = _settings(given)
+    return _Asked(
+        options=RunOptions(
+            selection=selection,
+            replaced=replaced,
+            added=added,
+            subset=subset,
+            maxfail=1 if given["exitfirst"] else given["maxfail"] or 0,
+            cluster=given["cluster"],
+        ),
+        jobs=given["jobs"] if isinstance(given["jobs"], int) else None,
+        list_only=given["list_only"],
+        progress=given["progress"],
         color=given["color"],
-        environ=os.environ,
         durations=given["durations"],
         rerun=partial(rerun.command, ctx),
     )
 
 
-def _execute(ctx: click.Context, config: Config, plan: Plan, given: dict[str, Any]) -> int:
-    order = _order(config, plan, given)
-    if not given["cluster"]:  # whose workers have cores of their own
+def _settings(given: Mapping[str, Any]) -> tuple[dict[str, object], dict[str, Any]]:
+    """Return the options that stand for the setting of the same name.
+
+    A single value replaces the configuration's; several, and tables, are added to it. The patterns
+    of `--exclude` belong to the working directory, not to the configuration's.
+    """
+    named = {name: given[name] for name in TestSettings.__struct_fields__ if name in given}
+    named |= {"parameters": options.parameters(given), "kernel_map": dict(given["kernel_map"])}
+    del named["exclude"]
+    added = {name: value for name, value in named.items() if isinstance(value, tuple | dict)}
+    single = {name: value for name, value in named.items() if name not in added}
+    return {name: value for name, value in single.items() if value is not None}, added
+
+
+def _say_aside(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _warn(problem: HistoryError | None) -> None:
+    """Report what is wrong with the history; the run does not depend on it."""
+    if problem is not None:
+        _say_aside(f"nbpipe: warning: the history: {problem}")
+
+
+def _nothing_left(subset: Subset) -> str:
+    if subset.resume:
+        return "nothing to run: that run got to the end of all that was chosen (--list says more)"
+    return "nothing to run: nothing that was chosen failed last (--list says more)"
+
+
+def _order(asked: _Asked, config: Config, plan: Plan) -> runner.Order:
+    test = config.settings.test
+    run_id = runner.new_run_id(datetime.now(UTC))
+    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
+    here = 0 if asked.options.cluster else len(plan.tasks)
+    jobs, warning = runner.jobs(test.jobs, here)
+    if warning:
+        _say_aside(f"nbpipe: warning: {warning}")
+    return runner.Order(
+        plan=plan,
+        run_id=run_id,
+        jobs=jobs,
+        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
+        maxfail=asked.options.maxfail,
+        memory_budget=runner.memory_budget(test.memory_budget),
+    )
+
+
+def _report_nothing(asked: _Asked, config: Config, plan: Plan) -> None:
+    """Write the reports that were asked for although nothing runs: somebody will read them."""
+    github = reports.is_running(os.environ)
+    if asked.list_only or not (config.settings.test.reports or github):
+        return
+    order = _order(asked, config, plan)
+    requests = reporting.requests(config, plan, order.output_dir)
+    reporting.write(runner.begin(order), requests, _console(asked), people=False)
+    if not config.settings.test.output_dir:
+        outputs.drop_empty(order.output_dir)
+
+
+def _console(asked: _Asked) -> reports.ConsoleReporter:
+    return reports.ConsoleReporter(
+        color=asked.color, environ=os.environ, durations=asked.durations, rerun=asked.rerun
+    )
+
+
+def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
+    order = _order(asked, config, plan)
+    if asked.options.cluster is None:  # whose workers have cores of their own
         order = runner.with_threads(order, config.settings.test.threads)
     with outputs.used(order.output_dir):
-        return _executed(ctx, config, order, given)
+        return _executed(asked, config, order)
 
 
-def _executed(
-    ctx: click.Context, config: Config, order: runner.Order, given: dict[str, Any]
-) -> int:
-    test, plan = config.settings.test, order.plan
-    requests = reporting.requests(config, plan, order.output_dir)
-    with nullcontext() if given["cluster"] else _forked(order.plan, test):
+def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
+    test, cluster = config.settings.test, asked.options.cluster
+    requests = reporting.requests(config, order.plan, order.output_dir)
+    with nullcontext() if cluster else runner.kernels(order.plan, test) as forks:
         order, problem = runner.remember(order, config.settings.history)
-        away = given["cluster"] and elsewhere.executor(
-            given["cluster"], config, order, jobs=_asked(ctx, test)
-        )
-        run = _with_progress(order, given, away or None)
+        away = elsewhere.executor(cluster, config, order, jobs=asked.jobs) if cluster else None
+        run = _with_progress(order, asked, forks, away)
     run, unread = with_past(run, config.settings.history)
-    earlier.warn(problem or order.problem or unread)
+    _warn(problem or order.problem or unread)
     try:
-        reporting.write(run, requests, _console(ctx, given))
+        reporting.write(run, requests, _console(asked))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)
 
 
-def _asked(ctx: click.Context, test: TestSettings) -> int | None:
-    """Return how many notebooks at once somebody asked for; None: nobody did."""
-    default = ctx.get_parameter_source("jobs") is not click.core.ParameterSource.COMMANDLINE
-    return None if default or test.jobs == "auto" else test.jobs
-
-
-@contextmanager
-def _forked(plan: Plan, test: TestSettings) -> Iterator[None]:
-    """Fork kernels in here; their servers start before all that the runner has to import."""
-    from nbpipe.execution.forking import servers  # noqa: PLC0415  (slow)
-    from nbpipe.execution.kernel import begin_servers  # noqa: PLC0415
-
-    with servers(plan.tasks, fork=test.fork, preload=test.preload):
-        if test.fork:
-            with runner.signals_as_owned():
-                begin_servers(plan.tasks)
-        yield
-
-
 def _with_progress(
     order: runner.Order,
-    given: dict[str, Any],
+    asked: _Asked,
+    forks: Forks | None,
     away: Callable[[tuple[Task, ...], Listener], Executor] | None,
 ) -> Run:
     """Run while showing how it goes, and own the signals."""
     with reports.open_progress(
-        given["progress"],
+        asked.progress,
         total=len(order.plan.tasks),
         stream=sys.stderr,
-        color=given["color"],
+        color=asked.color,
         environ=os.environ,
     ) as display:
         own = threading.current_thread() is threading.main_thread()
@@ -384,7 +387,9 @@ def _with_progress(
         runs: list[Run] = []
 
         async def whole() -> None:
-            runs.append(await runner.run(order, display, on_start=on_start, elsewhere=away))
+            runs.append(
+                await runner.run(order, display, on_start=on_start, forks=forks, elsewhere=away)
+            )
 
         try:
             asyncio.run(whole())

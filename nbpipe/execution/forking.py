@@ -14,7 +14,6 @@ import re
 import signal
 import sys
 from collections import Counter
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution.ending import TRACERS
@@ -67,32 +66,42 @@ class _Guard:
             self._fd = None
 
 
-_current: ContextVar[tuple[ForkServers, Counter[str]] | None] = ContextVar("_current", default=None)
-
-
-@contextlib.contextmanager
-def servers(tasks: Iterable[Task], *, fork: bool, preload: Iterable[str] = ()) -> Iterator[None]:
-    """Fork kernels where that can be done, for what is started in here; end the servers then.
+class Forks:
+    """The kernels of a run that are forked, and the servers that they are forked from.
 
     Args:
         tasks: What is to be executed; a server pays from the second notebook of a kernel on.
-        fork: False: fork nothing.
         preload: Modules that the servers import first.
     """
-    made = ForkServers(tuple(preload))
-    notebooks = Counter(task.kernel for task in tasks if task.skip is None and task.failure is None)
-    token = _current.set((made, notebooks) if fork else None)
+
+    def __init__(self, tasks: Iterable[Task], preload: Iterable[str] = ()) -> None:
+        self.servers = ForkServers(tuple(preload))
+        self._notebooks = Counter(
+            task.kernel for task in tasks if task.skip is None and task.failure is None
+        )
+
+    def is_single(self, kernel: str) -> bool:
+        """Return whether one notebook alone runs on kernels of that name."""
+        return self._notebooks[kernel] == 1
+
+    def has_forked(self, kernel: str) -> bool:
+        """Return whether kernels of that name are forked, as the last one was."""
+        return kernel in self.servers.forked
+
+
+@contextlib.contextmanager
+def forks(
+    tasks: Iterable[Task], *, fork: bool, preload: Iterable[str] = ()
+) -> Iterator[Forks | None]:
+    """Yield what kernels are forked from, None where `fork` is off; end the servers afterwards."""
+    if not fork:
+        yield None
+        return
+    made = Forks(tasks, preload)
     try:
-        yield
+        yield made
     finally:
-        _current.reset(token)
-        made.close()
-
-
-def has_forked(kernel: str) -> bool:
-    """Return whether kernels of that name are forked here, as the last one was."""
-    current = _current.get()
-    return current is not None and kernel in current[0].forked
+        made.servers.close()
 
 
 class ForkedProvisioner(GuardedProvisioner):
@@ -100,6 +109,8 @@ class ForkedProvisioner(GuardedProvisioner):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401  (traitlets)
         super().__init__(**kwargs)
+        self.forks: Forks | None = None
+        """What it is forked from; None: forking is switched off."""
         self.spawn = ""
         """Why it must not be forked; empty: it may be."""
         self.spawned = ""
@@ -139,11 +150,9 @@ class ForkedProvisioner(GuardedProvisioner):
 
     def failed(self) -> bool:
         """Take note that the kernel did not start; return whether it was forked."""
-        current = _current.get()
-        if self._server is None or current is None:
+        if self._server is None or self.forks is None:
             return False
-        forkservers, _ = current
-        forkservers.failed(self._server)
+        self.forks.servers.failed(self._server)
         return True
 
     def begin(self, cmd: list[str], env: Mapping[str, str], *, cwd: str) -> None:
@@ -153,17 +162,15 @@ class ForkedProvisioner(GuardedProvisioner):
 
     def _forkservers(self, cmd: list[str], env: Mapping[str, str]) -> ForkServers:
         """Return where this kernel can be forked; raise `UnusualError` where it is not to be."""
-        current = _current.get()
-        if current is None:
+        if self.forks is None:
             raise UnusualError("switched off")
         if self.spawn:
             raise UnusualError(self.spawn)
-        forkservers, notebooks = current
-        if self.parent is not None and notebooks[self.parent.kernel_name] == 1:
+        if self.parent is not None and self.forks.is_single(self.parent.kernel_name):
             raise UnusualError("the only notebook on this kernel")
         if why := _unusual(cmd, env):
             raise UnusualError(why)
-        return forkservers
+        return self.forks.servers
 
     async def _ask(self, server: ForkServer, cmd: list[str], kwargs: dict[str, Any]) -> bytes:
         """Ask for the kernel; return the answer. The guard goes on to speak on the same pipe."""

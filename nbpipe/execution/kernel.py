@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jupyter_client.kernelspec import KernelSpec
 
     from nbpipe.execution.ending import Shutdown
+    from nbpipe.execution.forking import Forks
     from nbpipe.model import Task
 
 _POLL_SECONDS = 0.5
@@ -75,6 +76,7 @@ class Kernel:
         environ: What the task adds to its environment.
         hidden: The runner's variables that it does not inherit.
         threads: How many its numerical libraries may use; None: as they find it.
+        forks: What it may be forked from.
         spawn: Why it must not be forked; empty: it may be.
     """
 
@@ -87,6 +89,7 @@ class Kernel:
         environ: Mapping[str, str] = MappingProxyType({}),
         hidden: Collection[str] = (),
         threads: int | None = None,
+        forks: Forks | None = None,
         spawn: str = "",
     ) -> None:
         self._environ, self._hidden, self._threads = environ, hidden, threads
@@ -110,7 +113,7 @@ class Kernel:
         """Whether it must shut down in order."""
         self.implementation = ""
         """What it calls itself once it has answered: `ipython` for ipykernel."""
-        self._spawn = spawn
+        self._forks, self._spawn = forks, spawn
         self._guarded = False
         self._watch: asyncio.Task[None] | None = None
         self._folder: str | None = None
@@ -224,7 +227,7 @@ class Kernel:
             kernel_id=self.manager.kernel_id, kernel_spec=spec, parent=self.manager
         )
         self.manager.provisioner = provisioner
-        provisioner.spawn = self._spawn
+        provisioner.forks, provisioner.spawn = self._forks, self._spawn
         provisioner.folder = self._make_folder(ipc=_LAUNCHER in spec.argv)
         return provisioner
 
@@ -369,8 +372,8 @@ class Kernel:
         return known
 
 
-def begin_servers(tasks: Iterable[Task]) -> None:
-    """Start what the kernels of these tasks are forked from (see `forking.servers`).
+def begin_servers(tasks: Iterable[Task], forks: Forks) -> None:
+    """Start the servers that the kernels of these tasks are forked from.
 
     It takes its time, in which whoever calls this before anything else has something else to do.
     """
@@ -385,10 +388,10 @@ def begin_servers(tasks: Iterable[Task]) -> None:
     for key, task in first.items():
         ((cwd, _),) = folders[key].most_common(1)
         with contextlib.suppress(KernelStartError, OSError, RuntimeError):  # told when it starts
-            asyncio.run(_begin_server(task, cwd))
+            asyncio.run(_begin_server(task, cwd, forks))
 
 
-async def _begin_server(task: Task, cwd: Path) -> None:
+async def _begin_server(task: Task, cwd: Path, forks: Forks) -> None:
     kernel = Kernel(
         task.kernel,
         max_message_bytes=-1,
@@ -396,6 +399,7 @@ async def _begin_server(task: Task, cwd: Path) -> None:
         environ=task.environ,
         hidden=task.hidden,
         threads=task.cores,
+        forks=forks,
     )
     await kernel.begin_server(cwd)
 

@@ -24,7 +24,7 @@ from nbpipe.execution import (
     watching,
 )
 from nbpipe.execution.kernel import Kernel, KernelStartError
-from nbpipe.execution.ready import Ready
+from nbpipe.execution.ready import NOTHING_SHARED, Ready
 from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from nbpipe.execution.halting import Halt
+    from nbpipe.execution.ready import Shared
     from nbpipe.execution.session import Answer
     from nbpipe.execution.source import CodeCell
     from nbpipe.execution.workspace import Workspace
@@ -73,6 +74,7 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
     halt: Halt,
     moved: Callable[[Progress], None],
     ready: Ready | None = None,
+    shared: Shared = NOTHING_SHARED,
 ) -> Result:
     """Execute a notebook in a fresh kernel and write its executed copy and log.
 
@@ -85,12 +87,13 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         halt: Stops it.
         moved: Called when it reaches a cell.
         ready: What was made ready for it before its turn, if anything was.
+        shared: What the run shares.
     """
     started = time.monotonic()
     verdict = _Verdict(notes=list(task.notes))
-    ready = ready or Ready(task, output_dir, attempt)
+    ready = ready or Ready(task, output_dir, attempt, shared)
     workspace = ready.workspace
-    watch = Watch(task, workspace.copy)
+    watch = Watch(task, workspace.copy, shared.tracer)
     executed = trace = None
     notebook: NotebookNode | None = None
     try:

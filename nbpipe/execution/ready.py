@@ -6,9 +6,9 @@ Nothing of the notebook is read, sent or executed here.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbpipe.execution import forking
 from nbpipe.execution.kernel import Kernel, KernelStartError
 from nbpipe.execution.session import message_bytes
 from nbpipe.execution.workspace import Workspace
@@ -16,6 +16,8 @@ from nbpipe.execution.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbpipe.execution.forking import Forks
+    from nbpipe.execution.tracing import Tracer
     from nbpipe.model import Task
 
 
@@ -25,6 +27,20 @@ _TAKEN = "Address already in use"
 """What such a kernel says: EADDRINUSE (errno(3)), in the words of libzmq and the C library."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shared:
+    """What all notebooks of a run have in common."""
+
+    forks: Forks | None = None
+    """What kernels are forked from; None: each is started from scratch."""
+    tracer: Tracer | None = None
+    """Records what notebooks depend on; None: nobody does."""
+
+
+NOTHING_SHARED = Shared()
+"""Of a notebook that runs by itself."""
+
+
 class Ready:
     """The workspace and the kernel of one attempt at a notebook.
 
@@ -32,10 +48,12 @@ class Ready:
         task: The notebook.
         output_dir: Where copies and logs go.
         attempt: From 1.
+        shared: What the run shares.
     """
 
-    def __init__(self, task: Task, output_dir: Path, attempt: int) -> None:
+    def __init__(self, task: Task, output_dir: Path, attempt: int, shared: Shared) -> None:
         self.task = task
+        self.shared = shared
         self.workspace = Workspace(output_dir, task, attempt)
         self.workspace.logger.info("%s, kernel %s, attempt %s", task.path, task.kernel, attempt)
         self.log_start = self.workspace.log_bytes()
@@ -58,6 +76,7 @@ class Ready:
             environ=self.task.environ,
             hidden=self.task.hidden,
             threads=self.task.cores,
+            forks=self.shared.forks,
             spawn=spawn,
         )
 
@@ -121,10 +140,10 @@ class Ready:
             self.workspace.close()
 
 
-def can_be_early(task: Task) -> bool:
+def can_be_early(task: Task, forks: Forks | None) -> bool:
     """Return whether a notebook's kernel may start before its turn, while others run.
 
     Only where it is a fork, which takes next to nothing; another kernel may take a licence, a GPU
     or half a second of a processor. And only where the notebook may run beside all others.
     """
-    return not task.groups and forking.has_forked(task.kernel)
+    return not task.groups and forks is not None and forks.has_forked(task.kernel)

@@ -20,13 +20,14 @@ from nbpipe.execution import diagnosis
 from nbpipe.execution.fitting import Need, Room, Running, choose
 from nbpipe.execution.halting import Halt
 from nbpipe.execution.notebook import execute_once
-from nbpipe.execution.ready import Ready, can_be_early
+from nbpipe.execution.ready import NOTHING_SHARED, Ready, can_be_early
 from nbpipe.model import Category, Outcome, Progress, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from nbpipe.execution.ready import Shared
     from nbpipe.model import Task
 
 _HOPELESS = {Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK, Category.MISSING_PACKAGE}
@@ -81,6 +82,7 @@ class Scheduler:
         listener: Is told what happens.
         maxfail: Start nothing more after that many failures; 0: go on.
         budget: For memory; None: it is not looked at.
+        shared: What all of them have in common.
     """
 
     def __init__(  # noqa: PLR0913  (each is a decision of whoever runs them)
@@ -92,7 +94,9 @@ class Scheduler:
         listener: Listener,
         maxfail: int = 0,
         budget: MemoryBudget | None = None,
+        shared: Shared = NOTHING_SHARED,
     ) -> None:
+        self._shared = shared
         self._budget = budget
         self._room = Room(jobs, budget.total if budget else 0)
         self._waiting = deque(_Job(task, self._need(task)) for task in tasks)
@@ -147,9 +151,10 @@ class Scheduler:
         if self._next_up is not None or not self._waiting or self._budget is not None:
             return
         job = self._waiting[0]
-        if not job.attempts and self._known(job) is None and can_be_early(job.task):
+        early = can_be_early(job.task, self._shared.forks)
+        if early and not job.attempts and self._known(job) is None:
             with contextlib.suppress(OSError, RuntimeError):  # told when its turn comes
-                self._next_up = job, Ready(job.task, self._output_dir, attempt=1)
+                self._next_up = job, Ready(job.task, self._output_dir, 1, self._shared)
                 self._next_up[1].start()
 
     async def _made_ready(self, job: _Job) -> Ready | None:
@@ -231,6 +236,7 @@ class Scheduler:
                 halt=halt,
                 moved=self._moved,
                 ready=await self._made_ready(job),
+                shared=self._shared,
             )
         except Exception as error:  # noqa: BLE001  (one notebook never takes the run down)
             result = _internal(job.task, error, attempt)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -99,28 +98,23 @@ class Tracer:
         return self._texts[path]
 
 
-_current: ContextVar[Tracer | None] = ContextVar("_current", default=None)
-
-
 @contextlib.contextmanager
-def traced(root: Path | None, apart: Path | None = None) -> Iterator[None]:
-    """Trace what is executed in here, where `root` is in a repository of git; None: do not.
+def tracing(root: Path | None, apart: Path | None = None) -> Iterator[Tracer | None]:
+    """Yield what traces notebooks, where `root` is in a git repository; None: nothing does.
 
     Args:
         root: The collection's.
         apart: The folder for executed copies: what is opened there is the runner's own business.
     """
     top = worktree.top(root) if root is not None else None
-    tracer = None
-    if top is not None:
-        tracer = Tracer(Path(os.path.realpath(top)), apart and Path(os.path.realpath(apart)))
-    token = _current.set(tracer)
+    if top is None:
+        yield None
+        return
+    tracer = Tracer(Path(os.path.realpath(top)), apart and Path(os.path.realpath(apart)))
     try:
-        yield
+        yield tracer
     finally:
-        _current.reset(token)
-        if tracer is not None:
-            tracer.close()
+        tracer.close()
 
 
 IPYKERNEL = "ipython"
@@ -133,10 +127,11 @@ class Watch:
     Args:
         task: The notebook.
         copy: Where its executed copy goes; the kernel's notes lie beside it for a while.
+        tracer: What the traces of the run share; None: nothing is traced.
     """
 
-    def __init__(self, task: Task, copy: Path) -> None:
-        self._tracer = _current.get()
+    def __init__(self, task: Task, copy: Path, tracer: Tracer | None) -> None:
+        self._tracer = tracer
         self._task = task
         self._notes = copy.with_name(f".{copy.name}.notes")
         self._began = time.time_ns() - _SLACK_NS

@@ -21,7 +21,7 @@ from nbpipe.history.access import LATEST, History, open_history, storable
 from nbpipe.history.archive import Archive
 from nbpipe.history.before import looked_up, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
-from nbpipe.history.ordering import by_duration
+from nbpipe.history.ordering import by_duration, start_order
 from nbpipe.history.recorder import Recorder
 from nbpipe.history.records import (
     Known,
@@ -34,14 +34,7 @@ from nbpipe.history.records import (
     PastRun,
     PastTrace,
     RunLine,
-)
-from nbpipe.history.selecting import (
-    failed_first,
     failing_outcomes,
-    keep_failed,
-    keep_missing,
-    start_order,
-    with_former_names,
 )
 from nbpipe.history.statistics import Statistics, statistics
 
@@ -64,15 +57,11 @@ __all__ = [
     "RunLine",
     "Statistics",
     "by_duration",
-    "failed_first",
     "failing_outcomes",
-    "keep_failed",
-    "keep_missing",
     "looked_up",
     "open_history",
     "start_order",
     "statistics",
     "storable",
-    "with_former_names",
     "with_past",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbpipe.history.access import open_history
+from nbpipe.history.access import open_history, storable
 from nbpipe.history.errors import HistoryError, NoHistory
-from nbpipe.history.selecting import start_order
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from nbpipe.history.records import Last
     from nbpipe.model import Task
     from nbpipe.settings import HistorySettings
 
@@ -33,3 +35,25 @@ def by_duration(
         return tasks, error
     except Exception as error:  # noqa: BLE001  (the history never takes a run down)
         return tasks, HistoryError.mistake(root, error)
+
+
+def start_order(tasks: tuple[Task, ...], last: Mapping[str, Last]) -> tuple[Task, ...]:
+    """Return the tasks in the order in which to start them.
+
+    Those of `--ff` first; then those of which nothing is known, as one of them may be long; then
+    the longest. What is equal keeps the order of the plan. Each that does not say itself how much
+    memory it needs needs what it took the last time.
+    """
+
+    def key(task: Task) -> tuple[bool, bool, float]:
+        known = last.get(storable(task.path))
+        return (not task.turn, known is not None, -known.seconds if known else 0.0)
+
+    return tuple(_expecting(task, last) for task in sorted(tasks, key=key))
+
+
+def _expecting(task: Task, last: Mapping[str, Last]) -> Task:
+    known = last.get(storable(task.path))
+    if task.memory is not None or known is None or known.memory is None:
+        return task
+    return replace(task, memory=known.memory)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbpipe.model import Outcome
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -158,3 +160,9 @@ class PastTrace:
     run: str
     trace: Trace | None
     """None where another version of nbpipe wrote it, in a form that this one does not know."""
+
+
+def failing_outcomes(*, flaky: str) -> frozenset[str]:
+    """Return the outcomes that count as a failure; `flaky` is the setting of that name."""
+    failed = {Outcome.FAILED.value}
+    return frozenset(failed | {Outcome.FLAKY.value} if flaky == "fail" else failed)

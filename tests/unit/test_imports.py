@@ -35,14 +35,9 @@ LAYERS = (
         *("nbpipe.checking", "nbpipe.publishing", "nbpipe.reference"),
     },
     {
-        *("nbpipe.runner", "nbpipe.outputs", "nbpipe.api", "nbpipe.hub", "nbpipe.checkup"),
-        *(
-            "nbpipe.batch",
-            "nbpipe.bisecting",
-            "nbpipe.github",
-            "nbpipe.notify",
-            "nbpipe.reference.pages",
-        ),
+        *("nbpipe.subset", "nbpipe.prepare", "nbpipe.runner", "nbpipe.outputs", "nbpipe.api"),
+        *("nbpipe.hub", "nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.github"),
+        *("nbpipe.notify", "nbpipe.reference.pages"),
     },
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},

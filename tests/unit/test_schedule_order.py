@@ -10,9 +10,10 @@ import pytest
 from pasts import START, plan, task
 
 from nbpipe.execution import schedule
-from nbpipe.history import Last, failed_first, keep_failed, keep_missing, start_order
+from nbpipe.history import Last, start_order
 from nbpipe.history.records import PastResult
 from nbpipe.model import Outcome, Result
+from nbpipe.subset.results import failed_first, keep_failed, keep_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from nbpipe import environments, fingerprint, history, kernelspecs, worktree
 from nbpipe.collecting.affected import Difference, Known, Present, affected
 from nbpipe.errors import UsageError
@@ -20,22 +18,24 @@ from nbpipe.execution import mentions
 from nbpipe.history import HistoryError, NoHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jupyter_client.kernelspec import KernelSpec
 
-    from nbpipe.config import Config
     from nbpipe.model import Plan, Task, Trace
-
-option = click.option(
-    "--changed-since",
-    metavar="REV",
-    help="Run only what changes since commit REV could affect; the working tree counts.",
-)
+    from nbpipe.settings import HistorySettings
 
 
-def narrowed(plan: Plan, config: Config, rev: str) -> Plan:
+def affected_only(
+    plan: Plan, settings: HistorySettings, rev: str, *, say: Callable[[str], None]
+) -> Plan:
     """Return the plan with what a change cannot have affected skipped, and why the others run.
+
+    Args:
+        plan: The whole one.
+        settings: Where the history is.
+        rev: A commit; what differs from it now is the change.
+        say: Shows a line to a person.
 
     Raises:
         UsageError: The collection is in no repository of git, or there is no such commit here.
@@ -48,7 +48,7 @@ def narrowed(plan: Plan, config: Config, rev: str) -> Plan:
         )
     top = Path(os.path.realpath(top))
     change = worktree.change(top, rev)
-    known = _known(plan, config)
+    known = _known(plan, settings, say)
     tasks = {task.path: task for task in plan.tasks if task.skip is None and task.failure is None}
     looking = _Looking(top, known, change)
     notebooks = {path: looking.present(task) for path, task in tasks.items()}
@@ -76,15 +76,15 @@ def _decided(task: Task, chosen: Mapping[str, str], known: Mapping[str, Known]) 
     return dataclasses.replace(task, skip=f"unaffected since run {known[task.path].run}")
 
 
-def _known(plan: Plan, config: Config) -> dict[str, Known]:
+def _known(plan: Plan, settings: HistorySettings, say: Callable[[str], None]) -> dict[str, Known]:
     """Return what the history knows; nothing where there is none."""
     try:
-        with history.open_history(config.settings.history, plan.root) as past:
+        with history.open_history(settings, plan.root) as past:
             last, traces = past.last(), past.traces()
     except HistoryError as error:
         if not isinstance(error, NoHistory):
-            click.echo(f"nbpipe: warning: the history: {error}", err=True)
-        click.echo("nbpipe: no history of this collection: every notebook runs", err=True)
+            say(f"nbpipe: warning: the history: {error}")
+        say("nbpipe: no history of this collection: every notebook runs")
         return {}
     return {
         path: Known(
