@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from nbpipe.runner import Executor
 
 
+_OTHERS = [kind for kind in reports.KINDS if kind != "console"]
+_REPORTS = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
+
+
 @click.command(
     name="test",
     cls=options.ResumingCommand,
@@ -193,7 +197,7 @@ Examples:
     "reports",
     multiple=True,
     metavar="KIND[=PATH]",
-    help="Also write junit, json, html, markdown or github; repeatable.",
+    help=f"Also write {_REPORTS}; repeatable.",
 )
 @click.option(
     "--progress",

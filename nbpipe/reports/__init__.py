@@ -33,7 +33,6 @@ from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
-    DEFAULT_NAMES,
     FolderReporter,
     Reporter,
     Request,
@@ -42,12 +41,13 @@ from nbpipe.reports.reporter import (
     parse,
     write,
 )
+from nbpipe.settings.tables import REPORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
-KINDS = tuple(DEFAULT_NAMES)
+KINDS = tuple(REPORTS)
 
 __all__ = [
     "KINDS",
@@ -117,12 +117,12 @@ def check_apart(requests: Iterable[Request]) -> None:
 def reporter(kind: str, *, console: ConsoleReporter) -> Reporter | FolderReporter:
     """Return the reporter of that kind, one of `KINDS`; `console` is the console's, as set up."""
     rerun = console.rerun
-    every: tuple[Reporter | FolderReporter, ...] = (
-        console,
-        JunitReporter(),
-        JsonReporter(),
-        MarkdownReporter(rerun=rerun),
-        HtmlReporter(rerun=rerun),
-        GithubReporter(environ=console.environ, rerun=rerun),
-    )
-    return next(each for each in every if each.kind == kind)
+    makers: dict[str, Callable[[], Reporter | FolderReporter]] = {
+        "console": lambda: console,
+        "junit": JunitReporter,
+        "json": JsonReporter,
+        "html": lambda: HtmlReporter(rerun=rerun),
+        "markdown": lambda: MarkdownReporter(rerun=rerun),
+        "github": lambda: GithubReporter(environ=console.environ, rerun=rerun),
+    }
+    return makers[kind]()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 from nbpipe import private
 from nbpipe.errors import UsageError
+from nbpipe.settings.tables import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
     from nbpipe.model import Run
 
 STANDARD_OUTPUT = "-"
-
-DEFAULT_NAMES = {
-    "console": None,
-    "junit": "junit.xml",
-    "json": "report.json",
-    "html": "html",
-    "markdown": "report.md",
-    "github": None,
-}
-"""The kinds there are, with the file's (`html`: the folder's) name where `=PATH` is missing.
-
-None: standard output.
-"""
 
 
 @runtime_checkable
@@ -80,8 +68,8 @@ def parse(text: str, *, output_dir: Path) -> Request:
         UsageError: The kind is unknown, or the path is empty.
     """
     kind, equals, name = text.partition("=")
-    if kind not in DEFAULT_NAMES:
-        kinds = ", ".join(DEFAULT_NAMES)
+    if kind not in REPORTS:
+        kinds = ", ".join(REPORTS)
         raise UsageError(
             f"--report {text}: unknown report `{kind}`",
             hint=f"Choose one of: {kinds}; for example --report junit=results/junit.xml.",
@@ -91,7 +79,7 @@ def parse(text: str, *, output_dir: Path) -> Request:
             f"--report {text}: the path is missing",
             hint=f"Write {kind}=PATH, or {kind}=- for standard output.",
         )
-    if not equals and (default := DEFAULT_NAMES[kind]) is not None:
+    if not equals and (default := REPORTS[kind]) is not None:
         return Request(kind, output_dir / default)
     if kind == "html" and name == STANDARD_OUTPUT:
         raise UsageError(

@@ -40,12 +40,23 @@ FileName = Annotated[
         pattern=r"^[^/\x00-\x1f]{1,255}\Z", description="the name of a file, without a slash"
     ),
 ]
-REPORT_KINDS = ("console", "junit", "json", "html", "markdown", "github")
+REPORTS = {
+    "console": None,
+    "junit": "junit.xml",
+    "json": "report.json",
+    "html": "html",
+    "markdown": "report.md",
+    "github": None,
+}
+"""Every kind of report, with the name of its file (`html`: folder) where `=PATH` is missing.
+
+None: standard output. What writes each of them is listed in `reports.reporter`.
+"""
 Report = Annotated[
     str,
     msgspec.Meta(
-        pattern=rf"^({'|'.join(REPORT_KINDS)})(=.+)?\Z",
-        description=f"one of {', '.join(REPORT_KINDS)}, such as junit=results/junit.xml",
+        pattern=rf"^({'|'.join(REPORTS)})(=.+)?\Z",
+        description=f"one of {', '.join(REPORTS)}, such as junit=results/junit.xml",
     ),
 ]
 Tolerance = Annotated[float, msgspec.Meta(ge=0)]
