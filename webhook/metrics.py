@@ -38,7 +38,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._answers = Counter(
             "nbpipe_webhook_deliveries",
-            "Deliveries by what became of them.",
+            "Deliveries by outcome.",
             ["collection", "result"],
             registry=self._registry,
         )

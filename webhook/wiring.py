@@ -188,7 +188,7 @@ def _token(settings: WebhookSettings, environ: Mapping[str, str], root: Path) ->
                 '[webhook] pages = "open" and token contradict each other',
                 hint="Remove one of them; with a token the pages ask for it.",
             )
-        logger.warning('the pages are open to everybody who reaches the port: pages = "open"')
+        logger.warning('the pages are open to everyone who can reach the port: pages = "open"')
         return None
     if settings.token is None:
         file, made = token_file(own_folder(root))

@@ -122,7 +122,7 @@ def ask(kernel: InstalledKernel, names: Iterable[str], environ: Mapping[str, str
         return _ask_r(kernel.interpreter, sorted(names), environ)
     command = _python_command(kernel)
     if command is None:
-        return Answer(works=None, problem="its program is no Python interpreter")
+        return Answer(works=None, problem="its program is not a Python interpreter")
     return _ask_python(command, _launcher(kernel), sorted(names), environ)
 
 

@@ -160,8 +160,8 @@ def _about_pages(webhook: WebhookSettings, environ: Mapping[str, str]) -> Iterat
         yield Finding(
             severity=Severity.NOTE,
             kind="secret",
-            what='[webhook] pages = "open": whoever reaches the port, or a proxy before it, sees '
-            "tracebacks, which can hold secrets",
+            what='[webhook] pages = "open": anyone who can reach the port, or a proxy in front '
+            "of it, sees tracebacks, which can hold secrets",
             how="Remove it: the pages then ask for a token.",
         )
 

@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         home.ensure()
         return int(command.main(words, prog_name="getlatest", standalone_mode=False) or 0)
     except click.UsageError as error:
-        _complain(error.format_message(), "`getlatest --help` shows what there is.")
+        _complain(error.format_message(), "`getlatest --help` lists the options.")
         return ExitCode.USAGE_ERROR
     except NbpipeError as error:
         if "--debug" in words:

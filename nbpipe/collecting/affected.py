@@ -314,4 +314,4 @@ def _missing(
     for each in trace.inputs if trace else ():
         if not ids.get(each, "") and each in products:
             for producer in sorted(products[each]):
-                yield producer, f"it writes {each}, which {path} needs and which is not there"
+                yield producer, f"it writes {each}, which {path} needs and which is missing"

@@ -302,8 +302,8 @@ class _Execution:
         """Say in the result what the kernel sent and the executed copy lacks."""
         if lost := self._session.lost():
             self._verdict.notes.append(
-                f"messages of the kernel that were lost: {lost}; it sent more at once than its"
-                " queue holds, or no UTF-8 (see the log): the executed copy lacks output"
+                f"messages of the kernel that were lost: {lost}; it sent more than its queue"
+                " holds, or text that is not UTF-8 (see the log): the executed copy lacks output"
             )
         if losses := self._session.losses:
             more = f" (and {len(losses) - 1} more, see the log)" if len(losses) > 1 else ""

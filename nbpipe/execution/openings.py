@@ -232,7 +232,7 @@ class Openings:
 
     def _take(self, number: int, mask: int, name: str) -> None:
         if mask & (_OVERFLOW | _UNMOUNT):
-            self._lose("more files were opened at once than the system notes")
+            self._lose("more files were opened at the same time than the system records")
             return
         if mask & _IGNORED:
             self._folders.pop(number, None)

@@ -175,7 +175,7 @@ class Client:
             value = answer.json() if answer.content else None
         except requests.exceptions.JSONDecodeError:
             if answer.ok:
-                return Trouble(status=None, message="the answer is no JSON")
+                return Trouble(status=None, message="the answer is not JSON")
             value = None
         except requests.RequestException as error:
             return Trouble(status=None, message=_reason(error))

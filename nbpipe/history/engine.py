@@ -44,7 +44,7 @@ def address(url: str | None, root: Path) -> sa.URL:
     try:
         parsed = sa.make_url(_secret(url, root))
     except sa.exc.ArgumentError as error:  # its text would repeat a password
-        raise HistoryError("[history] url: is no URL of a database", hint=_SHAPES) from error
+        raise HistoryError("[history] url: not a valid database URL", hint=_SHAPES) from error
     backend = parsed.drivername.partition("+")[0]
     if backend in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")

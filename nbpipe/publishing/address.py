@@ -76,7 +76,7 @@ def check(settings: CollectionSettings) -> None:
     if protocol not in settings.protocols:
         raise ConfigError(
             f"{where}: the origin needs the protocol {protocol}, "
-            f"which is none of {', '.join(settings.protocols)}",
+            f"which is not one of {', '.join(settings.protocols)}",
             hint=f'Add "{protocol}" to `protocols` if that is meant.',
         )
     if _has_password(settings.origin, protocol):

@@ -82,8 +82,8 @@ def learn(mirror: Mirror, known: Known, commit: str, *, now: float) -> str:
         return told
     if before is not None and before.id != known.id:
         return (
-            f"the repository {known.now} has another id than before: it was made anew, or "
-            "somebody else has the name now; check `origin`"
+            f"the repository {known.now} has a new id: it was created again, or "
+            "another owner has the name now; check `origin`"
         )
     return ""
 

@@ -391,7 +391,7 @@ class Cache:
 
     def _damaged(self, ref: str) -> DamagedCacheError:
         self.close()
-        return DamagedCacheError(f"{self.folder}: {ref} is not there")
+        return DamagedCacheError(f"{self.folder}: {ref} is missing")
 
     def _persistent(self) -> Any:  # noqa: ANN401  (GitPython is imported where it is used)
         if self._git is None:

@@ -203,7 +203,7 @@ class Publisher:
             raise Refused(
                 f"{name}: commit {commit} is not published: {what} "
                 f"(it has {len(after.files):,}), and `max-loss` is {self.settings.max_loss}",
-                hint=f"If that is wanted: `nbpipe publish {name} --accept-loss {commit[:12]}`. "
+                hint=f"To publish it: `nbpipe publish {name} --accept-loss {commit[:12]}`. "
                 "The last release stays until then.",
             )
 

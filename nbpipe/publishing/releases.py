@@ -259,7 +259,7 @@ def _find(publisher: Publisher, name: str) -> str:
         return known
     raise UsageError(
         f"{publisher.settings.name}: release not found: {name}",
-        hint="`nbpipe release list` shows what there is.",
+        hint="`nbpipe release list` lists the releases.",
     )
 
 
@@ -278,5 +278,5 @@ def _before(publisher: Publisher, current: str | None) -> str:
             break
     raise PublishError(
         f"{publisher.settings.name}: the journal knows no release before the current one",
-        hint="Name one; `nbpipe release list` shows what there is.",
+        hint="Name one; `nbpipe release list` lists the releases.",
     )

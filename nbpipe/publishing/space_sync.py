@@ -246,7 +246,7 @@ class Spaces:
         def at_home(_: Callable[[], None]) -> tuple[str, str]:
             home = os.open(place.path, OPEN_FOLDER)
             if os.fstat(home).st_uid != place.account.uid:
-                raise OSError(errno.EACCES, "belongs to somebody else by now")
+                raise OSError(errno.EACCES, "belongs to another user by now")
             state, detail = work(home, place.account.uid)
             return str(state), detail
 

@@ -141,7 +141,7 @@ class TestSettings(Table, frozen=True):
     prerun: tuple[str, ...] = ()
     """Files with code that runs first in every notebook of their language.
 
-    Relative to the root; the ending tells the language.
+    Relative to the root; the file extension gives the language.
     """
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Name -> value, put into every notebook as papermill does it."""
@@ -342,7 +342,7 @@ class WebhookSettings(Table, frozen=True):
     deliveries: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Ids of deliveries that are remembered, so that a replay is recognised."""
     pages: Literal["token", "open"] = "token"
-    """Who may see the pages: whoever has the token; `open`: everybody who reaches the port."""
+    """Who may see the pages: those who have the token; `open`: everybody who can reach the port."""
     token: Name | None = None
     """What the pages ask for: `env:NAME` or `file:PATH`.
 
@@ -363,9 +363,9 @@ class Settings(Table, frozen=True):
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
     github: GithubSettings = GithubSettings()
-    """How runs are told on GitHub by `nbpipe github`."""
+    """How `nbpipe github` reports runs to GitHub."""
     notify: NotifySettings = NotifySettings()
-    """Who is told when a notebook begins to fail, and when it works again."""
+    """Who is notified when a notebook starts to fail, and when it works again."""
     reference: dict[Title, ReferenceSettings] = msgspec.field(default_factory=dict)
     """NAME -> what a reference run leaves, and what counts as the same."""
     profiles: dict[str, ProfileSettings] = msgspec.field(default_factory=dict)

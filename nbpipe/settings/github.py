@@ -8,7 +8,7 @@ from nbpipe.settings.tables import Name, Seconds, Table
 
 
 class GithubSettings(Table, frozen=True):
-    """`[github]`: how runs are told on GitHub by `nbpipe github`."""
+    """`[github]`: how `nbpipe github` reports runs to GitHub."""
 
     token: Name | None = None
     """`env:NAME` or `file:PATH`; none: the variable GITHUB_TOKEN."""

@@ -206,8 +206,8 @@ def test_who_only_reads_does_not_choose_who_writes() -> None:
 def test_who_writes_what_a_chosen_one_misses_is_chosen_too() -> None:
     assert chain(changed("last"), product="") == {
         "last": "itself changed since main",
-        "use": "it writes q.csv, which last needs and which is not there",
-        "make": "it writes p.csv, which use needs and which is not there",
+        "use": "it writes q.csv, which last needs and which is missing",
+        "make": "it writes p.csv, which use needs and which is missing",
     }
 
 

@@ -96,7 +96,7 @@ def test_a_wrapper_around_python_is_asked_through(tmp_path: Path) -> None:
 def test_a_program_that_is_no_python_is_not_asked(tmp_path: Path) -> None:
     answer = ask(kernel(script(tmp_path / "almond"), "{connection_file}"), ["a"], os.environ)
     assert answer.works is None
-    assert answer.problem == "its program is no Python interpreter"
+    assert answer.problem == "its program is not a Python interpreter"
 
 
 def test_xpython_is_asked_through_the_python_beside_it(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_file_that_is_only_to_be_read_is_named_and_fails_nothing() -> None:
     [
         ("mysql://u:hidden@h/d", "mysql://u:***@h/d is not a database that nbpipe can use"),
         ("sqlite://", "is not a database that nbpipe can use"),
-        ("hidden", "is no URL of a database"),
+        ("hidden", "not a valid database URL"),
         ("env:NBPIPE_NOT_SET", "the variable NBPIPE_NOT_SET is not set"),
         ("file:gone", "gone cannot be read"),
     ],

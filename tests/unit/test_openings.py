@@ -130,7 +130,7 @@ def test_more_than_the_system_notes_is_told(openings: Openings, top: Path) -> No
             os.close(os.open(top / f"data/{number % 4}.bin", os.O_RDONLY))
     found = openings.end("it")
     assert found is not None
-    assert found.lost == "more files were opened at once than the system notes"
+    assert found.lost == "more files were opened at the same time than the system records"
 
 
 def test_a_repository_that_cannot_be_watched_is_an_error_with_the_reason(

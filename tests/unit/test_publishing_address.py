@@ -51,7 +51,7 @@ def test_a_remote_helper_is_a_protocol_of_its_own() -> None:
 
 @pytest.mark.parametrize("origin", ["/srv/git/x", "ext::sh -c id", "http://example.org/x"])
 def test_a_protocol_that_is_not_asked_for_is_refused(origin: str) -> None:
-    with pytest.raises(ConfigError, match="which is none of https, ssh"):
+    with pytest.raises(ConfigError, match="which is not one of https, ssh"):
         check(settings(origin))
 
 

@@ -444,7 +444,7 @@ def test_a_repository_of_the_same_name_with_another_id_is_told(
     site.post(named("ORG/notebooks", 7))
     answer = site.post(named("ORG/notebooks", 8), X_GitHub_Delivery="b")
     assert result(answer) == (202, {"status": "accepted"})
-    assert "ORG/notebooks has another id than before" in caplog.text
+    assert "ORG/notebooks has a new id" in caplog.text
 
 
 def test_an_id_that_cannot_be_kept_costs_no_delivery(

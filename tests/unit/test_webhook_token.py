@@ -185,7 +185,7 @@ def test_the_pages_are_opened_by_a_word_only_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client_of(tmp_path, pages="open").get("/").status_code == 200
-    assert "the pages are open to everybody who reaches the port" in caplog.text
+    assert "the pages are open to everyone who can reach the port" in caplog.text
     assert not token_in(tmp_path).exists()
 
 

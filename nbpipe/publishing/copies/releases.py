@@ -342,7 +342,7 @@ def _opened(folder: Path, commit: str | None) -> FolderRelease:
         return FolderRelease(folder, commit)
     except FileNotFoundError as error:
         raise ReleaseGone(
-            f"{folder}: this release is not there any more", hint="Run getlatest again."
+            f"{folder}: this release has been removed", hint="Run getlatest again."
         ) from error
     except OSError as error:
         raise CopyError(
