@@ -1,11 +1,13 @@
-"""The reports of `nbpipe test`: which are wanted, and writing them."""
+"""The reports of `nbpipe test`: which are wanted, writing them, how to run one notebook again."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from nbpipe import reports
 from nbpipe.cli import options
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.config import Config
-    from nbpipe.model import Plan, Run
+    from nbpipe.model import Plan, Result, Run
 
 
 def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
@@ -73,3 +75,44 @@ def _mistake(kind: str, error: Exception) -> InternalError:
     )
     made.__cause__ = error
     return made
+
+
+_LEFT_OUT = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
+    "reports", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
+    "last_failed", "failed_first", "resume", "changed_since", "cluster", "memory_budget", "preload",
+}  # fmt: skip
+"""Options that do not change what becomes of one notebook."""
+
+
+def rerun_command(ctx: click.Context, result: Result) -> str:
+    """Return a command that runs one notebook again, from here, with what mattered."""
+    words = ["nbpipe", "test"]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        given = source is click.core.ParameterSource.COMMANDLINE
+        if name in _LEFT_OUT or name not in ctx.params or not given:  # --debug is nobody's value
+            continue
+        words += _words(parameter, ctx.params[name])
+    path = os.path.relpath(result.task.file)
+    words += ["--", path] if path.startswith("-") else [path]
+    return " ".join(map(reports.shell_quoted, words))
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401  (click's)
+    """Return an option as it was given."""
+    flag = parameter.opts[-1]
+    if isinstance(value, bool):
+        return [flag if value else parameter.secondary_opts[-1]]
+    values = value if parameter.multiple else [value]
+    words = []
+    for each in values:
+        if isinstance(parameter.type, options.Pair):
+            words += [flag, "=".join(each)]
+        else:
+            words += [flag, *map(_text, each if parameter.nargs > 1 else [each])]
+    return words
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

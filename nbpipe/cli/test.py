@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import elsewhere, notify, options, reporting, rerun
+from nbpipe.cli import elsewhere, notify, options, reporting
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
@@ -277,7 +277,7 @@ def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
         progress=given["progress"],
         color=given["color"],
         durations=given["durations"],
-        rerun=partial(rerun.command, ctx),
+        rerun=partial(reporting.rerun_command, ctx),
     )
 
 

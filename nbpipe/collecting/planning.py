@@ -22,7 +22,7 @@ from nbpipe.settings.variables import kept_from_notebooks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.collecting.doubles import Choosing, Chosen
+    from nbpipe.collecting.choosing import Choosing, Chosen
     from nbpipe.config import Config
     from nbpipe.settings import TestSettings
 

@@ -1,7 +1,7 @@
 """A chosen notebook -> its task: kernel, limits, parameters, and what is wrong already.
 
 A value comes from the last override that matches and sets it, else from the notebook's own
-metadata, else from the settings.
+metadata, else from the settings. Code that runs first (`--prerun`) is chosen by its language.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import sizes
 from nbpipe.collecting import texts
 from nbpipe.collecting.gitlines import GitLines
+from nbpipe.collecting.heads import Wishes, read_wishes
 from nbpipe.collecting.kernels import (
     broken_failure,
     choose,
@@ -19,16 +20,16 @@ from nbpipe.collecting.kernels import (
     missing_skip,
     named,
 )
+from nbpipe.collecting.naming import on_disk
 from nbpipe.collecting.parameters import injectable
-from nbpipe.collecting.preruns import read_preruns
 from nbpipe.collecting.scopes import is_below
-from nbpipe.collecting.wishes import Wishes, read_wishes
-from nbpipe.model import Category, Failure, Limits, Task
+from nbpipe.errors import UsageError
+from nbpipe.model import Category, Failure, Limits, Prerun, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.collecting.doubles import Chosen
+    from nbpipe.collecting.choosing import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
     from nbpipe.settings import TestSettings
@@ -194,3 +195,41 @@ def _without_jupytext(chosen: Chosen) -> Failure | None:
         message=f"a text notebook {texts.SKIP_WITHOUT_JUPYTEXT}",
         signature="ModuleNotFoundError: No module named 'jupytext'",
     )
+
+
+_LANGUAGES = {
+    ".bash": "bash",
+    ".ipy": "python",
+    ".jl": "julia",
+    ".py": "python",
+    ".r": "r",
+    ".sh": "bash",
+}
+
+
+def read_preruns(files: tuple[str, ...], root: Path) -> tuple[Prerun, ...]:
+    """Return the code of the files, which are relative to the root or absolute.
+
+    Raises:
+        UsageError: A file is unreadable, or its extension does not name a language.
+    """
+    return tuple(_read(root / Path(on_disk(file)), file) for file in files)
+
+
+def _read(path: Path, name: str) -> Prerun:
+    language = _LANGUAGES.get(path.suffix.lower())
+    if language is None:
+        raise UsageError(
+            f"prerun file {name}: its extension does not name a language",
+            hint=f"Known extensions: {', '.join(sorted(_LANGUAGES))}.",
+        )
+    try:
+        source = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(
+            f"prerun file {path}: cannot be read: {error.strerror}",
+            hint="Files of the configuration are relative to the collection's root.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"prerun file {path}: is not UTF-8 text: {error}") from error
+    return Prerun(name=name, language=language, source=source)

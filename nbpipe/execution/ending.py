@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import zmq
 
 from nbpipe.execution.backlog import WAIT
-from nbpipe.execution.waiting import first_of
+from nbpipe.execution.provisioner import first_of
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient

@@ -17,9 +17,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.execution.ending import TRACERS
-from nbpipe.execution.provisioner import MARK, GuardedProvisioner, supported
+from nbpipe.execution.provisioner import MARK, GuardedProvisioner, first_of, supported
 from nbpipe.execution.servers import ForkServers, UnusualError
-from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -27,9 +27,8 @@ from nbpipe import kernelspecs
 from nbpipe.execution import diagnosis, threads
 from nbpipe.execution.ending import End
 from nbpipe.execution.forking import ForkedProvisioner
-from nbpipe.execution.provisioner import Exit, supported
+from nbpipe.execution.provisioner import Exit, first_of, supported
 from nbpipe.execution.sockets import Sockets
-from nbpipe.execution.waiting import first_of
 from nbpipe.model import Category
 
 if TYPE_CHECKING:

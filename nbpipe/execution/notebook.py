@@ -13,21 +13,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import (
-    diagnosis,
-    exits,
-    halting,
-    memory,
-    silent,
-    source,
-    terminals,
-    watching,
-)
+from nbpipe.execution import diagnosis, halting, memory, silent, source, watching
 from nbpipe.execution.kernel import Kernel, KernelStartError
+from nbpipe.execution.provisioner import first_of
 from nbpipe.execution.ready import NOTHING_SHARED, Ready
 from nbpipe.execution.session import Session
 from nbpipe.execution.tracing import Watch
-from nbpipe.execution.waiting import first_of
 from nbpipe.execution.wellformed import failed
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
@@ -344,7 +335,7 @@ class _Execution:
     def _overdue(self) -> Failure:
         """Return what is wrong with a cell that is at its limit: it may wait at a terminal."""
         process, seconds = self._kernel.process, self._limits.cell_seconds or 0.0
-        waiting = terminals.reader(process) if process is not None else None
+        waiting = watching.reader(process) if process is not None else None
         return halting.waits(waiting.name) if waiting else halting.overran("cell", seconds)
 
     async def _interrupt(self, running: asyncio.Future[Any], why: str | Failure) -> str:
@@ -407,13 +398,13 @@ class _Execution:
 
     def _errors(self, cell: CodeCell, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
         """Return what went wrong in a finished cell, and whether it asked to end the session."""
-        errors, asked = answer.errors, exits.asked(answer.reply)
+        errors, asked = answer.errors, silent.asked(answer.reply)
         if not errors and (refused := failed(answer.reply)) is not None:
             errors = [refused]
         if self._shell.was_lost() and not errors:
-            errors, asked = exits.of_shell(cell.node.source), True
+            errors, asked = silent.of_shell(cell.node.source), True
         elif asked and not errors and self._task.language == "r":
-            errors = exits.of_r(cell.node.source)
+            errors = silent.of_r(cell.node.source)
         elif not errors and (told := silent.error_of(
             self._task.language, cell.node.source, self._everything_printed(cell)
         )):  # fmt: skip
@@ -466,7 +457,7 @@ class _Execution:
             if asked and not errors:
                 self._fail(halting.ended_early())
             return False
-        well = ends and all(exits.is_success(e["evalue"], cell.node.source) for e in ends)
+        well = ends and all(silent.is_success(e["evalue"], cell.node.source) for e in ends)
         if not well and (errors or not asked):
             return False
         left = self._verdict.total - self._verdict.executed

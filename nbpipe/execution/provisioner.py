@@ -18,7 +18,6 @@ from jupyter_client.launcher import launch_kernel
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from nbpipe.execution import descriptors
-from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -172,3 +171,8 @@ def kill_marked(kernel_id: str) -> None:
         with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == kernel_id:
                 process.kill()
+
+
+async def first_of(*futures: asyncio.Future[Any], seconds: float | None = None) -> None:
+    """Return when one of the futures is done, or when the time is over; none is cancelled."""
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -19,8 +19,8 @@ from nbclient.exceptions import CellExecutionComplete
 
 from nbpipe.execution import messages
 from nbpipe.execution.backlog import Backlog
+from nbpipe.execution.provisioner import first_of
 from nbpipe.execution.spool import Escaped
-from nbpipe.execution.waiting import first_of
 
 if TYPE_CHECKING:
     import logging

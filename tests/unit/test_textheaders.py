@@ -8,7 +8,7 @@ import pytest
 
 from nbpipe.collecting import texts
 from nbpipe.execution import source
-from nbpipe.execution.textheaders import without_header, without_misfits
+from nbpipe.execution.source import without_header, without_misfits
 
 if TYPE_CHECKING:
     from pathlib import Path
