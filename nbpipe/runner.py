@@ -24,17 +24,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from nbpipe import outputs, sizes
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
-from nbpipe.execution import capacity, descriptors, threads
+from nbpipe.execution import capacity
+from nbpipe.execution.kernels import descriptors, threads
 from nbpipe.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nbpipe.execution.forking import Forks
+    from nbpipe.execution.kernels.forks import Forks
     from nbpipe.execution.schedule import Listener
-    from nbpipe.execution.tracing import Tracer
     from nbpipe.history import HistoryError, PastRun, Recorder
+    from nbpipe.impact.traces import Tracer
     from nbpipe.model import Plan, Progress, Result, Task
     from nbpipe.settings import HistorySettings, TestSettings
 
@@ -223,7 +224,7 @@ def _traced(order: Order, here: bool) -> contextlib.AbstractContextManager[Trace
     """Return a context that yields what records dependencies, where that is wanted here."""
     if not (here and order.trace and order.recorder):
         return nullcontext()
-    from nbpipe.execution.tracing import tracing  # noqa: PLC0415  (slow)
+    from nbpipe.impact.traces import tracing  # noqa: PLC0415  (slow)
 
     return tracing(order.plan.root, order.output_dir)
 
@@ -234,8 +235,8 @@ def kernels(plan: Plan, settings: TestSettings) -> Iterator[Forks | None]:
 
     The servers start here, before all that the runner has to import, and end afterwards.
     """
-    from nbpipe.execution.forking import forks  # noqa: PLC0415  (slow)
-    from nbpipe.execution.kernel import begin_servers  # noqa: PLC0415
+    from nbpipe.execution.kernels.forks import forks  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernels.kernel import begin_servers  # noqa: PLC0415
 
     with forks(plan.tasks, fork=settings.fork, preload=settings.preload) as made:
         if made is not None:

@@ -23,7 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nbpipe.execution import capacity, threads
+from nbpipe.execution import capacity
+from nbpipe.execution.kernels import threads
 
 _CELL = """\
 import numpy as np

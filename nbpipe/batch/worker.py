@@ -49,10 +49,10 @@ def main(folder: Path, stopping: Stopping) -> int:
 
 
 async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping) -> None:
-    from nbpipe.execution import descriptors  # noqa: PLC0415
-    from nbpipe.execution.forking import forks  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernels import descriptors  # noqa: PLC0415
+    from nbpipe.execution.kernels.forks import forks  # noqa: PLC0415  (slow)
     from nbpipe.execution.ready import Shared  # noqa: PLC0415  (slow)
-    from nbpipe.execution.tracing import tracing  # noqa: PLC0415  (slow)
+    from nbpipe.impact.traces import tracing  # noqa: PLC0415  (slow)
 
     portions = (folder / TASKS).glob("*.json")
     tasks = [task for each in portions for task in wire.decode_tasks(each.read_bytes())]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_version
 
-from nbpipe import environments, fingerprint, history, kernelspecs, worktree
+from nbpipe import environments, history, kernelspecs, worktree
+from nbpipe.impact import fingerprint
 from nbpipe.model import CHANGED
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from nbpipe.checkup import site, telling
 from nbpipe.checkup.findings import Checkup, Finding, KernelState, Threads
 from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
-from nbpipe.collecting.naming import on_disk
+from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import NothingCollected
-from nbpipe.execution import capacity, threads
+from nbpipe.execution import capacity
+from nbpipe.execution.kernels import threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -19,7 +19,7 @@ from nbpipe.checkup.distributions import distribution_of
 from nbpipe.checkup.findings import Finding, Severity
 from nbpipe.collecting.kernels import how_to_install
 from nbpipe.collecting.texts import SKIP_WITHOUT_JUPYTEXT
-from nbpipe.execution.silent import caution
+from nbpipe.execution.hidden_failures import caution
 from nbpipe.model import Category
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 
 from nbpipe import reports
 from nbpipe.cli import options
-from nbpipe.collecting.naming import on_disk
+from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import InternalError, UsageError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import click
 
 from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import elsewhere, notify, options, reporting
-from nbpipe.collecting.naming import on_disk
+from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbpipe.config import Config
-    from nbpipe.execution.forking import Forks
+    from nbpipe.execution.kernels.forks import Forks
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Result, Run, Task

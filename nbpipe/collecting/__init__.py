@@ -7,8 +7,8 @@ and nothing is written.
 from __future__ import annotations
 
 from nbpipe.collecting.kernels import InstalledKernel, installed_kernels
-from nbpipe.collecting.planning import NothingPlanned, Selection, plan
-from nbpipe.collecting.walking import RUN_MARK
+from nbpipe.collecting.plans import NothingPlanned, Selection, plan
+from nbpipe.collecting.walks import RUN_MARK
 
 __all__ = [
     "RUN_MARK",

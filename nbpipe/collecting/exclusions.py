@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.collecting.gitlines import GitLines, anchored, comparable, escape, is_wild
-from nbpipe.collecting.naming import printable
+from nbpipe.collecting.paths import printable
 from nbpipe.collecting.scopes import is_below, normal, split_wild
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from nbpipe.collecting.walking import Found
+    from nbpipe.collecting.walks import Found
 
 BY_DEFAULT = (
     ".ipynb_checkpoints/",

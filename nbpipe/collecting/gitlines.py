@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
-from nbpipe.collecting.naming import unified
+from nbpipe.collecting.paths import unified
 from nbpipe.errors import UsageError
 from nbpipe.wildmatch import spec
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from boolean import boolean
 
-from nbpipe.collecting.naming import unified
+from nbpipe.collecting.paths import unified
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:

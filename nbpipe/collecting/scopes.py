@@ -2,7 +2,7 @@
 
 A scope knows its folder, whether a file is in it, and whether looking into a folder can be worth
 while. Names that a shell put in the place of a glob mean what the quoted glob means. Nothing here
-walks: `nbpipe.collecting.walking` does.
+walks: `nbpipe.collecting.walks` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from nbpipe.collecting.gitlines import GitLines, anchored, comparable, is_wild
-from nbpipe.collecting.naming import printable
+from nbpipe.collecting.paths import printable
 from nbpipe.errors import UsageError
 
 

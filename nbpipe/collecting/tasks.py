@@ -20,8 +20,8 @@ from nbpipe.collecting.kernels import (
     missing_skip,
     named,
 )
-from nbpipe.collecting.naming import on_disk
 from nbpipe.collecting.parameters import injectable
+from nbpipe.collecting.paths import on_disk
 from nbpipe.collecting.scopes import is_below
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure, Limits, Prerun, Task
@@ -29,7 +29,7 @@ from nbpipe.model import Category, Failure, Limits, Prerun, Task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.collecting.choosing import Chosen
+    from nbpipe.collecting.candidates import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
     from nbpipe.settings import TestSettings

@@ -19,7 +19,7 @@ from nbpipe.model import Category, Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nbpipe.execution.provisioner import Exit
+    from nbpipe.execution.kernels.provisioner import Exit
     from nbpipe.execution.source import CodeCell
 
 _ANSI = re.compile(

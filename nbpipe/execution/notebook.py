@@ -13,13 +13,13 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, halting, memory, silent, source, watching
-from nbpipe.execution.kernel import Kernel, KernelStartError
-from nbpipe.execution.provisioner import first_of
+from nbpipe.execution import diagnosis, halts, hidden_failures, memory, source, watchers
+from nbpipe.execution.kernels.kernel import Kernel, KernelStartError
+from nbpipe.execution.kernels.provisioner import first_of
+from nbpipe.execution.kernels.session import Session
+from nbpipe.execution.kernels.wellformed import failed
 from nbpipe.execution.ready import NOTHING_SHARED, Ready
-from nbpipe.execution.session import Session
-from nbpipe.execution.tracing import Watch
-from nbpipe.execution.wellformed import failed
+from nbpipe.impact.traces import Watch
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
-    from nbpipe.execution.halting import Halt
+    from nbpipe.execution.halts import Halt
+    from nbpipe.execution.kernels.session import Answer
     from nbpipe.execution.ready import Shared
-    from nbpipe.execution.session import Answer
     from nbpipe.execution.source import CodeCell
     from nbpipe.execution.workspace import Workspace
 
@@ -217,7 +217,7 @@ class _Execution:
             broken = diagnosis.failure(Category.INVALID_NOTEBOOK, "HalfCharacter", why, cell=half)
             self._verdict.failures.append(broken)
             return
-        watch = watching.watched(
+        watch = watchers.watched(
             self._task, self._workspace, self._halt, lambda: self._kernel.process
         )
         try:
@@ -226,7 +226,7 @@ class _Execution:
                 await self._run_cells()
         finally:
             unwell = self._verdict.interrupted or self._halt.reason.done()
-            grace = 0 if unwell else watching.shutdown_seconds(self._task)
+            grace = 0 if unwell else watchers.shutdown_seconds(self._task)
             await self._ready.end(grace=grace)
             self._verdict.memory = self._kernel.memory
         if (how := self._kernel.fell) and not self._verdict.failures:  # it still could answer
@@ -257,10 +257,10 @@ class _Execution:
                 self._workspace.logger.info("kernel not forked: %s", self._kernel.spawned)
             for refused in self._kernel.refused:
                 self._workspace.logger.info("not preloaded: %s", refused)
-            if caution := silent.caution(self._task.language):
+            if caution := hidden_failures.caution(self._task.language):
                 self._workspace.logger.warning("%s", caution)
         self._kills = memory.counter(self._kernel.process or os.getpid())
-        self._shell = watching.Shell(self._task.language, self._kernel.process)
+        self._shell = watchers.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
             self.watch.begin(self._kernel, self._notebook)
         self._session = Session(
@@ -268,8 +268,8 @@ class _Execution:
             self._kernel,
             spool=self._workspace.spool,
             output_bytes=self._limits.output_bytes,
-            on_flood=lambda why: self._halt(halting.too_much(why)),
-            on_input=lambda prompt: self._halt(halting.asks(prompt)),
+            on_flood=lambda why: self._halt(halts.too_much(why)),
+            on_input=lambda prompt: self._halt(halts.asks(prompt)),
             log=self._workspace.logger,
         )
         await self._session.open()
@@ -335,8 +335,8 @@ class _Execution:
     def _overdue(self) -> Failure:
         """Return what is wrong with a cell that is at its limit: it may wait at a terminal."""
         process, seconds = self._kernel.process, self._limits.cell_seconds or 0.0
-        waiting = watching.reader(process) if process is not None else None
-        return halting.waits(waiting.name) if waiting else halting.overran("cell", seconds)
+        waiting = watchers.reader(process) if process is not None else None
+        return halts.waits(waiting.name) if waiting else halts.overran("cell", seconds)
 
     async def _interrupt(self, running: asyncio.Future[Any], why: str | Failure) -> str:
         """Interrupt the kernel; kill it when it does not react in time. Return what was done."""
@@ -365,7 +365,7 @@ class _Execution:
         if isinstance(why, str):
             self._verdict.interrupted = why
             raise _Ended
-        self._fail(halting.at(halting.told_how(why, how), cell))
+        self._fail(halts.at(halts.told_how(why, how), cell))
 
     def _fail(self, failure: Failure) -> None:
         """Record a failure after which nothing more is executed."""
@@ -398,14 +398,14 @@ class _Execution:
 
     def _errors(self, cell: CodeCell, answer: Answer) -> tuple[list[dict[str, Any]], bool]:
         """Return what went wrong in a finished cell, and whether it asked to end the session."""
-        errors, asked = answer.errors, silent.asked(answer.reply)
+        errors, asked = answer.errors, hidden_failures.asked(answer.reply)
         if not errors and (refused := failed(answer.reply)) is not None:
             errors = [refused]
         if self._shell.was_lost() and not errors:
-            errors, asked = silent.of_shell(cell.node.source), True
+            errors, asked = hidden_failures.of_shell(cell.node.source), True
         elif asked and not errors and self._task.language == "r":
-            errors = silent.of_r(cell.node.source)
-        elif not errors and (told := silent.error_of(
+            errors = hidden_failures.of_r(cell.node.source)
+        elif not errors and (told := hidden_failures.error_of(
             self._task.language, cell.node.source, self._everything_printed(cell)
         )):  # fmt: skip
             errors = [told]
@@ -455,9 +455,9 @@ class _Execution:
         ends = [error for error, name in zip(errors, names, strict=True) if name == "SystemExit"]
         if cell.origin is None:  # it would let every notebook pass unseen
             if asked and not errors:
-                self._fail(halting.ended_early())
+                self._fail(halts.ended_early())
             return False
-        well = ends and all(silent.is_success(e["evalue"], cell.node.source) for e in ends)
+        well = ends and all(hidden_failures.is_success(e["evalue"], cell.node.source) for e in ends)
         if not well and (errors or not asked):
             return False
         left = self._verdict.total - self._verdict.executed

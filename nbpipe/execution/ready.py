@@ -9,15 +9,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbpipe.execution.kernel import Kernel, KernelStartError
-from nbpipe.execution.session import message_bytes
+from nbpipe.execution.kernels.kernel import Kernel, KernelStartError
+from nbpipe.execution.kernels.session import message_bytes
 from nbpipe.execution.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbpipe.execution.forking import Forks
-    from nbpipe.execution.tracing import Tracer
+    from nbpipe.execution.kernels.forks import Forks
+    from nbpipe.impact.traces import Tracer
     from nbpipe.model import Task
 
 

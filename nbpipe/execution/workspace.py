@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nbpipe import private
-from nbpipe.execution.spool import Spool
+from nbpipe.execution.kernels.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """`--changed-since REV`: what the history, git and the kernels tell, for the decision.
 
-The decision itself is `nbpipe.collecting.affected`.
+The decision itself is `nbpipe.impact.affected`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import environments, fingerprint, history, kernelspecs, worktree
-from nbpipe.collecting.affected import Difference, Known, Present, affected
+from nbpipe import environments, history, kernelspecs, worktree
 from nbpipe.errors import UsageError
-from nbpipe.execution import mentions
 from nbpipe.history import HistoryError, NoHistory
+from nbpipe.impact import fingerprint, mentions
+from nbpipe.impact.affected import Difference, Known, Present, affected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

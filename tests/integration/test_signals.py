@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from running import running, traces, until
 
-from nbpipe.execution.halting import Halt
+from nbpipe.execution.halts import Halt
 from nbpipe.execution.notebook import execute_once
 from nbpipe.model import Outcome, Task
 

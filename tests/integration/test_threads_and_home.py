@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.execution import capacity, threads
+from nbpipe.execution import capacity
+from nbpipe.execution.kernels import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pasts import trace
 
-from nbpipe.collecting.affected import Difference, Known, Present, affected
+from nbpipe.impact.affected import Difference, Known, Present, affected
 from nbpipe.model import CHANGED
 
 NOTHING = Difference(

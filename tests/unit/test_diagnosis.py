@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nbformat import v4
 
 from nbpipe.execution import diagnosis
-from nbpipe.execution.provisioner import Exit
+from nbpipe.execution.kernels.provisioner import Exit
 from nbpipe.execution.source import CodeCell
 from nbpipe.model import Category
 

@@ -181,7 +181,7 @@ def test_large_files_without_git_lfs_are_told(
 def test_pages_that_are_open_are_told(tmp_path: Path) -> None:
     more = f'root = "{tmp_path}"\nsecrets = ["env:S"]\n[webhook]\npages = "open"\n'
     ((severity, what),) = service(tmp_path, more, S="long enough")
-    assert (severity, what.startswith('[webhook] pages = "open": whoever reaches')) == (
+    assert (severity, what.startswith('[webhook] pages = "open": anyone who')) == (
         "note",
         True,
     )

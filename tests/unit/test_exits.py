@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.execution import silent
+from nbpipe.execution import hidden_failures
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def test_the_status_of_an_r_cell_counts_where_its_text_leaves_no_doubt(
     source: str, status: int | None
 ) -> None:
     said = [f"the cell ended the session with status {status}"] if status else []
-    assert [error["evalue"] for error in silent.of_r(source)] == said
+    assert [error["evalue"] for error in hidden_failures.of_r(source)] == said
 
 
 @pytest.mark.parametrize("source", ["exit", "exit 0", "# the end\n\nexit 0;\n"])
 def test_a_bare_exit_of_a_shell_is_a_good_end(source: str) -> None:
-    assert silent.of_shell(source) == []
+    assert hidden_failures.of_shell(source) == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_bare_exit_of_a_shell_is_a_good_end(source: str) -> None:
     ],
 )
 def test_any_other_end_of_a_shell_is_an_error(source: str, told: str) -> None:
-    [error] = silent.of_shell(source)
+    [error] = hidden_failures.of_shell(source)
     assert (error["ename"], error["evalue"].endswith(f"(with {told})")) == ("ShellExit", True)
 
 
@@ -72,4 +72,4 @@ def test_system_exit_is_a_success_where_it_is_for_python(
     source: str,
     well: bool,  # noqa: FBT001
 ) -> None:
-    assert silent.is_success(value, source) is well
+    assert hidden_failures.is_success(value, source) is well

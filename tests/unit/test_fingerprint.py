@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbpipe import fingerprint
+from nbpipe.impact import fingerprint
 from nbpipe.model import Limits, Prerun, Task
 
 TASK = Task(

@@ -15,8 +15,11 @@ from ondisk import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOM = REPOSITORY / "nbpipe/execution"
-THERE = ("audithook", "forkserver", "guard", "leftovers", "preloading")
+KERNELS = "execution/kernels"
+THERE = (
+    "impact/audithook",
+    *(f"{KERNELS}/{name}" for name in ("forkserver", "guard", "leftovers", "preloads")),
+)
 """Modules whose text is executed in a kernel, its guard or its fork server."""
 
 NEWER = {
@@ -52,7 +55,7 @@ GENERIC = {"dict", "frozenset", "list", "set", "tuple", "type", "Callable", "Ite
 
 def parsed(name: str) -> ast.Module:
     """Return a module by the grammar of Python 3.8; SyntaxError where it is newer."""
-    text = (ROOM / f"{name}.py").read_text(encoding="utf-8")
+    text = (REPOSITORY / f"nbpipe/{name}.py").read_text(encoding="utf-8")
     return ast.parse(text, f"{name}.py", feature_version=(3, 8))
 
 
@@ -90,7 +93,7 @@ def newer(tree: ast.Module) -> set[str]:
 
 @pytest.mark.parametrize("name", THERE)
 def test_no_name_is_newer_than_python_3_8(name: str) -> None:
-    looked_for = {"sys.orig_argv"} if name == "forkserver" else set()
+    looked_for = {"sys.orig_argv"} if name.endswith("forkserver") else set()
     assert newer(parsed(name)) <= looked_for
 
 

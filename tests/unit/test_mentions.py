@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.execution import mentions
+from nbpipe.impact import mentions
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jupyter_client.session import Session
 from nbformat.v4 import output_from_msg
 
-from nbpipe.execution import messages, wellformed
-from nbpipe.execution.spool import Escaped
+from nbpipe.execution.kernels import messages, wellformed
+from nbpipe.execution.kernels.spool import Escaped
 
 PROTOCOL = Session(key=b"secret")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.execution.openings import CannotWatchError, Opened, Openings
+from nbpipe.impact.openings import CannotWatchError, Opened, Openings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ def test_more_than_the_system_notes_is_told(openings: Openings, top: Path) -> No
 def test_a_repository_that_cannot_be_watched_is_an_error_with_the_reason(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbpipe.execution.openings._MOST_FOLDERS", 2)
+    monkeypatch.setattr("nbpipe.impact.openings._MOST_FOLDERS", 2)
     with pytest.raises(CannotWatchError, match="it has more than 2 folders"):
         Openings(top)
 
@@ -157,7 +157,7 @@ def test_without_a_thread_to_spare_nothing_is_watched_and_nothing_stays_open(
 def test_without_a_file_to_spare_nothing_is_watched_and_nothing_stays_open(top: Path) -> None:
     code = (
         "import os, resource, sys; from pathlib import Path\n"
-        "from nbpipe.execution.openings import CannotWatchError, Openings\n"
+        "from nbpipe.impact.openings import CannotWatchError, Openings\n"
         "most = max(map(int, os.listdir('/proc/self/fd')))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, most + 1))\n"
         "for _ in range(9):\n"

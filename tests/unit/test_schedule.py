@@ -15,7 +15,7 @@ from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.execution.halting import Halt
+    from nbpipe.execution.halts import Halt
 
     Step = Callable[[Task, int, Halt], Outcome]
 

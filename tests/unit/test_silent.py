@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.execution import silent
+from nbpipe.execution import hidden_failures
 from nbpipe.execution.diagnosis import classify
 
 
@@ -21,7 +21,7 @@ from nbpipe.execution.diagnosis import classify
     ],
 )
 def test_octave_prints_its_errors(printed: str, message: str) -> None:
-    error = silent.error_of("octave", "f(3)", printed)
+    error = hidden_failures.error_of("octave", "f(3)", printed)
     assert error == {"ename": "Error", "evalue": message, "traceback": []}
 
 
@@ -36,7 +36,7 @@ def test_octave_prints_its_errors(printed: str, message: str) -> None:
     ],
 )
 def test_what_a_cell_may_have_printed_itself_is_no_error(source: str, printed: str) -> None:
-    assert silent.error_of("octave", source, printed) is None
+    assert hidden_failures.error_of("octave", source, printed) is None
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,27 @@ def test_what_a_cell_may_have_printed_itself_is_no_error(source: str, printed: s
     ],
 )
 def test_gnuplot_prints_its_errors(printed: str, message: str | None) -> None:
-    error = silent.error_of("gnuplot", "", printed)
+    error = hidden_failures.error_of("gnuplot", "", printed)
     assert (error and error["evalue"]) == message
 
 
 def test_scheme_prints_a_traceback_and_sos_a_warning() -> None:
     said = '\nTraceback (most recent call last):\n  File "In [2]", line 1\nRunTimeError: car of 1\n'
-    error = silent.error_of("scheme", "(car 1)", said)
+    error = hidden_failures.error_of("scheme", "(car 1)", said)
     assert error == {"ename": "RunTimeError", "evalue": "car of 1", "traceback": []}
-    assert silent.error_of("scheme", "", "Traceback (most recent call last):") is None
+    assert hidden_failures.error_of("scheme", "", "Traceback (most recent call last):") is None
     lost = "Failed to get a from R: Variable a does not exist\n"
-    assert (silent.error_of("sos", "%get a --from R", lost) or {})["evalue"] == lost.strip()
+    assert (hidden_failures.error_of("sos", "%get a --from R", lost) or {})[
+        "evalue"
+    ] == lost.strip()
 
 
 def test_other_kernels_say_so_themselves() -> None:
-    assert silent.error_of("python", "", "error: x\n") is None
-    assert silent.caution("python") == ""
-    assert silent.caution("octave").startswith("a kernel for octave does not report every error")
+    assert hidden_failures.error_of("python", "", "error: x\n") is None
+    assert hidden_failures.caution("python") == ""
+    assert hidden_failures.caution("octave").startswith(
+        "a kernel for octave does not report every error"
+    )
 
 
 def test_they_get_their_category() -> None:

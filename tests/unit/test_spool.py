@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nbpipe.execution import spool
-from nbpipe.execution.spool import Escaped, Spool
+from nbpipe.execution.kernels import spool
+from nbpipe.execution.kernels.spool import Escaped, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nbpipe.execution import threads
+from nbpipe.execution.kernels import threads
 from nbpipe.model import Task
 
 

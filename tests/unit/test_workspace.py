@@ -13,7 +13,7 @@ from nbpipe.execution.workspace import Workspace, copy_path
 from nbpipe.model import Task
 
 if TYPE_CHECKING:
-    from nbpipe.execution.spool import StreamText
+    from nbpipe.execution.kernels.spool import StreamText
 
 
 def task(path: str) -> Task:

@@ -16,16 +16,16 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution.ending import TRACERS
-from nbpipe.execution.provisioner import MARK, GuardedProvisioner, first_of, supported
-from nbpipe.execution.servers import ForkServers, UnusualError
+from nbpipe.execution.kernels.provisioner import MARK, GuardedProvisioner, first_of, supported
+from nbpipe.execution.kernels.servers import ForkServers, UnusualError
+from nbpipe.execution.kernels.shutdown import TRACERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from jupyter_client.connect import KernelConnectionInfo
 
-    from nbpipe.execution.servers import ForkServer
+    from nbpipe.execution.kernels.servers import ForkServer
     from nbpipe.model import Task
 
 _ANSWER_SECONDS = 30.0

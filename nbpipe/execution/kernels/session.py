@@ -17,10 +17,10 @@ import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
-from nbpipe.execution import messages
-from nbpipe.execution.backlog import Backlog
-from nbpipe.execution.provisioner import first_of
-from nbpipe.execution.spool import Escaped
+from nbpipe.execution.kernels import messages
+from nbpipe.execution.kernels.backlog import Backlog
+from nbpipe.execution.kernels.provisioner import first_of
+from nbpipe.execution.kernels.spool import Escaped
 
 if TYPE_CHECKING:
     import logging
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
     from zmq.asyncio import Socket
 
-    from nbpipe.execution.kernel import Kernel
-    from nbpipe.execution.spool import Spool, StreamText
+    from nbpipe.execution.kernels.kernel import Kernel
+    from nbpipe.execution.kernels.spool import Spool, StreamText
 
 _QUIET_SECONDS = 5.0
 """A kernel that replied and then says nothing for so long has finished, idle status or not."""

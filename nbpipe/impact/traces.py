@@ -18,24 +18,25 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
-from nbpipe import environments, fingerprint, private, worktree
-from nbpipe.execution import mentions, notes
-from nbpipe.execution.openings import CannotWatchError, Openings
+from nbpipe import environments, private, worktree
+from nbpipe.impact import fingerprint, mentions, notes
+from nbpipe.impact.openings import CannotWatchError, Openings
 from nbpipe.model import CHANGED, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
     from nbpipe.environments import Environment
-    from nbpipe.execution.kernel import Kernel
-    from nbpipe.execution.notes import Notes
-    from nbpipe.execution.openings import Opened
+    from nbpipe.impact.notes import Notes
+    from nbpipe.impact.openings import Opened
     from nbpipe.model import Task
 
 _SLACK_NS = 5_000_000
@@ -121,6 +122,17 @@ IPYKERNEL = "ipython"
 """What ipykernel calls itself in its kernel_info reply; of other kernels the text is read."""
 
 
+class Traceable(Protocol):
+    """A kernel, as far as its trace needs it."""
+
+    manager: AsyncKernelManager
+    implementation: str
+
+    @property
+    def client(self) -> AsyncKernelClient:
+        """The client of a kernel that was started."""
+
+
 class Watch:
     """The trace of one attempt at a notebook that comes to be.
 
@@ -155,7 +167,7 @@ class Watch:
             if self._tracer.openings is not None:
                 self._tracer.openings.begin(self)
 
-    def begin(self, kernel: Kernel, notebook: NotebookNode) -> None:
+    def begin(self, kernel: Traceable, notebook: NotebookNode) -> None:
         """Put the hook into a kernel that is ready; the next request finds it there."""
         spec = kernel.manager.kernel_spec
         if spec is None:

@@ -1,6 +1,6 @@
 """Whether a kernel must shut down in order, or may be killed.
 
-What an orderly end would see to is asked of the kernel itself (see `nbpipe.execution.leftovers`).
+What an orderly end would see to is asked of the kernel itself (see `leftovers`).
 How it is ended stands in `kernel`.
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zmq
 
-from nbpipe.execution.backlog import WAIT
-from nbpipe.execution.provisioner import first_of
+from nbpipe.execution.kernels.backlog import WAIT
+from nbpipe.execution.kernels.provisioner import first_of
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from nbpipe.collecting import texts
 from nbpipe.collecting.heads import Head, read_notebook, special_file, unreadable
-from nbpipe.collecting.naming import natural, printable
+from nbpipe.collecting.paths import natural, printable
 from nbpipe.collecting.scopes import Folder, Scope, expanded_by_a_shell, is_below
-from nbpipe.collecting.walking import Found, Walk, walk
+from nbpipe.collecting.walks import Found, Walk, walk
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The process between the runner and one kernel: a small init that leaves nothing behind.
 
 Run as a script (`python -I -S guard.py STATUS_FD FOLDER FILES COMMAND…`), or inside a fork server
-(see `nbpipe.execution.forkserver`), with the standard library only; it is never imported by the
+(see `forkserver`), with the standard library only; it is never imported by the
 runner. It starts the kernel in a session of its own and then
 
 - is the kernel's parent, so that a notebook which kills its parent's group does not reach the

@@ -1,6 +1,6 @@
 """Modules that a fork server imports before it forks, and whether they can be shared.
 
-Run inside a fork server (see `nbpipe.execution.forkserver`), with the standard library only; it is
+Run inside a fork server (see `forkserver`), with the standard library only; it is
 never imported by the runner. A notebook's own `import` finds such a module ready, so nothing that
 it does while it is imported happens in the notebook. It must not print or warn, ask for the shell,
 keep the standard streams, or leave a process or a thread; and what talks to a GPU cannot be forked.

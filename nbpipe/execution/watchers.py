@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.execution import halting
+from nbpipe.execution import halts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbpipe.execution.halting import Halt
+    from nbpipe.execution.halts import Halt
     from nbpipe.execution.workspace import Workspace
     from nbpipe.model import Task
 
@@ -87,14 +87,14 @@ def watched(
 
 async def _time(seconds: float, halt: Halt) -> None:
     await asyncio.sleep(seconds)
-    halt(halting.overran("notebook", seconds))
+    halt(halts.overran("notebook", seconds))
 
 
 async def _output(workspace: Workspace, limit: int, halt: Halt) -> None:
     """Stop a kernel whose process itself writes for ever, past the protocol."""
     while workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
         await asyncio.sleep(_TICK_SECONDS)
-    halt(halting.too_much(f"more than {limit / 1e6:g} MB on the kernel's own output"))
+    halt(halts.too_much(f"more than {limit / 1e6:g} MB on the kernel's own output"))
 
 
 async def _terminal(kernel: Callable[[], int | None], halt: Halt) -> None:
@@ -109,7 +109,7 @@ async def _terminal(kernel: Callable[[], int | None], halt: Halt) -> None:
         found = reader(process) if process is not None else None
         looks = looks + 1 if found == last else 1
         last = found
-    halt(halting.waits(last.name))
+    halt(halts.waits(last.name))
 
 
 _PROC = Path("/proc")

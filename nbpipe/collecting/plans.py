@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.collecting.choosing import choose_files
+from nbpipe.collecting.candidates import choose_files
 from nbpipe.collecting.exclusions import Exclusions, Places
 from nbpipe.collecting.kernels import InstalledKernel, require
 from nbpipe.collecting.keywords import Keyword
-from nbpipe.collecting.naming import natural, printable
+from nbpipe.collecting.paths import natural, printable
 from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_below
 from nbpipe.collecting.tasks import Tasks
 from nbpipe.errors import NothingCollected, UsageError
@@ -22,7 +22,7 @@ from nbpipe.settings.variables import kept_from_notebooks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.collecting.choosing import Choosing, Chosen
+    from nbpipe.collecting.candidates import Choosing, Chosen
     from nbpipe.config import Config
     from nbpipe.settings import TestSettings
 

@@ -24,11 +24,12 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
 
 from nbpipe import kernelspecs
-from nbpipe.execution import diagnosis, threads
-from nbpipe.execution.ending import End
-from nbpipe.execution.forking import ForkedProvisioner
-from nbpipe.execution.provisioner import Exit, first_of, supported
-from nbpipe.execution.sockets import Sockets
+from nbpipe.execution import diagnosis
+from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels.forks import ForkedProvisioner
+from nbpipe.execution.kernels.provisioner import Exit, first_of, supported
+from nbpipe.execution.kernels.shutdown import End
+from nbpipe.execution.kernels.sockets import Sockets
 from nbpipe.model import Category
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
 
-    from nbpipe.execution.ending import Shutdown
-    from nbpipe.execution.forking import Forks
+    from nbpipe.execution.kernels.forks import Forks
+    from nbpipe.execution.kernels.shutdown import Shutdown
     from nbpipe.model import Task
 
 _POLL_SECONDS = 0.5

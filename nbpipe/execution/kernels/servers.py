@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.launcher import launch_kernel
 
-from nbpipe.execution import descriptors
-from nbpipe.execution.provisioner import MARK, first_of
+from nbpipe.execution.kernels import descriptors
+from nbpipe.execution.kernels.provisioner import MARK, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from jupyter_client.adapter import adapt
 
-from nbpipe.execution.spool import Escaped
-from nbpipe.execution.wellformed import wellformed
+from nbpipe.execution.kernels.spool import Escaped
+from nbpipe.execution.kernels.wellformed import wellformed
 
 if TYPE_CHECKING:
     import zmq

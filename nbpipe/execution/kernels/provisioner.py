@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from nbpipe.execution import descriptors
+from nbpipe.execution.kernels import descriptors
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -57,7 +57,7 @@ def supported() -> bool:
 
 
 class GuardedProvisioner(LocalProvisioner):
-    """A local kernel process under a guard (see `nbpipe.execution.guard`)."""
+    """A local kernel process under a guard (see `nbpipe.execution.kernels.guard`)."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401  (traitlets)
         super().__init__(**kwargs)

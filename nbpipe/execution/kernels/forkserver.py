@@ -4,7 +4,7 @@ Run by a kernel's own Python (3.8 is enough), with the standard library until it
 as the launcher does; never imported by the runner, which gives it one end of a socket as CONTROL.
 There it says `ready`, and then takes a request for each kernel: how it is to be called, its
 folder, its mark, and four descriptors (the pipe to the runner, standard input, output, error).
-It forks a guard (see `nbpipe.execution.guard`), which forks the kernel; the kernel leaves all
+It forks a guard (see `guard`), which forks the kernel; the kernel leaves all
 functions of this module and runs the launcher as a fresh interpreter would. The end of the socket
 is the end of the server; kernels that run then go on.
 
@@ -106,7 +106,7 @@ if _PRELOAD:
     _before = set(sys.modules)
     _left = _executed("leftovers")["left"]
     _at_first = _left()
-    _unfit = _executed("preloading")["load"](_PRELOAD)
+    _unfit = _executed("preloads")["load"](_PRELOAD)
     if _unfit:
         _ready = f"unfit {_unfit}"
     elif _left() != _at_first:

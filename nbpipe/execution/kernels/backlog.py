@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zmq.asyncio import Socket
 
-    from nbpipe.execution.kernel import Kernel
+    from nbpipe.execution.kernels.kernel import Kernel
 
 FREE = 8_000_000
 """Bytes of messages before anybody looks at the memory."""

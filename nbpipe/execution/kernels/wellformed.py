@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution.spool import Escaped
+from nbpipe.execution.kernels.spool import Escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,5 @@
+"""What a change can affect: what notebooks read and import, recorded while they run, and compared.
+
+`traces` records (by a hook in Python kernels, `audithook`, and by the system's own notes of opened
+files, `openings`), `affected` decides. Nothing here starts a kernel or reads the history.
+"""
