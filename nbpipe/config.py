@@ -27,6 +27,7 @@ import msgspec
 
 from nbpipe.errors import ConfigError
 from nbpipe.settings import Settings, Table
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,9 +80,9 @@ def load(start: Path, *, file: Path | None = None) -> Config:
             f"{file}: {count} in the configuration\n{lines}",
             hint="Nothing was run. `nbpipe config --keys` describes every key.",
         )
-    return Config(
-        root=file.parent.resolve(), file=file, settings=settings, given=frozenset(_dotted(table))
-    )
+    root = file.parent.resolve()
+    anchored = _anchored(settings, Settings, root)
+    return Config(root=root, file=file, settings=anchored, given=frozenset(_dotted(table)))
 
 
 def site(environ: Mapping[str, str]) -> Config | None:
@@ -176,6 +177,27 @@ def _value(value: object, kind: Any, dotted: str, problems: list[str]) -> Any:  
     except msgspec.ValidationError as error:
         problems.append(f"{dotted}: {_plain(str(error), kind)}")
         return None
+
+
+def _anchored(value: Any, kind: Any, root: Path) -> Any:  # noqa: ANN401
+    """Return a value in which every relative path of a secret's file begins at the root."""
+    if isinstance(value, Table):
+        fields = msgspec.structs.fields(value)
+        found = {each.name: (getattr(value, each.name), each.type) for each in fields}
+        return msgspec.structs.replace(
+            value, **{name: _anchored(each, inner, root) for name, (each, inner) in found.items()}
+        )
+    if isinstance(value, tuple):
+        return tuple(_anchored(each, kind, root) for each in value)
+    if isinstance(value, dict):
+        return {name: _anchored(each, kind, root) for name, each in value.items()}
+    return secrets.anchored(value, root) if isinstance(value, str) and is_secret(kind) else value
+
+
+def is_secret(kind: Any) -> bool:  # noqa: ANN401
+    """Return whether a field of this type says where a secret is, or holds such texts."""
+    marks = (meta.extra or {} for meta in getattr(kind, "__metadata__", ()))
+    return any("secret" in mark for mark in marks) or any(map(is_secret, get_args(kind)))
 
 
 def _table_by_name(kind: Any) -> tuple[Any, type[Table]] | None:  # noqa: ANN401

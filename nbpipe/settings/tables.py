@@ -15,6 +15,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Secret = Annotated[str, msgspec.Meta(min_length=1, extra={"secret": True})]
+"""`env:NAME` or `file:PATH`; a relative path begins at the configuration file's folder."""
 Size = Annotated[
     str, msgspec.Meta(pattern=sizes.SIZE, description=f"an amount of memory, {sizes.EXAMPLES}")
 ]

@@ -1,0 +1,85 @@
+"""What the basement, `nbpipe/system`, does for everybody is done nowhere else.
+
+Each rule below finds an act by what a module's text says, in its syntax tree. A module that may
+do it itself is named with the reason; an exception that is no longer needed fails, too.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCES = {
+    str(file.relative_to(REPOSITORY)): ast.parse(file.read_text(encoding="utf-8"))
+    for package in ("nbpipe", "webhook")
+    for file in sorted((REPOSITORY / package).rglob("*.py"))
+}
+
+
+def resolves_a_secret(node: ast.AST) -> bool:
+    """Return whether that takes `env:NAME` or `file:PATH` apart."""
+    match node:
+        case ast.Constant(value="env:"):
+            return True
+        case ast.Call(func=ast.Attribute(), args=[ast.Constant(value="file:")]):
+            return True
+        case ast.Compare(comparators=[ast.Constant(value="env")]):
+            return True
+        case ast.MatchValue(value=ast.Constant(value="env")):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An act, and who does it."""
+
+    acts: Callable[[ast.AST], bool]
+    home: str
+    exceptions: Mapping[str, str]
+    """Module -> why it does it itself."""
+
+
+RULES = {
+    "resolves a secret": Rule(resolves_a_secret, "nbpipe/system/secrets.py", {}),
+}
+
+
+def doers(rule: Rule) -> Iterator[str]:
+    """Yield the modules that do it."""
+    for name, tree in SOURCES.items():
+        if any(rule.acts(node) for node in ast.walk(tree)):
+            yield name
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_module_does_it_for_all(name: str) -> None:
+    rule = RULES[name]
+    assert {*doers(rule)} - rule.exceptions.keys() == {rule.home}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
+    rule = RULES[name]
+    assert rule.exceptions.keys() <= {*doers(rule)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("resolves a secret", 'kind, _, name = source.partition(":")\nif kind == "env": ...'),
+        ("resolves a secret", 'match kind:\n    case "env" if name: ...'),
+        ("resolves a secret", '_PREFIX = "env:"'),
+        ("resolves a secret", 'source.removeprefix("file:")'),
+    ],
+)
+def test_what_does_it_is_seen(name: str, text: str) -> None:
+    assert any(RULES[name].acts(node) for node in ast.walk(ast.parse(text)))
