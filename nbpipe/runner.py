@@ -21,11 +21,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from nbpipe import outputs, sizes
+from nbpipe import outputs
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
 from nbpipe.execution import capacity, descriptors, threads
 from nbpipe.model import Run
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def memory_budget(wanted: str | None) -> int | None:
         UsageError: It is a share, and nobody knows of what.
     """
     try:
-        return sizes.budget(wanted, whole=capacity.total()) if wanted else None
+        return units.budget(wanted, whole=capacity.total()) if wanted else None
     except ValueError as error:
         raise UsageError(f"memory-budget: {error}", hint="Write 16G, for example.") from error
 

@@ -59,7 +59,10 @@ def command(*, config_file: Path | None, as_json: bool, about_keys: bool) -> int
 
 def _describe(described: list[keys.Key]) -> str:
     """Return the documentation of the file."""
-    lines = ["The keys of nbpipe.toml; in pyproject.toml they stand below [tool.nbpipe]."]
+    lines = [
+        "The keys of nbpipe.toml; in pyproject.toml they stand below [tool.nbpipe].",
+        'Times in seconds may also be text with units: "90s", "10m", "1h30m".',
+    ]
     for table, group in groupby(described, key=lambda key: key.table):
         lines += ["", table]
         for key in group:

@@ -248,7 +248,7 @@ class CollectionSettings(Table, frozen=True):
     """The branch that is followed."""
     repository: Name | None = None
     """`ORG/REPO` as beacons name it; by default the end of the origin."""
-    poll: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    poll: Annotated[float, msgspec.Meta(ge=0, extra={"duration": True})] = 60.0
     """Seconds between two looks at the origin; 0: only at the start and for beacons."""
     keep: Keep = Keep()
     """How many releases are kept, and how long."""

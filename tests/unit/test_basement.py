@@ -38,6 +38,18 @@ def resolves_a_secret(node: ast.AST) -> bool:
     return False
 
 
+def formats_a_quantity(node: ast.AST) -> bool:
+    """Return whether that divides into units of time or size: `seconds // 60`, `bytes / 1e6`."""
+    match node:
+        case ast.BinOp(
+            op=ast.Div() | ast.FloorDiv(), right=ast.Constant(value=int() | float() as by)
+        ):
+            return by in {60, 3_600, 86_400, 1024, 1024**2, 1e3, 1e6, 1e9}
+        case ast.BinOp(op=ast.Div() | ast.FloorDiv(), right=ast.BinOp(op=ast.Pow())):
+            return True
+    return False
+
+
 @dataclass(frozen=True)
 class Rule:
     """An act, and who does it."""
@@ -45,11 +57,23 @@ class Rule:
     acts: Callable[[ast.AST], bool]
     home: str
     exceptions: Mapping[str, str]
-    """Module -> why it does it itself."""
+    """Module, or folder with a slash at its end -> why it does it itself."""
 
+    def excepted(self, module: str) -> bool:
+        return any(
+            module == each or (each.endswith("/") and module.startswith(each))
+            for each in self.exceptions
+        )
+
+
+OTHERS = {
+    "nbpipe/batch/": "being rewritten at the time of the move; to follow",
+    "nbpipe/reference/": "likewise",
+}
 
 RULES = {
     "resolves a secret": Rule(resolves_a_secret, "nbpipe/system/secrets.py", {}),
+    "formats a quantity": Rule(formats_a_quantity, "nbpipe/system/units.py", OTHERS),
 }
 
 
@@ -63,13 +87,15 @@ def doers(rule: Rule) -> Iterator[str]:
 @pytest.mark.parametrize("name", RULES)
 def test_one_module_does_it_for_all(name: str) -> None:
     rule = RULES[name]
-    assert {*doers(rule)} - rule.exceptions.keys() == {rule.home}
+    assert sorted(each for each in doers(rule) if not rule.excepted(each)) == [rule.home]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
     rule = RULES[name]
-    assert rule.exceptions.keys() <= {*doers(rule)}
+    found = [*doers(rule)]
+    for each in rule.exceptions:
+        assert any(module == each or module.startswith(f"{each.rstrip('/')}/") for module in found)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +104,9 @@ def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
         ("resolves a secret", 'kind, _, name = source.partition(":")\nif kind == "env": ...'),
         ("resolves a secret", 'match kind:\n    case "env" if name: ...'),
         ("resolves a secret", '_PREFIX = "env:"'),
+        ("formats a quantity", 'f"{size / 1e6:.1f} MB"'),
+        ("formats a quantity", "hours = seconds // 3_600"),
+        ("formats a quantity", "size // 2**20"),
         ("resolves a secret", 'source.removeprefix("file:")'),
     ],
 )

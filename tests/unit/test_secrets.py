@@ -11,7 +11,7 @@ import pytest
 
 from nbpipe.checkup import site
 from nbpipe.cli.keys import keys, table_in
-from nbpipe.config import is_secret, load
+from nbpipe.config import is_marked, load
 from nbpipe.errors import ConfigError
 from nbpipe.github.client import Clock
 from nbpipe.github.connecting import connect
@@ -147,7 +147,7 @@ def everywhere(kind: type[Table]) -> Iterator[tuple[str, bool]]:
         if inner := table_in(field.type):
             yield from everywhere(inner)
         else:
-            yield field.encode_name, is_secret(field.type)
+            yield field.encode_name, is_marked(field.type, "secret")
 
 
 def test_every_key_that_takes_a_source_is_known_as_one() -> None:
