@@ -13,7 +13,6 @@ import platform
 import secrets
 import signal
 import socket
-import subprocess
 import threading
 import time
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from nbpipe._version import __version__
 from nbpipe.errors import UsageError
 from nbpipe.execution import capacity, descriptors, threads
 from nbpipe.model import Run
-from nbpipe.system import units
+from nbpipe.system import git, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,15 +88,8 @@ def new_run_id(now: datetime) -> str:
 
 def head_commit(root: Path) -> str | None:
     """Return the commit that is checked out in a folder, None outside of a repository."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-        return answer.stdout.strip()
+    with contextlib.suppress(*git.GitError):
+        return git.output(root, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
     return None
 
 

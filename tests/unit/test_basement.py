@@ -7,6 +7,7 @@ do it itself is named with the reason; an exception that is no longer needed fai
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = {
-    str(file.relative_to(REPOSITORY)): ast.parse(file.read_text(encoding="utf-8"))
-    for package in ("nbpipe", "webhook")
-    for file in sorted((REPOSITORY / package).rglob("*.py"))
-}
 
 
 def resolves_a_secret(node: ast.AST) -> bool:
@@ -50,6 +46,14 @@ def formats_a_quantity(node: ast.AST) -> bool:
     return False
 
 
+def spawns_git(node: ast.AST) -> bool:
+    """Return whether that is a command line of git's: "git", and arguments from elsewhere."""
+    words = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+    literals = [each.value for each in words if isinstance(each, ast.Constant)]
+    options = any(str(each).startswith("-") for each in literals)
+    return "git" in literals and (options or any(isinstance(each, ast.Starred) for each in words))
+
+
 @dataclass(frozen=True)
 class Rule:
     """An act, and who does it."""
@@ -73,27 +77,41 @@ OTHERS = {
 
 RULES = {
     "resolves a secret": Rule(resolves_a_secret, "nbpipe/system/secrets.py", {}),
+    "spawns git": Rule(
+        spawns_git,
+        "nbpipe/system/git.py",
+        {
+            "nbpipe/publishing/origin.py": "GitPython's, in a session that is watched and ended",
+            "nbpipe/batch/": OTHERS["nbpipe/batch/"],
+        },
+    ),
     "formats a quantity": Rule(formats_a_quantity, "nbpipe/system/units.py", OTHERS),
 }
 
 
-def doers(rule: Rule) -> Iterator[str]:
-    """Yield the modules that do it."""
-    for name, tree in SOURCES.items():
-        if any(rule.acts(node) for node in ast.walk(tree)):
-            yield name
+@functools.cache
+def doers() -> dict[str, list[str]]:
+    """Return which modules do what."""
+    found: dict[str, list[str]] = {name: [] for name in RULES}
+    for package in ("nbpipe", "webhook"):
+        for file in sorted((REPOSITORY / package).rglob("*.py")):
+            nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+            for name, rule in RULES.items():
+                if any(map(rule.acts, nodes)):
+                    found[name].append(str(file.relative_to(REPOSITORY)))
+    return found
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_one_module_does_it_for_all(name: str) -> None:
     rule = RULES[name]
-    assert sorted(each for each in doers(rule) if not rule.excepted(each)) == [rule.home]
+    assert sorted(each for each in doers()[name] if not rule.excepted(each)) == [rule.home]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
     rule = RULES[name]
-    found = [*doers(rule)]
+    found = doers()[name]
     for each in rule.exceptions:
         assert any(module == each or module.startswith(f"{each.rstrip('/')}/") for module in found)
 
@@ -104,6 +122,9 @@ def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
         ("resolves a secret", 'kind, _, name = source.partition(":")\nif kind == "env": ...'),
         ("resolves a secret", 'match kind:\n    case "env" if name: ...'),
         ("resolves a secret", '_PREFIX = "env:"'),
+        ("spawns git", 'subprocess.run(["git", "-C", str(folder), *words])'),
+        ("spawns git", 'words = ["git", *arguments]'),
+        ("spawns git", 'Popen([*jail, "git", "fetch"])'),
         ("formats a quantity", 'f"{size / 1e6:.1f} MB"'),
         ("formats a quantity", "hours = seconds // 3_600"),
         ("formats a quantity", "size // 2**20"),
