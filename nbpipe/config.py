@@ -5,6 +5,7 @@ What the keys are stands in `nbpipe.settings`. Nothing here knows what a setting
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ import msgspec
 
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.settings import Settings, Table
+from nbpipe.system import secrets, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,9 +81,9 @@ def load(start: Path, *, file: Path | None = None) -> Config:
             f"{file}: {count} in the configuration\n{lines}",
             hint="Nothing was run. `nbpipe config --keys` describes every key.",
         )
-    return Config(
-        root=file.parent.resolve(), file=file, settings=settings, given=frozenset(_dotted(table))
-    )
+    root = file.parent.resolve()
+    anchored = _anchored(settings, Settings, root)
+    return Config(root=root, file=file, settings=anchored, given=frozenset(_dotted(table)))
 
 
 def changed(config: Config, *, replaced: Mapping[str, object], added: Mapping[str, Any]) -> Config:
@@ -206,11 +208,46 @@ def _value(value: object, kind: Any, dotted: str, problems: list[str]) -> Any:  
             _convert(item, element, f"{dotted}[{number}]", problems)
             for number, item in enumerate(cast("list[object]", value))
         )
+    if isinstance(value, str) and not units.is_bare(value) and is_marked(kind, "duration"):
+        return _duration(value, dotted, problems)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         problems.append(f"{dotted}: {_plain(str(error), kind)}")
         return None
+
+
+def _duration(value: str, dotted: str, problems: list[str]) -> float | None:
+    """Return the seconds of a duration with units."""
+    with contextlib.suppress(ValueError):
+        return units.seconds(value)
+    problems.append(f'{dotted}: expected a number, got text that is not a duration such as "10m"')
+    return None
+
+
+def _anchored(value: Any, kind: Any, root: Path) -> Any:  # noqa: ANN401
+    """Return a value in which every relative path of a secret's file begins at the root."""
+    if isinstance(value, Table):
+        fields = msgspec.structs.fields(value)
+        found = {each.name: (getattr(value, each.name), each.type) for each in fields}
+        return msgspec.structs.replace(
+            value, **{name: _anchored(each, inner, root) for name, (each, inner) in found.items()}
+        )
+    if isinstance(value, tuple):
+        return tuple(_anchored(each, kind, root) for each in value)
+    if isinstance(value, dict):
+        return {name: _anchored(each, kind, root) for name, each in value.items()}
+    if isinstance(value, str) and is_marked(kind, "secret"):
+        return secrets.anchored(value, root)
+    return value
+
+
+def is_marked(kind: Any, mark: Literal["secret", "duration"]) -> bool:  # noqa: ANN401
+    """Return whether a field of this type says where a secret is, or is a duration."""
+    extras = (meta.extra or {} for meta in getattr(kind, "__metadata__", ()))
+    return any(mark in extra for extra in extras) or any(
+        is_marked(inner, mark) for inner in get_args(kind)
+    )
 
 
 def _table_by_name(kind: Any) -> tuple[Any, type[Table]] | None:  # noqa: ANN401

@@ -13,7 +13,6 @@ import platform
 import secrets
 import signal
 import socket
-import subprocess
 import threading
 import time
 from contextlib import nullcontext
@@ -21,12 +20,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from nbpipe import outputs, sizes
+from nbpipe import outputs
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
 from nbpipe.execution import capacity
 from nbpipe.execution.kernels import descriptors, threads
 from nbpipe.model import Run
+from nbpipe.system import git, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ def memory_budget(wanted: str | None) -> int | None:
         UsageError: It is a share, and nobody knows of what.
     """
     try:
-        return sizes.budget(wanted, whole=capacity.total()) if wanted else None
+        return units.budget(wanted, whole=capacity.total()) if wanted else None
     except ValueError as error:
         raise UsageError(f"memory-budget: {error}", hint="Write 16G, for example.") from error
 
@@ -91,15 +91,8 @@ def new_run_id(now: datetime) -> str:
 
 def head_commit(root: Path) -> str | None:
     """Return the commit that is checked out in a folder, None outside of a repository."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-        return answer.stdout.strip()
+    with contextlib.suppress(*git.GitError):
+        return git.output(root, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
     return None
 
 

@@ -1,6 +1,6 @@
 """What git knows about the files of a repository, and about those that are changed or new.
 
-The one place that asks git about a working tree; only plumbing that never writes, also not the
+What asks git about a working tree; only plumbing that never writes, also not the
 index. Paths are relative to the repository's top, with `/`. An id is the one that git would give
 the file: filters (line ends, Git LFS) make no difference.
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import UsageError
+from nbpipe.system import git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
     from nbpipe.model import Trace
 
@@ -38,7 +39,7 @@ _SLACK_NS = 5_000_000
 """A file system's clock may be so far behind."""
 
 _PATIENCE = 300
-_QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+"""Seconds; many large files may have to be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -345,20 +346,8 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
-    return subprocess.run(
-        ["git", "-C", str(folder), "-c", "core.quotePath=false", *arguments],
-        input=given,
-        capture_output=True,
-        timeout=_PATIENCE,
-        check=True,
-        env={**_environ(), **_QUIET},
-    ).stdout
-
-
-def _environ() -> Mapping[str, str]:
-    """Return ours, without what a git hook sets: it would mean another repository."""
-    own = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
-    return {name: value for name, value in os.environ.items() if name not in own}
+    words = ("-c", "core.quotePath=false", *arguments)
+    return git.output(folder, *words, given=given, timeout=_PATIENCE)
 
 
 def _words(text: bytes) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+import flaky
 import pytest
 from clusters import slurm_cluster
 from gridengine_cluster import gridengine_cluster
@@ -25,6 +26,12 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("GITHUB_ACTIONS", raising=False)  # or every run would write annotations
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the flaky tests of an earlier run, unless the plugin of a second run does."""
+    if not terminalreporter.config.pluginmanager.has_plugin("flaky"):
+        flaky.recall(terminalreporter)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ from flask import Response, abort, render_template, request, send_file, url_for
 from nbpipe._version import __version__
 from nbpipe.execution.workspace import copy_path
 from nbpipe.model import Category, Failure, Task
+from nbpipe.system import units
 from webhook.rendered import Why
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Copies:
         file = self._found(run, result)
         size = file.stat().st_size
         if size > LARGEST:
-            page: Path | Why | None = Why(f"the file has more than {LARGEST // 1_000_000} MB")
+            page: Path | Why | None = Why(
+                f"the file has more than {units.whole_megabytes(LARGEST)}"
+            )
         else:
             page = self._page(file, _failures(result))
         if isinstance(page, Path):

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, redirect, render_template, request
 
 from nbpipe.errors import ConfigError
+from nbpipe.system.secrets import SecretUnusableError
+from nbpipe.system.secrets import read as read_secret
 from webhook.answers import wants_json, written
-from webhook.secret import SecretUnusableError, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +60,7 @@ class Token:
         """
         hint = "Put at least 32 random characters there: openssl rand -hex 32"
         try:
-            length = len(read_source(self._source, self._environ))
+            length = len(read_secret(self._source, self._environ))
         except SecretUnusableError as error:
             raise ConfigError(f"[webhook] token: {error}", hint=hint) from error
         if length < SHORTEST:
@@ -71,7 +72,7 @@ class Token:
     def read(self) -> bytes | None:
         """Return the token, None where there is none any more: then nobody is let in."""
         try:
-            return read_source(self._source, self._environ)
+            return read_secret(self._source, self._environ)
         except SecretUnusableError:
             return None
 

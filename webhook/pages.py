@@ -15,6 +15,7 @@ from flask import Blueprint, Response, jsonify
 
 from nbpipe.publishing.health import State
 from nbpipe.publishing.journal import Event
+from nbpipe.system import units
 from webhook.answers import answer
 
 if TYPE_CHECKING:
@@ -158,16 +159,7 @@ class Pages:
             return "never"
         if isinstance(seconds, datetime):
             seconds = seconds.timestamp()
-        return ago(self._now() - seconds)
-
-
-def ago(seconds: float) -> str:
-    """Return a duration as people say it."""
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        count = int(seconds // length)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
+        return units.ago(self._now() - seconds)
 
 
 def _worst(healths: Any) -> State:  # noqa: ANN401

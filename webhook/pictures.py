@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from nbpipe.reports.plaintext import duration, plain_name
+from nbpipe.reports.plaintext import plain_name
+from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

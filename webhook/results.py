@@ -22,8 +22,8 @@ from nbpipe.history import (
     Statistics,
     statistics,
 )
-from nbpipe.reports.plaintext import count, duration, first_line, plain, plain_name
-from nbpipe.sizes import shown
+from nbpipe.reports.plaintext import first_line, plain, plain_name
+from nbpipe.system.units import count, duration, memory
 from webhook import pictures
 from webhook.answers import answer
 from webhook.feed import Feed
@@ -376,7 +376,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "first_line": first_line,
     "name": plain_name,
     "plain": plain,
-    "size": shown,
+    "size": memory,
     "strip": pictures.strip,
     "traceback": _traceback,
 }

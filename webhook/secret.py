@@ -1,17 +1,19 @@
-"""Where a webhook's secrets come from: `env:NAME` or `file:PATH`, read again when asked.
+"""The secrets that a collection's beacons are signed with, read again for every request.
 
-A secret leaves this module only as bytes for an HMAC. No message, log or repr holds one.
+How one is found is `nbpipe.system.secrets`; here it must be there at the start, and long enough. A
+secret leaves this module only as bytes for an HMAC. No message, log or repr holds one.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
 from nbpipe.settings import SHORTEST_SECRET
+from nbpipe.system import secrets
+from nbpipe.system.secrets import SecretUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,15 +22,7 @@ logger = logging.getLogger(__name__)
 
 ADVISED = 16
 """Bytes below which a secret is complained of in the log."""
-LONGEST_FILE = 64 * 1024
-"""Bytes; a larger file is not a secret but a mistake."""
-
-
 _MAKE = "`openssl rand -hex 32` makes a good one."
-
-
-class SecretUnusableError(Exception):
-    """A source holds no secret now; the message names the source, never its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Secrets:
         problems = []
         for source in self.sources:
             try:
-                value = _of_beacons(source, self.environ)
+                value = secrets.read(source, self.environ, shortest=SHORTEST_SECRET)
             except SecretUnusableError as error:
                 problems.append(str(error))
                 continue
@@ -65,6 +59,10 @@ class Secrets:
                 logger.warning(
                     "collection %s: the secret %s has only %d bytes; %s",
                     *(collection, source, len(value), _MAKE),
+                )
+            if secrets.exposed(source) is not None:
+                logger.warning(
+                    "collection %s: every user of this machine can read %s", collection, source
                 )
         if problems:
             raise ConfigError(
@@ -77,54 +75,7 @@ class Secrets:
         found: list[bytes] = []
         for source in self.sources:
             try:
-                found.append(_of_beacons(source, self.environ))
+                found.append(secrets.read(source, self.environ, shortest=SHORTEST_SECRET))
             except SecretUnusableError as error:
                 logger.error("%s: no beacon is accepted with it", error)  # noqa: TRY400  (the message says it all)
         return found
-
-
-def read_source(source: str, environ: Mapping[str, str]) -> bytes:
-    """Return the secret that a source holds now.
-
-    Raises:
-        SecretUnusableError: It holds none.
-    """
-    kind, _, where = source.partition(":")
-    match kind:
-        case "env" if where:
-            value = environ.get(where, "").encode("utf-8", "surrogateescape")
-        case "file" if where:
-            value = _file(Path(where), source)
-        case _:
-            # The source is not printed: it may be a secret that was written here by mistake.
-            raise SecretUnusableError('a source is neither "env:NAME" nor "file:PATH"')
-    value = value.strip()
-    if not value:
-        raise SecretUnusableError(f"the secret {source} is empty or missing")
-    return value
-
-
-def _of_beacons(source: str, environ: Mapping[str, str]) -> bytes:
-    """Return a secret that beacons are signed with.
-
-    Raises:
-        SecretUnusableError: There is none, or one that could be guessed.
-    """
-    value = read_source(source, environ)
-    if len(value) < SHORTEST_SECRET:
-        raise SecretUnusableError(
-            f"the secret {source} is shorter than {SHORTEST_SECRET} bytes, so it could be guessed"
-        )
-    return value
-
-
-def _file(path: Path, source: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            value = file.read(LONGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise SecretUnusableError(f"the secret {source} cannot be read: {reason}") from error
-    if len(value) > LONGEST_FILE:
-        raise SecretUnusableError(f"the secret {source} is larger than {LONGEST_FILE} bytes")
-    return value

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sqlite3
-import stat
 import threading
 import time
 from collections import Counter
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
+from nbpipe.publishing import address
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.mirror import STATE, Mirror, make_root
 from nbpipe.publishing.reconcile import Reconciler, signal
 from nbpipe.settings import variables
+from nbpipe.system import secrets
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries
@@ -199,24 +200,16 @@ def _token(settings: WebhookSettings, environ: Mapping[str, str], root: Path) ->
     token = Token(settings.token, environ)
     token.check()
     logger.info("the pages ask for the token of %s", settings.token)
-    if settings.token.startswith("file:") and _readable(settings.token.removeprefix("file:")):
+    if secrets.exposed(settings.token) is not None:
         logger.warning("%s: every user of this machine can read the token", settings.token)
     return token
 
 
-def _readable(file: str) -> bool:
-    """Return whether any user may read a file, going by its own mode."""
-    try:
-        return bool(Path(file).stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
-
-
 def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, str]) -> Served:
-    secrets = Secrets(settings.secrets, environ)
-    secrets.check(settings.name)
+    signing = Secrets(settings.secrets, environ)
+    signing.check(settings.name)
     followed = Followed(name=settings.name, repository=repository(settings), branch=settings.branch)
-    return Served(followed=followed, secrets=secrets, worker=worker)
+    return Served(followed=followed, secrets=signing, worker=worker)
 
 
 def _check_names(collections: Sequence[CollectionSettings]) -> None:
@@ -235,15 +228,13 @@ def repository(settings: CollectionSettings) -> str:
     Raises:
         ConfigError: The origin does not end like that.
     """
-    if settings.repository:
-        return settings.repository
-    parts = settings.origin.rstrip("/").removesuffix(".git").replace(":", "/").split("/")
-    if "" in parts[-2:] or len(parts) < 2:  # noqa: PLR2004  (an owner and a name)
+    found = address.repository_of(settings)
+    if found is None:
         raise ConfigError(
             f"collection {settings.name}: its origin does not end with ORG/REPO",
             hint='Say which beacons are meant: repository = "ORG/REPO".',
         )
-    return "/".join(parts[-2:])
+    return found
 
 
 def _deliveries(file: Path, *, remembered: int) -> Deliveries:

@@ -19,6 +19,7 @@ from nbpipe import collecting, history, worktree
 from nbpipe.bisecting.judging import Verdict, judge
 from nbpipe.config import load
 from nbpipe.errors import NbpipeError, UsageError
+from nbpipe.system import git as system_git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -220,22 +221,15 @@ def git(root: Path, *words: str, allowed: tuple[int, ...] = (0,)) -> str:
     Raises:
         UsageError: It is not installed, or ends with another code than is allowed.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", "-c", "core.hooksPath=/dev/null", "-C", str(root), *words],
-            env=environ | {"LC_ALL": "C"},
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
-        )
+    try:  # a worktree of many or large files takes its time
+        done = system_git.run(*system_git.NO_HOOKS, "-C", str(root), *words, timeout=None)
     except OSError as error:
         raise UsageError(f"git cannot be run: {error.strerror}", hint="Install git.") from error
+    out = done.stdout.decode("utf-8", "surrogateescape")
     if done.returncode not in allowed:
-        said = (done.stderr or done.stdout).strip().split("\n")[-1]
+        said = (done.stderr.decode("utf-8", "replace") or out).strip().split("\n")[-1]
         raise UsageError(f"{root}: git {words[0]}: {said}")
-    return done.stdout
+    return out
 
 
 @contextlib.contextmanager

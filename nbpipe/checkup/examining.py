@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import NothingCollected
 from nbpipe.execution import capacity
 from nbpipe.execution.kernels import threads
+from nbpipe.system import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,12 +52,12 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
     test = config.settings.test
     asked = environ if test.user_site != "off" else {**environ, "PYTHONNOUSERSITE": "1"}
     answers = _ask_all(kernels, needs, asked)
-    git, output = _git(), _output_folder(config)
+    version, output = git.version(), _output_folder(config)
     return Checkup(
         root=config.root,
         config=config.file,
         output=output,
-        git=git,
+        git=version,
         libraries={name: _version(name) for name in LIBRARIES},
         kernels=tuple(_state(kernel, answers[name]) for name, kernel in kernels.items()),
         threads=_threads(test, tasks, environ),
@@ -70,7 +69,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *telling.about_kernels(answers, needs),
             *telling.about_packages(needs, answers),
             *telling.about_home(answers if test.user_site == "warn" else {}),
-            *telling.about_machine(git=git, output=output, tasks=tasks),
+            *telling.about_machine(git=version, output=output, tasks=tasks),
             *telling.about_distribution(sys.path),
             *site.about_schedulers(config),
             *site.about_service(config, environ),
@@ -149,19 +148,6 @@ def _threads(test: TestSettings, tasks: tuple[Task, ...], environ: Mapping[str, 
         already={name: environ[name] for name in threads.VARIABLES if name in environ},
         scheduler=threads.scheduler_job(environ),
     )
-
-
-def _git() -> str:
-    program = shutil.which("git")
-    if program is None:
-        return ""
-    try:
-        said = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return said.stdout.strip().removeprefix("git version ")
 
 
 def _output_folder(config: Config) -> Path:

@@ -18,6 +18,7 @@ import msgspec
 
 from nbpipe.checkup.findings import Finding, Severity
 from nbpipe.settings import SHORTEST_SECRET
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0
 """Seconds without a word from an origin until it counts as silent."""
-OTHERS = 0o077
-"""Rights of the group and of everybody."""
+_PUT = "Put the secret there."
 PROGRAMS = {
     "slurm": ("sbatch", "squeue", "sacct", "scancel"),
     "gridengine": ("qsub", "qstat", "qacct", "qdel"),
@@ -170,17 +170,29 @@ def _about_secret(
     where: str, source: str, environ: Mapping[str, str], *, shortest: int = 1
 ) -> Iterator[Finding]:
     """Yield why a source holds no secret now, or one that others can read."""
-    if (problem := _secret_problem(source, environ, shortest)) is not None:
-        yield _missing("secret", f"{where}: {source}: {problem}", "Put the secret there.")
-        return
-    kind, _, name = source.partition(":")
-    if kind == "file" and (mode := Path(name).stat().st_mode) & OTHERS:
-        yield Finding(
-            severity=Severity.NOTE,
-            kind="secret",
-            what=f"{where}: {name} can be read by other users (mode {mode & 0o777:04o})",
-            how=f"chmod 600 {shlex.quote(name)}, owned by the service's user",
-        )
+    try:
+        secrets.read(source, environ, shortest=shortest)
+    except secrets.NotASourceError as error:  # it may be the secret itself
+        yield _missing("secret", f"{where}: {error}", f"Write {secrets.FORMS}.")
+    except secrets.SecretUnusableError as error:
+        yield _missing("secret", f"{where}: {source}: {_words(error, source)}", _PUT)
+    else:
+        if (mode := secrets.exposed(source)) is not None:
+            file = secrets.file(source)
+            yield Finding(
+                severity=Severity.NOTE,
+                kind="secret",
+                what=f"{where}: {file} can be read by other users (mode {mode:04o})",
+                how=f"chmod 600 {shlex.quote(str(file))}, owned by the service's user",
+            )
+
+
+def _words(error: secrets.SecretUnusableError, source: str) -> str:
+    """Return what is wrong with a source, after its name."""
+    if isinstance(error, secrets.SecretMissingError):
+        return "the variable is not set" if secrets.variable(source) else "the file is empty"
+    unreadable = isinstance(error, secrets.SecretUnreadableError)
+    return f"it {error.problem}" if unreadable else error.problem
 
 
 def _owner(folder: Path) -> str:
@@ -188,25 +200,6 @@ def _owner(folder: Path) -> str:
         return folder.owner()
     except KeyError:
         return f"uid {folder.stat().st_uid}"
-
-
-def _secret_problem(source: str, environ: Mapping[str, str], shortest: int) -> str | None:
-    """Return why a source holds no secret now; None where it does."""
-    kind, _, name = source.partition(":")
-    if kind == "env":
-        value = environ.get(name, "").encode("utf-8", "surrogateescape").strip()
-        missing = "the variable is not set" if not value else ""
-    elif kind == "file":
-        try:
-            value, missing = Path(name).read_bytes().strip(), ""
-        except OSError as error:
-            return f"it cannot be read: {error.strerror}"
-        missing = "the file is empty" if not value else ""
-    else:
-        return "is neither env:NAME nor file:PATH"
-    if missing:
-        return missing
-    return f"is shorter than {shortest} bytes" if len(value) < shortest else None
 
 
 def _missing(kind: str, what: str, how: str) -> Finding:

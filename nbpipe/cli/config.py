@@ -14,13 +14,13 @@ import msgspec
 from nbpipe.cli import keys, options
 from nbpipe.errors import ExitCode
 from nbpipe.reports.terminal import Page
+from nbpipe.settings import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from nbpipe.config import Config
-    from nbpipe.settings import Table
 
 FORMAT = 1
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -59,7 +59,10 @@ def command(*, config_file: Path | None, as_json: bool, about_keys: bool) -> int
 
 def _describe(described: list[keys.Key]) -> str:
     """Return the documentation of the file."""
-    lines = ["The keys of nbpipe.toml; in pyproject.toml they stand below [tool.nbpipe]."]
+    lines = [
+        "The keys of nbpipe.toml; in pyproject.toml they stand below [tool.nbpipe].",
+        'Times in seconds may also be text with units: "90s", "10m", "1h30m".',
+    ]
     for table, group in groupby(described, key=lambda key: key.table):
         lines += ["", table]
         for key in group:
@@ -104,58 +107,80 @@ def _assignment(name: str, value: object) -> str:
 
 
 def _json_settings(config: Config) -> str:
-    settings = [
-        {
-            "key": f"{header.strip('[]')}.{name}",
-            "value": value,
-            "origin": str(config.file) if given else "default",
-        }
-        for header, entries in _tables(config.settings, config)
-        if not header.startswith("[[")
-        for name, value, given in entries
-    ]
-    lists: dict[str, list[dict[str, Any]]] = {"[[test.overrides]]": [], "[[collection]]": []}
-    for header, entries in _tables(config.settings, config):
-        if header in lists:
-            lists[header].append({name: value for name, value, _ in entries})
+    settings = config.settings
     return _dump(
         {
             "format": FORMAT,
             "root": str(config.root),
             "file": str(config.file) if config.file else None,
-            "settings": settings,
-            "overrides": lists["[[test.overrides]]"],
-            "collections": lists["[[collection]]"],
+            "settings": list(_values(settings, config)),
+            "overrides": _plain(settings.test.overrides),
+            "collections": _plain(settings.collection),
         }
     )
+
+
+def _values(table: Table, config: Config, names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Yield every key below a table with its value; a list of tables is the value of one key.
+
+    What to descend into is read from the value itself, so that no key of any type is left out.
+    """
+    for field in msgspec.structs.fields(table):
+        value, path = getattr(table, field.name), (*names, field.encode_name)
+        if isinstance(value, Table):
+            yield from _values(value, config, path)
+        elif _by_name(value):
+            for name, each in value.items():
+                yield from _values(each, config, (*path, name))
+        elif not (isinstance(value, dict) and keys.table_in(field.type)):
+            given = ".".join(path) in config.given
+            origin = str(config.file) if given else "default"
+            yield {"key": _dotted(path), "value": _plain(value), "origin": origin}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (whatever a key holds)
+    """Return a value as JSON and TOML know it; of a table in a list only what it sets."""
+    if isinstance(value, Table):
+        return {name: _plain(each) for name, each, _ in _set_in(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
 
 
 _Entries = list[tuple[str, Any, bool]]
 """Key, value, and whether the file sets it."""
 
 
-def _tables(table: Table, config: Config, where: str = "") -> Iterator[tuple[str, _Entries]]:
+def _tables(
+    table: Table, config: Config, names: tuple[str, ...] = ()
+) -> Iterator[tuple[str, _Entries]]:
     """Yield each table's header with its entries; of a list's element only what it sets."""
     entries: _Entries = []
-    inner: list[tuple[str, Any]] = []
+    inner: list[tuple[tuple[str, ...], Any]] = []
     for field in msgspec.structs.fields(table):
-        value = getattr(table, field.name)
-        dotted = f"{where}.{field.encode_name}" if where else field.encode_name
+        value, path = getattr(table, field.name), (*names, field.encode_name)
         if keys.table_in(field.type):
-            inner.append((dotted, value))
+            inner.append((path, value))
         else:
-            entries.append((field.encode_name, value, dotted in config.given))
+            entries.append((field.encode_name, value, ".".join(path) in config.given))
     if entries:
-        yield f"[{where}]", entries
-    for dotted, value in inner:
+        yield f"[{_dotted(names)}]", entries
+    for path, value in inner:
         if isinstance(value, tuple):
             for each in value:
-                yield f"[[{dotted}]]", _set_in(each)
+                yield f"[[{_dotted(path)}]]", _set_in(each)
         elif isinstance(value, dict):
             for name, each in value.items():
-                yield from _tables(each, config, f"{dotted}.{_key(name)}")
+                yield from _tables(each, config, (*path, name))
         else:
-            yield from _tables(value, config, dotted)
+            yield from _tables(value, config, path)
+
+
+def _by_name(value: object) -> bool:
+    """Return whether that is `[TABLE.NAME]` for some names."""
+    return isinstance(value, dict) and any(isinstance(each, Table) for each in value.values())
 
 
 def _set_in(element: Table) -> _Entries:
@@ -171,6 +196,8 @@ def toml(value: Any) -> str:  # noqa: ANN401  (whatever TOML holds)
     match value:
         case None:
             text = "none"
+        case Table():
+            text = toml(_plain(value))
         case bool():
             text = str(value).lower()
         case str():
@@ -183,6 +210,10 @@ def toml(value: Any) -> str:  # noqa: ANN401  (whatever TOML holds)
         case _:
             text = str(value)  # numbers, dates and times
     return text
+
+
+def _dotted(names: tuple[str, ...]) -> str:
+    return ".".join(map(_key, names))
 
 
 def _key(name: str) -> str:

@@ -14,8 +14,9 @@ import click
 from nbpipe._version import __version__
 from nbpipe.cli import options
 from nbpipe.errors import ExitCode
-from nbpipe.reports.plaintext import count, plain, plain_name
+from nbpipe.reports.plaintext import plain, plain_name
 from nbpipe.reports.terminal import Page, is_colored
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from nbpipe.checkup import Checkup, Finding, KernelState

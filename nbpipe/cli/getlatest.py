@@ -6,8 +6,8 @@ settings of nbpipe never.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import sys
 import time
 import traceback
@@ -32,6 +32,7 @@ from nbpipe.publishing.copies.finding import SeveralCollections, Source, find, s
 from nbpipe.publishing.copies.listing import listing
 from nbpipe.publishing.copies.origins import SILENCE
 from nbpipe.publishing.copies.taking import Wanted, take
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0
 """Seconds before a progress bar is worth its line."""
+_LONGEST = 2 * units.DAY
+"""Seconds without an answer that somebody may wait for."""
 
 
 @click.command(
@@ -201,16 +204,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _seconds(text: str) -> float:
-    """Return a duration in seconds: `30`, `90s`, `5m`, `1h`.
+    """Return a duration in seconds: `30`, `90s`, `5m`, `1h30m`.
 
     Raises:
         click.BadParameter: It is none, or nothing.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3_600}[found[2]] if found else 0.0
-    if seconds <= 0:
-        raise click.BadParameter(f"{text!r} is not a duration: seconds, or such as 90s, 5m, 1h.")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if (seconds := units.seconds(text)) <= _LONGEST:
+            return seconds
+    raise click.BadParameter(
+        f"{text!r} is not a duration: seconds, or such as 90s, 5m, 1h; 48h at most."
+    )
 
 
 def _place(directory: str | None) -> Path | None:

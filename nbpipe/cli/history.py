@@ -10,8 +10,9 @@ import click
 from nbpipe import history
 from nbpipe.cli import options
 from nbpipe.history.statistics import STRIP_LEGEND
-from nbpipe.reports.plaintext import duration, first_line, plain_name
-from nbpipe.sizes import shown
+from nbpipe.reports.plaintext import first_line, plain_name
+from nbpipe.system.units import duration
+from nbpipe.system.units import memory as in_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ def _show_one(path: str, results: list[PastResult], where: str, *, as_json: bool
     for each in results:
         failure = each.failures[0] if each.failures else None
         why = f"{failure.category}: {failure.signature}" if failure else each.reason or ""
-        memory = "" if each.memory is None else shown(each.memory)
+        memory = "" if each.memory is None else in_memory(each.memory)
         line = f"  {each.run:22}  {each.outcome:7}  {duration(each.seconds):>10}  {memory:>9}  "
         click.echo((line + first_line(why, 100)).rstrip())
 
@@ -126,7 +127,7 @@ def _line(results: list[PastResult]) -> str:
         median, last = duration(numbers.median_seconds), duration(numbers.last_seconds)
         parts += [f"median {median}", f"last {last}"]
     if numbers.last_memory is not None:
-        parts.append(f"memory {shown(numbers.last_memory)}")
+        parts.append(f"memory {in_memory(numbers.last_memory)}")
     return "   ".join(parts)
 
 

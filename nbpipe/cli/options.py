@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe import config, sizes
+from nbpipe import config
 from nbpipe.collecting.parameters import NAME, injectable
 from nbpipe.errors import UsageError
 from nbpipe.history import LATEST
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -158,6 +159,22 @@ class Limit(click.FloatRange):
         return number
 
 
+class Duration(Limit):
+    """A duration, such as `90`, `10m` or `1h30m`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:  # noqa: ANN401  (click's)
+        """Return the seconds."""
+        with contextlib.suppress(ValueError):
+            return units.seconds(str(value))
+        with contextlib.suppress(ValueError):
+            float(value)
+            return super().convert(value, param, ctx)  # says why that number is none
+        told = f"{value!r} is not a valid number of seconds, nor a duration {units.DURATIONS}"
+        return float(self.fail(told, param, ctx))
+
+
 class Budget(ParamType):
     """An amount of memory, or a share of the machine's."""
 
@@ -166,7 +183,7 @@ class Budget(ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ANN401  (click's)
         """Return the text, which can be read on every machine."""
         try:
-            sizes.budget(value, whole=0)
+            units.budget(value, whole=0)
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return str(value)

@@ -10,6 +10,7 @@ import click
 from nbpipe.cli import service
 from nbpipe.errors import ExitCode
 from nbpipe.reports.plaintext import plain_name
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def show(commit: str, collection: str | None, file: Path | None) -> None:
     click.echo(_line(found))
     click.echo(f"  commit   {found.commit}")
     click.echo(f"  author   {plain_name(found.author)}, {found.date}")
-    click.echo(f"  files    {found.files:,}, {found.size / 1e6:,.1f} MB")
+    click.echo(f"  files    {found.files:,}, {units.data(found.size)}")
     click.echo(f"  path     {found.path}")
     for warning in found.warnings:
         click.echo(f"  warning  {plain_name(warning)}")

@@ -11,8 +11,9 @@ import click
 
 from nbpipe import history
 from nbpipe.cli import options
-from nbpipe.reports.plaintext import count, duration, plain, plain_name
-from nbpipe.sizes import shown
+from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system.units import count, duration
+from nbpipe.system.units import memory as in_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,7 @@ def _show(run: PastRun, results: list[PastResult]) -> None:
     measured = [each for each in results if each.memory is not None]
     if measured:
         most = max(measured, key=lambda each: each.memory or 0)
-        click.echo(f"  memory   at most {shown(most.memory or 0)}, by {plain_name(most.path)}")
+        click.echo(f"  memory   at most {in_memory(most.memory or 0)}, by {plain_name(most.path)}")
     for result in results:
         if result.complete and result.failures:
             _show_failure(result)

@@ -94,15 +94,15 @@ Examples:
 )
 @click.option(
     "--timeout",
-    type=options.Limit(),
+    type=options.Duration(),
     metavar="SECONDS",
-    help="Time limit per cell.",
+    help="Time limit per cell: seconds, or such as 10m, 4h.",
 )
 @click.option(
     "--notebook-timeout",
-    type=options.Limit(),
+    type=options.Duration(),
     metavar="SECONDS",
-    help="Time limit per notebook.",
+    help="Time limit per notebook: seconds, or such as 10m, 4h.",
 )
 @click.option(
     "--output-limit",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe import sizes
 from nbpipe.collecting import texts
 from nbpipe.collecting.gitlines import GitLines
 from nbpipe.collecting.heads import Wishes, read_wishes
@@ -25,6 +24,7 @@ from nbpipe.collecting.paths import on_disk
 from nbpipe.collecting.scopes import is_below
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure, Limits, Prerun, Task
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +129,7 @@ class Tasks:
             environ=_HIDING_HOME if self._settings.user_site == "off" else {},
             hidden=self._hidden,
             user_site=self._settings.user_site,
-            memory=sizes.parse(given["memory"]) if "memory" in given else None,
+            memory=units.size(given["memory"]) if "memory" in given else None,
             skip=skip,
             failure=None if skip else failure,
             notes=(*notes, *wishes.notes),

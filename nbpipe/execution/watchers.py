@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.execution import halts
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ async def _output(workspace: Workspace, limit: int, halt: Halt) -> None:
     """Stop a kernel whose process itself writes for ever, past the protocol."""
     while workspace.log_bytes() <= limit:  # noqa: ASYNC110  (nobody would set an event)
         await asyncio.sleep(_TICK_SECONDS)
-    halt(halts.too_much(f"more than {limit / 1e6:g} MB on the kernel's own output"))
+    halt(halts.too_much(f"more than {units.megabytes(limit)} on the kernel's own output"))
 
 
 async def _terminal(kernel: Callable[[], int | None], halt: Halt) -> None:

@@ -9,6 +9,7 @@ from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.client import Client
 from nbpipe.github.credentials import AppKey, Installation, Token
 from nbpipe.publishing.address import secret
+from nbpipe.system.secrets import variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +92,12 @@ def _secret(source: str | None, environ: Mapping[str, str]) -> str:
     Raises:
         ConfigError: There is none.
     """
-    if source is None and not environ.get(DEFAULT_TOKEN.partition(":")[2]):
+    if source is None and not environ.get(variable(DEFAULT_TOKEN) or "", "").strip():
         raise ConfigError(
             "no token for GitHub is set",
             hint='Set the variable GITHUB_TOKEN, or [github] token = "file:PATH", or app and key.',
         )
-    value = secret(source or DEFAULT_TOKEN, environ, where="[github] token").strip()
+    value = secret(source or DEFAULT_TOKEN, environ, where="[github] token")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(
             f"[github] token: what {source or DEFAULT_TOKEN} holds is not a token",

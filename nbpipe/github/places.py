@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.place import line_in_text
 from nbpipe.reports.plaintext import plain
+from nbpipe.system import git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +71,6 @@ class Places:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, timeout=60, check=True
-        )
-        return done.stdout.decode("utf-8")
+    with contextlib.suppress(*git.GitError, ValueError):
+        return git.output(root, *arguments).decode("utf-8")
     return None

@@ -17,6 +17,7 @@ from nbpipe import private
 from nbpipe.distribution import pip_install
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.schema import migrate
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,19 +62,15 @@ _SHAPES = "Write sqlite:///PATH or postgresql://USER@HOST/NAME."
 
 def _secret(url: str, root: Path) -> str:
     """Return a URL that stands in the environment or in a file of its own."""
-    kind, _, name = url.partition(":")
-    if kind == "env":
-        if not (value := os.environ.get(name)):
-            raise HistoryError(f"[history] url: the variable {name} is not set", hint="Set it.")
-        return value.strip()
-    if kind == "file":
-        try:
-            return (root / name).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise HistoryError(
-                f"[history] url: {root / name} cannot be read: {error}", hint="Write the URL there."
-            ) from error
-    return url
+    if not secrets.is_source(url):
+        return url
+    try:
+        return secrets.text(secrets.anchored(url, root), os.environ)
+    except secrets.SecretMissingError as error:
+        told = f"the variable {name} is not set" if (name := secrets.variable(url)) else error
+        raise HistoryError(f"[history] url: {told}", hint="Put the URL there.") from error
+    except secrets.SecretUnusableError as error:
+        raise HistoryError(f"[history] url: {error}", hint="Put the URL there.") from error
 
 
 def connect(url: sa.URL, *, create: bool) -> sa.Engine:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 from typing import TYPE_CHECKING
+
+from nbpipe.system import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +52,8 @@ def address(origin: str) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, timeout=20, check=True
-        )
-        return _text(answer.stdout.decode("utf-8", "surrogateescape").strip("\n"))
+    with contextlib.suppress(*git.GitError):
+        return _text(git.output(root, *arguments).decode("utf-8", "surrogateescape").strip("\n"))
     return None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nbpipe.model import CHANGED
+from nbpipe.system import units
 from nbpipe.worktree import FILES_IN, is_one_of
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _limits(past: Known, trace: Trace, present: Present) -> Iterator[str]:
             continue
         is_time = name.endswith("_seconds")
         if not (is_time and past.seconds is not None and past.seconds < now):
-            shown = f"{now:g} s" if is_time else f"{now / 1e6:g} MB"
+            shown = f"{now:g} s" if is_time else units.megabytes(now)
             yield f"its limit ({name.partition('_')[0]}) is lower than in run {past.run}: {shown}"
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from nbpipe import history
 from nbpipe.notify.events import Event
-from nbpipe.reports.plaintext import count, first_line
+from nbpipe.reports.plaintext import first_line
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from nbpipe.history import History, PastResult, PastRun

@@ -82,7 +82,7 @@ class Email:
                     hint='Set security = "starttls" or "tls".',
                 )
             source = settings.password or ""
-            password = secret(source, self.environ, where="[notify.email] password").strip()
+            password = secret(source, self.environ, where="[notify.email] password")
         try:
             with self._connected() as server:
                 if settings.user:
@@ -137,7 +137,7 @@ class Webhook:
         """Post the message."""
         import requests  # noqa: PLC0415  (slow)
 
-        url = secret(self.source, self.environ, where="[notify] webhook").strip()
+        url = secret(self.source, self.environ, where="[notify] webhook")
         scheme, host = _place(url)
         if scheme != "https" and host not in _LOOPBACK:
             raise ConfigError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nbpipe.errors import ConfigError
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,15 +55,19 @@ def place_of(origin: str) -> tuple[str, str]:
     return protocol_of(origin), host_of(origin).lower()
 
 
-def repository_of(settings: CollectionSettings) -> str:
-    """Return `ORG/REPO`, as beacons name it: the setting, else the end of the origin."""
+def repository_of(settings: CollectionSettings) -> str | None:
+    """Return `ORG/REPO`, as beacons name it: the setting, else the end of the origin's path.
+
+    None where the path has no two parts; the host is no part of it.
+    """
     if settings.repository:
         return settings.repository
-    path = urlsplit(settings.origin).path if "://" in settings.origin else settings.origin
-    scp = _SCP.fullmatch(settings.origin)
-    if scp and "://" not in settings.origin:
-        path = scp["path"]
-    return "/".join(path.rstrip("/").removesuffix(".git").split("/")[-2:])
+    scp = _SCP.fullmatch(settings.origin) if "://" not in settings.origin else None
+    path = scp["path"] if scp else settings.origin
+    if "://" in settings.origin:
+        path = urlsplit(settings.origin).path
+    parts = path.rstrip("/").removesuffix(".git").split("/")[-2:]
+    return "/".join(parts) if len(parts) == 2 and all(parts) else None  # noqa: PLR2004  (an owner and a name)
 
 
 def check(settings: CollectionSettings) -> None:
@@ -103,31 +108,24 @@ def secret(source: str, environ: Mapping[str, str], *, where: str) -> str:
     Raises:
         ConfigError: It is neither, not there, or empty. The value is in no message.
     """
-    kind, _, name = source.partition(":")
-    if kind == "env":
-        value = environ.get(name, "")
-    elif kind == "file":
-        try:
-            value = Path(name).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: the secret's file {name} cannot be read") from error
-    else:
+    try:
+        return secrets.text(source, environ)
+    except secrets.NotASourceError:
         raise ConfigError(
-            f"{where}: a secret is written as env:NAME or file:PATH",
+            f"{where}: a secret is written as {secrets.FORMS}",
             hint="The value itself never stands in the configuration.",
-        )
-    if not value:
-        raise ConfigError(f"{where}: the secret {kind}:{name} is empty")
-    return value
+        ) from None
+    except secrets.SecretUnusableError as error:
+        raise ConfigError(f"{where}: {error}", hint="Put the secret there.") from error
 
 
-def mask(text: str, secrets: Iterable[str] = ()) -> str:
+def mask(text: str, hidden: Iterable[str] = ()) -> str:
     """Return the text without credentials in addresses, and without the secrets.
 
     A secret is found as it is, however its letters are written, and as addresses, HTML, JSON and
     base64 write it.
     """
-    for value in sorted({*secrets}, key=len, reverse=True):
+    for value in sorted({*hidden}, key=len, reverse=True):
         for form in sorted(_forms(value), key=len, reverse=True):
             pattern = "".join(map(_written, form))
             text = re.sub(pattern, "***", text, flags=re.IGNORECASE)

@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
+from nbpipe.system import units
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -78,7 +80,7 @@ class Pulse:
         if self._objects and now - self._worked >= _TALK * self._silence:
             return f"it sent no object for {_TALK * self._silence:g} s"
         if now - self._begun >= _LONGEST:
-            return f"it took longer than {_LONGEST / 3600:g} h"
+            return f"it took longer than {units.in_words(int(_LONGEST))}"
         return ""
 
     def _counted(

@@ -11,6 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing import address
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,9 +91,9 @@ def _quoted(text: str) -> str:
 def environment(settings: CollectionSettings, state: Path, folder: Path) -> dict[str, str]:
     """Return what git's environment has over the process's own."""
     trusted = {
-        name.removeprefix("env:"): ""
-        for name in (*settings.secrets, settings.token or "")
-        if name.startswith("env:")
+        name: ""
+        for source in (*settings.secrets, settings.token or "")
+        if (name := secrets.variable(source))
     }
     return {
         **trusted,

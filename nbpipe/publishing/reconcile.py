@@ -214,7 +214,8 @@ class Reconciler:
     def health(self) -> Health:
         """Return how it is now; also true where another process is the worker."""
         pin = self.mirror.pinned()
-        known = forge.read(self.mirror, address.repository_of(self.settings))
+        configured = address.repository_of(self.settings)
+        known = forge.read(self.mirror, configured) if configured else None
         return healths.judge(
             self._read(),
             settings=self.settings,

@@ -9,23 +9,26 @@ hosts).
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 
 from nbpipe.errors import UsageError
+from nbpipe.system import units
 
-MIB = 1024**2
+MIB = units.MIB
+
+clock = units.clock
+memory_in_words = units.asked
+duration_in_words = units.in_words
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,+-]{0,99}")
 _JOB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NOT_IN_PATH = re.compile(r"[%$^:,\"'`\\*?\[\]{}|;&<>#]")
 _JOB_ID = re.compile(r"\d+[A-Za-z0-9_.+\[\]-]{0,200}", re.ASCII)
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE | re.ASCII)
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", re.ASCII)
-_UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _MOST_SECONDS = 10 * 366 * 86_400
 _MOST_BYTES = 1024**5
-_EXPONENT = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def name(text: str, what: str) -> str:
@@ -103,15 +106,16 @@ def path(text: str, what: str) -> str:
 
 
 def memory(text: str, what: str) -> int:
-    """Return bytes from `125G`, `512 MB`, `1.5T`; a unit is a power of 1024, as schedulers count.
+    """Return the bytes of an amount of memory that a job can ask for.
+
+    Schedulers count in MiB: less than one could not be asked for.
 
     Raises:
-        UsageError: It is no amount of memory.
+        UsageError: The text is not such an amount.
     """
-    matched = _MEMORY.fullmatch(text)
-    size = int(float(matched[1]) * 1024 ** _EXPONENT[matched[2].upper()]) if matched else 0
-    if MIB <= size <= _MOST_BYTES:
-        return size
+    with contextlib.suppress(ValueError):
+        if MIB <= (size := units.size(text)) <= _MOST_BYTES:
+            return size
     raise UsageError(
         f"{what}: {text!r} is not an amount of memory from 1M to 1024T",
         hint='Write a number with K, M, G or T, such as "125G".',
@@ -119,46 +123,20 @@ def memory(text: str, what: str) -> int:
 
 
 def duration(text: str, what: str) -> int:
-    """Return seconds from `2:00:00`, `1-12:00:00`, `4h`, `90m` or `1h30m`.
+    """Return the seconds of a duration, whole ones, as schedulers count.
 
     A bare number is refused: to Slurm it is minutes, to Grid Engine seconds.
 
     Raises:
-        UsageError: It is no duration.
+        UsageError: The text is not a duration.
     """
-    matched = _CLOCK.fullmatch(text) or _UNITS.fullmatch(text)
-    numbers = [int(number or 0) for number in matched.groups()] if matched else []
-    seconds = sum(n * unit for n, unit in zip(numbers, (86_400, 3_600, 60, 1), strict=False))
-    if 0 < seconds <= _MOST_SECONDS:
-        return seconds
+    with contextlib.suppress(ValueError):
+        if not units.is_bare(text) and (seconds := units.seconds(text)) <= _MOST_SECONDS:
+            return math.ceil(seconds)
     raise UsageError(
         f"{what}: {text!r} is not a duration",
         hint='Write "H:MM:SS", "D-HH:MM:SS", or units as in "4h", "90m", "1h30m".',
     )
-
-
-def clock(seconds: int) -> str:
-    """Return `H:MM:SS`, which Slurm, PBS and people read alike."""
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
-
-def memory_in_words(size: int) -> str:
-    """Return `125 GB`, in the unit that leaves the fewest digits."""
-    for unit, exponent in (("TB", 4), ("GB", 3)):
-        if size >= 1024**exponent:
-            return f"{size / 1024**exponent:.4g} {unit}"
-    return f"{size / MIB:.4g} MB"
-
-
-def duration_in_words(seconds: int) -> str:
-    """Return `4 hours`, `90 minutes`, `2 days`: whole units only, else the clock's form."""
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
-        if seconds % length == 0 and (seconds >= 2 * length or seconds == length):
-            many = seconds // length
-            if unit in {"minute", "second"} and many >= 120:  # noqa: PLR2004
-                break
-            return f"{many} {unit}{'' if many == 1 else 's'}"
-    return clock(seconds)
 
 
 def job_id(text: str) -> str:

@@ -10,8 +10,9 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
-from nbpipe.reports.plaintext import count, duration, plain_name
-from nbpipe.sizes import shown
+from nbpipe.reports.plaintext import plain_name
+from nbpipe.system.units import count, duration
+from nbpipe.system.units import memory as in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def slowest(page: Page, results: Sequence[Result], number: int) -> None:
     if not chosen:
         return
     page.title(f"Slowest: {count(len(chosen), 'notebook')}")
-    measured = ["" if each.memory is None else f"{shown(each.memory)}  " for each in chosen]
+    measured = ["" if each.memory is None else f"{in_memory(each.memory)}  " for each in chosen]
     width = max(map(len, measured))
     for result, memory in zip(chosen, measured, strict=True):
         took = f"{duration(result.seconds):>12}  {memory:>{width}}"

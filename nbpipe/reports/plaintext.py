@@ -13,6 +13,20 @@ import shlex
 import string
 import unicodedata
 
+from nbpipe.system.units import count, duration
+
+__all__ = [
+    "columns",
+    "count",
+    "cut",
+    "duration",
+    "encodable",
+    "first_line",
+    "plain",
+    "plain_name",
+    "shell_quoted",
+]
+
 _ESCAPES = re.compile(
     r"""\x1b(?:
         \[[0-?]*[ -/]*[@-~]                # CSI: colours, cursor
@@ -33,7 +47,6 @@ _INVISIBLE = re.compile(
 
 
 _SHELL_PLAIN = frozenset(string.printable) - frozenset(string.whitespace + "'\\") | {" "}
-_MINUTE, _HOUR = 60, 3600
 
 
 def plain(text: str) -> str:
@@ -99,21 +112,6 @@ def _as_given(argument: str) -> bytes:
         return os.fsencode(argument)
     except UnicodeEncodeError:
         return argument.encode("utf-8", "replace")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: `1.2 s`, `2 min 05 s`, `1 h 02 min`."""
-    if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
-
-
-def count(number: int, noun: str) -> str:
-    """Return `1 notebook`, `1,200 notebooks`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _spell(match: re.Match[str]) -> str:

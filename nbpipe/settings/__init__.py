@@ -31,6 +31,7 @@ from nbpipe.settings.tables import (
     Patterns,
     Report,
     Seconds,
+    Secret,
     Share,
     Size,
     Table,
@@ -63,6 +64,7 @@ __all__ = [
     "ReleaseLimits",
     "Report",
     "Seconds",
+    "Secret",
     "Settings",
     "Share",
     "Size",
@@ -191,7 +193,7 @@ class HistorySettings(Table, frozen=True):
 
     enabled: bool = True
     """Whether runs are recorded; if not, the order does not depend on earlier runs."""
-    url: Name | None = None
+    url: Secret | None = None
     """`sqlite:///PATH` (relative to the root) or `postgresql://USER@HOST/NAME`.
 
     Or `env:NAME` or `file:PATH` that hold it; none: a file in the user's state directory. SQLite
@@ -246,15 +248,15 @@ class CollectionSettings(Table, frozen=True):
     """The branch that is followed."""
     repository: Name | None = None
     """`ORG/REPO` as beacons name it; by default the end of the origin."""
-    poll: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    poll: Annotated[float, msgspec.Meta(ge=0, extra={"duration": True})] = 60.0
     """Seconds between two looks at the origin; 0: only at the start and for beacons."""
     keep: Keep = Keep()
     """How many releases are kept, and how long."""
-    secrets: tuple[Name, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     """Webhook secrets: `env:NAME` or `file:PATH`; several while one is being replaced."""
     protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")
     """Protocols that git may use, with any host."""
-    token: Name | None = None
+    token: Secret | None = None
     """The origin's password for https: `env:NAME` or `file:PATH`."""
     username: Name = "x-access-token"
     """The user name that goes with the token."""
@@ -343,7 +345,7 @@ class WebhookSettings(Table, frozen=True):
     """Ids of deliveries that are remembered, so that a replay is recognised."""
     pages: Literal["token", "open"] = "token"
     """Who may see the pages: those who have the token; `open`: everybody who can reach the port."""
-    token: Name | None = None
+    token: Secret | None = None
     """What the pages ask for: `env:NAME` or `file:PATH`.
 
     None: a token is made at the first start, in a file below the first collection's `root`; the

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nbpipe.settings.tables import Name, Seconds, Table
+from nbpipe.settings.tables import Name, Seconds, Secret, Table
 
 
 class GithubSettings(Table, frozen=True):
     """`[github]`: how `nbpipe github` reports runs to GitHub."""
 
-    token: Name | None = None
+    token: Secret | None = None
     """`env:NAME` or `file:PATH`; none: the variable GITHUB_TOKEN."""
     app: Name | None = None
     """The client ID (or the number) of a GitHub App, in place of `token`; needs `key`."""
-    key: Name | None = None
+    key: Secret | None = None
     """The App's private key (PEM): `file:PATH` or `env:NAME`."""
     kind: Literal["auto", "status", "check"] = "auto"
     """A commit status, or a check run with annotations; auto: a check run for an App."""

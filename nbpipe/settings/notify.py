@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nbpipe.settings.tables import Count, Name, Seconds, Table
+from nbpipe.settings.tables import Count, Name, Seconds, Secret, Table
 
 Occasion = Literal["failing", "still-failing", "recovered", "refused", "stale"]
 OCCASIONS: tuple[Occasion, ...] = ("failing", "still-failing", "recovered", "refused", "stale")
@@ -25,7 +25,7 @@ class EmailSettings(Table, frozen=True):
     """How the connection is encrypted; a password is never sent over one that is not."""
     user: Name | None = None
     """Log in as this user."""
-    password: Name | None = None
+    password: Secret | None = None
     """`env:NAME` or `file:PATH`."""
 
 
@@ -38,7 +38,7 @@ class NotifySettings(Table, frozen=True):
     """Failing runs in a row after which `still-failing` is reported, once (0: never)."""
     email: EmailSettings = EmailSettings()
     """Mail through a server of yours."""
-    webhook: Name | None = None
+    webhook: Secret | None = None
     """An address that takes Slack's JSON (Mattermost and others do); `env:NAME` or `file:PATH`."""
     command: tuple[Name, ...] = ()
     """A command and its arguments; it gets the changes as JSON on its standard input."""

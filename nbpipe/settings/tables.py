@@ -9,20 +9,23 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nbpipe import sizes
+from nbpipe.system import units
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, extra={"duration": True})]
+"""A number, or a text such as "10m" or "4h", which is a number once it is read."""
 Megabytes = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Secret = Annotated[str, msgspec.Meta(min_length=1, extra={"secret": True})]
+"""`env:NAME` or `file:PATH`; a relative path begins at the configuration file's folder."""
 Size = Annotated[
-    str, msgspec.Meta(pattern=sizes.SIZE, description=f"an amount of memory, {sizes.EXAMPLES}")
+    str, msgspec.Meta(pattern=units.SIZE, description=f"an amount of memory, {units.EXAMPLES}")
 ]
 Budget = Annotated[
     str,
     msgspec.Meta(
-        pattern=sizes.BUDGET,
-        description=f"an amount of memory, {sizes.EXAMPLES}, or a share such as 80%",
+        pattern=units.BUDGET,
+        description=f"an amount of memory, {units.EXAMPLES}, or a share such as 80%",
     ),
 ]
 Threads = Annotated[int, msgspec.Meta(ge=1)] | Literal["auto", "off"]

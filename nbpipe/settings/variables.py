@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.settings.github import GithubSettings
+from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from nbpipe.settings import Settings
 
-_PREFIX = "env:"
 _GITHUB = "env:GITHUB_TOKEN"
 """What `[github]` falls back to."""
 _NO_GITHUB = GithubSettings()
@@ -25,7 +25,7 @@ _NO_GITHUB = GithubSettings()
 
 def named(table: object) -> frozenset[str]:
     """Return NAME of every `env:NAME` in these settings, however deep."""
-    return frozenset(text.removeprefix(_PREFIX) for text in _texts(table) if _is_variable(text))
+    return frozenset(name for text in _texts(table) if (name := secrets.variable(text)))
 
 
 def kept_from_notebooks(settings: Settings) -> tuple[str, ...]:
@@ -45,10 +45,6 @@ def without(
     """Return the environment without those variables, except what the settings `but` name."""
     hidden = secret - named(but)
     return {name: value for name, value in environ.items() if name not in hidden}
-
-
-def _is_variable(text: str) -> bool:
-    return text.startswith(_PREFIX) and len(text) > len(_PREFIX)
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -49,6 +49,22 @@ def test_of_every_field_it_is_decided_whether_it_counts(kind: type) -> None:
     names = {each.name for each in fields(kind)}
     assert names == OTHER[kind].keys() | fingerprint.WITHOUT_EFFECT[kind]
     assert not OTHER[kind].keys() & fingerprint.WITHOUT_EFFECT[kind]
+
+
+def counted(kind: type) -> set[type]:
+    """Return every dataclass of which something counts in a task, however deep."""
+    hints = get_type_hints(kind)
+    found = {kind}
+    for name in hints.keys() - fingerprint.WITHOUT_EFFECT.get(kind, frozenset()):
+        for inner in (hints[name], *get_args(hints[name])):
+            if is_dataclass(inner) and isinstance(inner, type):
+                found |= counted(inner)
+    return found
+
+
+def test_of_every_dataclass_in_a_task_it_is_decided_what_counts() -> None:
+    """A new one: say what of it counts, in `OTHER` and `WITHOUT_EFFECT`."""
+    assert counted(Task) == OTHER.keys() == fingerprint.WITHOUT_EFFECT.keys()
 
 
 @pytest.mark.parametrize("name", OTHER[Task])

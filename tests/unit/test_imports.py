@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 LAYERS = (
     {
-        *("nbpipe.errors", "nbpipe.model", "nbpipe.private", "nbpipe.sizes", "nbpipe._version"),
+        *("nbpipe.errors", "nbpipe.model", "nbpipe.private", "nbpipe._version"),
         "nbpipe.system",
     },
     {

@@ -17,6 +17,7 @@ from nbpipe.publishing.address import (
     secrets_of,
 )
 from nbpipe.settings import CollectionSettings
+from webhook.wiring import repository as followed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,41 @@ def test_an_origin_is_taken_apart(origin: str, protocol: str, host: str, reposit
     assert protocol_of(origin) == protocol
     assert host_of(origin) == host
     assert repository_of(settings(origin)) == repository
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org",
+        "https://example.org/",
+        "https://example.org/REPO.git",
+        "https://example.org//REPO",
+        "ssh://git@example.org/REPO",
+        "git@example.org:REPO.git",
+        "/REPO.git",
+        "REPO",
+    ],
+)
+def test_an_origin_that_names_no_owner_names_no_repository(origin: str) -> None:
+    one = settings(origin)
+    assert repository_of(one) is None
+    with pytest.raises(ConfigError, match="does not end with ORG/REPO"):
+        followed(one)
+    named = settings(origin, repository="A/B")
+    assert repository_of(named) == followed(named) == "A/B"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org/group/ORG/REPO.git",
+        "https://example.org/ORG/REPO.git?x=/a/b",
+        "git@example.org:group/ORG/REPO",
+        "srv/ORG/REPO/",
+    ],
+)
+def test_the_receiver_follows_the_repository_that_the_worker_knows(origin: str) -> None:
+    assert repository_of(settings(origin)) == followed(settings(origin)) == "ORG/REPO"
 
 
 def test_a_remote_helper_is_a_protocol_of_its_own() -> None:

@@ -12,10 +12,10 @@ from nbpipe.publishing.health import Record
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
+from nbpipe.system.units import ago
 from webhook.app import create_app
 from webhook.decision import Followed
 from webhook.deliveries import Deliveries, Delivery
-from webhook.pages import ago
 from webhook.secret import Secrets
 from webhook.served import Served
 

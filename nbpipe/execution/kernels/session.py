@@ -21,6 +21,7 @@ from nbpipe.execution.kernels import messages
 from nbpipe.execution.kernels.backlog import Backlog
 from nbpipe.execution.kernels.provisioner import first_of
 from nbpipe.execution.kernels.spool import Escaped
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     import logging
@@ -312,11 +313,11 @@ class Session(NotebookClient):
             message["content"]["text"] = (
                 text.head(left) if isinstance(text, Escaped) else text[:left]
             )
-            self.flood(f"more than {self._limit / 1e6:g} MB of output")
+            self.flood(f"more than {units.megabytes(self._limit)} of output")
             return True
         self._left -= size
         if self._left < 0:
-            self.flood(f"more than {self._limit / 1e6:g} MB of output")
+            self.flood(f"more than {units.megabytes(self._limit)} of output")
         return not self.flooded
 
     def _shelve(self, message: dict[str, Any]) -> bool:
@@ -414,9 +415,8 @@ class Session(NotebookClient):
             await monitor.recv_multipart()
             ended, _ = await asyncio.wait({self._kernel.exited}, timeout=_EXIT_SECONDS)
             if not ended:
-                self.flood(
-                    f"a single output of more than {self._kernel.max_message_bytes / 1e6:g} MB"
-                )
+                most = units.megabytes(self._kernel.max_message_bytes)
+                self.flood(f"a single output of more than {most}")
         finally:
             self._client.iopub_channel.socket.disable_monitor()
 

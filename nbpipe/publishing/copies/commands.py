@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.publishing import children
 from nbpipe.publishing.copies.errors import CopyError
+from nbpipe.system import git as system_git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = "https:ssh:file"
 SETTINGS = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"),
+    *(*system_git.NO_HOOKS, "-c", "core.fsmonitor=false"),
     *("-c", "gc.autoDetach=false", "-c", "fetch.recurseSubmodules=false"),
 )
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
@@ -51,12 +52,8 @@ def git(repository: Path | None, *arguments: str, protocols: str = PROTOCOLS) ->
     """
     place = ["--git-dir", str(repository)] if repository else []
     try:
-        done = subprocess.run(
-            ["git", *SETTINGS, *place, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment(protocols),
-            check=False,
+        done = system_git.run(
+            *(*SETTINGS, *place, *arguments), timeout=None, environ=environment(protocols)
         )
     except FileNotFoundError as error:
         raise _no_git() from error
@@ -88,13 +85,11 @@ def fetch(
     """
     words = ("--progress", "--depth=1", "--no-tags", "--no-recurse-submodules", "--force")
     try:
-        process = subprocess.Popen(
-            ["git", *SETTINGS, "--git-dir", str(repository), "fetch", *words, "--", url, refspec],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+        process = system_git.start(
+            *(*SETTINGS, "--git-dir", str(repository), "fetch", *words, "--", url, refspec),
+            environ=environment(PROTOCOLS),
             stderr=subprocess.PIPE,
-            env=environment(PROTOCOLS),
-            start_new_session=True,  # so that what it started ends with it
+            new_session=True,  # so that what it started ends with it
         )
     except FileNotFoundError as error:
         raise _no_git() from error

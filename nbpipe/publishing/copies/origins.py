@@ -23,6 +23,7 @@ from nbpipe.publishing.copies.decision import Content, Kind
 from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.releases import Listed
 from nbpipe.publishing.names import problem, shown
+from nbpipe.system import git as system_git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -152,11 +153,11 @@ class GitRelease:
     def _read(self, path: str) -> bytes:
         blob = self.listing()[path].blob or ""
         if self._batch is None:
-            self._batch = subprocess.Popen(
-                ["git", *SETTINGS, "--git-dir", str(self.repository), "cat-file", "--batch"],
+            self._batch = system_git.start(
+                *(*SETTINGS, "--git-dir", str(self.repository), "cat-file", "--batch"),
+                environ=commands.environment(LOCAL),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=commands.environment(LOCAL),
             )
         into, out = cast("IO[bytes]", self._batch.stdin), cast("IO[bytes]", self._batch.stdout)
         into.write(blob.encode() + b"\n")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
 from nbpipe.reports.plaintext import duration, encodable, plain_name
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from nbpipe.reference.comparison.model import Comparison, RunSide
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 Tone = Literal["bad", "warn", "good", ""]
 
 GONE = "-"
-SIZES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 def tone(verdict: Verdict) -> Tone:
@@ -63,9 +63,4 @@ def amount(value: float | None, unit: str) -> str:
 
 def size(value: int | None) -> str:
     """Return a number of bytes for people."""
-    if value is None:
-        return GONE
-    for factor, unit in SIZES:
-        if value >= factor:
-            return f"{value / factor:.1f} {unit}"
-    return f"{value} B"
+    return GONE if value is None else units.data(value)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reports.html import rendering
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ def _answer(request: dict[str, Any], output: int) -> dict[str, Any]:
         return {"made": False}
     content = page.encode("utf-8", "replace")
     if len(content) > output:
-        return {"problem": f"as a page it has more than {output // 1_000_000} MB"}
+        return {"problem": f"as a page it has more than {units.whole_megabytes(output)}"}
     target = os.open(request["target"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(target, "wb") as file:
         file.write(content)

@@ -25,6 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from nbpipe.system import units
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -202,7 +204,7 @@ class Renderer:
         return NotShown(self._too_much_memory(), lasting=False)
 
     def _too_much_memory(self) -> str:
-        return f"rendering takes more than {self._limits.memory // 2**20} MiB of memory"
+        return f"rendering takes more than {units.memory(self._limits.memory)} of memory"
 
 
 def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
