@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webhook.door import Door, Token
+from webhook.pages.door import Door, Token
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -14,25 +14,25 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from nbpipe.history import HistoryError
-from webhook import gauges
 from webhook.access import logged, prefixed
-from webhook.answers import json_addresses, wants_json
-from webhook.body import LIMIT
-from webhook.copies import Copies
 from webhook.metrics import Metrics
-from webhook.pages import Pages
-from webhook.past import Past
-from webhook.receiver import Receiver
-from webhook.references import References
-from webhook.refusal import Refused
-from webhook.rendered import Rendered
-from webhook.results import Results
+from webhook.pages import gauges
+from webhook.pages.answers import json_addresses, wants_json
+from webhook.pages.copies import Copies
+from webhook.pages.overview import Pages
+from webhook.pages.past import Past
+from webhook.pages.references import References
+from webhook.pages.rendered import Rendered
+from webhook.pages.results import Results
+from webhook.receiving.body import LIMIT
+from webhook.receiving.receiver import Receiver
+from webhook.receiving.refusal import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from webhook.deliveries import Deliveries
-    from webhook.door import Door
+    from webhook.pages.door import Door
+    from webhook.receiving.deliveries import Deliveries
     from webhook.served import Served
 
 SECURITY_HEADERS = {

@@ -9,10 +9,10 @@ from nbpipe.errors import NbpipeError
 from nbpipe.publishing.health import Health, State
 
 if TYPE_CHECKING:
-    from nbpipe.publishing.journal import Entry, Trigger
-    from nbpipe.publishing.mirror import Mirror
-    from webhook.decision import Followed
-    from webhook.secret import Secrets
+    from nbpipe.publishing.releases.journal import Entry, Trigger
+    from nbpipe.publishing.releases.mirror import Mirror
+    from webhook.receiving.decision import Followed
+    from webhook.receiving.secret import Secrets
 
 
 class Worker(Protocol):

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import ConfigError
-from nbpipe.publishing import address
 from nbpipe.publishing.errors import MirrorError
-from nbpipe.publishing.mirror import STATE, Mirror, make_root
+from nbpipe.publishing.origin import address
 from nbpipe.publishing.reconcile import Reconciler, signal
+from nbpipe.publishing.releases.mirror import STATE, Mirror, make_root
 from nbpipe.settings import variables
 from nbpipe.system import secrets
 from webhook.app import create_app
-from webhook.decision import Followed
-from webhook.deliveries import Deliveries
-from webhook.door import Door, Token
-from webhook.secret import Secrets
+from webhook.pages.door import Door, Token
+from webhook.pages.state import own_folder, token_file
+from webhook.receiving.decision import Followed
+from webhook.receiving.deliveries import Deliveries
+from webhook.receiving.secret import Secrets
 from webhook.served import Served, Worker
-from webhook.state import own_folder, token_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from nbpipe.publishing.health import Health
-    from nbpipe.publishing.journal import Trigger
+    from nbpipe.publishing.releases.journal import Trigger
     from nbpipe.settings import CollectionSettings, WebhookSettings
-    from webhook.past import Past
+    from webhook.pages.past import Past
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from nbpipe.history import Archive
 from nbpipe.history.engine import address, connect
 from nbpipe.settings import HistorySettings
 from webhook.app import create_app
-from webhook.deliveries import Deliveries
-from webhook.door import Door
-from webhook.past import Past
+from webhook.pages.door import Door
+from webhook.pages.past import Past
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe.settings import CollectionSettings, WebhookSettings
-from webhook.server import Listen, Server
+from webhook.receiving.server import Listen, Server
 from webhook.wiring import Service, wire
 
 if TYPE_CHECKING:

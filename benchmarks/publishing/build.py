@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from repository import change, git, make
 
-from nbpipe.publishing.build import sync_file_system
-from nbpipe.publishing.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler
+from nbpipe.publishing.releases.build import sync_file_system
+from nbpipe.publishing.releases.journal import Trigger
 from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:

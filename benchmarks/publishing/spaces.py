@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from nbpipe.publishing.mirror import Mirror
-from nbpipe.publishing.space_sync import Spaces
+from nbpipe.publishing.releases.mirror import Mirror
+from nbpipe.publishing.spaces.sync import Spaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbpipe.publishing.spaces import Space
+    from nbpipe.publishing.spaces.space import Space
 
 MNT_DETACH = 2
 FEW = 10

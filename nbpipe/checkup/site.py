@@ -106,7 +106,7 @@ def _about_collection(
 def _about_root(where: str, collection: CollectionSettings) -> Iterator[Finding]:
     """Yield what is wrong with the place of the mirror: owner, modes, links, file systems."""
     from nbpipe.publishing.errors import MirrorError  # noqa: PLC0415
-    from nbpipe.publishing.mirror import Mirror  # noqa: PLC0415
+    from nbpipe.publishing.releases.mirror import Mirror  # noqa: PLC0415
 
     root = Path(collection.root)
     if not root.is_dir():
@@ -135,7 +135,7 @@ def _about_root(where: str, collection: CollectionSettings) -> Iterator[Finding]
 def _about_origin(collection: CollectionSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield why the origin cannot be followed from here, as a fetch would find out."""
     from nbpipe.errors import NbpipeError  # noqa: PLC0415
-    from nbpipe.publishing.origin import Cache  # noqa: PLC0415
+    from nbpipe.publishing.origin.cache import Cache  # noqa: PLC0415
 
     where = f"collection {collection.name}"
     if collection.lfs == "fetch" and shutil.which("git-lfs") is None:

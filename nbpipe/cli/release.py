@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.publishing.publisher import Publisher
-    from nbpipe.publishing.releases import Release
+    from nbpipe.publishing.releases.operations import Release
 
 _SHOWN = 20
 """Changed files that `show` lists of each kind."""
@@ -34,10 +34,10 @@ def release() -> None:
 @service.config_option
 def list_(collection: str | None, file: Path | None) -> None:
     """List the releases on disk, the current one first."""
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
-        for each in releases.releases(publisher):
+        for each in operations.releases(publisher):
             click.echo(_line(each))
 
 
@@ -47,10 +47,10 @@ def list_(collection: str | None, file: Path | None) -> None:
 @service.config_option
 def show(commit: str, collection: str | None, file: Path | None) -> None:
     """Show release COMMIT (its first letters do): who, what, and what changed."""
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
-        found, changes = releases.show(publisher, commit)
+        found, changes = operations.show(publisher, commit)
     click.echo(_line(found))
     click.echo(f"  commit   {found.commit}")
     click.echo(f"  author   {plain_name(found.author)}, {found.date}")
@@ -73,10 +73,10 @@ def show(commit: str, collection: str | None, file: Path | None) -> None:
 @service.config_option
 def rollback(commit: str | None, *, reason: str, collection: str | None, file: Path | None) -> None:
     """Go back to release COMMIT (to the one before) and hold it until `unpin`."""
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
-        now = releases.rollback(publisher, commit, reason=reason)
+        now = operations.rollback(publisher, commit, reason=reason)
         name = publisher.settings.name
     click.echo(f"{name}: current is {now[:12]}, pinned; `nbpipe release unpin` follows the branch")
 
@@ -86,14 +86,14 @@ def rollback(commit: str | None, *, reason: str, collection: str | None, file: P
 @service.config_option
 def unpin(collection: str | None, file: Path | None) -> None:
     """Follow the branch again after a rollback, from now on."""
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
-    from nbpipe.publishing.journal import Trigger  # noqa: PLC0415  (slow)
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases.journal import Trigger  # noqa: PLC0415  (slow)
 
     settings = service.collection(file, collection)
     worker = Reconciler(settings, environ=service.environ(file, settings))
     name = worker.settings.name
-    if not releases.unpin(worker.publisher):
+    if not operations.unpin(worker.publisher):
         click.echo(f"{name}: nothing was pinned")
     outcome = worker.reconcile_once(Trigger.UNPIN)
     worker.publisher.close()
@@ -118,10 +118,10 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
 
     Ends with 1 where a release was damaged and is not repaired.
     """
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
-        verdicts = releases.verify(publisher, commit, repair=repair)
+        verdicts = operations.verify(publisher, commit, repair=repair)
     for verdict in verdicts:
         for damage in verdict.damages:
             click.echo(f"{verdict.commit[:12]}: {plain_name(str(damage))}", err=True)
@@ -137,10 +137,10 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
 @service.config_option
 def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:
     """Remove releases that are neither young nor among the newest (`keep`)."""
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
-        gone = releases.gc(publisher, dry_run=dry_run)
+        gone = operations.gc(publisher, dry_run=dry_run)
     for commit in gone:
         click.echo(f"{'would remove' if dry_run else 'removed'} {commit[:12]}")
     if not gone:
@@ -151,13 +151,13 @@ def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:
 def _publisher(collection: str | None, file: Path | None) -> Iterator[Publisher]:
     import time  # noqa: PLC0415  (only here)
 
-    from nbpipe.publishing import releases  # noqa: PLC0415  (slow)
     from nbpipe.publishing.publisher import Publisher  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     settings = service.collection(file, collection)
     publisher = Publisher(settings, environ=service.environ(file, settings), now=time.time)
     try:
-        releases.require(publisher)
+        operations.require(publisher)
         yield publisher
     finally:
         publisher.close()

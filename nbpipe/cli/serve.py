@@ -125,8 +125,8 @@ def _run(  # noqa: PLR0913  (what the options say)
     embedded: bool,
     proxies: int,
 ) -> None:
-    from webhook.past import configured  # noqa: PLC0415  (slow)
-    from webhook.server import Listen, Server  # noqa: PLC0415  (slow)
+    from webhook.pages.past import configured  # noqa: PLC0415  (slow)
+    from webhook.receiving.server import Listen, Server  # noqa: PLC0415  (slow)
     from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
 
     service.log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -19,9 +19,9 @@ from nbpipe.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbpipe.publishing.space_check import Checked, Sample
-    from nbpipe.publishing.space_sync import Spaces
-    from nbpipe.publishing.spaces import Space
+    from nbpipe.publishing.spaces.check import Checked, Sample
+    from nbpipe.publishing.spaces.space import Space
+    from nbpipe.publishing.spaces.sync import Spaces
 
 QUIET = frozenset({"present"})
 """States that are counted but not listed one by one by `space sync`."""
@@ -104,14 +104,14 @@ def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_j
     Exit code 1 where a link is wrong, content differs, a write succeeds, or there is no home to
     prove it for.
     """
-    from nbpipe.publishing import space_check  # noqa: PLC0415  (only this command needs it)
+    from nbpipe.publishing.spaces import check  # noqa: PLC0415  (only this command needs it)
 
     random = randomness.Random(seed)  # noqa: S311  (a sample, no secret)
     count = None if every else sample
     checked = []
     for places in _every(file):
-        drawn = space_check.draw(places, random=random)
-        results = list(space_check.check(places, drawn, count=count, random=random))
+        drawn = check.draw(places, random=random)
+        results = list(check.check(places, drawn, count=count, random=random))
         checked.append((places.mirror.name, drawn, results))
     if as_json:
         click.echo(json.dumps(_check_table(checked), indent=1))
@@ -127,7 +127,7 @@ def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_j
 
 
 def _every(file: Path | None) -> tuple[Spaces, ...]:
-    from nbpipe.publishing.space_sync import Spaces  # noqa: PLC0415  (help needs none of it)
+    from nbpipe.publishing.spaces.sync import Spaces  # noqa: PLC0415  (help needs none of it)
 
     source = file or Path(SERVICE_FILE)
     return Spaces.every(load(source.parent, file=source))

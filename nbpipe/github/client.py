@@ -17,7 +17,7 @@ from nbpipe._version import __version__
 from nbpipe.errors import ConfigError
 from nbpipe.github.errors import GithubError, NotFound, Unclear
 from nbpipe.github.patience import Trouble, pause
-from nbpipe.publishing.address import mask
+from nbpipe.publishing.origin.address import mask
 from nbpipe.reports.plaintext import cut, plain
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.client import Client
 from nbpipe.github.credentials import AppKey, Installation, Token
-from nbpipe.publishing.address import secret
+from nbpipe.publishing.origin.address import secret
 from nbpipe.system.secrets import variable
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import wording
-from nbpipe.publishing.address import mask, secret, secrets_of
+from nbpipe.publishing.origin.address import mask, secret, secrets_of
 from nbpipe.reports.plaintext import first_line, plain
 from nbpipe.settings.variables import without
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe.publishing.mirror import write as write_private
+from nbpipe.publishing.releases.mirror import write as write_private
 
 if TYPE_CHECKING:
-    from nbpipe.publishing.mirror import Mirror
+    from nbpipe.publishing.releases.mirror import Mirror
     from nbpipe.settings import CollectionSettings
 
 

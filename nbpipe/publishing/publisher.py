@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from nbpipe import private
-from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
+from nbpipe.publishing import lock
 from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
-from nbpipe.publishing.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder, replace
-from nbpipe.publishing.origin import Cache, DamagedCacheError
-from nbpipe.publishing.renaming import exchange
-from nbpipe.publishing.spare import Spare
-from nbpipe.publishing.tree import Reader
-from nbpipe.publishing.witness import Witness
+from nbpipe.publishing.origin import address
+from nbpipe.publishing.origin.cache import Cache, DamagedCacheError
+from nbpipe.publishing.origin.tree import Reader
+from nbpipe.publishing.releases import build, gate, manifest, retention, verify
+from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
+from nbpipe.publishing.releases.mirror import Mirror, fsync_folder, open_folder, replace
+from nbpipe.publishing.releases.spare import Spare
+from nbpipe.publishing.releases.witness import Witness
+from nbpipe.system.rename import exchange
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from nbpipe.publishing.manifest import File, Manifest
-    from nbpipe.publishing.verify import Damage
-    from nbpipe.publishing.witness import Seen
+    from nbpipe.publishing.releases.manifest import File, Manifest
+    from nbpipe.publishing.releases.verify import Damage
+    from nbpipe.publishing.releases.witness import Seen
     from nbpipe.settings import CollectionSettings
 
 T = TypeVar("T")

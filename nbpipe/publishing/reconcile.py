@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.errors import NbpipeError
-from nbpipe.publishing import address, forge
 from nbpipe.publishing import health as healths
 from nbpipe.publishing.errors import (
     BranchGone,
@@ -31,16 +30,17 @@ from nbpipe.publishing.errors import (
     Refused,
     Stopped,
 )
-from nbpipe.publishing.journal import Event, Trigger
-from nbpipe.publishing.mirror import write
+from nbpipe.publishing.origin import address, forge
 from nbpipe.publishing.publisher import Publisher
+from nbpipe.publishing.releases.journal import Event, Trigger
+from nbpipe.publishing.releases.mirror import write
 from nbpipe.publishing.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbpipe.publishing.health import Health, Record
-    from nbpipe.publishing.mirror import Mirror
+    from nbpipe.publishing.releases.mirror import Mirror
     from nbpipe.settings import CollectionSettings
 
 _log = logging.getLogger(__name__)

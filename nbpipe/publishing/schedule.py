@@ -11,7 +11,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.journal import Trigger
+from nbpipe.publishing.releases.journal import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

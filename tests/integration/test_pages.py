@@ -23,15 +23,15 @@ from nbpipe.reference.manifest import write as write_manifest
 from nbpipe.reference.store import Store
 from nbpipe.settings import HistorySettings
 from webhook.app import create_app
-from webhook.deliveries import Deliveries, Delivery
-from webhook.past import Past
-from webhook.server import Listen, Server
+from webhook.pages.past import Past
+from webhook.receiving.deliveries import Deliveries, Delivery
+from webhook.receiving.server import Listen, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from webhook.door import Door
+    from webhook.pages.door import Door
 
 HOSTILE = """
 from IPython.display import HTML, SVG, display

@@ -14,11 +14,12 @@ from ondisk import write_notebook
 
 from nbpipe import private
 from nbpipe.notify import memory
-from nbpipe.publishing import health, manifest
-from nbpipe.publishing.mirror import Mirror, Pin
+from nbpipe.publishing import health
 from nbpipe.publishing.reconcile import signal
+from nbpipe.publishing.releases import manifest
+from nbpipe.publishing.releases.mirror import Mirror, Pin
 from nbpipe.reference.store import Store, location
-from webhook.deliveries import Deliveries
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nbpipe.settings import CollectionSettings, WebhookSettings
-from webhook.server import Listen, Server
+from webhook.receiving.server import Listen, Server
 from webhook.wiring import wire
 
 if TYPE_CHECKING:

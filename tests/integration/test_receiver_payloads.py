@@ -21,9 +21,9 @@ from doors import admitted, door
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
-from webhook.decision import Followed
-from webhook.deliveries import Deliveries
-from webhook.secret import Secrets
+from webhook.receiving.decision import Followed
+from webhook.receiving.deliveries import Deliveries
+from webhook.receiving.secret import Secrets
 from webhook.served import Served
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from doors import BEARER, admitted, door
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
-from webhook.decision import Followed
-from webhook.deliveries import Deliveries
-from webhook.secret import Secrets
+from webhook.receiving.decision import Followed
+from webhook.receiving.deliveries import Deliveries
+from webhook.receiving.secret import Secrets
+from webhook.receiving.server import BODIES, CHUNK, CONNECTIONS, Listen, Server
 from webhook.served import Served
-from webhook.server import BODIES, CHUNK, CONNECTIONS, Listen, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -309,7 +309,7 @@ def test_a_hundred_clients_that_say_nothing_keep_nobody_out(server: Server) -> N
 def test_a_request_that_takes_too_long_to_arrive_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.server.REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("webhook.receiving.server.REQUEST_SECONDS", 0.1)
     with connect(server) as connection:
         connection.sendall(b"POST /webhook/n HTTP/1.1\r\nHost:")
         assert everything(connection) == b""
@@ -318,7 +318,7 @@ def test_a_request_that_takes_too_long_to_arrive_is_closed(
 def test_a_refused_client_that_never_closes_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.server.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("webhook.receiving.server.LINGER_SECONDS", 0.1)
     with connect(server) as connection:
         connection.sendall(head(*identity(), "Content-Length: 1000"))
         assert statuses(everything(connection)) == [403]
@@ -370,7 +370,7 @@ def test_what_was_kept_of_a_slow_upload_goes_when_it_is_closed(
     before = spooled()
     with upload(server, 1_000_000) as connection:
         wait_until(lambda: spooled() == before + 1)
-        monkeypatch.setattr("webhook.server.REQUEST_SECONDS", 0.1)
+        monkeypatch.setattr("webhook.receiving.server.REQUEST_SECONDS", 0.1)
         assert everything(connection) == b""
         wait_until(lambda: spooled() == before)
 
@@ -390,7 +390,7 @@ def test_all_bodies_together_are_bounded_and_a_signed_one_still_gets_through(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound = 6_000_000
-    monkeypatch.setattr("webhook.server.BODIES", bound)
+    monkeypatch.setattr("webhook.receiving.server.BODIES", bound)
     before = spooled()
     uploads = [upload(server, 1_000_000) for _ in range(20)]
     wait_until(lambda: sum(one.kept for one in server._channels()) <= bound)
@@ -430,7 +430,7 @@ def test_a_body_that_the_disk_does_not_take_is_answered_and_the_service_goes_on(
 def test_connections_that_wait_make_room_for_new_ones(
     server: Server, monkeypatch: pytest.MonkeyPatch, first: bytes
 ) -> None:
-    monkeypatch.setattr("webhook.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
+    monkeypatch.setattr("webhook.receiving.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
     silent = [connect(server) for _ in range(30)]
     for one in silent:
         one.sendall(first)
@@ -446,7 +446,7 @@ def test_connections_that_wait_make_room_for_new_ones(
 def test_clients_that_never_read_their_refusal_make_room_too(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
+    monkeypatch.setattr("webhook.receiving.server.SPARE_CONNECTIONS", CONNECTIONS - 10)
     lingering = [connect(server) for _ in range(30)]
     for one in lingering:
         one.sendall(head(*identity(), "Content-Length: 1000"))

@@ -17,12 +17,12 @@ from pasts import opened, past_run, record, result
 from nbpipe.history import Archive
 from nbpipe.reports.html.rendering import Limits, Renderer
 from nbpipe.settings import HistorySettings
-from webhook import rendered
 from webhook.app import create_app
-from webhook.copies import HEADERS
-from webhook.deliveries import Deliveries
-from webhook.past import Past
-from webhook.rendered import Rendered, Why
+from webhook.pages import rendered
+from webhook.pages.copies import HEADERS
+from webhook.pages.past import Past
+from webhook.pages.rendered import Rendered, Why
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -234,7 +234,7 @@ def test_a_copy_that_is_not_shown_says_why_and_where_its_file_is(
     page = ask(client, "damaged é.ipynb")
     assert "not a notebook that can be read" in page.text
     assert 'href="/collections/nb/runs/r1/copy.ipynb?path=damaged+%C3%A9.ipynb"' in page.text
-    monkeypatch.setattr("webhook.copies.LARGEST", 5_000)
+    monkeypatch.setattr("webhook.pages.copies.LARGEST", 5_000)
     page = ask(client, "large.ipynb", Sec_Fetch_Dest="iframe")
     assert page.status_code == 200
     assert "is not shown as a page: the file has more than 0 MB" in page.text

@@ -14,10 +14,10 @@ import pytest
 
 from nbpipe.cli.space import command
 from nbpipe.config import load
-from nbpipe.publishing.homes import Account
-from nbpipe.publishing.impersonation import act
-from nbpipe.publishing.space_check import check, draw
-from nbpipe.publishing.space_sync import Spaces
+from nbpipe.publishing.spaces.check import check, draw
+from nbpipe.publishing.spaces.homes import Account
+from nbpipe.publishing.spaces.impersonation import act
+from nbpipe.publishing.spaces.sync import Spaces
 from tests.integration.linux_users import Site, require
 from tests.mirrors import HandMadeMirror
 

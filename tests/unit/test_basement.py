@@ -81,7 +81,7 @@ RULES = {
         spawns_git,
         "nbpipe/system/git.py",
         {
-            "nbpipe/publishing/origin.py": "GitPython's, in a session that is watched and ended",
+            "nbpipe/publishing/origin/cache.py": "GitPython's, in a session that is watched",
             "nbpipe/batch/": OTHERS["nbpipe/batch/"],
         },
     ),

@@ -707,9 +707,9 @@ def test_a_file_made_in_the_instant_of_the_move_is_not_replaced(
 def test_a_file_system_without_exchange_still_gets_its_updates(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nbpipe.publishing import renaming  # noqa: PLC0415  (its C library is taken away)
+    from nbpipe.system import rename  # noqa: PLC0415  (its C library is taken away)
 
-    monkeypatch.setattr(renaming, "_function", lambda: None)
+    monkeypatch.setattr(rename, "_function", lambda: None)
     copy.take()
     (copy.path / "two.ipynb").write_text("mine")
     copy.mirror.publish("bbb", {"a/one.ipynb": "11", "two.ipynb": "22", "n": "n"})

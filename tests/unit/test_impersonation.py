@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from nbpipe.publishing.homes import Account
-from nbpipe.publishing.impersonation import ActingError, act
+from nbpipe.publishing.spaces.homes import Account
+from nbpipe.publishing.spaces.impersonation import ActingError, act
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe.errors import ConfigError
-from nbpipe.publishing.address import (
+from nbpipe.publishing.origin.address import (
     check,
     host_of,
     mask,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from nbpipe.publishing import children
+from nbpipe.publishing.origin import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +39,9 @@ def supervised(
     silence: float = 600.0,
     stop: threading.Event | None = None,
     heard: int | None = None,
-) -> children.Supervised:
-    pulse = children.Pulse(process.pid, silence=silence, objects=False)
-    return children.Supervised(process, pulse=pulse, stop=stop or threading.Event(), heard=heard)
+) -> processes.Supervised:
+    pulse = processes.Pulse(process.pid, silence=silence, objects=False)
+    return processes.Supervised(process, pulse=pulse, stop=stop or threading.Event(), heard=heard)
 
 
 def running(session: int) -> list[int]:
@@ -156,8 +156,8 @@ def orphan() -> Iterator[subprocess.Popen[bytes]]:
 def test_an_orphan_is_known_by_its_start_and_ended(
     tmp_path: Path, orphan: subprocess.Popen[bytes]
 ) -> None:
-    children.note(tmp_path / "pid", orphan.pid)
-    children.end_orphan(tmp_path / "pid")
+    processes.note(tmp_path / "pid", orphan.pid)
+    processes.end_orphan(tmp_path / "pid")
 
     assert gone(orphan.pid)
     assert not (tmp_path / "pid").exists()
@@ -166,10 +166,10 @@ def test_an_orphan_is_known_by_its_start_and_ended(
 def test_another_process_of_the_same_number_is_left_alone(
     tmp_path: Path, orphan: subprocess.Popen[bytes]
 ) -> None:
-    children.note(tmp_path / "pid", orphan.pid)
+    processes.note(tmp_path / "pid", orphan.pid)
     pid, began = (tmp_path / "pid").read_text().split()
     (tmp_path / "pid").write_text(f"{pid} {float(began) - 100}")
-    children.end_orphan(tmp_path / "pid")
+    processes.end_orphan(tmp_path / "pid")
 
     assert orphan.poll() is None
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_guarded_is_ended_at_once(monkeypatch: pytest.MonkeyPatch
     def none_left(_: int) -> subprocess.Popen[bytes]:
         raise BlockingIOError
 
-    monkeypatch.setattr(children, "_guard", none_left)
+    monkeypatch.setattr(processes, "_guard", none_left)
     hearing, saying = os.pipe()
     os.close(saying)
     with start("sleep 600 & sleep 600") as process:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nbpipe.publishing import complaints
 from nbpipe.publishing.errors import BranchGone, MirrorError, OriginError, PublishError, Refused
+from nbpipe.publishing.origin import complaints
 
 FOLDER = Path("/srv/.nbpipe/nb/cache.git")
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe import cli
-from nbpipe.publishing import forge
-from nbpipe.publishing.forge import Known
-from nbpipe.publishing.mirror import Mirror
+from nbpipe.publishing.origin import forge
+from nbpipe.publishing.origin.forge import Known
 from nbpipe.publishing.reconcile import Reconciler
+from nbpipe.publishing.releases.mirror import Mirror
 from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nbpipe.publishing import isolation
+from nbpipe.publishing.origin import isolation
 from nbpipe.settings import CollectionSettings
 
 STATE = Path("/srv/nbpipe/.nbpipe/nb")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe.publishing.health import Record, State, judge
-from nbpipe.publishing.journal import Entry, Event, Journal, Trigger, at
+from nbpipe.publishing.releases.journal import Entry, Event, Journal, Trigger, at
 from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:

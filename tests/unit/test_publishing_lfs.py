@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.publishing.lfs import Pointer, pointer
+from nbpipe.publishing.origin.lfs import Pointer, pointer
 
 TEXT = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (b"a" * 64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.publishing.links import STEPS, Following, Leads, leads
+from nbpipe.publishing.origin.links import STEPS, Following, Leads, leads
 
 OTHERS = {"a", "a/b.txt", "c.txt", "a/deep", "a/deep/d.txt"}
 

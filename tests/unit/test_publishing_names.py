@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbpipe.publishing.names import collision_key, problem, shown
+from nbpipe.publishing.origin.names import collision_key, problem, shown
 
 GIT = "its name is .git on some file systems"
 

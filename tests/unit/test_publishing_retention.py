@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nbpipe.publishing.journal import Entry, Event, Trigger
-from nbpipe.publishing.retention import Ages, Moment, expired, last_current, look, moment
+from nbpipe.publishing.releases.journal import Entry, Event, Trigger
+from nbpipe.publishing.releases.retention import Ages, Moment, expired, last_current, look, moment
 from nbpipe.settings import Keep
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from nbpipe.publishing.journal import Trigger
+from nbpipe.publishing.releases.journal import Trigger
 from nbpipe.publishing.schedule import Schedule
 
 

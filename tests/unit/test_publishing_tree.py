@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from nbpipe.publishing.errors import Refused
-from nbpipe.publishing.manifest import File
-from nbpipe.publishing.tree import Reader
+from nbpipe.publishing.origin.tree import Reader
+from nbpipe.publishing.releases.manifest import File
 from nbpipe.settings import CollectionSettings, ReleaseLimits
 
 COMMIT = "c" * 40

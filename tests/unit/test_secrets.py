@@ -17,11 +17,11 @@ from nbpipe.github.client import Clock
 from nbpipe.github.connecting import connect
 from nbpipe.history.engine import address as database
 from nbpipe.history.errors import HistoryError
-from nbpipe.publishing.address import secret
+from nbpipe.publishing.origin.address import secret
 from nbpipe.settings import CollectionSettings, GithubSettings, Settings, Table, WebhookSettings
 from nbpipe.system import secrets
-from webhook.door import Token
-from webhook.secret import Secrets
+from webhook.pages.door import Token
+from webhook.receiving.secret import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

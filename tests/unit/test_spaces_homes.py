@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.publishing.homes import Account, Accounts, Home, find
+from nbpipe.publishing.spaces.homes import Account, Accounts, Home, find
 
 if TYPE_CHECKING:
     from pathlib import Path

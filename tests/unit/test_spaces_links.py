@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.publishing import spaces
-from nbpipe.publishing.spaces import State, inspect, link, unlink, would
+from nbpipe.publishing.spaces import space
+from nbpipe.publishing.spaces.space import State, inspect, link, unlink, would
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def test_the_link_belongs_to_root(home: OpenHome) -> None:
 def test_without_exchange_what_was_there_is_kept_too(
     home: OpenHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbpipe.publishing.renaming._function", lambda: None)
+    monkeypatch.setattr("nbpipe.system.rename._function", lambda: None)
     (home.path / NAME).write_text("mine")
     assert home.link() == (State.KEPT, f"a file, now {KEPT}")
     assert (home.path / KEPT).read_text() == "mine"
@@ -153,14 +153,14 @@ def test_a_file_slipped_in_for_an_old_link_is_kept(
     home: OpenHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home.path / NAME).symlink_to("/old")
-    original = spaces.exchange
+    original = space.exchange
 
     def slip_in(*names: str, folder: int) -> bool:
         (home.path / NAME).unlink()
         (home.path / NAME).write_text("just now")
         return original(*names, folder=folder)
 
-    monkeypatch.setattr(spaces, "exchange", slip_in)
+    monkeypatch.setattr(space, "exchange", slip_in)
     assert home.link() == (State.KEPT, f"made by the user in this instant, now {KEPT}")
     assert (home.path / KEPT).read_text() == "just now"
 
@@ -172,7 +172,7 @@ def test_a_user_who_is_always_faster_fails_alone(
         raise FileNotFoundError
 
     (home.path / NAME).write_text("mine")
-    monkeypatch.setattr(spaces, "exchange", always_gone)
+    monkeypatch.setattr(space, "exchange", always_gone)
     with pytest.raises(OSError, match="changes faster than it can be looked at"):
         home.link()
     assert (home.path / NAME).read_text() == "mine"

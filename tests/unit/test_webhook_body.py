@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from webhook.body import Head, check_head, read_verified
-from webhook.refusal import Forged, Refused, TooLarge, WrongType
+from webhook.receiving.body import Head, check_head, read_verified
+from webhook.receiving.refusal import Forged, Refused, TooLarge, WrongType
 
 # The example in GitHub's documentation, "Validating webhook deliveries".
 SECRET = b"It's a Secret to Everybody"

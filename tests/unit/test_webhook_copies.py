@@ -10,8 +10,8 @@ from ondisk import write_notebook
 from pasts import START, past_run
 
 from nbpipe.history import PastResult
-from webhook.copies import HEADERS, Copies
-from webhook.rendered import Rendered
+from webhook.pages.copies import HEADERS, Copies
+from webhook.pages.rendered import Rendered
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nbpipe.publishing.forge import Known
-from webhook.decision import Followed, decide
+from nbpipe.publishing.origin.forge import Known
+from webhook.receiving.decision import Followed, decide
 
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 ZEROS = "0" * 40

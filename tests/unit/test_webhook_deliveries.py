@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from webhook.deliveries import Deliveries, Delivery
+from webhook.receiving.deliveries import Deliveries, Delivery
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,8 @@ def test_of_several_processes_that_start_at_once_each_delivery_is_claimed_by_one
     tmp_path: Path,
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from webhook.deliveries import Deliveries\n"
+        "import sys; from pathlib import Path\n"
+        "from webhook.receiving.deliveries import Deliveries\n"
         "deliveries = Deliveries(Path(sys.argv[1]))\n"
         "print(sum(deliveries.claim('n', str(n)) for n in range(200)))"
     )

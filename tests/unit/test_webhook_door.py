@@ -13,8 +13,8 @@ from flask import url_for
 from nbpipe.cli.serve import serve
 from nbpipe.errors import ConfigError
 from webhook.app import create_app
-from webhook.deliveries import Deliveries
-from webhook.door import SESSION_SECONDS, Door, Token
+from webhook.pages.door import SESSION_SECONDS, Door, Token
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,14 +9,14 @@ from doors import BEARER, admitted, door
 
 from nbpipe.publishing import health
 from nbpipe.publishing.health import Record
-from nbpipe.publishing.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.reconcile import Reconciler
+from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
 from nbpipe.settings import CollectionSettings
 from nbpipe.system.units import ago
 from webhook.app import create_app
-from webhook.decision import Followed
-from webhook.deliveries import Deliveries, Delivery
-from webhook.secret import Secrets
+from webhook.receiving.decision import Followed
+from webhook.receiving.deliveries import Deliveries, Delivery
+from webhook.receiving.secret import Secrets
 from webhook.served import Served
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
-    from nbpipe.publishing.mirror import Mirror
+    from nbpipe.publishing.releases.mirror import Mirror
 
 COMMIT = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 OTHER = "0123456789abcdef0123456789abcdef01234567"

@@ -8,8 +8,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from webhook.payload import parse, to_push
-from webhook.refusal import Malformed
+from webhook.receiving.payload import parse, to_push
+from webhook.receiving.refusal import Malformed
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

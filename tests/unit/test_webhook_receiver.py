@@ -14,12 +14,12 @@ import pytest
 from doors import admitted, door
 
 from nbpipe.publishing.health import Health, State
-from nbpipe.publishing.journal import Trigger
-from nbpipe.publishing.mirror import Mirror
+from nbpipe.publishing.releases.journal import Trigger
+from nbpipe.publishing.releases.mirror import Mirror
 from webhook.app import create_app
-from webhook.decision import Followed
-from webhook.deliveries import Deliveries
-from webhook.secret import Secrets
+from webhook.receiving.decision import Followed
+from webhook.receiving.deliveries import Deliveries
+from webhook.receiving.secret import Secrets
 from webhook.served import Served
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from nbpipe.reference.manifest import Output
 from nbpipe.reference.manifest import write as write_manifest
 from nbpipe.reference.store import Store
 from webhook.app import create_app
-from webhook.deliveries import Deliveries
-from webhook.past import Past
+from webhook.pages.past import Past
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from nbpipe.history import Archive, PastCollection
 from nbpipe.model import Category, Failure
 from nbpipe.settings import HistorySettings
 from webhook.app import create_app
-from webhook.deliveries import Deliveries
-from webhook.names import named
-from webhook.past import Past
+from webhook.pages.names import named
+from webhook.pages.past import Past
+from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

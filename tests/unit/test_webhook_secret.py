@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe.errors import ConfigError
-from webhook.secret import Secrets
+from webhook.receiving.secret import Secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.settings import CollectionSettings, WebhookSettings
-from webhook.state import own_folder, token_file
+from webhook.pages.state import own_folder, token_file
 from webhook.wiring import wire
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing import children
 from nbpipe.publishing.copies.errors import CopyError
+from nbpipe.publishing.origin import processes
 from nbpipe.system import git as system_git
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def fetch(
             hint="Nothing was changed. Try again later, or wait longer with --timeout SECONDS.",
         ) from None
     finally:
-        children.end(process)
+        processes.end(process)
         if process.stderr:
             process.stderr.close()
     if process.returncode:

@@ -22,9 +22,9 @@ from nbpipe.publishing.copies.errors import CopyBusy, CopyError
 from nbpipe.publishing.copies.manifest import FOLDER, NAME
 from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
 from nbpipe.publishing.copies.substance import LARGEST, substance
-from nbpipe.publishing.filesystem import sync_file_system
-from nbpipe.publishing.renaming import exchange, exists, move_to_free
 from nbpipe.system.files import clone
+from nbpipe.system.filesystem import sync_file_system
+from nbpipe.system.rename import exchange, exists, move_to_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from nbpipe.publishing.copies.commands import PASSWORD, PROTOCOLS, SETTINGS, Git
 from nbpipe.publishing.copies.decision import Content, Kind
 from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.releases import Listed
-from nbpipe.publishing.names import problem, shown
+from nbpipe.publishing.origin.names import problem, shown
 from nbpipe.system import git as system_git
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from nbpipe.publishing import lfs
 from nbpipe.publishing.copies import decision, selection
 from nbpipe.publishing.copies.decision import (
     UNKNOWABLE,
@@ -20,6 +19,7 @@ from nbpipe.publishing.copies.decision import (
     Taken,
 )
 from nbpipe.publishing.copies.substance import LARGEST, SUFFIX, substance
+from nbpipe.publishing.origin import lfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from nbpipe.cli.publish import command as publish
-from nbpipe.publishing import releases
-from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result
+from nbpipe.publishing.releases import operations
+from nbpipe.publishing.releases.journal import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +195,7 @@ def test_a_gate_that_writes_in_place_reaches_no_published_byte(
     assert worker.reconcile_once().result is Result.REFUSED
     assert worker.mirror.current() == good
     assert look(worker.mirror.release(good)) == {"same": b"same", "a": b"1"}
-    assert releases.verify(worker.publisher, repair=False)[0].damages == ()
+    assert operations.verify(worker.publisher, repair=False)[0].damages == ()
     following = origin.publish({"same": b"same", "a": b"3"})
     assert follow(gate=gate("")).reconcile_once().current == following
     assert look(worker.mirror.link) == {"same": b"same", "a": b"3"}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nbpipe.publishing.health import State
-from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result
+from nbpipe.publishing.releases.journal import Event
 from nbpipe.settings import ReleaseLimits
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import nbpipe
-from nbpipe.publishing import releases
-from nbpipe.publishing.journal import Trigger
+from nbpipe.publishing.releases import operations
+from nbpipe.publishing.releases.journal import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ WORKER = """
 import sys
 from nbpipe.settings import CollectionSettings, Keep
 from nbpipe.publishing import releases
-from nbpipe.publishing.journal import Trigger
+from nbpipe.publishing.releases.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler
 worker = Reconciler(CollectionSettings(
     name="notebooks-latest", origin=sys.argv[1], root=sys.argv[2], protocols=("file",), poll=0,
@@ -147,7 +147,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
         reader.join()
 
     head = origin.publish(files(kills + 1))
-    releases.unpin(worker.publisher)
+    operations.unpin(worker.publisher)
     outcome = worker.reconcile_once(Trigger.STARTUP)
 
     assert said == ""
@@ -155,7 +155,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_release_and_heals(
     assert reader.reads > 0
     assert outcome.error is None
     assert worker.mirror.current() == head
-    assert [each.damages for each in releases.verify(worker.publisher)] == [()] * len(
+    assert [each.damages for each in operations.verify(worker.publisher)] == [()] * len(
         worker.mirror.releases()
     )
     worker.prepare()

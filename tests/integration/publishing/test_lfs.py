@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nbpipe.publishing import releases
 from nbpipe.publishing.reconcile import Result
+from nbpipe.publishing.releases import operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def test_what_a_pointer_stands_for_is_fetched_where_the_settings_say_so(
 
     assert (outcome.result, outcome.warnings) == (Result.PUBLISHED, ())
     assert look(worker.mirror.link) == {"a.txt": b"1", "data/table.fits": CONTENT}
-    assert [each.damages for each in releases.verify(worker.publisher)] == [()]
+    assert [each.damages for each in operations.verify(worker.publisher)] == [()]
 
 
 @pytest.mark.usefixtures("git_lfs")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nbpipe.publishing import releases
 from nbpipe.publishing.reconcile import Result
+from nbpipe.publishing.releases import operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Origin
 
-    from nbpipe.publishing.children import Supervised
+    from nbpipe.publishing.origin.processes import Supervised
     from nbpipe.publishing.reconcile import Reconciler
 
     Follow = Callable[..., Reconciler]
@@ -46,7 +46,7 @@ def test_a_lock_that_a_killed_git_left_is_stale(origin: Origin, follow: Follow, 
 
     assert (outcome.result, outcome.current) == (Result.PUBLISHED, head)
     assert not left.exists()
-    assert releases.gc(worker.publisher) == []
+    assert operations.gc(worker.publisher) == []
 
 
 def test_half_of_an_object_that_a_killed_process_left_is_cleared_away(

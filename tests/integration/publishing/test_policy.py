@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from nbpipe.cli.publish import command as publish
 from nbpipe.cli.release import command as release
-from nbpipe.publishing import releases
 from nbpipe.publishing.health import State
-from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result
+from nbpipe.publishing.releases import operations
+from nbpipe.publishing.releases.journal import Event
 from nbpipe.settings import ReleaseLimits
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_a_release_is_made_anew_of_the_same_commit_in_one_step(
     assert seen == [whole, whole | {"large.bin": LARGE}]
     assert [outcome.result for outcome in outcomes] == [Result.PUBLISHED, Result.UNCHANGED]
     assert other.mirror.releases() == [head]
-    assert releases.verify(other.publisher, repair=False)[0].damages == ()
+    assert operations.verify(other.publisher, repair=False)[0].damages == ()
     assert [entry.event for entry in other.mirror.journal.entries()] == [
         Event.PUBLISHED,
         Event.REMADE,
@@ -135,7 +135,7 @@ def test_readers_see_a_whole_release_where_folders_cannot_be_swapped(
     assert {str(each) for each in seen} == {str(old), str(old | {"large.bin": LARGE})}
     assert sorted(path.name for path in worker.mirror.releases_folder.iterdir()) == [head]
     assert worker.mirror.current() == head
-    assert releases.verify(publisher, repair=False)[0].damages == ()
+    assert operations.verify(publisher, repair=False)[0].damages == ()
 
 
 @pytest.mark.parametrize("step", ["_take_away", "_build", "_clear_detours"])
@@ -201,7 +201,7 @@ def test_a_rollback_holds_a_release_as_it_was_made(origin: Origin, follow: Follo
     worker = follow(symlinks="refuse")
     assert worker.reconcile_once().result is Result.PUBLISHED
 
-    assert releases.rollback(worker.publisher) == first
+    assert operations.rollback(worker.publisher) == first
     assert worker.reconcile_once().result is Result.PINNED
 
 
@@ -260,7 +260,7 @@ def test_a_branch_that_is_set_back_to_an_almost_empty_release_on_disk_is_refused
 
     assert worker.reconcile_once().result is Result.REFUSED
     assert worker.mirror.current() == full
-    assert releases.rollback(worker.publisher, small) == small  # a person says so
+    assert operations.rollback(worker.publisher, small) == small  # a person says so
 
 
 def test_a_loss_is_refused_once_and_health_shows_it(origin: Origin, follow: Follow) -> None:

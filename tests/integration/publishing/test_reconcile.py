@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from nbpipe.cli.publish import command as publish
 from nbpipe.publishing.health import State
-from nbpipe.publishing.journal import Event, Trigger
 from nbpipe.publishing.reconcile import Result, signal
+from nbpipe.publishing.releases.journal import Event, Trigger
 from nbpipe.settings import Keep
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ import nbpipe
 from nbpipe.cli.publish import command as publish
 from nbpipe.cli.release import command as release
 from nbpipe.errors import UsageError
-from nbpipe.publishing import releases
 from nbpipe.publishing.errors import Busy
-from nbpipe.publishing.journal import Event
 from nbpipe.publishing.reconcile import Result as Ended
-from nbpipe.publishing.retention import Moment, moment
+from nbpipe.publishing.releases import operations
+from nbpipe.publishing.releases.journal import Event
+from nbpipe.publishing.releases.retention import Moment, moment
 from nbpipe.settings import Keep
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def heads(origin: Origin, follow: Follow) -> list[str]:
 
 
 def test_releases_are_listed_with_what_people_ask_for(follow: Follow, heads: list[str]) -> None:
-    found = releases.releases(follow().publisher)
+    found = operations.releases(follow().publisher)
 
     assert [each.commit for each in found] == heads[::-1]
     assert [each.current for each in found] == [True, False, False]
@@ -57,7 +57,7 @@ def test_releases_are_listed_with_what_people_ask_for(follow: Follow, heads: lis
 
 
 def test_a_release_shows_what_changed(follow: Follow, heads: list[str]) -> None:
-    found, changes = releases.show(follow().publisher, heads[2][:8])
+    found, changes = operations.show(follow().publisher, heads[2][:8])
 
     assert found.commit == heads[2]
     assert changes.before == heads[1]
@@ -69,14 +69,14 @@ def test_a_rollback_holds_until_it_is_unpinned(
 ) -> None:
     worker = follow()
 
-    assert releases.rollback(worker.publisher, reason="broken plots") == heads[1]
+    assert operations.rollback(worker.publisher, reason="broken plots") == heads[1]
     newer = origin.publish({"a": b"newer"})
     outcome = worker.reconcile_once()
 
     assert (outcome.result, outcome.current, outcome.wanted) == (Ended.PINNED, heads[1], newer)
     assert (worker.mirror.link / "a").read_bytes() == b"1"
     assert worker.health().pinned == heads[1]
-    assert releases.unpin(worker.publisher) is True
+    assert operations.unpin(worker.publisher) is True
     assert worker.reconcile_once().current == newer
     events = [(entry.event, entry.forced) for entry in worker.mirror.journal.entries()[-3:]]
     assert events == [
@@ -92,7 +92,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_worker(
     worker = follow()
     monkeypatch.setattr(worker.publisher, "show", lambda _: exec("raise KeyboardInterrupt"))  # noqa: S102
     with pytest.raises(KeyboardInterrupt):
-        releases.rollback(worker.publisher, heads[0])
+        operations.rollback(worker.publisher, heads[0])
 
     assert follow().reconcile_once().current == heads[0]
 
@@ -103,14 +103,14 @@ def test_a_release_that_is_gone_can_be_rolled_back_to_from_the_cache(
     worker = follow()
     worker.publisher._retire(heads[0])
 
-    assert releases.rollback(worker.publisher, heads[0]) == heads[0]
+    assert operations.rollback(worker.publisher, heads[0]) == heads[0]
     assert (worker.mirror.link / "a").read_bytes() == b"0"
 
 
 @pytest.mark.parametrize("name", ["zzz", "0123456789", "../../etc"])
 def test_an_unknown_release_is_a_usage_error(follow: Follow, heads: list[str], name: str) -> None:
     with pytest.raises(UsageError, match="release not found"):
-        releases.rollback(follow().publisher, name)
+        operations.rollback(follow().publisher, name)
 
 
 def damage(folder: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_damaged_release_is_found_and_mended(
     folder = worker.mirror.release(heads[2])
     damage(folder)
 
-    only_told = releases.verify(worker.publisher, repair=False)
-    mended = releases.verify(worker.publisher, heads[2])
-    after = releases.verify(worker.publisher)
+    only_told = operations.verify(worker.publisher, repair=False)
+    mended = operations.verify(worker.publisher, heads[2])
+    after = operations.verify(worker.publisher)
 
     (bad,) = [each for each in only_told if each.damages]
     assert (bad.commit, bad.repaired) == (heads[2], False)
@@ -148,19 +148,19 @@ def test_a_damaged_release_is_found_and_mended(
 
 
 def test_gc_spares_the_current_and_the_pinned_however_old(follow: Follow, heads: list[str]) -> None:
-    releases.rollback(follow().publisher, heads[0])
+    operations.rollback(follow().publisher, heads[0])
     worker = follow(keep=Keep(releases=1, days=0))
 
-    assert releases.gc(worker.publisher, dry_run=True) == [heads[1], heads[2]]
-    assert releases.gc(worker.publisher) == [heads[1], heads[2]]
+    assert operations.gc(worker.publisher, dry_run=True) == [heads[1], heads[2]]
+    assert operations.gc(worker.publisher) == [heads[1], heads[2]]
     assert worker.mirror.releases() == [heads[0]]
-    assert releases.gc(worker.publisher) == []
+    assert operations.gc(worker.publisher) == []
 
 
 def test_gc_keeps_young_ones(follow: Follow, heads: list[str]) -> None:
     worker = follow(keep=Keep(releases=1, days=7))
 
-    assert releases.gc(worker.publisher) == []
+    assert operations.gc(worker.publisher) == []
     assert set(worker.mirror.releases()) == set(heads)
 
 
@@ -179,7 +179,7 @@ def test_a_clock_that_is_wrong_once_costs_no_release_that_was_just_current(
     worker = follow(keep=keep)
     worker.reconcile_once()
     assert set(worker.mirror.releases()) == {*heads, last, after}
-    assert [each.commit for each in releases.releases(worker.publisher)] == [
+    assert [each.commit for each in operations.releases(worker.publisher)] == [
         *(after, last),
         *heads[::-1],
     ]
@@ -187,7 +187,7 @@ def test_a_clock_that_is_wrong_once_costs_no_release_that_was_just_current(
         now := moment(),
         Moment(now.boot, now.uptime + 8 * 86_400, now.wall),
     )[1]
-    assert releases.gc(worker.publisher) == [*heads, last]
+    assert operations.gc(worker.publisher) == [*heads, last]
     assert worker.mirror.releases() == [after]
 
 
@@ -295,30 +295,30 @@ def test_what_ends_a_line_elsewhere_ends_none_in_a_subject_or_a_name(
     assert listed.output.startswith(head[:12])
     assert len(listed.output.splitlines()) == len(follow().mirror.releases())
     assert f"Mend{spelled}the plots" in listed.output.splitlines()[0]
-    date = releases.show(follow().publisher, head)[0].date
+    date = operations.show(follow().publisher, head)[0].date
     assert f"  author   A{spelled}Person, {date}" in shown.output
-    assert releases.show(follow().publisher, head)[0].subject == f"Mend{mark}the plots"
+    assert operations.show(follow().publisher, head)[0].subject == f"Mend{mark}the plots"
 
 
 def test_looking_waits_for_nobody(follow: Follow, heads: list[str]) -> None:
     with follow().publisher.at_work(patience=1):
-        assert len(releases.releases(follow().publisher)) == 3
-        assert releases.show(follow().publisher, "current")[0].commit == heads[2]
+        assert len(operations.releases(follow().publisher)) == 3
+        assert operations.show(follow().publisher, "current")[0].commit == heads[2]
 
 
 def test_looking_at_nothing_shows_nothing(follow: Follow) -> None:
-    assert releases.releases(follow().publisher) == []
+    assert operations.releases(follow().publisher) == []
 
 
 def test_steering_waits_for_its_turn_and_says_who_has_it(
     follow: Follow, heads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(releases, "_PATIENCE", 0.1)
+    monkeypatch.setattr(operations, "_PATIENCE", 0.1)
     with (
         follow().publisher.at_work(patience=1),
         pytest.raises(Busy, match=f"process {os.getpid()} is at work"),
     ):
-        releases.rollback(follow().publisher)
+        operations.rollback(follow().publisher)
 
 
 def test_watch_publishes_until_it_is_told_to_end(

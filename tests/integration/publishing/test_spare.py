@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.publishing import releases
-from nbpipe.publishing.journal import Trigger
+from nbpipe.publishing.releases import operations
+from nbpipe.publishing.releases.journal import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,8 +139,8 @@ def test_a_rollback_in_between_changes_nothing(
     worker.reconcile_once()
     worker.prepare()
     person = follow().publisher
-    releases.rollback(person)
-    releases.unpin(person)
+    operations.rollback(person)
+    operations.unpin(person)
     origin.publish({"a": b"3", "b": b"b"})
 
     assert worker.reconcile_once().error is None
@@ -154,7 +154,7 @@ def test_a_repair_by_another_process_takes_the_spare_with_it(
     file = worker.mirror.link / "same" / "x"
     file.chmod(0o644)
     file.write_bytes(b"?")
-    releases.verify(follow().publisher)
+    operations.verify(follow().publisher)
     assert not spare(worker).exists()
     origin.publish({**BEFORE, "a": b"2"})
 
