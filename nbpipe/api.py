@@ -22,10 +22,10 @@ from nbpipe.model import Outcome, Progress, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from nbpipe.config.settings import TestSettings
     from nbpipe.history import HistoryError
     from nbpipe.model import Plan, Run
     from nbpipe.runner import Executor, Order
-    from nbpipe.settings import TestSettings
 
 
 def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from nbpipe.config.settings import HistorySettings, TestSettings
     from nbpipe.execution.kernels.forks import Forks
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.impact.traces import Tracer
     from nbpipe.model import Plan, Progress, Result, Task
-    from nbpipe.settings import HistorySettings, TestSettings
 
 
 def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:

@@ -13,10 +13,10 @@ import numpy as np
 from manifests import PLAIN
 from products import write_fits, write_hdf5, write_parquet
 
+from nbpipe.config.settings import ReferenceSettings
 from nbpipe.reference.comparison import Rules, compare
 from nbpipe.reference.manifest import Cell, Job, Manifest
 from nbpipe.reference.products import describe_outputs
-from nbpipe.settings import ReferenceSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from ondisk import lacking
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive, PastRun, open_history
 from nbpipe.model import Category, Failure, Outcome, Plan, Result, Task, Trace
-from nbpipe.settings import HistorySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe.config import variables
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.origin import address
 from nbpipe.publishing.reconcile import Reconciler, signal
 from nbpipe.publishing.releases.mirror import STATE, Mirror, make_root
-from nbpipe.settings import variables
 from nbpipe.system import secrets
 from webhook.app import create_app
 from webhook.pages.door import Door, Token
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from nbpipe.config.settings import CollectionSettings, WebhookSettings
     from nbpipe.publishing.health import Health
     from nbpipe.publishing.releases.journal import Trigger
-    from nbpipe.settings import CollectionSettings, WebhookSettings
     from webhook.pages.past import Past
 
 logger = logging.getLogger(__name__)

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 from filling import fill
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive
 from nbpipe.history.engine import address, connect
-from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.pages.door import Door
 from webhook.pages.past import Past

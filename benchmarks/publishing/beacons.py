@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe.settings import CollectionSettings, WebhookSettings
+from nbpipe.config.settings import CollectionSettings, WebhookSettings
 from webhook.receiving.server import Listen, Server
 from webhook.wiring import Service, wire
 

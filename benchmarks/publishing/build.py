@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from repository import change, git, make
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.publishing.releases.build import sync_file_system
 from nbpipe.publishing.releases.journal import Trigger
-from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

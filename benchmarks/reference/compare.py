@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from nbpipe.config.settings import ReferenceSettings
 from nbpipe.reference.comparison import Rules
 from nbpipe.reference.comparison.data import compare_data
 from nbpipe.reference.products import opened
-from nbpipe.settings import ReferenceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import collecting, config, runner
 from nbpipe.batch import packages, worker
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
+from nbpipe.config.settings import Settings
 from nbpipe.errors import ExitCode, NbpipeError
 from nbpipe.model import Category, Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.reference import store
 from nbpipe.reports import json_report
-from nbpipe.settings import Settings
 
 if TYPE_CHECKING:
     from nbpipe.config import Config

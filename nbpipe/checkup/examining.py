@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from nbpipe.collecting import InstalledKernel, Selection
     from nbpipe.config import Config
+    from nbpipe.config.settings import TestSettings
     from nbpipe.model import Plan, Task
-    from nbpipe.settings import TestSettings
 
 LIBRARIES = ("nbclient", "nbformat", "papermill", "ipykernel", "jupyter_client", "jupytext")
 

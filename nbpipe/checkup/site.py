@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.checkup.findings import Finding, Severity
-from nbpipe.settings import SHORTEST_SECRET
+from nbpipe.config.settings import SHORTEST_SECRET
 from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nbpipe.config import Config
-    from nbpipe.settings import CollectionSettings, WebhookSettings
+    from nbpipe.config.settings import CollectionSettings, WebhookSettings
 
 PATIENCE = 20.0
 """Seconds without a word from an origin until it counts as silent."""

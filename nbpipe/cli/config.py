@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from nbpipe.cli import keys, options
+from nbpipe.cli import options
+from nbpipe.config import keys
+from nbpipe.config.settings import Table
 from nbpipe.errors import ExitCode
 from nbpipe.reports.terminal import Page
-from nbpipe.settings import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe.cli import options, service
+from nbpipe.config.variables import named
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.settings.variables import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nbpipe.config import Config
+    from nbpipe.config.settings import CollectionSettings, NotifySettings, Settings
     from nbpipe.model import Run
     from nbpipe.notify.channels import Channel
     from nbpipe.notify.events import Event, Occasion
     from nbpipe.notify.memory import Memory
-    from nbpipe.settings import CollectionSettings, NotifySettings, Settings
 
 _LOOK_SECONDS = 10.0
 _log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ import click
 
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
+from nbpipe.config.variables import named
 from nbpipe.errors import UsageError
-from nbpipe.settings.variables import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nbpipe.settings import CollectionSettings, Settings
+    from nbpipe.config.settings import CollectionSettings, Settings
 
 EXAMPLE = """\b
 Example:

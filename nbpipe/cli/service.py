@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe.cli.options import debug_option
-from nbpipe.config import SERVICE_FILE, load
+from nbpipe.config import SERVICE_FILE, load, variables
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.reports.plaintext import plain, plain_name
-from nbpipe.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.settings import CollectionSettings, Settings
+    from nbpipe.config.settings import CollectionSettings, Settings
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,11 +18,11 @@ import click
 from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import elsewhere, notify, options, reporting
 from nbpipe.collecting.paths import on_disk
+from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
 from nbpipe.model import Outcome
 from nbpipe.prepare import RunOptions, prepare
-from nbpipe.settings import TestSettings
 from nbpipe.subset import Subset
 
 if TYPE_CHECKING:

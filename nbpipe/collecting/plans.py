@@ -15,16 +15,16 @@ from nbpipe.collecting.keywords import Keyword
 from nbpipe.collecting.paths import natural, printable
 from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_below
 from nbpipe.collecting.tasks import Tasks
+from nbpipe.config.variables import kept_from_notebooks
 from nbpipe.errors import NothingCollected, UsageError
 from nbpipe.model import Excluded, Plan
-from nbpipe.settings.variables import kept_from_notebooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbpipe.collecting.candidates import Choosing, Chosen
     from nbpipe.config import Config
-    from nbpipe.settings import TestSettings
+    from nbpipe.config.settings import TestSettings
 
 
 _MOST_LINES = 10

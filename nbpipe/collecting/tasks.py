@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nbpipe.collecting.candidates import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
-    from nbpipe.settings import TestSettings
+    from nbpipe.config.settings import TestSettings
 
 _MEGABYTE = 10**6
 _HIDING_HOME = {"PYTHONNOUSERSITE": "1"}

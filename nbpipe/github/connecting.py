@@ -14,8 +14,8 @@ from nbpipe.system.secrets import variable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbpipe.config.settings import GithubSettings
     from nbpipe.github.client import Clock
-    from nbpipe.settings import GithubSettings
 
 DEFAULT_URL = "https://api.github.com"
 DEFAULT_TOKEN = "env:GITHUB_TOKEN"  # noqa: S105  (where it is)

@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nbpipe.config import variables
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.github import connecting
 from nbpipe.github.begun import Begun, Folder, began
@@ -14,7 +15,6 @@ from nbpipe.github.content import compose, ended
 from nbpipe.github.loading import from_report
 from nbpipe.github.places import Places
 from nbpipe.github.targets import Commit, Target, target
-from nbpipe.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

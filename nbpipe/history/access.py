@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.history.records import Last, PastResult, PastRun, PastTrace
     from nbpipe.model import Result
-    from nbpipe.settings import HistorySettings
 
 LATEST = "latest"
 

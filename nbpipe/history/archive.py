@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.history.looking import Look
-    from nbpipe.settings import HistorySettings
 
 
 class Archive:

@@ -12,10 +12,10 @@ from nbpipe.history.statistics import statistics
 from nbpipe.model import Outcome, Past
 
 if TYPE_CHECKING:
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.history.access import History
     from nbpipe.history.records import PastResult
     from nbpipe.model import Run
-    from nbpipe.settings import HistorySettings
 
 _RUNS = 20
 """So many earlier runs are looked at."""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.history.records import Last
     from nbpipe.model import Task
-    from nbpipe.settings import HistorySettings
 
 
 def by_duration(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.history.records import PastRun
     from nbpipe.model import Result, Task
-    from nbpipe.settings import HistorySettings
 
 _PATIENCE = 60
 """Seconds that the end of a run waits for what is still to be written."""

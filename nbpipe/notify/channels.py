@@ -18,11 +18,11 @@ from email.utils import formatdate, make_msgid
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from nbpipe.config.variables import without
 from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import wording
 from nbpipe.publishing.origin.address import mask, secret, secrets_of
 from nbpipe.reports.plaintext import first_line, plain
-from nbpipe.settings.variables import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     import requests
 
+    from nbpipe.config.settings import EmailSettings, NotifySettings
     from nbpipe.notify.events import Event, Occasion
-    from nbpipe.settings import EmailSettings, NotifySettings
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ANSWER = 64 * 1024

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from nbpipe.config.notify import Occasion as Wanted
     from nbpipe.notify.channels import Channel
     from nbpipe.notify.events import Event, Occasion
     from nbpipe.notify.memory import Memory
-    from nbpipe.settings.notify import Occasion as Wanted
 
 _NEVER_OFF = {"published", "test"}
 

@@ -15,8 +15,8 @@ import msgspec
 from nbpipe.publishing.releases.mirror import write as write_private
 
 if TYPE_CHECKING:
+    from nbpipe.config.settings import CollectionSettings
     from nbpipe.publishing.releases.mirror import Mirror
-    from nbpipe.settings import CollectionSettings
 
 
 class State(StrEnum):

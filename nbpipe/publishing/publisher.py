@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from nbpipe.config.settings import CollectionSettings
     from nbpipe.publishing.releases.manifest import File, Manifest
     from nbpipe.publishing.releases.verify import Damage
     from nbpipe.publishing.releases.witness import Seen
-    from nbpipe.settings import CollectionSettings
 
 T = TypeVar("T")
 

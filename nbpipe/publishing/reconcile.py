@@ -39,9 +39,9 @@ from nbpipe.publishing.schedule import Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nbpipe.config.settings import CollectionSettings
     from nbpipe.publishing.health import Health, Record
     from nbpipe.publishing.releases.mirror import Mirror
-    from nbpipe.settings import CollectionSettings
 
 _log = logging.getLogger(__name__)
 

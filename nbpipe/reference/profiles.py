@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.config import Config
-    from nbpipe.settings import ProfileSettings
+    from nbpipe.config.settings import ProfileSettings
 
 SITE_ONLY = ("setup", "extra")
 """Keys that only the site's own file may set."""

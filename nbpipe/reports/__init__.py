@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbpipe.config.tables import REPORTS
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
 from nbpipe.reports.github import GithubReporter, commands_stopped, is_running
 from nbpipe.reports.html import HtmlReporter
@@ -41,7 +42,6 @@ from nbpipe.reports.reporter import (
     parse,
     write,
 )
-from nbpipe.settings.tables import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

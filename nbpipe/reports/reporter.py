@@ -15,8 +15,8 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 from nbpipe import private
+from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
-from nbpipe.settings.tables import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

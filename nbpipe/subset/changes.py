@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from jupyter_client.kernelspec import KernelSpec
 
+    from nbpipe.config.settings import HistorySettings
     from nbpipe.model import Plan, Task, Trace
-    from nbpipe.settings import HistorySettings
 
 
 def affected_only(

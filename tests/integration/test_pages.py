@@ -17,11 +17,11 @@ from doors import BEARER, TOKEN, door
 from manifests import manifest
 from ondisk import Collection
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive
 from nbpipe.reference.manifest import Column, Output, Part, Statistics
 from nbpipe.reference.manifest import write as write_manifest
 from nbpipe.reference.store import Store
-from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.pages.past import Past
 from webhook.receiving.deliveries import Deliveries, Delivery

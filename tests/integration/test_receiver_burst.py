@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from nbpipe.settings import CollectionSettings, WebhookSettings
+from nbpipe.config.settings import CollectionSettings, WebhookSettings
 from webhook.receiving.server import Listen, Server
 from webhook.wiring import wire
 

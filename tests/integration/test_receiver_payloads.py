@@ -18,8 +18,8 @@ import jsonschema
 import pytest
 from doors import admitted, door
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.reconcile import Reconciler
-from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
 from webhook.receiving.decision import Followed
 from webhook.receiving.deliveries import Deliveries

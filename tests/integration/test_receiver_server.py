@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from doors import BEARER, admitted, door
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.reconcile import Reconciler
-from nbpipe.settings import CollectionSettings
 from webhook.app import create_app
 from webhook.receiving.decision import Followed
 from webhook.receiving.deliveries import Deliveries

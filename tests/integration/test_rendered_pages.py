@@ -14,9 +14,9 @@ from doors import admitted, door
 from ondisk import write_notebook
 from pasts import opened, past_run, record, result
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive
 from nbpipe.reports.html.rendering import Limits, Renderer
-from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.pages import rendered
 from webhook.pages.copies import HEADERS

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from nbpipe import cli
-from nbpipe import settings as declared
 from nbpipe.cli.config import toml
-from nbpipe.cli.keys import default, keys, table_in
 from nbpipe.config import load
-from nbpipe.settings import Settings, Table
+from nbpipe.config import settings as declared
+from nbpipe.config.keys import default, keys, table_in
+from nbpipe.config.settings import Settings, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from nbpipe.cli.config import toml
-from nbpipe.cli.keys import Key, keys, type_in_words
-from nbpipe.settings import Count, Megabytes, Name, Override, Seconds, Table, TestSettings
+from nbpipe.config.keys import Key, keys, type_in_words
+from nbpipe.config.settings import Count, Megabytes, Name, Override, Seconds, Table, TestSettings
 
 
 def test_every_key_says_what_it_means() -> None:

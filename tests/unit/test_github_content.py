@@ -10,6 +10,7 @@ import pytest
 from githubs import report
 from pasts import FAILURE, START, result
 
+from nbpipe.config.settings import GithubSettings
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.begun import Begun, Folder, began
 from nbpipe.github.client import Clock
@@ -20,7 +21,6 @@ from nbpipe.github.loading import from_report
 from nbpipe.github.patience import ATTEMPTS, Trouble, pause
 from nbpipe.github.places import Places
 from nbpipe.model import Result, Run
-from nbpipe.settings import GithubSettings
 
 NOW = 1_800_000_000.0
 CLOCK = Clock(now=lambda: NOW, sleep=lambda _: None)

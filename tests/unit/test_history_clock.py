@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from storage import START, past_run
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import open_history
 from nbpipe.history.recorder import Recorder, oldest
-from nbpipe.settings import HistorySettings
 
 if TYPE_CHECKING:
     from pathlib import Path

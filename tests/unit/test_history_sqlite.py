@@ -13,8 +13,8 @@ import pytest
 from pasts import opened, past_run, record, result
 from storage import Storage
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import HistoryError, NoHistory, Recorder, by_duration, open_history
-from nbpipe.settings import HistorySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

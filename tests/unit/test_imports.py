@@ -25,7 +25,7 @@ LAYERS = (
         "nbpipe.system",
     },
     {
-        *("nbpipe.settings", "nbpipe.worktree", "nbpipe.environments", "nbpipe.impact.fingerprint"),
+        *("nbpipe.worktree", "nbpipe.environments"),
         *("nbpipe.kernelspecs", "nbpipe.wildmatch", "nbpipe.distribution"),
         "nbpipe.reports.plaintext",  # text from outside comes in everywhere
     },

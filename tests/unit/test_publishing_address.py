@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.origin.address import (
     check,
@@ -16,7 +17,6 @@ from nbpipe.publishing.origin.address import (
     secret,
     secrets_of,
 )
-from nbpipe.settings import CollectionSettings
 from webhook.wiring import repository as followed
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbpipe import cli
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.origin import forge
 from nbpipe.publishing.origin.forge import Known
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.publishing.releases.mirror import Mirror
-from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.origin import isolation
-from nbpipe.settings import CollectionSettings
 
 STATE = Path("/srv/nbpipe/.nbpipe/nb")
 

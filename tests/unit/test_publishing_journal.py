@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.health import Record, State, judge
 from nbpipe.publishing.releases.journal import Entry, Event, Journal, Trigger, at
-from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from nbpipe.config.settings import Keep
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger
 from nbpipe.publishing.releases.retention import Ages, Moment, expired, last_current, look, moment
-from nbpipe.settings import Keep
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

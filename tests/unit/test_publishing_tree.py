@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from nbpipe.config.settings import CollectionSettings, ReleaseLimits
 from nbpipe.publishing.errors import Refused
 from nbpipe.publishing.origin.tree import Reader
 from nbpipe.publishing.releases.manifest import File
-from nbpipe.settings import CollectionSettings, ReleaseLimits
 
 COMMIT = "c" * 40
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
 from nbpipe.model import Run
 from nbpipe.reports import KINDS, ConsoleReporter, Request, check_writable, parse, reporter, write
-from nbpipe.settings.tables import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,15 +10,22 @@ import msgspec
 import pytest
 
 from nbpipe.checkup import site
-from nbpipe.cli.keys import keys, table_in
-from nbpipe.config import is_marked, load
+from nbpipe.config import load
+from nbpipe.config.files import is_marked
+from nbpipe.config.keys import keys, table_in
+from nbpipe.config.settings import (
+    CollectionSettings,
+    GithubSettings,
+    Settings,
+    Table,
+    WebhookSettings,
+)
 from nbpipe.errors import ConfigError
 from nbpipe.github.client import Clock
 from nbpipe.github.connecting import connect
 from nbpipe.history.engine import address as database
 from nbpipe.history.errors import HistoryError
 from nbpipe.publishing.origin.address import secret
-from nbpipe.settings import CollectionSettings, GithubSettings, Settings, Table, WebhookSettings
 from nbpipe.system import secrets
 from webhook.pages.door import Token
 from webhook.receiving.secret import Secrets

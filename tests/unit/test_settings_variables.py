@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe.notify.channels import channels
-from nbpipe.notify.events import Occasion
-from nbpipe.settings import (
+from nbpipe.config.settings import (
     CollectionSettings,
     GithubSettings,
     NotifySettings,
     Settings,
     WebhookSettings,
 )
-from nbpipe.settings.variables import kept_from_notebooks, named, without
+from nbpipe.config.variables import kept_from_notebooks, named, without
+from nbpipe.notify.channels import channels
+from nbpipe.notify.events import Occasion
 from webhook.wiring import wire
 
 if TYPE_CHECKING:

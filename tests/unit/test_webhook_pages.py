@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from doors import BEARER, admitted, door
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing import health
 from nbpipe.publishing.health import Record
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
-from nbpipe.settings import CollectionSettings
 from nbpipe.system.units import ago
 from webhook.app import create_app
 from webhook.receiving.decision import Followed

@@ -11,9 +11,9 @@ import pytest
 from doors import admitted, door
 from pasts import START, opened, past_run, record, result
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive, PastCollection
 from nbpipe.model import Category, Failure
-from nbpipe.settings import HistorySettings
 from webhook.app import create_app
 from webhook.pages.names import named
 from webhook.pages.past import Past

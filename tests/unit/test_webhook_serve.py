@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from nbpipe.cli.serve import address, chosen, serve
+from nbpipe.config.settings import CollectionSettings, Settings, WebhookSettings
 from nbpipe.errors import ConfigError, UsageError
-from nbpipe.settings import CollectionSettings, Settings, WebhookSettings
 from webhook.wiring import repository, wire
 
 if TYPE_CHECKING:

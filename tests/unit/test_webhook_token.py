@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbpipe.config.settings import CollectionSettings, WebhookSettings
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
-from nbpipe.settings import CollectionSettings, WebhookSettings
 from webhook.pages.state import own_folder, token_file
 from webhook.wiring import wire
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive
 from nbpipe.history.identity import address
 from nbpipe.reference.store import location
-from nbpipe.settings import HistorySettings
 from webhook.pages.rendered import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nbpipe.config.settings import Settings
     from nbpipe.reference.comparison import Rules
-    from nbpipe.settings import Settings
 
 _NOWHERE = Path("/nonexistent")
 

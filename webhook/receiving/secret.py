@@ -10,8 +10,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nbpipe.config.settings import SHORTEST_SECRET
 from nbpipe.errors import ConfigError
-from nbpipe.settings import SHORTEST_SECRET
 from nbpipe.system import secrets
 from nbpipe.system.secrets import SecretUnusableError
 

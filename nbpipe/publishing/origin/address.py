@@ -19,7 +19,7 @@ from nbpipe.system import secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.config.settings import CollectionSettings
 
 _SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>(?!//).+)")
 _USERINFO = re.compile(r"(?<=://)[^/\s'\"<>]+@")

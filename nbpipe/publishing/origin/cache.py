@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from nbpipe.config.settings import CollectionSettings
     from nbpipe.publishing.releases.manifest import File
-    from nbpipe.settings import CollectionSettings
 
 WANTED = "refs/nbpipe/wanted"
 HELD = "refs/nbpipe/releases/"

@@ -16,7 +16,7 @@ from nbpipe.system import secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.config.settings import CollectionSettings
 
 # Answers only about the origin's own host: a redirect elsewhere learns nothing. git puts the
 # address between single quotes, git-lfs between double ones. A program of the operator's

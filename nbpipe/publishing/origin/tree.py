@@ -18,7 +18,7 @@ from nbpipe.publishing.releases.manifest import File, Link, Manifest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.config.settings import CollectionSettings
 
 _LARGEST_TREE = 64_000_000
 """Bytes of one tree object: about a million names."""

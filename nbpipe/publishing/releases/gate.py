@@ -16,17 +16,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbpipe.config.variables import named, without
 from nbpipe.publishing.errors import Refused, Stopped
 from nbpipe.publishing.releases import gate_guard
 from nbpipe.reports.plaintext import plain
-from nbpipe.settings.variables import named, without
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.config.settings import CollectionSettings
 
 _TAIL = 2_000
 """Bytes of its output that the message repeats."""

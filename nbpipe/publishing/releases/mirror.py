@@ -26,7 +26,7 @@ from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases.journal import Journal
 
 if TYPE_CHECKING:
-    from nbpipe.settings import CollectionSettings
+    from nbpipe.config.settings import CollectionSettings
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 STATE = ".nbpipe"

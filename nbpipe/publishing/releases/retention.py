@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from nbpipe.config.settings import Keep
     from nbpipe.publishing.releases.journal import Entry
-    from nbpipe.settings import Keep
 
 _DAY = 86_400.0
 _UPTIME = Path("/proc/uptime")

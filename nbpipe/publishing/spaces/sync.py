@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from nbpipe.config import Config
+    from nbpipe.config.settings import CollectionSettings, SpacesSettings
     from nbpipe.publishing.spaces.homes import Place
-    from nbpipe.settings import CollectionSettings, SpacesSettings
 
     Work = Callable[[int, int], tuple[State, str]]
     """Does something in an open home; the second number is who it is done as (a uid)."""

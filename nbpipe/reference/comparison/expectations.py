@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
+    from nbpipe.config.settings import ReferenceExpected
     from nbpipe.reference.comparison.rules import Rules
-    from nbpipe.settings import ReferenceExpected
 
 
 def judged(

@@ -14,9 +14,9 @@ from nbpipe.reference.comparison.model import Measure, TrendPoint, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from nbpipe.config.settings import ReferenceBound
     from nbpipe.reference.comparison.rules import Rules
     from nbpipe.reference.manifest import Job, Manifest
-    from nbpipe.settings import ReferenceBound
 
 
 def compare_performance(old: Manifest, new: Manifest, rules: Rules) -> tuple[Measure, ...]:

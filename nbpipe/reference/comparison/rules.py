@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from nbpipe.config.settings import ReferenceSettings
 from nbpipe.reference.comparison.model import Tolerance
-from nbpipe.settings import ReferenceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pathspec import GitIgnoreSpec
 
-    from nbpipe.settings import ReferenceBound, ReferenceExpected, ReferenceFiles
+    from nbpipe.config.settings import ReferenceBound, ReferenceExpected, ReferenceFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbpipe.config.settings import CollectionSettings
 from nbpipe.publishing.reconcile import Reconciler
-from nbpipe.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -348,7 +348,7 @@ def test_a_gate_ends_with_its_service_and_what_it_did_is_found_at_the_next_start
     code = f"{published.rpartition(';')[0]}\n{DETACHES.format(told=str(told))}time.sleep(600)"
     service = (
         "from nbpipe.publishing.reconcile import Reconciler\n"
-        "from nbpipe.settings import CollectionSettings\n"
+        "from nbpipe.config.settings import CollectionSettings\n"
         f"settings = CollectionSettings(name='notebooks-latest', origin={str(origin.path)!r}, "
         f"root={str(tmp_path / 'srv')!r}, protocols=('file',), gate={gate(code)!r})\n"
         "Reconciler(settings).reconcile_once()"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nbpipe.config.settings import ReleaseLimits
 from nbpipe.publishing.health import State
 from nbpipe.publishing.reconcile import Result
 from nbpipe.publishing.releases.journal import Event
-from nbpipe.settings import ReleaseLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -41,7 +41,7 @@ FOLDERS, FILES = 6, 5
 # fetch, build, flip, clean-up, what is prepared, a rollback and a verification now and then.
 WORKER = """
 import sys
-from nbpipe.settings import CollectionSettings, Keep
+from nbpipe.config.settings import CollectionSettings, Keep
 from nbpipe.publishing import releases
 from nbpipe.publishing.releases.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from nbpipe.cli.publish import command as publish
 from nbpipe.cli.release import command as release
+from nbpipe.config.settings import ReleaseLimits
 from nbpipe.publishing.health import State
 from nbpipe.publishing.reconcile import Result
 from nbpipe.publishing.releases import operations
 from nbpipe.publishing.releases.journal import Event
-from nbpipe.settings import ReleaseLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

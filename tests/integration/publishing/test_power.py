@@ -27,7 +27,7 @@ CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2"
 PUBLISH = """
 import sys
 from nbpipe.publishing.reconcile import Reconciler
-from nbpipe.settings import CollectionSettings
+from nbpipe.config.settings import CollectionSettings
 worker = Reconciler(CollectionSettings(
     name="nb", origin=sys.argv[1], root=sys.argv[2], protocols=("file",)))
 print(worker.reconcile_once().current)

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from nbpipe.cli.publish import command as publish
+from nbpipe.config.settings import Keep
 from nbpipe.publishing.health import State
 from nbpipe.publishing.reconcile import Result, signal
 from nbpipe.publishing.releases.journal import Event, Trigger
-from nbpipe.settings import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,13 +18,13 @@ from click.testing import CliRunner, Result
 import nbpipe
 from nbpipe.cli.publish import command as publish
 from nbpipe.cli.release import command as release
+from nbpipe.config.settings import Keep
 from nbpipe.errors import UsageError
 from nbpipe.publishing.errors import Busy
 from nbpipe.publishing.reconcile import Result as Ended
 from nbpipe.publishing.releases import operations
 from nbpipe.publishing.releases.journal import Event
 from nbpipe.publishing.releases.retention import Moment, moment
-from nbpipe.settings import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

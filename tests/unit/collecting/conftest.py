@@ -10,7 +10,7 @@ import pytest
 
 from nbpipe import config
 from nbpipe.collecting import InstalledKernel, Selection, plan
-from nbpipe.settings import Settings
+from nbpipe.config.settings import Settings
 
 if TYPE_CHECKING:
     from nbpipe.model import Plan, Task

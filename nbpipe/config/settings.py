@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nbpipe.settings.github import GithubSettings
-from nbpipe.settings.notify import EmailSettings, NotifySettings
-from nbpipe.settings.reference import (
+from nbpipe.config.github import GithubSettings
+from nbpipe.config.notify import EmailSettings, NotifySettings
+from nbpipe.config.reference import (
     ProfileSettings,
     ReferenceBound,
     ReferenceColumns,
@@ -21,7 +21,7 @@ from nbpipe.settings.reference import (
     ReferenceFiles,
     ReferenceSettings,
 )
-from nbpipe.settings.tables import (
+from nbpipe.config.tables import (
     Budget,
     Count,
     FileName,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nbpipe.settings.tables import Count, Name, Patterns, Share, Table, Tolerance
+from nbpipe.config.tables import Count, Name, Patterns, Share, Table, Tolerance
 
 
 class ReferenceFiles(Table, frozen=True):

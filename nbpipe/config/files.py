@@ -1,6 +1,6 @@
 """nbpipe.toml or [tool.nbpipe] -> validated, frozen settings; every problem listed at once.
 
-What the keys are stands in `nbpipe.settings`. Nothing here knows what a setting does.
+What the keys are stands in `nbpipe.config.settings`. Nothing here knows what a setting does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import (
 
 import msgspec
 
+from nbpipe.config.settings import Settings, Table
 from nbpipe.errors import ConfigError, UsageError
-from nbpipe.settings import Settings, Table
 from nbpipe.system import secrets, units
 
 if TYPE_CHECKING:

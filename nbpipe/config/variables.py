@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe.settings.github import GithubSettings
+from nbpipe.config.github import GithubSettings
 from nbpipe.system import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from nbpipe.settings import Settings
+    from nbpipe.config.settings import Settings
 
 _GITHUB = "env:GITHUB_TOKEN"
 """What `[github]` falls back to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nbpipe.settings.tables import Name, Seconds, Secret, Table
+from nbpipe.config.tables import Name, Seconds, Secret, Table
 
 
 class GithubSettings(Table, frozen=True):

@@ -1,7 +1,7 @@
 """The keys of the configuration file: their types and meanings, read from the settings' source.
 
-What `nbpipe.settings` says about a field *is* the documentation, so it cannot get stale. Nothing
-here knows a key by name.
+What `settings` says about a field *is* the documentation, so it cannot get stale. No key is known
+by its name here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import msgspec
 
-from nbpipe.settings import Settings, Table
+from nbpipe.config.settings import Settings, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nbpipe.settings.tables import Count, Name, Seconds, Secret, Table
+from nbpipe.config.tables import Count, Name, Seconds, Secret, Table
 
 Occasion = Literal["failing", "still-failing", "recovered", "refused", "stale"]
 OCCASIONS: tuple[Occasion, ...] = ("failing", "still-failing", "recovered", "refused", "stale")
