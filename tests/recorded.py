@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PROGRAM = """#!/usr/bin/env python3
+_PROGRAM = """#!/usr/bin/env -S python3 -IS
 import json, sys
 from pathlib import Path
 here = Path(__file__)

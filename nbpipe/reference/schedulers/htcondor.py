@@ -118,9 +118,9 @@ class HTCondor:
                 found[job_of(facts)] = (record(facts),)
             waiting = [job for job in batch if job not in found or "." not in job]
             for facts in self._ask("condor_q", *waiting) if waiting else ():
-                if status(facts).state.ended:
-                    found[job_of(facts)] = (record(facts),)
-        return groups.accounted(jobs, found, ".")
+                found[job_of(facts)] = (record(facts),)
+        # A cluster has ended when all of its jobs have.
+        return groups.ended(groups.accounted(jobs, found, "."))
 
     def _ask(self, program: str, *words: str) -> list[dict[str, Any]]:
         """Return the ClassAds of jobs; for none the programs write nothing at all."""
