@@ -124,7 +124,7 @@ def _own(found: Mapping[str, Attempts], jobs: Collection[Followed]) -> dict[str,
 
 def _words(error: SchedulerOutage | SchedulerMissing) -> str:
     """Return an error in one line, with what to do next."""
-    return " ".join(str(error).split())
+    return str(error).replace("\n  ", "; ")
 
 
 def _goes_on(queue: dict[str, JobStatus] | NoNews, job: str) -> bool:

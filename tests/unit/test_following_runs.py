@@ -307,7 +307,7 @@ def test_unknown_ends_with_what_a_person_can_do(tmp_path: Path, scheduler: Recor
     _, text = invoke(tmp_path, "status", made.id)
     assert "unknown" in text
     assert f"ask again: nbpipe reference status {made.id}" in text
-    assert "no news: slurm: squeue failed: no route Ask again later." in text
+    assert "no news: slurm: squeue failed: no route; Ask again later." in text
 
 
 def test_a_lost_job_says_what_is_left_to_look_at(tmp_path: Path, scheduler: Recording) -> None:

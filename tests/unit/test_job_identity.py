@@ -144,7 +144,7 @@ def test_a_host_without_the_programs_leaves_what_is_known_and_says_why() -> None
     followed = Followed(id="5", standing=Standing(state=S.RUNNING, source="queue"))
     told = asking.look(Answers(missing, missing), [followed], now=0.0)["5"]
     assert (told.state, told.source) == (S.RUNNING, "queue")
-    assert told.trouble == "slurm: the program squeue cannot be started Go there."
+    assert told.trouble == "slurm: the program squeue cannot be started; Go there."
 
 
 def test_without_accounting_a_forgotten_job_is_lost_with_advice() -> None:
