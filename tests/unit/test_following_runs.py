@@ -88,7 +88,8 @@ def run(root: Path, number: int, job: str, children: Collection[str] = ()) -> St
     for child in children:
         note = folder / "children" / child
         note.mkdir(parents=True)
-        texts = {"arguments": "sbatch\0x\0", "parent": job, "said": f"{child}\n", "code": "0"}
+        texts = {"arguments": "sbatch\0x\0", "parent": job, "said": f"{child}\n", "code": "0",
+                 "caller": f"slurm={job}\n"}  # fmt: skip
         for name, text in texts.items():
             (note / name).write_text(text)
     return made
