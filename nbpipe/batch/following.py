@@ -108,6 +108,13 @@ class View:
         )
 
     @property
+    def contradiction(self) -> str:
+        """What the accounting says against a notebook that passed; "" where it agrees."""
+        standing = self.job.standing
+        passed = standing.source == "result" and standing.state is JobState.COMPLETED
+        return standing.reason if passed and standing.reason != "exit code 0" else ""
+
+    @property
     def resultless(self) -> bool:
         """Whether the job completed and its own result is not here yet (NFS may be late)."""
         completed = self.job.standing.state is JobState.COMPLETED

@@ -222,11 +222,13 @@ def test_what_the_accounting_says_against_a_result_is_told_when_it_is_known(
     made = run(tmp_path, 1, "11")
     passed(made)
     scheduler.queue = {"11": queued("11", S.RUNNING)}
-    assert following.look(made).job.standing.reason == "exit code 0"
+    first = following.look(made)
+    assert (first.job.standing.reason, first.contradiction) == ("exit code 0", "")
     scheduler.queue, scheduler.accounts = {}, {"11": (ended("11", S.OUT_OF_MEMORY),)}
     view = following.look(made)
     assert view.completed
     assert view.job.standing.reason == "exit code 0, while the accounting says OUT-OF-MEMORY"
+    assert view.contradiction == view.job.standing.reason
 
 
 def test_where_no_accounting_is_kept_the_end_is_there_and_nobody_waits_for_figures(

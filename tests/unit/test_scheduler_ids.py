@@ -145,6 +145,35 @@ def test_every_form_of_a_slurm_id_is_asked_about_by_what_slurm_knows(
     assert programs.calls("scancel")[0][-1] == "5001"
 
 
+def test_a_federated_job_is_told_by_the_cluster_that_started_it(
+    programs: Recorded, tmp_path: Path
+) -> None:
+    """As two federated clusters of Slurm 22.05 answer on the one where it was submitted."""
+    here = SQUEUE.format("67108888", "REVOKED", "None", "wrap")
+    there = f"CLUSTER: nbpipe\n{here}\nCLUSTER: second\n" + SQUEUE.format(
+        "67108888", "RUNNING", "None", "wrap"
+    )
+    (tmp_path / "here").write_text(here)
+    (tmp_path / "there").write_text(there)
+    program = tmp_path / "squeue"
+    program.write_text(
+        f'#!/bin/sh\ncd {tmp_path}\ncase " $* " in *" -M all "*) cat there;; *) cat here;; esac\n'
+    )
+    program.chmod(0o755)
+    slurm = Slurm(programs.environ)
+    assert slurm.poll(["67108888"])["67108888"].state is S.RUNNING
+    (tmp_path / "there").write_text(here)
+    assert slurm.poll(["67108888"]) == {}, "the accounting tells"
+    rows = [
+        "67108888|REVOKED|3:0|100|None|150|0|1|0|00:00:00||||wrap",
+        "67108888|FAILED|3:0|100|110|150|40|2|80|00:10.000|||s1|wrap",
+    ]
+    programs.program("sacct", "\n".join(rows))
+    ((record,),) = slurm.account(["67108888"]).values()
+    assert (record.state, record.exit_code, record.hosts) == (S.FAILED, 3, "s1")
+    assert "--federation" in programs.calls("sacct")[-1]
+
+
 def test_a_part_is_not_the_whole(programs: Recorded) -> None:
     lines = [
         ("5001_1", "COMPLETED"),
