@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recorded import Recorded
+from recorded import Recorded, Spoken
 
 from nbpipe.reference.errors import NoAccounting, SchedulerOutage
 from nbpipe.reference.profiles import Profile
@@ -47,8 +47,8 @@ SCHEDULERS: dict[str, Made] = {
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Recorded:
-    return Recorded(tmp_path)
+def programs(monkeypatch: pytest.MonkeyPatch) -> Spoken:
+    return Spoken(monkeypatch)
 
 
 BANNERS = [
@@ -91,7 +91,7 @@ def test_the_id_is_found_between_lines_of_the_site(
 
 @pytest.mark.parametrize("program", SCHEDULERS)
 def test_an_answer_without_an_id_is_an_outage_as_the_job_may_have_been_taken(
-    programs: Recorded, program: str
+    programs: Spoken, program: str
 ) -> None:
     programs.program(program, "Welcome!\nYour project has 1200 hours left\n")
     with pytest.raises(SchedulerOutage, match="cannot be understood"):
@@ -116,7 +116,7 @@ def test_an_answer_without_an_id_is_an_outage_as_the_job_may_have_been_taken(
     ],
 )
 def test_the_tasks_of_an_array_are_found_between_lines_of_the_site(
-    programs: Recorded, program: str, make: Made, said: str, jobs: tuple[str, ...]
+    programs: Spoken, program: str, make: Made, said: str, jobs: tuple[str, ...]
 ) -> None:
     programs.program(program, f"{BANNERS[1]}{said}\n")
     assert make(programs.environ).submit_array(REQUEST, 2) == jobs
@@ -129,7 +129,7 @@ SQUEUE = "{}|{}|{}|1795254300|{}\n"
     "job", ["5001", "5001;c2", "05001", "5001.batch", "5001.0", "5001_[1-2]", "5001_[1-2]%1"]
 )
 def test_every_form_of_a_slurm_id_is_asked_about_by_what_slurm_knows(
-    programs: Recorded, job: str
+    programs: Spoken, job: str
 ) -> None:
     lines = SQUEUE.format("5001_1", "COMPLETED", "None", "a|b") + SQUEUE.format(
         "5001_2", "RUNNING", "None", "a|b"
@@ -145,10 +145,9 @@ def test_every_form_of_a_slurm_id_is_asked_about_by_what_slurm_knows(
     assert programs.calls("scancel")[0][-1] == "5001"
 
 
-def test_a_federated_job_is_told_by_the_cluster_that_started_it(
-    programs: Recorded, tmp_path: Path
-) -> None:
+def test_a_federated_job_is_told_by_the_cluster_that_started_it(tmp_path: Path) -> None:
     """As two federated clusters of Slurm 22.05 answer on the one where it was submitted."""
+    programs = Recorded(tmp_path)
     here = SQUEUE.format("67108888", "REVOKED", "None", "wrap")
     there = f"CLUSTER: nbpipe\n{here}\nCLUSTER: second\n" + SQUEUE.format(
         "67108888", "RUNNING", "None", "wrap"
@@ -174,7 +173,7 @@ def test_a_federated_job_is_told_by_the_cluster_that_started_it(
     assert "--federation" in programs.calls("sacct")[-1]
 
 
-def test_a_part_is_not_the_whole(programs: Recorded) -> None:
+def test_a_part_is_not_the_whole(programs: Spoken) -> None:
     lines = [
         ("5001_1", "COMPLETED"),
         ("5001_11", "RUNNING"),
@@ -189,7 +188,7 @@ def test_a_part_is_not_the_whole(programs: Recorded) -> None:
 
 
 @pytest.mark.parametrize("name", ["a|b", "a|b|c;d", "two\nlines", "5001|RUNNING", "", "ü €"])
-def test_odd_names_of_jobs_change_nothing(programs: Recorded, name: str) -> None:
+def test_odd_names_of_jobs_change_nothing(programs: Spoken, name: str) -> None:
     programs.program("squeue", SQUEUE.format("7", "PENDING", "Priority", name))
     status = Slurm(programs.environ).poll(["7"])["7"]
     assert (status.state, status.reason) == (S.PENDING, "Priority")
@@ -218,7 +217,7 @@ def ended(code: int, **more: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("job", ["13[].srv", "13[]", "13", "013[].srv", "13[].other"])
-def test_a_pbs_array_is_as_its_subjobs_are(programs: Recorded, job: str) -> None:
+def test_a_pbs_array_is_as_its_subjobs_are(programs: Spoken, job: str) -> None:
     """The parent's own exit status is 1 for any failure, and it has used nothing."""
     subjobs = {"13[1].srv": ended(0), "13[2].srv": ended(3)}
     going = {"13[].srv": {"job_state": "B"}, **subjobs, "13[3].srv": {"job_state": "Q"}}
@@ -233,10 +232,9 @@ def test_a_pbs_array_is_as_its_subjobs_are(programs: Recorded, job: str) -> None
     assert server.account(["13[1].srv"])["13[1].srv"][0].state is S.COMPLETED
 
 
-def test_a_qstat_that_answers_of_the_first_job_only_is_asked_again(
-    programs: Recorded, tmp_path: Path
-) -> None:
+def test_a_qstat_that_answers_of_the_first_job_only_is_asked_again(tmp_path: Path) -> None:
     """As OpenPBS does since 23 (openpbs issue 2672)."""
+    programs = Recorded(tmp_path)
     answers = {"10": pbs(**{"10.ip-10-0-6-176": ended(0)}), "11": pbs(**{"11.ip": ended(3)})}
     programs.program("qstat", answers["10"])
     second = tmp_path / "second.json"
@@ -253,7 +251,7 @@ def test_a_qstat_that_answers_of_the_first_job_only_is_asked_again(
 
 
 def test_pbs_jobs_that_finished_without_an_exit_status_do_not_go_on_for_ever(
-    programs: Recorded,
+    programs: Spoken,
 ) -> None:
     lost, deleted = ended(0), ended(0, comment="Not Running: Queue not started and terminated")
     del lost["Exit_status"], deleted["Exit_status"]
@@ -270,7 +268,7 @@ def bjobs(*jobs: tuple[str, str, str]) -> str:
 
 
 @pytest.mark.parametrize("job", ["123", "123[1-3]", "0123"])
-def test_an_lsf_array_is_as_its_elements_are(programs: Recorded, job: str) -> None:
+def test_an_lsf_array_is_as_its_elements_are(programs: Spoken, job: str) -> None:
     lsf = LSF(programs.environ)
     programs.program("bjobs", bjobs(("123", "1", "DONE"), ("123[2]", "2", "PEND")))
     assert lsf.poll([job])[job].state is S.PENDING
@@ -281,14 +279,14 @@ def test_an_lsf_array_is_as_its_elements_are(programs: Recorded, job: str) -> No
 
 
 @pytest.mark.parametrize("job", ["17", "17.0", "017"])
-def test_an_htcondor_job_is_its_cluster(programs: Recorded, job: str) -> None:
+def test_an_htcondor_job_is_its_cluster(programs: Spoken, job: str) -> None:
     programs.program("condor_q", json.dumps([{"ClusterId": 17, "ProcId": 0, "JobStatus": 2}]))
     programs.program("condor_history", "")
     assert HTCondor(programs.environ).poll([job])[job].state is S.RUNNING
     assert HTCondor(programs.environ).account([job]) == {}
 
 
-def test_an_htcondor_cluster_has_ended_when_all_of_its_jobs_have(programs: Recorded) -> None:
+def test_an_htcondor_cluster_has_ended_when_all_of_its_jobs_have(programs: Spoken) -> None:
     programs.program("condor_q", json.dumps([{"ClusterId": 17, "ProcId": 1, "JobStatus": 2}]))
     done = {"ClusterId": 17, "ProcId": 0, "JobStatus": 4, "ExitCode": 0}
     programs.program("condor_history", json.dumps([done]))
@@ -312,7 +310,7 @@ slots        1
 
 
 @pytest.mark.parametrize("job", ["42", "042", "42.1-3:1"])
-def test_a_grid_engine_array_is_as_its_tasks_are(programs: Recorded, job: str) -> None:
+def test_a_grid_engine_array_is_as_its_tasks_are(programs: Spoken, job: str) -> None:
     text = QACCT.format(task=1, code=0, name="a") + QACCT.format(task=2, code=3, name="a")
     programs.program("qacct", text)
     nothing = "<job_info><queue_info/><job_info/></job_info>"
@@ -332,7 +330,7 @@ def test_a_grid_engine_array_is_as_its_tasks_are(programs: Recorded, job: str) -
     assert programs.calls("qdel") == [["42"]]
 
 
-def test_two_jobs_that_had_one_id_are_two_records(programs: Recorded) -> None:
+def test_two_jobs_that_had_one_id_are_two_records(programs: Spoken) -> None:
     """An array and, after the ids began anew, a job of another name."""
     old = QACCT.format(task=1, code=3, name="old") + QACCT.format(task=2, code=0, name="old")
     new = QACCT.format(task="undefined", code=0, name="new").replace("2026", "2027")
@@ -407,7 +405,7 @@ def test_where_waiting_helps_nothing_is_advised(reason: str) -> None:
     ],
 )
 def test_pbs_comments_come_with_advice(
-    programs: Recorded, facts: dict[str, object], words: str
+    programs: Spoken, facts: dict[str, object], words: str
 ) -> None:
     programs.program("qstat", pbs(**{"13.srv": {"job_state": "Q", **facts}}))
     status = PBS(programs.environ).poll(["13.srv"])["13.srv"]
@@ -428,9 +426,7 @@ def test_pbs_comments_come_with_advice(
         ("RUN", "", ""),
     ],
 )
-def test_lsf_reasons_come_with_advice(
-    programs: Recorded, stat: str, reason: str, words: str
-) -> None:
+def test_lsf_reasons_come_with_advice(programs: Spoken, stat: str, reason: str, words: str) -> None:
     facts = {"JOBID": "7", "JOBINDEX": "0", "STAT": stat, "PEND_REASON": reason}
     programs.program("bjobs", json.dumps({"RECORDS": [facts]}))
     status = LSF(programs.environ).poll(["7"])["7"]
@@ -439,7 +435,7 @@ def test_lsf_reasons_come_with_advice(
     assert bool(words) == bool(status.advice)
 
 
-def test_a_held_htcondor_job_says_why_and_how_to_go_on(programs: Recorded) -> None:
+def test_a_held_htcondor_job_says_why_and_how_to_go_on(programs: Spoken) -> None:
     held = {"HoldReasonCode": 6, "HoldReason": "Failed to execute '/opt/x': no such file"}
     job = {"ClusterId": 17, "ProcId": 0, "JobStatus": 5, "QDate": 1795254300, **held}
     programs.program("condor_q", json.dumps([job]))
@@ -457,7 +453,7 @@ QSTAT = """<?xml version='1.0'?>
 
 
 def test_grid_engine_is_asked_whether_any_queue_would_take_a_job_that_waits(
-    programs: Recorded,
+    programs: Spoken,
 ) -> None:
     """As Son of Grid Engine 8.1.9 answers, for a job of 500 slots and one that fits."""
     engine = GridEngine(programs.environ)
@@ -472,7 +468,7 @@ def test_grid_engine_is_asked_whether_any_queue_would_take_a_job_that_waits(
     assert not engine.poll(["6"])["6"].advice
 
 
-def test_a_grid_engine_job_that_waits_for_another_one_is_not_held(programs: Recorded) -> None:
+def test_a_grid_engine_job_that_waits_for_another_one_is_not_held(programs: Spoken) -> None:
     class Answers(GridEngine):
         def _queue(self) -> Any:  # noqa: ANN401
             from nbpipe.reference.schedulers.gridengine import entries  # noqa: PLC0415
@@ -489,7 +485,7 @@ REMEMBERED = "{:<40}|{:<30}|{:<9}|1795254300|1795254310|{:<12}|2    |u1   |a|b |
 
 
 def test_a_slurm_without_accounting_is_asked_for_what_its_queue_remembers(
-    programs: Recorded,
+    programs: Spoken,
 ) -> None:
     """As Slurm 22.05 answers with accounting_storage/none."""
     programs.program("sacct", err="Slurm accounting storage is disabled\n", code=1)
