@@ -250,9 +250,9 @@ def _records_of(
     try:
         return (asking.accounting(scheduler, jobs) if jobs else {}), ""
     except NoAccounting as error:
-        return error.found, str(error)
+        return error.found, asking.words(error)
     except (SchedulerOutage, SchedulerMissing) as error:
-        return {}, str(error)
+        return {}, asking.words(error)
 
 
 def _result(run: StoredRun) -> JobResult | None:

@@ -189,8 +189,7 @@ def _lines(view: View) -> list[str]:
         lines.append(f"  child {_state(child.id, child)}")
         lines += _what_to_do(view, child.standing, f"child {child.id}")
     if view.problem:
-        problem = view.problem.replace("\n  ", "; ")
-        lines.append(f"  no news: {problem}")
+        lines.append(f"  no news: {' '.join(view.problem.split())}")
     return lines
 
 
