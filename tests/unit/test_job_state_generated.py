@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     History = list[tuple[float, Evidence]]
 
 S = JobState
-EXAMPLES = 5000 if os.environ.get("NBPIPE_LONG") else 300
+CAMPAIGN = settings(
+    max_examples=5000 if os.environ.get("NBPIPE_LONG") else 150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # of a busy machine
+)
 GOING_ON = {S.PENDING, S.RUNNING, S.REQUEUED}
 WORDS = sorted(set(S) - {S.LOST})
 
@@ -97,7 +101,7 @@ def proves(evidence: Evidence, state: JobState) -> bool:
     return state in said
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_an_ended_job_never_goes_on_again_unless_it_was_lost(history: History) -> None:
     for before, _, after in told(history):
@@ -105,7 +109,7 @@ def test_an_ended_job_never_goes_on_again_unless_it_was_lost(history: History) -
             assert (after.state, after.exit_code) == (before.state, before.exit_code)
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_no_job_is_completed_without_evidence(history: History) -> None:
     for before, seen, after in told(history):
@@ -114,7 +118,7 @@ def test_no_job_is_completed_without_evidence(history: History) -> None:
             assert passed or proves(seen, S.COMPLETED)
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_no_job_is_lost_while_its_queue_knows_it_or_gives_no_answer(history: History) -> None:
     for before, seen, after in told(history):
@@ -126,7 +130,7 @@ def test_no_job_is_lost_while_its_queue_knows_it_or_gives_no_answer(history: His
             assert seen.now - before.unsettled_since >= GRACE
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_an_end_is_what_some_source_says(history: History) -> None:
     """Or what follows from it: a kill for memory, for a cancel, at the limit."""
@@ -143,7 +147,7 @@ def test_an_end_is_what_some_source_says(history: History) -> None:
                 assert proves(seen, S.CANCELLED) or (seen.cancelled and proves(seen, S.FAILED))
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories, statuses.filter(lambda each: each.state in {S.PENDING, S.REQUEUED}))
 def test_a_job_that_waits_again_is_not_ended_by_what_an_earlier_attempt_left(
     history: History, waiting: JobStatus
@@ -156,7 +160,7 @@ def test_a_job_that_waits_again_is_not_ended_by_what_an_earlier_attempt_left(
             assert decide(before, again).state is waiting.state
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_an_outage_of_everything_changes_no_state(history: History) -> None:
     for before, seen, _ in told(history):
@@ -169,7 +173,7 @@ def test_an_outage_of_everything_changes_no_state(history: History) -> None:
         )  # fmt: skip
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories)
 def test_every_history_ends_when_the_scheduler_answers_that_it_knows_nothing(
     history: History,
@@ -183,7 +187,7 @@ def test_every_history_ends_when_the_scheduler_answers_that_it_knows_nothing(
     assert standing.state.ended
 
 
-@settings(max_examples=EXAMPLES)
+@CAMPAIGN
 @given(histories, some.lists(attempts, max_size=3).map(tuple))
 def test_what_the_accounting_adds_beside_a_result_changes_no_state(
     history: History, late: tuple[Accounting, ...]
