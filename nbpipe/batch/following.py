@@ -6,23 +6,28 @@ written there, so that an outage leaves the last one standing.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import asking, recorder
 from nbpipe.reference.asking import Followed
-from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.identity import Identity
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
-from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
+from nbpipe.reference.schedulers.shared import Round
+from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, beside, core_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from nbpipe.reference.recorder import Child
     from nbpipe.reference.schedulers.protocol import Scheduler
@@ -65,6 +70,8 @@ class View:
     children: tuple[JobView, ...] = ()
     problem: str = ""
     """Why the scheduler could not be asked; "" where it could."""
+    missing: SchedulerMissing | None = None
+    """Why it can never be asked from this host; None where it can."""
 
     @property
     def ended(self) -> bool:
@@ -74,6 +81,11 @@ class View:
         if self.run.request.get("children") == "ignore":
             return True
         return all(child.standing.state.ended for child in self.children)
+
+    @property
+    def jobs(self) -> tuple[JobView, ...]:
+        """The run's own job and its children."""
+        return (self.job, *self.children)
 
     @property
     def completed(self) -> bool:
@@ -96,6 +108,13 @@ class View:
         )
 
     @property
+    def contradiction(self) -> str:
+        """What the accounting says against a notebook that passed; "" where it agrees."""
+        standing = self.job.standing
+        passed = standing.source == "result" and standing.state is JobState.COMPLETED
+        return standing.reason if passed and standing.reason != "exit code 0" else ""
+
+    @property
     def resultless(self) -> bool:
         """Whether the job completed and its own result is not here yet (NFS may be late)."""
         completed = self.job.standing.state is JobState.COMPLETED
@@ -107,40 +126,66 @@ class View:
         return self.job.standing.pause
 
 
-def look(run: StoredRun, *, now: float | None = None) -> View:
-    """Ask about a run; what was learnt is kept in its folder.
+def look(run: StoredRun, *, now: float | None = None, asked: Round | None = None) -> View:
+    """Ask about a run; what was learnt is kept in its folder, where it can be written.
+
+    Args:
+        run: The run.
+        now: Seconds since 1970; by default the clock's.
+        asked: The round of questions that this look belongs to; by default one of its own.
 
     Raises:
-        UsageError: The run's folder is damaged, its scheduler is not on this machine.
+        UsageError: The run's folder is damaged.
     """
+    asked = asked or Round()
     moment = time.time() if now is None else now
     submission = run.read("submission.json")
-    scheduler = registry.scheduler(submission.get("scheduler", "local"))
+    scheduler = asked.scheduler(submission.get("scheduler", "local"))
     known = run.read("standing.json")
     problem = ""
     try:
         job = submission.get("job") or _found(run, submission, scheduler)
-    except SchedulerOutage as error:
+    except (SchedulerOutage, SchedulerMissing) as error:
         job, problem = None, str(error)
     if job is None:
-        return _unsubmitted(run, known, moment, problem)
+        return replace(_unsubmitted(run, known, moment, problem), missing=asked.missing)
     noted = [child for child in recorder.children(run.folder) if child.id != job]
     jobs = [job, *(child.id for child in noted)]
-    standings = asking.look(scheduler, _followed(run, jobs, known), now=moment)
-    # Only what has ended has figures; of what goes on the queue alone is asked.
-    ended = [each for each in jobs if standings[each].state.ended]
+    followed = _followed(run, jobs, known)
+    standings = asking.look(scheduler, followed, now=moment)
+    before = {each: _records(known.get(each, {})) for each in jobs}
+    # Only what has ended has figures, and once; of what goes on the queue alone is asked.
+    ended = [
+        each
+        for each in followed
+        if standings[each.id].state.ended and not accounted(standings[each.id], before[each.id])
+    ]
     records, problem = _records_of(scheduler, ended)
-    views = {
-        each: JobView(
-            id=each,
-            standing=standings[each],
-            records=records.get(each) or _records(known.get(each, {})),
-        )
-        for each in jobs
-    }
-    run.write("standing.json", {each: _kept(view) for each, view in views.items()})
+    views = {each: _view(each, standings[each], records.get(each) or before[each]) for each in jobs}
+    _keep(run, {each: _kept(view) for each, view in views.items()})
     children = tuple(_with_parent(views[child.id], child, job) for child in noted)
-    return View(run=run, job=views[job], children=children, problem=problem)
+    trouble = next((each.trouble for each in standings.values() if each.trouble), "")
+    return View(
+        run=run,
+        job=views[job],
+        children=children,
+        problem=problem or trouble,
+        missing=asked.missing,
+    )
+
+
+def _view(job: str, standing: Standing, records: tuple[Accounting, ...]) -> JobView:
+    return JobView(id=job, standing=beside(standing, records), records=records)
+
+
+def _keep(run: StoredRun, standings: dict[str, Any]) -> None:
+    """Write down how the jobs stand; whoever may only read the run looks all the same."""
+    with contextlib.suppress(PermissionError):
+        try:
+            run.write("standing.json", standings)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
 
 
 def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> str | None:
@@ -157,7 +202,8 @@ def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> 
 def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str) -> View:
     """Return the view of a run without a job: about to be submitted, or lost."""
     submitted = run.request.get("submitted")
-    age = now - datetime.fromisoformat(submitted).timestamp() if submitted else UNFOUND
+    since = _moment(submitted)
+    age = UNFOUND if since is None else now - since
     standing = _standing(known.get("", {}))
     if age >= UNFOUND and not problem:
         reason = "its submission was cut short, and the scheduler knows no job of its name"
@@ -170,26 +216,43 @@ def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str
 def _followed(run: StoredRun, jobs: Sequence[str], known: dict[str, Any]) -> list[Followed]:
     """Return the run's job, of which most is known, and its children."""
     profile = run.request.get("profile", {})
+    submission = run.read("submission.json")
+    since = _moment(submission.get("submitted"))
     first = Followed(
         id=jobs[0],
+        identity=Identity(
+            name=submission.get("name", ""),
+            earliest=since,
+            latest=(run.folder / "submission.json").stat().st_mtime,
+        ),
         standing=_standing(known.get(jobs[0], {})),
         result=_result(run),
         walltime=profile.get("walltime"),
         memory=profile.get("memory"),
         cancelled=(run.folder / CANCELLED).exists(),
     )
-    others = (Followed(id=job, standing=_standing(known.get(job, {}))) for job in jobs[1:])
+    children = Identity(earliest=since)  # none was submitted before the run
+    others = (
+        Followed(id=job, identity=children, standing=_standing(known.get(job, {})))
+        for job in jobs[1:]
+    )
     return [first, *others]
 
 
+def _moment(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
 def _records_of(
-    scheduler: Scheduler, jobs: Sequence[str]
+    scheduler: Scheduler, jobs: Sequence[Followed]
 ) -> tuple[dict[str, tuple[Accounting, ...]], str]:
     """Return what the accounting says of jobs, and why it says nothing."""
     try:
-        return (scheduler.account(jobs) if jobs else {}), ""
-    except SchedulerOutage as error:
-        return {}, str(error)
+        return (asking.accounting(scheduler, jobs) if jobs else {}), ""
+    except NoAccounting as error:
+        return error.found, asking.words(error)
+    except (SchedulerOutage, SchedulerMissing) as error:
+        return {}, asking.words(error)
 
 
 def _result(run: StoredRun) -> JobResult | None:
@@ -239,30 +302,57 @@ def _records(kept: dict[str, Any]) -> tuple[Accounting, ...]:
 
 
 def wait(
-    run: StoredRun, *, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
-) -> View:
-    """Ask until the run has ended; `told` hears of every look.
+    *runs: StoredRun, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
+) -> tuple[View, ...]:
+    """Ask until all of the runs have ended; return how. `told` hears of every look.
 
-    The longer nothing changes, the longer are the pauses: a scheduler serves everybody. A
-    KeyboardInterrupt ends the waiting and leaves the job alone.
+    One question is about all of them, and the longer nothing changes, the longer are the pauses:
+    a scheduler serves everybody. A KeyboardInterrupt ends the waiting and leaves the jobs alone.
+
+    Raises:
+        SchedulerMissing: One has not ended, and its scheduler cannot be asked from this host.
     """
+    views: dict[Path, View] = {}
     age, before = 0.0, None
     while True:
-        view = look(run)
-        told(view)
-        if view.ended:
-            return view
-        now = [each.standing.state for each in (view.job, *view.children)]
+        open_ones = [run for run in runs if run.folder not in views or not views[run.folder].ended]
+        asked = Round(_expected(open_ones))
+        for run in open_ones:
+            view = views[run.folder] = look(run, asked=asked)
+            told(view)
+            if not view.ended and view.missing is not None:
+                raise view.missing
+        if all(view.ended for view in views.values()):
+            return tuple(views[run.folder] for run in runs)
+        now = [each.standing.state for view in views.values() for each in view.jobs]
         if now != before:
             age, before = 0.0, now
-        seconds = view.pause if view.job.standing.failures else _between(age)
+        seconds = max(_between(age), *(_silence(view) for view in views.values()))
         pause(seconds)
         age += seconds
 
 
+def _expected(runs: Iterable[StoredRun]) -> dict[str, list[str]]:
+    """Return the jobs of each scheduler that looks at these runs will ask about."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        submission = run.read("submission.json")
+        jobs = [submission["job"]] if submission.get("job") else []
+        jobs += [child.id for child in recorder.children(run.folder)]
+        known = {job: _standing(each) for job, each in run.read("standing.json").items()}
+        going_on = [job for job in jobs if job not in known or not known[job].state.ended]
+        found.setdefault(submission.get("scheduler", "local"), []).extend(going_on)
+    return found
+
+
+def _silence(view: View) -> float:
+    """Return for how long a scheduler that gave no answer is left alone."""
+    return view.pause if view.job.standing.failures and not view.ended else 0.0
+
+
 def _between(age: float) -> float:
     """Return seconds until the next question about jobs of which nothing changed for so long."""
-    return min(max(_SHORTEST, age / 4), _LONGEST)
+    return min(max(_SHORTEST, age / 3), _LONGEST)
 
 
 def settle(
@@ -294,6 +384,7 @@ def cancel(run: StoredRun) -> View:
 
     Raises:
         SchedulerOutage: No answer.
+        SchedulerMissing: The scheduler's programs are not on this machine.
     """
     view = look(run)
     jobs = [
