@@ -10,21 +10,22 @@ import os
 import re
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.reference import asking, recorder
+from nbpipe.batch import children
+from nbpipe.batch.children import Member
+from nbpipe.reference import asking
 from nbpipe.reference.asking import Followed
-from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
 from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from nbpipe.reference.recorder import Child
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import StoredRun
 
@@ -43,7 +44,11 @@ class JobView:
     id: str
     standing: Standing
     records: tuple[Accounting, ...] = ()
-    parent: str | None = None
+    parent: Member | None = None
+    """The job that submitted it; None for the run's own."""
+    scheduler: str = ""
+    how: str = ""
+    """How it was found to be the run's (`schedulers.tracing.How`); "" for the run's own job."""
 
     @property
     def accounted(self) -> bool:
@@ -64,7 +69,11 @@ class View:
     job: JobView
     children: tuple[JobView, ...] = ()
     problem: str = ""
-    """Why the scheduler could not be asked; "" where it could."""
+    """Why a scheduler could not be asked; "" where all could."""
+    remarks: tuple[str, ...] = ()
+    """What is not certain about the jobs that the run submitted, and what could not be asked."""
+    limits: tuple[str, ...] = ()
+    """What the schedulers cannot tell about jobs that were not noted at submission."""
 
     @property
     def ended(self) -> bool:
@@ -107,40 +116,106 @@ class View:
         return self.job.standing.pause
 
 
-def look(run: StoredRun, *, now: float | None = None) -> View:
+def look(run: StoredRun, *, now: float | None = None, search: bool = False) -> View:
     """Ask about a run; what was learnt is kept in its folder.
+
+    Args:
+        run: The run.
+        now: Seconds since 1970; by default the clock's.
+        search: Ask for jobs that were not noted now, not only once a minute and at the end.
 
     Raises:
         UsageError: The run's folder is damaged, its scheduler is not on this machine.
     """
     moment = time.time() if now is None else now
     submission = run.read("submission.json")
-    scheduler = registry.scheduler(submission.get("scheduler", "local"))
+    name = submission.get("scheduler", children.LOCAL)
     known = run.read("standing.json")
     problem = ""
     try:
-        job = submission.get("job") or _found(run, submission, scheduler)
+        job = submission.get("job") or _found(run, submission, registry.scheduler(name))
     except SchedulerOutage as error:
         job, problem = None, str(error)
     if job is None:
         return _unsubmitted(run, known, moment, problem)
-    noted = [child for child in recorder.children(run.folder) if child.id != job]
-    jobs = [job, *(child.id for child in noted)]
-    standings = asking.look(scheduler, _followed(run, jobs, known), now=moment)
-    # Only what has ended has figures; of what goes on the queue alone is asked.
-    ended = [each for each in jobs if standings[each].state.ended]
-    records, problem = _records_of(scheduler, ended)
-    views = {
-        each: JobView(
-            id=each,
-            standing=standings[each],
-            records=records.get(each) or _records(known.get(each, {})),
+    own = Member(id=job, scheduler=name, how="")
+    others = children.members(run.folder, own)
+    views, problem = _views(run, own, (own, *others), known, moment)
+    sought = children.last_search(run.folder)
+    ended = all(view.standing.state.ended for view in views.values())
+    if search or children.is_due(run.folder, sought, now=moment, ended=ended):
+        sought = children.search(
+            run.folder,
+            own,
+            others,
+            now=moment,
+            since=_submitted(submission, moment),
+            until=_end(views.values()) if ended else None,
+            ended=ended,
         )
-        for each in jobs
-    }
-    run.write("standing.json", {each: _kept(view) for each, view in views.items()})
-    children = tuple(_with_parent(views[child.id], child, job) for child in noted)
-    return View(run=run, job=views[job], children=children, problem=problem)
+        fresh = [each for each in children.members(run.folder, own) if each not in others]
+        more, trouble = _views(run, own, fresh, known, moment)
+        views, problem, others = views | more, problem or trouble, (*others, *fresh)
+    run.write("standing.json", {_key(each, own): _kept(views[each]) for each in views})
+    above = children.parents(own, others)
+    return View(
+        run=run,
+        job=views[own],
+        children=tuple(
+            replace(views[each], parent=above[each.identity], how=each.how) for each in others
+        ),
+        problem=problem,
+        remarks=sought.remarks,
+        limits=sought.limits,
+    )
+
+
+def _views(
+    run: StoredRun, own: Member, jobs: Sequence[Member], known: dict[str, Any], now: float
+) -> tuple[dict[Member, JobView], str]:
+    """Return how jobs stand, and why a scheduler gave no answer; each is asked about its own."""
+    found: dict[Member, JobView] = {}
+    problems = []
+    for name in dict.fromkeys(job.scheduler for job in jobs):
+        group = [job for job in jobs if job.scheduler == name]
+        followed = [_followed(run, job, own, known.get(_key(job, own), {})) for job in group]
+        try:
+            scheduler = registry.scheduler(name)
+            standings = asking.look(scheduler, followed, now=now)
+            # Only what has ended has figures; of what goes on the queue alone is asked.
+            ended = [each for each in standings if standings[each].state.ended]
+            records, problem = _records_of(scheduler, ended)
+        except SchedulerMissing as error:
+            if name == own.scheduler:
+                raise
+            standings = {each.id: each.standing for each in followed}
+            records, problem = {}, str(error)
+        problems += [problem] if problem else []
+        for job in group:
+            found[job] = JobView(
+                id=job.id,
+                scheduler=name,
+                standing=standings[job.id],
+                records=records.get(job.id) or _records(known.get(_key(job, own), {})),
+            )
+    return found, "; ".join(problems)
+
+
+def _key(job: Member, own: Member) -> str:
+    """Return what a job is called in standing.json: two schedulers may have the same ids."""
+    return job.id if job.scheduler == own.scheduler else f"{job.scheduler}:{job.id}"
+
+
+def _submitted(submission: dict[str, Any], now: float) -> float:
+    text = submission.get("submitted")
+    return datetime.fromisoformat(text).timestamp() if text else now
+
+
+def _end(views: Iterable[JobView]) -> float | None:
+    """Return when the last of jobs that have ended did; None where that is not known of all."""
+    ends = [view.records[-1].ended if view.records else None for view in views]
+    known = [each.timestamp() for each in ends if each is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> str | None:
@@ -167,19 +242,20 @@ def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str
     return View(run=run, job=JobView(id="", standing=standing), problem=problem)
 
 
-def _followed(run: StoredRun, jobs: Sequence[str], known: dict[str, Any]) -> list[Followed]:
-    """Return the run's job, of which most is known, and its children."""
+def _followed(run: StoredRun, job: Member, own: Member, kept: dict[str, Any]) -> Followed:
+    """Return what is known of a job without asking; of the run's own that is most."""
+    cancelled = (run.folder / CANCELLED).exists()
+    if job is not own:
+        return Followed(id=job.id, standing=_standing(kept), cancelled=cancelled)
     profile = run.request.get("profile", {})
-    first = Followed(
-        id=jobs[0],
-        standing=_standing(known.get(jobs[0], {})),
+    return Followed(
+        id=job.id,
+        standing=_standing(kept),
         result=_result(run),
         walltime=profile.get("walltime"),
         memory=profile.get("memory"),
-        cancelled=(run.folder / CANCELLED).exists(),
+        cancelled=cancelled,
     )
-    others = (Followed(id=job, standing=_standing(known.get(job, {}))) for job in jobs[1:])
-    return [first, *others]
 
 
 def _records_of(
@@ -201,12 +277,6 @@ def _result(run: StoredRun) -> JobResult | None:
         stopped_by=answer.get("stopped_by"),
         elapsed=float(answer.get("elapsed", 0.0)),
         out_of_memory=bool(answer.get("out_of_memory")),
-    )
-
-
-def _with_parent(view: JobView, child: Child, job: str) -> JobView:
-    return JobView(
-        id=view.id, standing=view.standing, records=view.records, parent=child.parent or job
     )
 
 
@@ -290,20 +360,37 @@ def _is_late(view: View) -> bool:
 
 
 def cancel(run: StoredRun) -> View:
-    """Cancel a run's job and its children; return how it stands.
+    """Cancel a run's job and its children, each on its own scheduler; return how it stands.
+
+    A scheduler without an answer does not keep the jobs of the others from being cancelled.
 
     Raises:
-        SchedulerOutage: No answer.
+        SchedulerOutage: A scheduler gave no answer.
+        SchedulerMissing: The programs of one are not on this machine.
     """
-    view = look(run)
-    jobs = [
-        each for each in (view.job, *view.children) if each.id and not each.standing.state.ended
-    ]
-    if jobs:
-        scheduler = registry.scheduler(run.read("submission.json")["scheduler"])
+    asked: set[tuple[str, str]] = set()
+    failure: SchedulerMissing | SchedulerOutage | None = None
+    while True:
+        view = look(run, search=True)
+        jobs = [
+            each
+            for each in (view.job, *view.children)
+            if each.id and not each.standing.state.ended and (each.scheduler, each.id) not in asked
+        ]
+        if not jobs:
+            break  # and nothing was submitted while the others were cancelled
         (run.folder / CANCELLED).touch()
-        scheduler.cancel([each.id for each in jobs])
-    return look(run)
+        asked |= {(each.scheduler, each.id) for each in jobs}
+        for name in dict.fromkeys(each.scheduler for each in jobs):
+            try:
+                registry.scheduler(name).cancel(
+                    [each.id for each in jobs if each.scheduler == name]
+                )
+            except (SchedulerMissing, SchedulerOutage) as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+    return view
 
 
 def signal_name(number: int | None) -> str:

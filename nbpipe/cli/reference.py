@@ -14,6 +14,7 @@ from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reference import profiles
+from nbpipe.reference.schedulers.tracing import How
 from nbpipe.reference.store import VARIABLE, Store, location
 from nbpipe.reports.plaintext import count
 
@@ -176,10 +177,18 @@ def _lines(view: View) -> list[str]:
     lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
     if not view.job.standing.state.ended and (cell := cell_now(view.run)):
         lines.append(f"  {cell}")
-    lines += [f"  child {_state(child.id, child)}" for child in view.children]
+    lines += [f"  child {_child(child, view.job.scheduler)}" for child in view.children]
     if view.problem:
         lines.append(f"  no news: {view.problem}")
+    lines += [f"  note: {remark}" for remark in view.remarks]
     return lines
+
+
+def _child(view: Any, parents: str) -> str:  # noqa: ANN401  (a JobView)
+    """Return how a child stands, with its scheduler if that is another, and how it was found."""
+    where = f" on {view.scheduler}" if view.scheduler != parents else ""
+    how = f"  [{view.how}]" if view.how != How.NOTED else ""
+    return f"{_state(view.id + where, view)}{how}"
 
 
 def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)

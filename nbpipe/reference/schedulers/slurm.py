@@ -7,6 +7,8 @@ Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import signal
 from dataclasses import replace
@@ -14,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
+from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
@@ -25,6 +28,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -69,6 +73,10 @@ _ANSWER = re.compile(r"(?:Submitted batch job )?(\d+)(;[\w.-]+)?(?: on cluster [
 """What sbatch says of a job: its number, and the cluster where that is another one."""
 _PARTS = "_+"
 """What follows an array's or a heterogeneous job's number in the ids of its parts."""
+_SUBMISSION = "JobArrayID:|,AllocNodes:|,AllocSID:|,SubmitTime:|,Dependency:|,WorkDir:|"
+"""How jobs were submitted: squeue's fields, each with the bar that follows it."""
+_STEP_FIELDS = ("JobID", "JobName", "State", "ExitCode", "ElapsedRaw", "AllocCPUS", "SubmitLine")
+_DISABLED = re.compile(r"accounting storage is disabled", re.IGNORECASE)
 _WITHIN = "now-30days"
 """How far back an ended job is found by its name."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -164,6 +172,43 @@ class Slurm:
         ids = [*waiting.split(), *ended.split()]
         return tuple(dict.fromkeys(job for job in ids if re.fullmatch(r"\d+(_\d+)?", job)))
 
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        found: list[Seen] = []
+        blind = ""
+        for cluster in {"": None, **dict.fromkeys(_by_cluster(near))}:
+            if not ended:
+                words = ("squeue", "-h", "-t", "all", "-u", user, "-O", _SUBMISSION, *_at(cluster))
+                answer = self._programs.call(*words, environ={"SLURM_TIME_FORMAT": "%s"})
+                if answer.code != 0:
+                    raise self._programs.outage("squeue", answer)
+                found += in_queue(answer.out, cluster)
+                continue
+            try:
+                start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+                fields = ("-X", "-u", user, "-S", start, "-o", "JobID,Submit,WorkDir")
+                found += in_accounting(self._sacct(*fields, *_at(cluster)), cluster)
+            except SchedulerOutage as error:
+                if not _DISABLED.search(str(error)):
+                    raise
+                blind = "without accounting, jobs that left the queue cannot be found"
+        return Submissions(jobs=tuple(found), blind=blind)
+
+    def steps(self, jobs: Collection[str]) -> dict[str, tuple[Step, ...]]:
+        """Return the steps of jobs that srun made, as the accounting knows them.
+
+        Raises:
+            SchedulerOutage: No answer.
+        """
+        found: dict[str, tuple[Step, ...]] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            for batch in batches(ids):
+                words = ("-o", ",".join(_STEP_FIELDS), *_at(cluster), "-j", ",".join(batch))
+                for job, steps in steps_of(self._sacct(*words)).items():
+                    found[f"{job}{cluster}"] = steps
+        return {job: found[job] for job in jobs if job in found}
+
     def _sacct(self, *words: str) -> str:
         """Return sacct's answer; it complains about an outage and exits with 0 all the same."""
         answer = self._programs.call(
@@ -216,6 +261,64 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     if request.after:
         told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
+
+
+def in_queue(text: str, cluster: str = "") -> list[Seen]:
+    """Return what squeue's lines in the format `_SUBMISSION` say; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        fields = line.split("|", 5)
+        if len(fields) < 6 or not (number := re.match(r"\d+", fields[0])):  # noqa: PLR2004
+            continue
+        _, host, session, submitted, after, folder = fields
+        found.setdefault(
+            f"{number.group()}{cluster}",
+            Seen(
+                id=f"{number.group()}{cluster}",
+                submitted=float(submitted) if submitted.isdigit() else None,
+                folders=(folder.removesuffix("|"),),
+                host=host,
+                session=int(session) if session.isdigit() else None,
+                after=tuple(re.findall(r":(\d+)", after)),
+            ),
+        )
+    return [*found.values()]
+
+
+def in_accounting(text: str, cluster: str = "") -> list[Seen]:
+    """Return what sacct's lines `JobID|Submit|WorkDir` say; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        job, _, rest = line.partition("|")
+        submitted, bar, folder = rest.partition("|")
+        if bar and (number := re.match(r"\d+", job)):
+            when = float(submitted) if submitted.isdigit() else None
+            name = f"{number.group()}{cluster}"
+            found.setdefault(name, Seen(id=name, submitted=when, folders=(folder,)))
+    return [*found.values()]
+
+
+def steps_of(text: str) -> dict[str, tuple[Step, ...]]:
+    """Return what sacct's lines say of steps that srun made, by job; an array's by its number."""
+    found: dict[str, list[Step]] = {}
+    for line in text.splitlines():
+        fields = dict(zip(_STEP_FIELDS, line.split("|", len(_STEP_FIELDS) - 1), strict=False))
+        job, _, step = fields["JobID"].partition(".")
+        if not step[:1].isdigit() or len(fields) < len(_STEP_FIELDS):
+            continue  # the job itself, or its batch, extern or interactive step
+        code, _, number = fields["ExitCode"].partition(":")
+        found.setdefault(re.split(r"[_+]", job)[0], []).append(
+            Step(
+                id=fields["JobID"],
+                name=fields["JobName"],
+                state=_STATES.get(fields["State"].partition(" ")[0], JobState.UNKNOWN),
+                exit=int(code or 0) if not int(number or 0) else None,
+                seconds=float(fields["ElapsedRaw"] or 0),
+                cores=int(fields["AllocCPUS"] or 0),
+                call=fields["SubmitLine"],
+            )
+        )
+    return {job: tuple(each) for job, each in found.items()}
 
 
 def queue(text: str) -> dict[str, JobStatus]:
