@@ -72,9 +72,17 @@ class Search:
     """Seconds since 1970."""
     final: bool = False
     """Whether all jobs of the run had ended before it was asked, and all schedulers answered."""
-    remarks: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What could not be asked, or was not found."""
+    related: tuple[str, ...] = ()
+    """Jobs that may have to do with the run; of this search and those before it."""
     limits: tuple[str, ...] = ()
     """What the schedulers cannot tell about any run."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return all that is worth a remark about this run."""
+        return (*self.problems, *self.related)
 
 
 def number(job: str) -> str:
@@ -150,7 +158,7 @@ def parents(own: Member, others: Sequence[Member]) -> dict[tuple[str, str], Memb
 def last_search(folder: Path) -> Search:
     """Return what came of the last search."""
     kept = store.read_json(folder / _SEARCH)
-    kept |= {name: tuple(kept.get(name, ())) for name in ("remarks", "limits")}
+    kept |= {name: tuple(kept.get(name, ())) for name in ("problems", "related", "limits")}
     return Search(**kept)
 
 
@@ -193,7 +201,8 @@ def search(  # noqa: PLR0913  (keywords)
     sessions = frozenset((str(host), int(sid)) for host, sid in origin.get("sessions", ()))
     known = {each.identity for each in (own, *others)}
     marks = Marks(folder=folder, sessions=sessions, since=since, until=until)
-    remarks: list[str] = []
+    problems: list[str] = []
+    related = [*last_search(folder).related]
     limits: list[str] = []
     fresh: list[Member] = []
     failed = False
@@ -203,7 +212,7 @@ def search(  # noqa: PLR0913  (keywords)
         limits += blind
         if problem and (near or not _ABSENT.search(problem)):
             failed = True
-            remarks.append(f"{name} could not be asked for more jobs of this run: {problem}")
+            problems.append(f"{name} could not be asked for more jobs of this run: {problem}")
         numbers = frozenset(job for scheduler, job in known if scheduler == name)
         for each in seen:
             member = Member(id=each.id, scheduler=name, submitted=each.submitted)
@@ -214,13 +223,14 @@ def search(  # noqa: PLR0913  (keywords)
                 known.add(member.identity)
                 fresh.append(_keep(folder, member, how))
             elif why := tracing.related(each, numbers):
-                remarks.append(f"{name} job {each.id} is not counted as the run's, though {why}")
+                related.append(f"{name} job {each.id} is not counted as the run's, though {why}")
     if ended:
-        remarks += _unseen_launches(folder, [*others, *fresh])
+        problems += _unseen_launches(folder, [*others, *fresh])
     result = Search(
         asked=now,
         final=ended and not fresh and not failed,
-        remarks=tuple(remarks),
+        problems=tuple(problems),
+        related=tuple(dict.fromkeys(related)),
         limits=tuple(limits),
     )
     store.write_json(folder / _SEARCH, asdict(result))
@@ -263,7 +273,7 @@ def steps(
             wanted = [job.id for job in group]
             answer = scheduler.steps(wanted) if isinstance(scheduler, HasSteps) else {}
         except (SchedulerMissing, SchedulerOutage) as error:
-            remarks.append(f"the steps of jobs on {name} are not known: {error}")
+            remarks.append(f"the steps of jobs on {name} are not known: {_words(error)}")
             continue
         found |= {job.identity: answer[job.id] for job in group if job.id in answer}
     noted: dict[tuple[str, str], list[Step]] = {}
@@ -290,7 +300,7 @@ def _asked(name: str, since: float, near: Sequence[str]) -> tuple[list[Seen], li
     try:
         scheduler = registry.scheduler(name)
     except SchedulerMissing as error:
-        return [], [], str(error)
+        return [], [], _words(error)
     if not isinstance(scheduler, Searchable):
         return [], [f"{name} cannot be asked for jobs that were not noted at submission"], ""
     seen: list[Seen] = []
@@ -300,10 +310,15 @@ def _asked(name: str, since: float, near: Sequence[str]) -> tuple[list[Seen], li
         try:
             answer = scheduler.submitted(start, near=near, ended=ended)
         except (SchedulerMissing, SchedulerOutage) as error:
-            return seen, limits, str(error)
+            return seen, limits, _words(error)
         seen += answer.jobs
         limits += [answer.blind] if answer.blind else []
     return seen, limits, ""
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong, without the advice that follows it on a line of its own."""
+    return str(error).partition("\n")[0]
 
 
 def _keep(folder: Path, member: Member, how: How) -> Member:

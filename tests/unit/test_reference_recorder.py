@@ -98,8 +98,8 @@ def test_a_bare_number_of_qsub_is_grid_engines_where_that_is(tmp_path: Path) -> 
             "qsub",
             ("-sync", "y"),
             (
-                "echo 'Your job 5 (\"a\") has been submitted'; echo 'Job 5 exited with exit code 7.'; "
-                "exit 7"
+                "echo 'Your job 5 (\"a\") has been submitted'; "
+                "echo 'Job 5 exited with exit code 7.'; exit 7"
             ),
         ),
         ("qsub", ("-W", "block=true"), "echo 5.server; exit 7"),
