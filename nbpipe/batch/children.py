@@ -162,18 +162,19 @@ def last_search(folder: Path) -> Search:
     return Search(**kept)
 
 
-def is_due(folder: Path, last: Search, *, now: float, ended: bool) -> bool:
+def is_due(folder: Path, last: Search, *, now: float, since: float, ended: bool) -> bool:
     """Return whether schedulers are to be asked for more jobs of a run.
 
     Args:
         folder: The run's.
         last: The search before.
         now: Seconds since 1970.
+        since: When the run was submitted; likewise.
         ended: Whether all jobs that are known have ended.
     """
     if not (folder / _ORIGIN).exists():
         return False  # the job has not begun
-    return (ended and not last.final) or now - last.asked >= AGAIN
+    return not last.final if ended else now - (last.asked or since) >= AGAIN
 
 
 def search(  # noqa: PLR0913  (keywords)
@@ -185,8 +186,10 @@ def search(  # noqa: PLR0913  (keywords)
     since: float,
     until: float | None = None,
     ended: bool = False,
-) -> Search:
-    """Ask every scheduler that a run could reach for its jobs; keep those that are new.
+) -> tuple[Search, tuple[Member, ...]]:
+    """Ask every scheduler that a run could reach for its jobs; return those that are new, too.
+
+    Both are kept in the run's folder, where it can be written: a colleague may only read it.
 
     Args:
         folder: The run's.
@@ -208,20 +211,21 @@ def search(  # noqa: PLR0913  (keywords)
     failed = False
     for name in _reachable(folder, own, others, origin):
         near = [each.id for each in (own, *others) if each.scheduler == name]
-        seen, blind, problem = _asked(name, since, near)
+        seen, blind, problem = _asked(name, since, near, ended=ended)
         limits += blind
         if problem and (near or not _ABSENT.search(problem)):
             failed = True
             problems.append(f"{name} could not be asked for more jobs of this run: {problem}")
         numbers = frozenset(job for scheduler, job in known if scheduler == name)
         for each in seen:
-            member = Member(id=each.id, scheduler=name, submitted=each.submitted)
             how = tracing.belongs(each, marks)
+            member = Member(id=each.id, scheduler=name, how=how or "", submitted=each.submitted)
             if member.identity in known:
                 continue
             if how is not None:
                 known.add(member.identity)
-                fresh.append(_keep(folder, member, how))
+                fresh.append(member)
+                _keep(folder, member)
             elif why := tracing.related(each, numbers):
                 related.append(f"{name} job {each.id} is not counted as the run's, though {why}")
     if ended:
@@ -233,8 +237,9 @@ def search(  # noqa: PLR0913  (keywords)
         related=tuple(dict.fromkeys(related)),
         limits=tuple(limits),
     )
-    store.write_json(folder / _SEARCH, asdict(result))
-    return result
+    with contextlib.suppress(OSError):
+        store.write_json(folder / _SEARCH, asdict(result))
+    return result, tuple(fresh)
 
 
 def search_from_within(folder: Path) -> None:
@@ -295,8 +300,13 @@ def _reachable(
     return sorted((noted | launched | set(origin.get("schedulers", ()))) - {LOCAL})
 
 
-def _asked(name: str, since: float, near: Sequence[str]) -> tuple[list[Seen], list[str], str]:
-    """Return the jobs that a scheduler names, what it cannot tell, and why it did not answer."""
+def _asked(
+    name: str, since: float, near: Sequence[str], *, ended: bool
+) -> tuple[list[Seen], list[str], str]:
+    """Return the jobs that a scheduler names, what it cannot tell, and why it did not answer.
+
+    Its accounting is asked only once, when all has `ended`.
+    """
     try:
         scheduler = registry.scheduler(name)
     except SchedulerMissing as error:
@@ -306,9 +316,9 @@ def _asked(name: str, since: float, near: Sequence[str]) -> tuple[list[Seen], li
     seen: list[Seen] = []
     limits: list[str] = []
     start = datetime.fromtimestamp(since, UTC)
-    for ended in (False, True):
+    for left in (False, True) if ended else (False,):
         try:
-            answer = scheduler.submitted(start, near=near, ended=ended)
+            answer = scheduler.submitted(start, near=near, ended=left)
         except (SchedulerMissing, SchedulerOutage) as error:
             return seen, limits, _words(error)
         seen += answer.jobs
@@ -321,19 +331,19 @@ def _words(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _keep(folder: Path, member: Member, how: How) -> Member:
+def _keep(folder: Path, member: Member) -> None:
     """Keep a job that a scheduler named, for whoever looks next."""
     found = folder / "children" / "found"
-    found.mkdir(exist_ok=True)
     values = {
         "id": member.id,
         "scheduler": member.scheduler,
-        "how": how.value,
+        "how": member.how,
         "submitted": member.submitted,
     }
     name = re.sub(r"\W", "-", "-".join(member.identity))
-    store.write_json(found / f"{name}.json", values)
-    return member
+    with contextlib.suppress(OSError):
+        found.mkdir(exist_ok=True)
+        store.write_json(found / f"{name}.json", values)
 
 
 def _unseen_launches(folder: Path, others: Sequence[Member]) -> Iterator[str]:

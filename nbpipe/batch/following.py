@@ -143,17 +143,17 @@ def look(run: StoredRun, *, now: float | None = None, search: bool = False) -> V
     views, problem = _views(run, own, (own, *others), known, moment)
     sought = children.last_search(run.folder)
     ended = all(view.standing.state.ended for view in views.values())
-    if search or children.is_due(run.folder, sought, now=moment, ended=ended):
-        sought = children.search(
+    since = _submitted(submission, moment)
+    if search or children.is_due(run.folder, sought, now=moment, since=since, ended=ended):
+        sought, fresh = children.search(
             run.folder,
             own,
             others,
             now=moment,
-            since=_submitted(submission, moment),
+            since=since,
             until=_end(views.values()) if ended else None,
             ended=ended,
         )
-        fresh = [each for each in children.members(run.folder, own) if each not in others]
         more, trouble = _views(run, own, fresh, known, moment)
         views, problem, others = views | more, problem or trouble, (*others, *fresh)
     run.write("standing.json", {_key(each, own): _kept(views[each]) for each in views})

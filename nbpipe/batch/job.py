@@ -134,6 +134,7 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     work = folder / "work"
     with contextlib.suppress(OSError):
         children.note_origin(folder, os.environ)
+        recorder.fit(folder, os.environ)
     os.environ.update(recorder.environment(folder, os.environ))
     if not (folder / "inputs.json").exists():
         # Only before the first attempt: what that one left is a product of the run, too.

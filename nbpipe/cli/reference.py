@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    view = following.look(_store(store, config_file).run(run))
+    view = following.look(_store(store, config_file).run(run), search=True)
     click.echo("\n".join(_lines(view)))
     return ExitCode.OK
 
@@ -218,11 +219,21 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
         f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
         f"{jobs}, {total:.3f} core-hours"
     )
+    for line in _children(view):
+        _warn(line)
     for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
     if view.unaccounted:
         _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+def _children(view: View) -> list[str]:
+    """Return how the child jobs were found, and what no scheduler could have told."""
+    ways = Counter(child.how for child in view.children)
+    found = ", ".join(f"{number} {how}" for how, number in ways.items())
+    lines = [f"{count(len(view.children), 'child job')}: {found}"] if view.children else []
+    return [*lines, *(f"note: {limit}" for limit in view.limits)]
 
 
 def _late(view: View) -> str:

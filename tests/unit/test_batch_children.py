@@ -76,7 +76,8 @@ def note(run: Path, program: str, said: str | None, time: float = NOW, **caller:
 def search(run: Path, *, ended: bool = False) -> Search:
     """Search once with all that is known."""
     others = children.members(run, OWN)
-    return children.search(run, OWN, others, now=NOW, since=NOW - 3600, ended=ended)
+    found, _ = children.search(run, OWN, others, now=NOW, since=NOW - 3600, ended=ended)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,20 @@ def test_a_job_that_a_scheduler_names_is_a_member_once_and_from_then_on(
     assert children.last_search(run).final
 
 
+def test_whoever_may_only_read_a_run_sees_its_jobs_all_the_same(
+    run: Path, knowing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "write_json", refuse)
+    knowing(slurm=Answering((Seen(id="6", submitted=NOW, folders=(str(run),)),)))
+    found, fresh = children.search(run, OWN, (), now=NOW, since=NOW, ended=True)
+    assert [each.id for each in fresh] == ["6"]
+    assert not found.final
+    assert children.last_search(run) == Search()
+
+
 def test_a_job_that_only_waits_for_one_of_the_runs_is_remarked_for_good(
     run: Path, knowing: Callable[..., None]
 ) -> None:
@@ -160,7 +175,7 @@ def test_a_scheduler_without_an_answer_is_remarked_and_asked_again(
     assert found.remarks == (
         "slurm could not be asked for more jobs of this run: slurm: squeue failed",
     )
-    assert children.is_due(run, found, now=NOW + 1, ended=True)
+    assert children.is_due(run, found, now=NOW + 1, since=NOW, ended=True)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,7 @@ def test_a_scheduler_that_cannot_be_asked_is_a_limit(
     run: Path, knowing: Callable[..., None]
 ) -> None:
     knowing(slurm=object())
-    assert search(run).limits == (
+    assert search(run, ended=True).limits == (
         "slurm cannot be asked for jobs that were not noted at submission",
     )
 
@@ -197,13 +212,18 @@ def test_a_launch_without_a_job_is_remarked(run: Path, knowing: Callable[..., No
 
 
 def test_schedulers_are_asked_once_a_minute_and_once_when_all_has_ended(run: Path) -> None:
-    last = Search(asked=NOW)
-    assert not children.is_due(run, last, now=NOW + AGAIN - 1, ended=False)
-    assert children.is_due(run, last, now=NOW + AGAIN, ended=False)
-    assert children.is_due(run, last, now=NOW + 1, ended=True)
-    assert not children.is_due(run, replace(last, final=True), now=NOW + 1, ended=True)
+    def due(last: Search, seconds: float, *, ended: bool = False) -> bool:
+        return children.is_due(run, last, now=NOW + seconds, since=NOW, ended=ended)
+
+    assert not due(Search(), AGAIN - 1)
+    assert due(Search(), AGAIN)
+    last = Search(asked=NOW + AGAIN)
+    assert not due(last, 2 * AGAIN - 1)
+    assert due(last, 2 * AGAIN)
+    assert due(last, AGAIN + 1, ended=True)
+    assert not due(replace(last, final=True), 10 * AGAIN, ended=True)
     (run / "children" / "origin.json").unlink()
-    assert not children.is_due(run, Search(), now=NOW, ended=True), "the job has not begun"
+    assert not due(Search(), AGAIN, ended=True), "the job has not begun"
 
 
 def test_steps_are_the_accountings_or_those_noted(run: Path, knowing: Callable[..., None]) -> None:

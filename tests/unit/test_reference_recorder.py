@@ -157,6 +157,21 @@ def test_srun_in_an_allocation_is_a_step_and_not_a_launch(tmp_path: Path) -> Non
     assert (step.job, step.call) == ("12", "srun -n 2 a\\ b")
 
 
+def test_a_notebook_that_looks_for_a_program_does_not_find_the_recorder_instead(
+    tmp_path: Path,
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "srun").touch(0o755)
+    recorder.install(tmp_path)
+    recorder.fit(tmp_path, {"PATH": str(real)})
+    assert [file.name for file in (tmp_path / "bin").iterdir()] == ["srun"]
+    (real / "srun").rename(real / "sbatch")
+    recorder.fit(tmp_path, {"PATH": str(real)})
+    assert [file.name for file in (tmp_path / "bin").iterdir()] == ["sbatch"], "of another host"
+    assert os.access(tmp_path / "bin" / "sbatch", os.X_OK)
+
+
 def test_a_login_shell_that_resets_path_is_recorded_all_the_same(tmp_path: Path) -> None:
     real, home = tmp_path / "real", tmp_path / "home"
     real.mkdir()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -82,15 +83,33 @@ class Step:
 
 def install(folder: Path) -> None:
     """Put the recorder into `folder/bin`, and make `folder/children` for its notes."""
-    here = resources.files("nbpipe.reference.recorder")
-    script = here.joinpath("record.sh").read_bytes()
-    programs = folder / "bin"
-    programs.mkdir()
+    (folder / "bin").mkdir()
     (folder / "children").mkdir()
-    (folder / "bash_env.sh").write_bytes(here.joinpath("bash_env.sh").read_bytes())
+    (folder / "bash_env.sh").write_bytes(_script("bash_env.sh"))
     for name in PROGRAMS:
-        (programs / name).write_bytes(script)
-        (programs / name).chmod(0o755)
+        _put(folder / "bin" / name)
+
+
+def fit(folder: Path, environ: Mapping[str, str]) -> None:
+    """Let the recorder stand in for what the job's host has, and for nothing else.
+
+    A notebook may look for a program to see where it is.
+    """
+    for name in PROGRAMS:
+        file = folder / "bin" / name
+        if shutil.which(name, path=environ.get("PATH", os.defpath)) is None:
+            file.unlink(missing_ok=True)
+        elif not file.exists():  # another host ran the attempt before
+            _put(file)
+
+
+def _put(file: Path) -> None:
+    file.write_bytes(_script("record.sh"))
+    file.chmod(0o755)
+
+
+def _script(name: str) -> bytes:
+    return resources.files("nbpipe.reference.recorder").joinpath(name).read_bytes()
 
 
 def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
