@@ -6,6 +6,8 @@ written there, so that an outage leaves the last one standing.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import signal
@@ -18,13 +20,16 @@ from nbpipe.batch import children
 from nbpipe.batch.children import Member
 from nbpipe.reference import asking
 from nbpipe.reference.asking import Followed
-from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.identity import Identity
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
-from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
+from nbpipe.reference.schedulers.shared import Round
+from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, beside, core_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import StoredRun
@@ -70,6 +75,8 @@ class View:
     children: tuple[JobView, ...] = ()
     problem: str = ""
     """Why a scheduler could not be asked; "" where all could."""
+    missing: SchedulerMissing | None = None
+    """Why one can never be asked from this host; None where all can."""
     remarks: tuple[str, ...] = ()
     """What is not certain about the jobs that the run submitted, and what could not be asked."""
     limits: tuple[str, ...] = ()
@@ -83,6 +90,11 @@ class View:
         if self.run.request.get("children") == "ignore":
             return True
         return all(child.standing.state.ended for child in self.children)
+
+    @property
+    def jobs(self) -> tuple[JobView, ...]:
+        """The run's own job and its children."""
+        return (self.job, *self.children)
 
     @property
     def completed(self) -> bool:
@@ -116,34 +128,38 @@ class View:
         return self.job.standing.pause
 
 
-def look(run: StoredRun, *, now: float | None = None, search: bool = False) -> View:
-    """Ask about a run; what was learnt is kept in its folder.
+def look(
+    run: StoredRun, *, now: float | None = None, asked: Round | None = None, search: bool = False
+) -> View:
+    """Ask about a run; what was learnt is kept in its folder, where it can be written.
 
     Args:
         run: The run.
         now: Seconds since 1970; by default the clock's.
+        asked: The round of questions that this look belongs to; by default one of its own.
         search: Ask for jobs that were not noted now, not only once a minute and at the end.
 
     Raises:
-        UsageError: The run's folder is damaged, its scheduler is not on this machine.
+        UsageError: The run's folder is damaged.
     """
+    asked = asked or Round()
     moment = time.time() if now is None else now
     submission = run.read("submission.json")
     name = submission.get("scheduler", children.LOCAL)
     known = run.read("standing.json")
     problem = ""
     try:
-        job = submission.get("job") or _found(run, submission, registry.scheduler(name))
-    except SchedulerOutage as error:
+        job = submission.get("job") or _found(run, submission, asked.scheduler(name))
+    except (SchedulerOutage, SchedulerMissing) as error:
         job, problem = None, str(error)
     if job is None:
-        return _unsubmitted(run, known, moment, problem)
+        return replace(_unsubmitted(run, known, moment, problem), missing=asked.missing)
     own = Member(id=job, scheduler=name, how="")
     others = children.members(run.folder, own)
-    views, problem = _views(run, own, (own, *others), known, moment)
+    views, problem = _views(run, own, (own, *others), asked, now=moment)
     sought = children.last_search(run.folder)
     ended = all(view.standing.state.ended for view in views.values())
-    since = _submitted(submission, moment)
+    since = _moment(submission.get("submitted")) or moment
     if search or children.is_due(run.folder, sought, now=moment, since=since, ended=ended):
         sought, fresh = children.search(
             run.folder,
@@ -154,9 +170,9 @@ def look(run: StoredRun, *, now: float | None = None, search: bool = False) -> V
             until=_end(views.values()) if ended else None,
             ended=ended,
         )
-        more, trouble = _views(run, own, fresh, known, moment)
+        more, trouble = _views(run, own, fresh, asked, now=moment)
         views, problem, others = views | more, problem or trouble, (*others, *fresh)
-    run.write("standing.json", {_key(each, own): _kept(views[each]) for each in views})
+    _keep(run, {_key(each, own): _kept(views[each]) for each in views})
     above = children.parents(own, others)
     return View(
         run=run,
@@ -165,40 +181,39 @@ def look(run: StoredRun, *, now: float | None = None, search: bool = False) -> V
             replace(views[each], parent=above[each.identity], how=each.how) for each in others
         ),
         problem=problem,
+        missing=asked.missing,
         remarks=sought.remarks,
         limits=sought.limits,
     )
 
 
 def _views(
-    run: StoredRun, own: Member, jobs: Sequence[Member], known: dict[str, Any], now: float
+    run: StoredRun, own: Member, jobs: Sequence[Member], asked: Round, *, now: float
 ) -> tuple[dict[Member, JobView], str]:
     """Return how jobs stand, and why a scheduler gave no answer; each is asked about its own."""
+    known = run.read("standing.json")
     found: dict[Member, JobView] = {}
     problems = []
     for name in dict.fromkeys(job.scheduler for job in jobs):
+        kept = {job.id: known.get(_key(job, own), {}) for job in jobs if job.scheduler == name}
         group = [job for job in jobs if job.scheduler == name]
-        followed = [_followed(run, job, own, known.get(_key(job, own), {})) for job in group]
-        try:
-            scheduler = registry.scheduler(name)
-            standings = asking.look(scheduler, followed, now=now)
-            # Only what has ended has figures; of what goes on the queue alone is asked.
-            ended = [each for each in standings if standings[each].state.ended]
-            records, problem = _records_of(scheduler, ended)
-        except SchedulerMissing as error:
-            if name == own.scheduler:
-                raise
-            standings = {each.id: each.standing for each in followed}
-            records, problem = {}, str(error)
-        problems += [problem] if problem else []
+        followed = [_followed(run, job, own, kept[job.id]) for job in group]
+        scheduler = asked.scheduler(name)
+        standings = asking.look(scheduler, followed, now=now)
+        before = {job: _records(kept[job]) for job in kept}
+        # Only what has ended has figures, and once; of what goes on the queue alone is asked.
+        ended = [
+            each
+            for each in followed
+            if standings[each.id].state.ended and not accounted(standings[each.id], before[each.id])
+        ]
+        records, problem = _records_of(scheduler, ended)
+        trouble = next((each.trouble for each in standings.values() if each.trouble), "")
+        problems += [problem or trouble] if problem or trouble else []
         for job in group:
-            found[job] = JobView(
-                id=job.id,
-                scheduler=name,
-                standing=standings[job.id],
-                records=records.get(job.id) or _records(known.get(_key(job, own), {})),
-            )
-    return found, "; ".join(problems)
+            view = _view(job.id, standings[job.id], records.get(job.id) or before[job.id])
+            found[job] = replace(view, scheduler=name)
+    return found, "; ".join(dict.fromkeys(problems))
 
 
 def _key(job: Member, own: Member) -> str:
@@ -206,16 +221,25 @@ def _key(job: Member, own: Member) -> str:
     return job.id if job.scheduler == own.scheduler else f"{job.scheduler}:{job.id}"
 
 
-def _submitted(submission: dict[str, Any], now: float) -> float:
-    text = submission.get("submitted")
-    return datetime.fromisoformat(text).timestamp() if text else now
-
-
 def _end(views: Iterable[JobView]) -> float | None:
     """Return when the last of jobs that have ended did; None where that is not known of all."""
     ends = [view.records[-1].ended if view.records else None for view in views]
     known = [each.timestamp() for each in ends if each is not None]
     return max(known) if known and len(known) == len(ends) else None
+
+
+def _view(job: str, standing: Standing, records: tuple[Accounting, ...]) -> JobView:
+    return JobView(id=job, standing=beside(standing, records), records=records)
+
+
+def _keep(run: StoredRun, standings: dict[str, Any]) -> None:
+    """Write down how the jobs stand; whoever may only read the run looks all the same."""
+    with contextlib.suppress(PermissionError):
+        try:
+            run.write("standing.json", standings)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
 
 
 def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> str | None:
@@ -232,7 +256,8 @@ def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> 
 def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str) -> View:
     """Return the view of a run without a job: about to be submitted, or lost."""
     submitted = run.request.get("submitted")
-    age = now - datetime.fromisoformat(submitted).timestamp() if submitted else UNFOUND
+    since = _moment(submitted)
+    age = UNFOUND if since is None else now - since
     standing = _standing(known.get("", {}))
     if age >= UNFOUND and not problem:
         reason = "its submission was cut short, and the scheduler knows no job of its name"
@@ -245,11 +270,19 @@ def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str
 def _followed(run: StoredRun, job: Member, own: Member, kept: dict[str, Any]) -> Followed:
     """Return what is known of a job without asking; of the run's own that is most."""
     cancelled = (run.folder / CANCELLED).exists()
+    submission = run.read("submission.json")
+    since = _moment(submission.get("submitted"))
     if job is not own:
-        return Followed(id=job.id, standing=_standing(kept), cancelled=cancelled)
+        identity = Identity(earliest=since)  # none was submitted before the run
+        return Followed(id=job.id, identity=identity, standing=_standing(kept), cancelled=cancelled)
     profile = run.request.get("profile", {})
     return Followed(
         id=job.id,
+        identity=Identity(
+            name=submission.get("name", ""),
+            earliest=since,
+            latest=(run.folder / "submission.json").stat().st_mtime,
+        ),
         standing=_standing(kept),
         result=_result(run),
         walltime=profile.get("walltime"),
@@ -258,13 +291,19 @@ def _followed(run: StoredRun, job: Member, own: Member, kept: dict[str, Any]) ->
     )
 
 
+def _moment(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
 def _records_of(
-    scheduler: Scheduler, jobs: Sequence[str]
+    scheduler: Scheduler, jobs: Sequence[Followed]
 ) -> tuple[dict[str, tuple[Accounting, ...]], str]:
     """Return what the accounting says of jobs, and why it says nothing."""
     try:
-        return (scheduler.account(jobs) if jobs else {}), ""
-    except SchedulerOutage as error:
+        return (asking.accounting(scheduler, jobs) if jobs else {}), ""
+    except NoAccounting as error:
+        return error.found, str(error)
+    except (SchedulerOutage, SchedulerMissing) as error:
         return {}, str(error)
 
 
@@ -309,30 +348,58 @@ def _records(kept: dict[str, Any]) -> tuple[Accounting, ...]:
 
 
 def wait(
-    run: StoredRun, *, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
-) -> View:
-    """Ask until the run has ended; `told` hears of every look.
+    *runs: StoredRun, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
+) -> tuple[View, ...]:
+    """Ask until all of the runs have ended; return how. `told` hears of every look.
 
-    The longer nothing changes, the longer are the pauses: a scheduler serves everybody. A
-    KeyboardInterrupt ends the waiting and leaves the job alone.
+    One question is about all of them, and the longer nothing changes, the longer are the pauses:
+    a scheduler serves everybody. A KeyboardInterrupt ends the waiting and leaves the jobs alone.
+
+    Raises:
+        SchedulerMissing: One has not ended, and its scheduler cannot be asked from this host.
     """
+    views: dict[Path, View] = {}
     age, before = 0.0, None
     while True:
-        view = look(run)
-        told(view)
-        if view.ended:
-            return view
-        now = [each.standing.state for each in (view.job, *view.children)]
+        open_ones = [run for run in runs if run.folder not in views or not views[run.folder].ended]
+        asked = Round(_expected(open_ones))
+        for run in open_ones:
+            view = views[run.folder] = look(run, asked=asked)
+            told(view)
+            if not view.ended and view.missing is not None:
+                raise view.missing
+        if all(view.ended for view in views.values()):
+            return tuple(views[run.folder] for run in runs)
+        now = [each.standing.state for view in views.values() for each in view.jobs]
         if now != before:
             age, before = 0.0, now
-        seconds = view.pause if view.job.standing.failures else _between(age)
+        seconds = max(_between(age), *(_silence(view) for view in views.values()))
         pause(seconds)
         age += seconds
 
 
+def _expected(runs: Iterable[StoredRun]) -> dict[str, list[str]]:
+    """Return the jobs of each scheduler that looks at these runs will ask about."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        submission = run.read("submission.json")
+        known = run.read("standing.json")
+        name = submission.get("scheduler", children.LOCAL)
+        own = Member(id=submission.get("job") or "", scheduler=name, how="")
+        for job in (own, *children.members(run.folder, own)):
+            if job.id and not _standing(known.get(_key(job, own), {})).state.ended:
+                found.setdefault(job.scheduler, []).append(job.id)
+    return found
+
+
+def _silence(view: View) -> float:
+    """Return for how long a scheduler that gave no answer is left alone."""
+    return view.pause if view.job.standing.failures and not view.ended else 0.0
+
+
 def _between(age: float) -> float:
     """Return seconds until the next question about jobs of which nothing changed for so long."""
-    return min(max(_SHORTEST, age / 4), _LONGEST)
+    return min(max(_SHORTEST, age / 3), _LONGEST)
 
 
 def settle(

@@ -86,7 +86,7 @@ def test_a_job_that_waits_for_one_of_the_runs_is_only_related() -> None:
 def test_slurms_queue_tells_folder_session_and_dependency(programs: Recorded) -> None:
     programs.program(
         "squeue",
-        "5_[1-3]|localhost|5957|1769860861|afterany:2(unfulfilled),afterok:4_*(failed)|/|\n"
+        "5_[1-3]  |localhost |5957 |1769860861 |afterany:2(unfulfilled),afterok:4_*(failed)|/  |\n"
         "5_4|localhost|5957|1769860861|(null)|/|\n"
         "6+0|login1|17|1769860862|(null)|/scratch/a|b|\n"
         "squeue: a line of something else\n",
@@ -214,7 +214,7 @@ def test_grid_engines_queue_tells_folders_and_variables(programs: Recorded) -> N
     )
     programs.program("qstat", f"<job_info>{listed}</job_info>")
     known = GridEngine(programs.environ)._queue()
-    assert [job for job, _, _ in known] == ["5", "6"]
+    assert [job.id for job in known] == ["5", "6"]
     file = programs.folder / "qstat"
     file.write_text(
         file.read_text().replace(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
 from nbpipe.reference.schedulers import groups
-from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
     JobRequest,
@@ -58,6 +58,18 @@ _OUTAGE = (
     r"can't (?:find address|connect)|failed to (?:connect|fetch ads|end classad)|"
     r"couldn't contact|communication error|timed out|unable to contact|schedd"
 )
+_OF_A_JOB = (
+    *(
+        "_CONDOR_SCRATCH_DIR",
+        "_CONDOR_JOB_",
+        "_CONDOR_MACHINE_AD",
+        "_CONDOR_SLOT",
+        "_CONDOR_CHIRP_",
+    ),
+    *("_CONDOR_WRAPPER_ERROR_FILE", "_CONDOR_EXECUTABLE", "_CHIRP_"),
+)
+"""Variables that tell a job about itself; other `_CONDOR_…` are a user's configuration."""
+_RELEASE = "mend that and release the job (`condor_release {0}`), or remove it (`condor_rm {0}`)"
 _ATTRIBUTES = (
     *("ClusterId", "ProcId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "QDate"),
     *("JobStartDate", "JobCurrentStartDate", "CompletionDate", "EnteredCurrentStatus"),
@@ -77,7 +89,9 @@ class HTCondor:
     traits = Traits(warning=None, dependencies=None, arrays=True)
 
     def __init__(self, environ: Mapping[str, str] | None = None, timeout: float = 60.0) -> None:
-        self._programs = Programs(self.name, environ=environ, timeout=timeout, outage=_OUTAGE)
+        self._programs = Programs(
+            self.name, environ=environ, without=_OF_A_JOB, timeout=timeout, outage=_OUTAGE
+        )
 
     def submit(self, request: JobRequest) -> str:
         """Submit a job; return its id (see `Scheduler`)."""
@@ -92,10 +106,7 @@ class HTCondor:
 
     def _submit(self, text: str) -> tuple[str, ...]:
         out = self._programs.submit("condor_submit", "-terse", "-", text=text)
-        last = (out.splitlines() or [""])[-1].strip()  # a site's wrapper may say more before
-        matched = re.fullmatch(r"(\d+)\.(\d+) - \1\.(\d+)", last)
-        if not matched:
-            raise self._programs.unreadable("condor_submit", out)
+        matched = self._programs.said("condor_submit", out, r"(\d+)\.(\d+) - \1\.(\d+)")
         return tuple(f"{matched[1]}.{n}" for n in range(int(matched[2]), int(matched[3]) + 1))
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
@@ -134,7 +145,8 @@ class HTCondor:
         """Return the ClassAds of jobs; for none the programs write nothing at all."""
         text = self._programs.ask(program, *words, "-json", "-attributes", ",".join(attributes))
         try:
-            found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+            start = document(text, "[")
+            found: list[dict[str, Any]] = json.loads(start) if start else []
         except ValueError as error:
             raise self._programs.unreadable(program, text) from error
         return found
@@ -234,6 +246,8 @@ def status(facts: Mapping[str, Any]) -> JobStatus:
         state=_state(facts),
         said=f"JobStatus {number}",
         reason=" ".join(reason.split()),
+        advice=_RELEASE.format(job_of(facts)) if number == _HELD else "",
+        submitted=_moment(facts.get("QDate")),
     )
 
 
