@@ -78,6 +78,8 @@ class Search:
     """Jobs that may have to do with the run; of this search and those before it."""
     limits: tuple[str, ...] = ()
     """What the schedulers cannot tell about any run."""
+    absent: tuple[str, ...] = ()
+    """Schedulers of which there are programs and nothing else."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -158,7 +160,9 @@ def parents(own: Member, others: Sequence[Member]) -> dict[tuple[str, str], Memb
 def last_search(folder: Path) -> Search:
     """Return what came of the last search."""
     kept = store.read_json(folder / _SEARCH)
-    kept |= {name: tuple(kept.get(name, ())) for name in ("problems", "related", "limits")}
+    kept |= {
+        name: tuple(kept.get(name, ())) for name in ("problems", "related", "limits", "absent")
+    }
     return Search(**kept)
 
 
@@ -208,13 +212,14 @@ def search(  # noqa: PLR0913  (keywords)
     related = [*last_search(folder).related]
     limits: list[str] = []
     fresh: list[Member] = []
-    failed = False
+    absent: list[str] = []
     for name in _reachable(folder, own, others, origin):
         near = [each.id for each in (own, *others) if each.scheduler == name]
         seen, blind, problem = _asked(name, since, near, ended=ended)
         limits += blind
-        if problem and (near or not _ABSENT.search(problem)):
-            failed = True
+        if problem and not near and _ABSENT.search(problem):
+            absent.append(name)
+        elif problem:
             problems.append(f"{name} could not be asked for more jobs of this run: {problem}")
         numbers = frozenset(job for scheduler, job in known if scheduler == name)
         for each in seen:
@@ -228,14 +233,16 @@ def search(  # noqa: PLR0913  (keywords)
                 _keep(folder, member)
             elif why := tracing.related(each, numbers):
                 related.append(f"{name} job {each.id} is not counted as the run's, though {why}")
+    final = ended and not fresh and not problems
     if ended:
         problems += _unseen_launches(folder, [*others, *fresh])
     result = Search(
         asked=now,
-        final=ended and not fresh and not failed,
+        final=final,
         problems=tuple(problems),
         related=tuple(dict.fromkeys(related)),
         limits=tuple(limits),
+        absent=tuple(absent),
     )
     with contextlib.suppress(OSError):
         store.write_json(folder / _SEARCH, asdict(result))
@@ -258,7 +265,11 @@ def search_from_within(folder: Path) -> None:
     now = datetime.now(UTC).timestamp()
     text = submission.get("submitted")
     since = datetime.fromisoformat(text).timestamp() if text else now
-    search(folder, own, members(folder, own), now=now, since=since)
+    found, _ = search(folder, own, members(folder, own), now=now, since=since)
+    origin = store.read_json(folder / _ORIGIN)
+    # Nobody asks again where this host has programs and no cluster: that may take them long.
+    origin["schedulers"] = sorted(set(origin.get("schedulers", ())) - set(found.absent))
+    store.write_json(folder / _ORIGIN, origin)
 
 
 def steps(

@@ -194,6 +194,20 @@ def test_an_installed_program_without_a_cluster_is_nothing_to_remark(
     assert search(run, ended=True).remarks, "there it was"
 
 
+def test_the_job_itself_asks_at_its_end_and_leaves_out_what_is_not_there(
+    run: Path, knowing: Callable[..., None]
+) -> None:
+    origin = run / "children" / "origin.json"
+    store.write_json(origin, {"schedulers": ["gridengine", "slurm"]})
+    store.write_json(run / "submission.json", {"job": OWN.id, "scheduler": "local"})
+    absent = SchedulerOutage("gridengine: qstat failed: Please set SGE_ROOT")
+    seen = Seen(id="6", folders=(str(run),))
+    knowing(slurm=Answering((seen,)), gridengine=Answering(error=absent))
+    children.search_from_within(run)
+    assert [each.id for each in children.members(run, OWN)] == ["6"]
+    assert store.read_json(origin)["schedulers"] == ["slurm"]
+
+
 def test_a_scheduler_that_cannot_be_asked_is_a_limit(
     run: Path, knowing: Callable[..., None]
 ) -> None:

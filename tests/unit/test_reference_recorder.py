@@ -92,6 +92,7 @@ def test_a_bare_number_of_qsub_is_grid_engines_where_that_is(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "words", "body"),
     [
+        ("sbatch", ("--dependency=1",), "echo 'Submitted batch job 5'; exit 7"),
         ("sbatch", ("--wait",), "echo 'Submitted batch job 5'; exit 7"),
         ("sbatch", ("--wait", "--parsable"), "echo 5; exit 7"),
         (
@@ -134,6 +135,37 @@ def test_a_submission_that_waits_is_a_child_before_it_ends(tmp_path: Path) -> No
     assert [child.id for child in recorder.children(tmp_path)] == ["5"]
     (note / "said").write_text("Submitted batch job 5\nSubmitted batch job 1")
     assert [child.id for child in recorder.children(tmp_path)] == ["5"], "half a line"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("sbatch", ("--wait", "a.sh"), "Submitted batch job 5"),
+        ("qsub", ("-sync", "y", "a.sh"), 'Your job 5 ("a") has been submitted'),
+        ("qsub", ("-W", "block=true,umask=022", "a.sh"), "5.server"),
+        ("bsub", ("-K", "a.sh"), "Job <5> is submitted to default queue <normal>."),
+    ],
+)
+def test_whoever_gives_up_a_waiting_submission_ends_the_program(
+    tmp_path: Path, name: str, words: tuple[str, ...], said: str
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / name).write_text(f"#!/bin/bash\necho '{said}'\nexec sleep 60\n")
+    (real / name).chmod(0o755)
+    recorder.install(tmp_path)
+    environ = {"PATH": f"{tmp_path / 'bin'}:{real}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [tmp_path / "bin" / name, *words],
+        env=environ | {"NBPIPE_CHILDREN": str(tmp_path / "children")},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{said}\n"
+        process.kill()
+        assert process.stdout.read() == "", "nothing holds the pipe any more"
+    assert [child.id for child in recorder.children(tmp_path)] == ["5"]
 
 
 def test_a_launch_is_noted_without_an_id_and_gets_the_terminal_and_signals(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ case $name in
     exec "$real" "$@"
     ;;
 esac
+case "$name: $* " in
+  sbatch:*" --wait "* | sbatch:*" -W "* | qsub:*" -sync "* | qsub:*block=true* | bsub:*" -K "*)
+    # It stays until its job's end: whoever gives up kills this process, which must be the program.
+    # (Of the others the output must be complete before they end, also where it goes into a file.)
+    exec "$real" "$@" > >(exec tee -- "$note/said")
+    ;;
+esac
 "$real" "$@" | tee -- "$note/said"
 code=${PIPESTATUS[0]}
 printf '%s' "$code" 2>/dev/null >"$note/code"
