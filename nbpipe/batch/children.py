@@ -181,6 +181,34 @@ def is_due(folder: Path, last: Search, *, now: float, since: float, ended: bool)
     return not last.final if ended else now - (last.asked or since) >= AGAIN
 
 
+@dataclass(kw_only=True, slots=True)
+class _Sought:
+    """What a search has found so far."""
+
+    known: set[tuple[str, str]]
+    related: list[str]
+    fresh: list[Member] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+    def take(self, folder: Path, name: str, seen: Sequence[Seen], marks: Marks) -> None:
+        """Take the jobs among those a scheduler named that are the run's, and keep them."""
+        numbers = {job for scheduler, job in self.known if scheduler == name}
+        for each in seen:
+            how = tracing.belongs(each, marks)
+            member = Member(id=each.id, scheduler=name, how=how or "", submitted=each.submitted)
+            if member.identity in self.known:
+                continue
+            if how is not None:
+                self.known.add(member.identity)
+                self.fresh.append(member)
+                _keep(folder, member)
+            elif why := tracing.related(each, numbers):
+                words = f"{name} job {each.id} is not counted as the run's, though {why}"
+                self.related.append(words)
+
+
 def search(  # noqa: PLR0913  (keywords)
     folder: Path,
     own: Member,
@@ -208,41 +236,28 @@ def search(  # noqa: PLR0913  (keywords)
     sessions = frozenset((str(host), int(sid)) for host, sid in origin.get("sessions", ()))
     known = {each.identity for each in (own, *others)}
     marks = Marks(folder=folder, sessions=sessions, since=since, until=until)
-    problems: list[str] = []
-    related = [*last_search(folder).related]
-    limits: list[str] = []
-    fresh: list[Member] = []
-    absent: list[str] = []
+    sought = _Sought(known=known, related=[*last_search(folder).related])
     for name in _reachable(folder, own, others, origin):
         near = [each.id for each in (own, *others) if each.scheduler == name]
         seen, blind, problem = _asked(name, since, near, ended=ended)
-        limits += blind
+        sought.limits += blind
         if problem and not near and _ABSENT.search(problem):
-            absent.append(name)
+            sought.absent.append(name)
         elif problem:
-            problems.append(f"{name} could not be asked for more jobs of this run: {problem}")
-        numbers = frozenset(job for scheduler, job in known if scheduler == name)
-        for each in seen:
-            how = tracing.belongs(each, marks)
-            member = Member(id=each.id, scheduler=name, how=how or "", submitted=each.submitted)
-            if member.identity in known:
-                continue
-            if how is not None:
-                known.add(member.identity)
-                fresh.append(member)
-                _keep(folder, member)
-            elif why := tracing.related(each, numbers):
-                related.append(f"{name} job {each.id} is not counted as the run's, though {why}")
-    final = ended and not fresh and not problems
+            words = f"{name} could not be asked for more jobs of this run: {problem}"
+            sought.problems.append(words)
+        sought.take(folder, name, seen, marks)
+    fresh = sought.fresh
+    final = ended and not fresh and not sought.problems
     if ended:
-        problems += _unseen_launches(folder, [*others, *fresh])
+        sought.problems += _unseen_launches(folder, [*others, *fresh])
     result = Search(
         asked=now,
         final=final,
-        problems=tuple(problems),
-        related=tuple(dict.fromkeys(related)),
-        limits=tuple(limits),
-        absent=tuple(absent),
+        problems=tuple(sought.problems),
+        related=tuple(dict.fromkeys(sought.related)),
+        limits=tuple(sought.limits),
+        absent=tuple(sought.absent),
     )
     with contextlib.suppress(OSError):
         store.write_json(folder / _SEARCH, asdict(result))
