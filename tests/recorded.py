@@ -6,10 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from nbpipe.reference.schedulers.programs import Answer, Programs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PROGRAM = """#!/usr/bin/env python3
+    import pytest
+
+_PROGRAM = """#!/usr/bin/env -S python3 -IS
 import json, sys
 from pathlib import Path
 here = Path(__file__)
@@ -51,3 +55,26 @@ class Recorded:
     def _read(self, name: str) -> list[tuple[list[str], str]]:
         lines = (self.folder / name).with_suffix(".calls").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+
+class Spoken:
+    """The same answers without starting a process for each question."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.environ: dict[str, str] = {}
+        self._answers: dict[str, Answer] = {}
+        self._calls: list[list[str]] = []
+
+        def call(_programs: Programs, *words: str, **_: object) -> Answer:
+            self._calls.append([*words])
+            return self._answers[words[0]]
+
+        monkeypatch.setattr(Programs, "call", call)
+
+    def program(self, name: str, out: str = "", err: str = "", code: int = 0) -> None:
+        """Let a program answer like this from now on."""
+        self._answers[name] = Answer(code=code, out=out, err=err)
+
+    def calls(self, name: str) -> list[list[str]]:
+        """Return the arguments of each call."""
+        return [words[1:] for words in self._calls if words[0] == name]

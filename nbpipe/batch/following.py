@@ -117,6 +117,13 @@ class View:
         )
 
     @property
+    def contradiction(self) -> str:
+        """What the accounting says against a notebook that passed; "" where it agrees."""
+        standing = self.job.standing
+        passed = standing.source == "result" and standing.state is JobState.COMPLETED
+        return standing.reason if passed and standing.reason != "exit code 0" else ""
+
+    @property
     def resultless(self) -> bool:
         """Whether the job completed and its own result is not here yet (NFS may be late)."""
         completed = self.job.standing.state is JobState.COMPLETED
@@ -302,9 +309,9 @@ def _records_of(
     try:
         return (asking.accounting(scheduler, jobs) if jobs else {}), ""
     except NoAccounting as error:
-        return error.found, str(error)
+        return error.found, asking.words(error)
     except (SchedulerOutage, SchedulerMissing) as error:
-        return {}, str(error)
+        return {}, asking.words(error)
 
 
 def _result(run: StoredRun) -> JobResult | None:

@@ -247,6 +247,8 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
         _warn(line)
     for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
+    if view.contradiction:
+        _warn(f"warning: job {view.job.id}: {view.contradiction}")
     if view.unaccounted:
         _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED

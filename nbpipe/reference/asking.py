@@ -84,7 +84,7 @@ def _polled(
     try:
         found = scheduler.poll([job.id for job in jobs])
     except (SchedulerOutage, SchedulerMissing) as error:
-        return NoNews.OUTAGE, _words(error)
+        return NoNews.OUTAGE, words(error)
     own = ((job, found[job.id]) for job in jobs if job.id in found)
     return {job.id: status for job, status in own if job.identity.is_of(status)}, ""
 
@@ -100,7 +100,7 @@ def _accounted(
     except NoAccounting as error:
         return {job.id: error.found.get(job.id, NoNews.NOT_KEPT) for job in jobs}, ""
     except (SchedulerOutage, SchedulerMissing) as error:
-        return dict.fromkeys((job.id for job in jobs), NoNews.OUTAGE), _words(error)
+        return dict.fromkeys((job.id for job in jobs), NoNews.OUTAGE), words(error)
     return {job.id: found.get(job.id, ()) for job in jobs}, ""
 
 
@@ -122,9 +122,9 @@ def _own(found: Mapping[str, Attempts], jobs: Collection[Followed]) -> dict[str,
     return {job: attempts for job, attempts in own.items() if attempts}
 
 
-def _words(error: SchedulerOutage | SchedulerMissing) -> str:
+def words(error: SchedulerOutage | SchedulerMissing) -> str:
     """Return an error in one line, with what to do next."""
-    return " ".join(str(error).split())
+    return str(error).replace("\n  ", "; ")
 
 
 def _goes_on(queue: dict[str, JobStatus] | NoNews, job: str) -> bool:

@@ -105,6 +105,7 @@ def test_a_job_that_cannot_be_started_says_why(jobs: Jobs, folder: Path) -> None
     job = jobs.follow(jobs.scheduler.submit(request))
     until(lambda: jobs.scheduler.poll([job])[job].state is JobState.FAILED)
     assert "can't chdir" in jobs.scheduler.poll([job])[job].reason
+    assert f"qmod -cj {job}" in jobs.scheduler.poll([job])[job].advice
     jobs.look(now=0.0)
     assert jobs.look(now=GRACE)[job].state is JobState.FAILED
 
@@ -156,6 +157,44 @@ def test_the_tasks_of_an_array_have_an_end_each(jobs: Jobs, folder: Path) -> Non
         "3\n",
     ]
     assert sorted(jobs.scheduler.find("array")) == sorted(tasks)
+
+
+def test_an_array_that_was_submitted_as_one_job_is_as_its_tasks_are(
+    jobs: Jobs, gridengine_cluster: GridEngineCluster, folder: Path
+) -> None:
+    run = gridengine_cluster.daemons.run
+    script = folder / "tasks.sh"
+    script.write_text("#!/bin/bash\nsleep $SGE_TASK_ID; test $SGE_TASK_ID != 2\n")
+    words = ("qsub", "-terse", "-o", "/dev/null", "-e", "/dev/null", "-t")
+    told = run(*words, "1-3", str(script)).strip()
+    assert told.endswith(".1-3:1")
+    job = jobs.follow(told.partition(".")[0])
+    until(lambda: f"{job}.1" in jobs.scheduler.account([f"{job}.1"]), "the end of a task")
+    if jobs.scheduler.poll([job]):  # the last task takes two seconds more
+        assert jobs.look()[job].state is JobState.RUNNING
+    end = jobs.ended(job)
+    assert (end.state, end.exit_code) == (JobState.FAILED, 1)
+    ((whole,),) = jobs.scheduler.account([job]).values()
+    assert whole.core_seconds >= 6
+    stopped = jobs.follow(run(*words, "1-9", str(script)).partition(".")[0])
+    jobs.cancel(stopped)
+    until(lambda: not jobs.scheduler.poll([stopped]), "all tasks being deleted")
+
+
+def test_a_job_that_no_queue_would_ever_take_says_so(
+    jobs: Jobs, gridengine_cluster: GridEngineCluster
+) -> None:
+    run = gridengine_cluster.daemons.run
+    words = ("qsub", "-terse", "-b", "y", "-o", "/dev/null", "-e", "/dev/null")
+    job = jobs.follow(run(*words, "-pe", "smp", "500", "true").strip())
+    held = jobs.follow(run(*words, "-h", "true").strip())
+    until(lambda: jobs.look()[job].advice, "the advice")
+    told = jobs.look()[job]
+    assert told.state is JobState.PENDING
+    assert 'cannot run in PE "smp"' in told.reason
+    assert "ask for less" in told.advice
+    until(lambda: f"qrls {held}" in jobs.look()[held].advice, "the advice on the held job")
+    jobs.cancel(job, held)
 
 
 def test_a_job_after_another_one_waits_for_its_end(jobs: Jobs, folder: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from clusters import SlurmCluster
+    from clusters import SecondSlurm, SlurmCluster
 
     from nbpipe.reference.schedulers.protocol import Accounting
 
@@ -244,6 +244,45 @@ def test_variables_of_the_user_do_not_hide_jobs(slurm_cluster: SlurmCluster, job
     assert slurm.poll([job])[job].state is JobState.RUNNING
     until(lambda: job in slurm.account([job]))
     jobs.cancel(job)
+
+
+def test_a_job_of_another_cluster_is_asked_about_and_cancelled_there(
+    slurm_cluster: SlurmCluster, second_slurm: SecondSlurm, slurm: Slurm, folder: Path
+) -> None:
+    """Both clusters give out the same ids; sbatch answers `5001;second`."""
+    there = ("-M", second_slurm.NAME, "--parsable", "-o", "/dev/null")
+    run = slurm_cluster.daemons.run
+    elsewhere = Jobs(slurm, folder, PROFILE)
+    plain = elsewhere.follow(run("sbatch", *there, "--wrap=exit 3").strip())
+    array = elsewhere.follow(run("sbatch", *there, "--array=1-2", "--wrap=sleep 600").strip())
+    het = elsewhere.follow(run("sbatch", *there, "-n1", "--wrap=sleep 600", ":", "-n1").strip())
+    ids = (plain, array, het)
+    assert {job.partition(";")[2] for job in ids} == {second_slurm.NAME}
+    told = elsewhere.ended(plain)
+    assert (told.state, told.exit_code) == (JobState.FAILED, 3)
+    elsewhere.until(array, JobState.RUNNING)
+    elsewhere.cancel(array, het)
+    assert elsewhere.ended(array).state is JobState.CANCELLED
+    assert elsewhere.ended(het).state is JobState.CANCELLED
+    states = second_slurm.daemons.run("squeue", "-h", "-r", "-t", "all", "-o", "%T").split()
+    assert {"PENDING", "RUNNING"} & set(states) == set()
+    found = slurm.account([plain, plain.partition(";")[0]])
+    assert found[plain][-1].exit_code == 3
+    assert found[plain] != found.get(plain.partition(";")[0], ()), "that is another job"
+
+
+def test_a_submission_from_inside_of_a_job_does_not_inherit_its_size(
+    slurm_cluster: SlurmCluster, jobs: Jobs
+) -> None:
+    """Else every srun of the new job fails: `can't satisfy request` of its parent's tasks."""
+    size = ("-n2", "--mem-per-cpu=300M", "-Q")
+    outside = slurm_cluster.daemons.run("salloc", *size, "env").splitlines()
+    inside = dict(line.split("=", 1) for line in outside if line.startswith("SLURM"))
+    assert inside["SLURM_NTASKS"] == "2"
+    slurm = Slurm({**slurm_cluster.environ, **inside})
+    job = jobs.follow(slurm.submit(jobs.request("from-inside", "srun -n1 true")))
+    told = jobs.ended(job)
+    assert (told.state, told.exit_code) == (JobState.COMPLETED, 0)
 
 
 def test_a_job_over_its_time_is_a_timeout(jobs: Jobs, limited: str) -> None:

@@ -19,6 +19,7 @@ from nbpipe.reference.state import (
     JobResult,
     NoNews,
     Standing,
+    beside,
     core_hours,
     decide,
     final,
@@ -246,6 +247,44 @@ def test_what_the_accounting_says_beside_a_success_is_told(state: JobState) -> N
     told = decide(RUNNING, seen(result=JobResult(exit_code=0), accounting=(record(state),)))
     assert told.state is S.COMPLETED
     assert told.reason == f"exit code 0, while the accounting says {state.upper()}"
+
+
+def test_what_the_accounting_says_later_beside_a_success_is_told_then() -> None:
+    passed = decide(RUNNING, seen(result=JobResult(exit_code=0), queue=queued(S.RUNNING)))
+    assert passed.reason == "exit code 0"
+    told = beside(passed, (record(S.OUT_OF_MEMORY),))
+    assert (told.state, told.source) == (S.COMPLETED, "result")
+    assert told.reason == "exit code 0, while the accounting says OUT-OF-MEMORY"
+    for attempts in ((), (record(S.COMPLETED),), (record(S.RUNNING),), (record(S.PREEMPTED),)):
+        assert beside(passed, attempts) == passed
+    other = Standing(state=S.CANCELLED, source="accounting")
+    assert beside(other, (record(S.TIMEOUT),)) == other
+
+
+def test_where_no_accounting_is_kept_a_job_that_the_queue_forgot_is_lost_after_a_while() -> None:
+    first = decide(RUNNING, seen(accounting=NoNews.NOT_KEPT))
+    assert first.state is S.RUNNING
+    told = decide(first, seen(accounting=NoNews.NOT_KEPT, now=1000.0 + GRACE))
+    assert told.state is S.LOST
+    assert "keeps no accounting" in told.reason
+    assert told.advice
+
+
+def test_what_a_person_can_do_about_a_job_that_waits_is_kept_while_it_waits() -> None:
+    waiting = replace(queued(S.PENDING), reason="PartitionTimeLimit", advice="ask for less")
+    told = decide(Standing(), seen(queue=waiting, accounting=NoNews.NOT_ASKED))
+    assert (told.reason, told.advice) == ("PartitionTimeLimit", "ask for less")
+    assert not decide(told, seen(queue=queued(S.RUNNING))).advice
+
+
+def test_why_there_was_no_answer_is_told_until_there_is_one() -> None:
+    silent = seen(queue=NoNews.OUTAGE, trouble="squeue failed")
+    told = decide(RUNNING, silent)
+    assert (told.state, told.trouble) == (S.RUNNING, "squeue failed")
+    assert not decide(told, seen(queue=queued(S.RUNNING))).trouble
+    ended = decide(told, replace(silent, result=JobResult(exit_code=0)))
+    assert ended.state is S.COMPLETED
+    assert not decide(ended, NOTHING).trouble
 
 
 def test_a_word_that_we_do_not_know_is_told_and_changes_nothing() -> None:

@@ -45,7 +45,7 @@ _VERIFIED_AFTER = 10.0
 """Seconds that a job waits before it is asked whether any queue would ever take it."""
 _NEVER = "no queue would ever take it: ask for less, or for another queue, and submit again"
 _ERROR = "mend that and clear the error (`qmod -cj {0}`), or delete the job (`qdel {0}`)"
-_HELD = "where it is not for a job that it waits for, somebody holds it: `qrls` releases it"
+_HELD = "somebody holds it: `qrls {0}` releases it"
 _LIMIT, _AFTER_JOB = 37, 100
 _SIGNALLED = 128
 """An exit status above this means a signal, as in the shell."""
@@ -132,7 +132,13 @@ class GridEngine:
             reason = re.search(r"^error reason\s+\d+:\s*(.*)$", text, re.MULTILINE)
             words = reason[1] if reason else "it is in the error state"
             return replace(status, reason=words, advice=_ERROR.format(number))
-        if status.said != "qw" or _age(status) < _VERIFIED_AFTER:
+        if _age(status) < _VERIFIED_AFTER:
+            return status
+        if status.said == "hqw":
+            text = self._programs.call("qstat", "-j", number).out
+            waits = re.search(r"^jid_predecessor_list", text, re.MULTILINE)
+            return status if waits else replace(status, advice=_HELD.format(number))
+        if status.said != "qw":
             return status
         # Against an empty cluster: whether any queue would ever take the job.
         verified = self._programs.call("qalter", "-w", "v", number)
@@ -150,7 +156,11 @@ class GridEngine:
             for record in records(text):
                 found.setdefault(record.id, []).append(record)
         known = {job: tuple(each) for job, each in found.items()}
-        whole = groups.accounted([*wanted.values()], known, ".")
+        if any(_is_array(job, known) for job in wanted.values()):
+            # qacct knows the tasks of an array that have ended, not whether others go on.
+            for job, status in queue(self._queue()).items():
+                known.setdefault(job, (Accounting(id=job, state=status.state, said=status.said),))
+        whole = groups.ended(groups.accounted([*wanted.values()], known, "."))
         return {job: whole[known] for job, known in wanted.items() if known in whole}
 
     def cancel(self, jobs: Collection[str]) -> None:
@@ -232,6 +242,11 @@ def _known_as(jobs: Collection[str]) -> dict[str, str]:
     return known
 
 
+def _is_array(job: str, known: Collection[str]) -> bool:
+    """Return whether only tasks of a job are known."""
+    return job not in known and any(each.startswith(f"{job}.") for each in known)
+
+
 def _age(status: JobStatus) -> float:
     """Return for how many seconds a job waits."""
     return (datetime.now(UTC) - status.submitted).total_seconds() if status.submitted else 0.0
@@ -281,7 +296,6 @@ def queue(jobs: Iterable[Entry]) -> dict[str, JobStatus]:
             state=_state(job.letters),
             said=job.letters,
             reason=_reason(job.letters),
-            advice=_HELD if "h" in job.letters and "w" in job.letters else "",
             name=job.name,
             submitted=job.submitted,
         )

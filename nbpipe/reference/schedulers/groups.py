@@ -66,6 +66,11 @@ def accounted(
     return records
 
 
+def ended(records: Mapping[str, Attempts]) -> dict[str, Attempts]:
+    """Return the jobs that have ended: all of their parts have."""
+    return {job: attempts for job, attempts in records.items() if attempts[-1].state.ended}
+
+
 def bare(job: str) -> str:
     """Return an id as schedulers write it: without leading zeros."""
     return re.sub(r"^0+(?=\d)", "", job)

@@ -125,9 +125,9 @@ class HTCondor:
                 found[job_of(facts)] = (record(facts),)
             waiting = [job for job in batch if job not in found or "." not in job]
             for facts in self._ask("condor_q", *waiting) if waiting else ():
-                if status(facts).state.ended:
-                    found[job_of(facts)] = (record(facts),)
-        return groups.accounted(jobs, found, ".")
+                found[job_of(facts)] = (record(facts),)
+        # A cluster has ended when all of its jobs have.
+        return groups.ended(groups.accounted(jobs, found, "."))
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""

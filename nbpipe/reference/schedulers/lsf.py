@@ -162,11 +162,10 @@ class LSF:
         """Return what bjobs remembers of those that have ended (see `Scheduler`)."""
         found: dict[str, tuple[Accounting, ...]] = {}
         for batch in batches(jobs):
-            for facts in self._ask(*batch):
-                if facts.get("STAT") in {"DONE", "EXIT"}:
-                    found[job_of(facts)] = (record(facts, self._today()),)
+            for facts in self._ask(*batch):  # an array has ended when all of its elements have
+                found[job_of(facts)] = (record(facts, self._today()),)
         wanted = {job: _known_as(job) for job in jobs}
-        whole = groups.accounted([*wanted.values()], found, _PARTS)
+        whole = groups.ended(groups.accounted([*wanted.values()], found, _PARTS))
         return {job: whole[known] for job, known in wanted.items() if known in whole}
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
@@ -256,7 +255,7 @@ def submission(facts: Mapping[str, str], today: date) -> Seen:
 
 def _known_as(job: str) -> str:
     """Return the id by which bjobs answers: of `12[1-3]` it answers by elements."""
-    return groups.bare(re.sub(r"\[\d*\D.*", "", job))
+    return groups.bare(re.sub(r"\[\d*[-,:].*", "", job))
 
 
 def status(facts: Mapping[str, str], today: date) -> JobStatus:

@@ -50,7 +50,7 @@ _STATES: Known = {
 }
 """job_state of a job that has not ended."""
 _ENDED = {"F", "X"}
-_ANSWER = r"\d+(\[\])?(\.[A-Za-z][\w.-]*)?"
+_ANSWER = r"\d+(\[\])?(\.(?=[\w.-]*[A-Za-z])[\w.-]+)?"
 """What qsub says: `123.server`, `123[].server`; some sites cut the server off."""
 _PARTS = "["
 """What follows an array's number in the ids of its subjobs."""
@@ -122,13 +122,11 @@ class PBS:
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what the history knows of those that have ended (see `Scheduler`)."""
-        found = {
-            job: (record(job, facts),)
-            for job, facts in self._ask(jobs).items()
-            if facts.get("job_state") in _ENDED
+        found: dict[str, tuple[Accounting, ...]] = {
+            job: (record(job, facts),) for job, facts in self._ask(jobs).items()
         }
         wanted = {job: _bare(job) for job in jobs}
-        whole = groups.accounted([*wanted.values()], found, _PARTS)
+        whole = groups.ended(groups.accounted([*wanted.values()], _told_by_parts(found), _PARTS))
         return {job: whole[bare] for job, bare in wanted.items() if bare in whole}
 
     def _ask(self, jobs: Collection[str]) -> dict[str, Any]:
@@ -223,16 +221,29 @@ def status(job: str, facts: Mapping[str, Any]) -> JobStatus:
     """Return what the queue says of a job; of one that has ended, what the history says."""
     letter = str(facts.get("job_state", ""))
     comment = " ".join(str(facts.get("comment", "")).split())
-    state = record(job, facts).state if letter in _ENDED else _STATES.get(letter, JobState.UNKNOWN)
     return JobStatus(
         id=job,
-        state=state,
+        state=record(job, facts).state,
         said=letter,
         reason=comment,
-        advice=_advice(letter, comment, str(facts.get("Hold_Types", ""))),
+        advice=_advice(letter, comment, "" if "depend" in facts else facts.get("Hold_Types", "")),
         name=str(facts.get("Job_Name", "")),
         submitted=_moment(str(facts.get("ctime", ""))),
     )
+
+
+def _told_by_parts(found: dict[str, tuple[Accounting, ...]]) -> dict[str, tuple[Accounting, ...]]:
+    """Return the records without those of arrays that have ended, of others without their parts.
+
+    An array's own exit status is 1 for any failure, and what was used only its subjobs tell.
+    """
+    parents = {job.partition("[")[0] for job in found if "[" in job} & found.keys()
+    ended = {job for job in parents if found[job][0].state.ended}
+    return {
+        job: records
+        for job, records in found.items()
+        if job not in ended and job.partition("[")[0] not in parents - ended - {job}
+    }
 
 
 def _bare(job: str) -> str:
@@ -241,7 +252,13 @@ def _bare(job: str) -> str:
 
 
 def _advice(letter: str, comment: str, holds: str) -> str:
-    """Return what to do about a job that waits and will not start by itself."""
+    """Return what to do about a job that waits and will not start by itself.
+
+    Args:
+        letter: Its state.
+        comment: The scheduler's.
+        holds: `u` by a user, `o` by an operator, `s` by the system; "" where it waits for a job.
+    """
     if letter in {"Q", "W"} and re.match(r"Can Never Run|Not Running: .*(?:too small)", comment):
         return "ask for less, or for another --queue, and submit again"
     if letter in {"Q", "W"} and re.search(r"Queue not (?:started|enabled)", comment):
@@ -249,12 +266,15 @@ def _advice(letter: str, comment: str, holds: str) -> str:
     if letter == "H" and (set(holds) & set("os") or "too many failed" in comment):
         return "it is held: ask the administrators why (`qstat -f` shows its comment)"
     if letter == "H" and "u" in holds:
-        return "a user holds it, or it waits for another job: `qrls` releases it"
+        return "a user holds it: `qrls` releases it"
     return ""
 
 
 def record(job: str, facts: Mapping[str, Any]) -> Accounting:
-    """Return what the history says of a job that has ended."""
+    """Return what the history says of a job; of one that goes on, its state."""
+    letter = str(facts.get("job_state", ""))
+    if letter not in _ENDED:
+        return Accounting(id=job, state=_STATES.get(letter, JobState.UNKNOWN), said=letter)
     used, asked = facts.get("resources_used", {}), facts.get("Resource_List", {})
     status_code = facts.get("Exit_status")
     cores = int(asked.get("ncpus", 1))

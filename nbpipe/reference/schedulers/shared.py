@@ -42,7 +42,8 @@ class Shared:
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what the queue knows of these jobs (see `Scheduler`)."""
         if any(job not in self._polled for job in jobs):
-            new = [job for job in (*jobs, *self._expected) if job not in self._polled]
+            both = dict.fromkeys((*jobs, *self._expected))
+            new = [job for job in both if job not in self._polled]
             found = self._ask(self._scheduler.poll, new)
             self._polled |= {job: found.get(job) for job in new}
         return {job: known for job in jobs if (known := self._polled[job]) is not None}

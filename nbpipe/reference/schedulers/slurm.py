@@ -56,12 +56,13 @@ _STATES: Known = {
     "BOOT_FAIL": JobState.NODE_FAIL,
     "NODE_FAIL": JobState.NODE_FAIL,
     "CANCELLED": JobState.CANCELLED,
-    "REVOKED": JobState.CANCELLED,
     "TIMEOUT": JobState.TIMEOUT,
     "DEADLINE": JobState.TIMEOUT,
     "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
     "PREEMPTED": JobState.PREEMPTED,
 }
+_REVOKED = "REVOKED"
+"""Of a federation: another cluster of it has started the job, and tells how it goes."""
 _OUTAGE = (
     r"unable to contact|connection refused|socket timed out|connect failure|zero bytes|"
     r"communication|slurm_persist|munge|temporarily unable|backup controller|message receive"
@@ -140,11 +141,25 @@ class Slurm:
             found: dict[str, JobStatus] = {}
             for batch in batches(ids.values()):
                 found |= queue(self._squeue("-o", _QUEUE, *_at(cluster), "-j", ",".join(batch)))
+            found = self._federated(found)
             whole = groups.queued([*ids.values()], found, _PARTS)
             answers |= {
                 job: replace(whole[bare], id=job) for job, bare in ids.items() if bare in whole
             }
         return {job: answers[job] for job in jobs if job in answers}
+
+    def _federated(self, found: dict[str, JobStatus]) -> dict[str, JobStatus]:
+        """Return the answer with what other clusters say of the jobs that they have started."""
+        gone = [job for job, status in found.items() if status.said == _REVOKED]
+        if not gone:
+            return found
+        elsewhere = queue(self._squeue("-o", _QUEUE, "-M", "all", "-j", ",".join(gone)))
+        own = {
+            job: elsewhere[job]
+            for job in gone
+            if job in elsewhere and elsewhere[job].name == found[job].name
+        }
+        return {job: status for job, status in (found | own).items() if status.said != _REVOKED}
 
     def _squeue(self, *words: str) -> str:
         return self._programs.ask(
@@ -168,7 +183,10 @@ class Slurm:
             found: dict[str, tuple[Accounting, ...]] = {}
             for batch in batches(ids.values()):
                 where = (*_at(cluster), "-j", ",".join(batch))
-                answer = self._sacct("-D", "-o", ",".join(_FIELDS), *where)
+                question = ("-D", "-o", ",".join(_FIELDS), *where)
+                answer = self._sacct(*question)
+                if answer and f"|{_REVOKED}|" in answer:
+                    answer = self._sacct("--federation", *question)
                 if answer is None:
                     disabled = "slurm: no accounting is kept here (sacct: disabled)"
                     found |= remembered(self._squeue("-O", _long(_REMEMBERED), *where))
@@ -367,6 +385,8 @@ def queue(text: str) -> dict[str, JobStatus]:
         job, said, reason, submitted, name = (*line.strip().split("|", 4), *[""] * 5)[:5]
         if not said or not _PART.match(job):
             continue  # the name of another cluster, a word of the site's, a name of two lines
+        if said == _REVOKED and job in found:
+            continue
         state = _STATES.get(said, JobState.UNKNOWN)
         found[job] = JobStatus(
             id=job,
@@ -421,6 +441,8 @@ def records(text: str) -> dict[str, tuple[Accounting, ...]]:
     """Return what sacct's lines say: jobs, each attempt, with the memory of its steps."""
     attempts: dict[str, list[Accounting]] = {}
     for row, steps in _grouped(text):
+        if row["State"] == _REVOKED:
+            continue
         attempts.setdefault(row["JobID"], []).append(_record(row, steps))
     return {job: tuple(sorted(each, key=_order)) for job, each in attempts.items()}
 
