@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.reference import asking, recorder
+from nbpipe.batch import children
+from nbpipe.batch.children import Member
+from nbpipe.reference import asking
 from nbpipe.reference.asking import Followed
 from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import Identity
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from nbpipe.reference.recorder import Child
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import StoredRun
 
@@ -48,7 +49,11 @@ class JobView:
     id: str
     standing: Standing
     records: tuple[Accounting, ...] = ()
-    parent: str | None = None
+    parent: Member | None = None
+    """The job that submitted it; None for the run's own."""
+    scheduler: str = ""
+    how: str = ""
+    """How it was found to be the run's (`schedulers.tracing.How`); "" for the run's own job."""
 
     @property
     def accounted(self) -> bool:
@@ -69,9 +74,13 @@ class View:
     job: JobView
     children: tuple[JobView, ...] = ()
     problem: str = ""
-    """Why the scheduler could not be asked; "" where it could."""
+    """Why a scheduler could not be asked; "" where all could."""
     missing: SchedulerMissing | None = None
-    """Why it can never be asked from this host; None where it can."""
+    """Why one can never be asked from this host; None where all can."""
+    remarks: tuple[str, ...] = ()
+    """What is not certain about the jobs that the run submitted, and what could not be asked."""
+    limits: tuple[str, ...] = ()
+    """What the schedulers cannot tell about jobs that were not noted at submission."""
 
     @property
     def ended(self) -> bool:
@@ -126,13 +135,16 @@ class View:
         return self.job.standing.pause
 
 
-def look(run: StoredRun, *, now: float | None = None, asked: Round | None = None) -> View:
+def look(
+    run: StoredRun, *, now: float | None = None, asked: Round | None = None, search: bool = False
+) -> View:
     """Ask about a run; what was learnt is kept in its folder, where it can be written.
 
     Args:
         run: The run.
         now: Seconds since 1970; by default the clock's.
         asked: The round of questions that this look belongs to; by default one of its own.
+        search: Ask for jobs that were not noted now, not only once a minute and at the end.
 
     Raises:
         UsageError: The run's folder is damaged.
@@ -140,38 +152,87 @@ def look(run: StoredRun, *, now: float | None = None, asked: Round | None = None
     asked = asked or Round()
     moment = time.time() if now is None else now
     submission = run.read("submission.json")
-    scheduler = asked.scheduler(submission.get("scheduler", "local"))
+    name = submission.get("scheduler", children.LOCAL)
     known = run.read("standing.json")
     problem = ""
     try:
-        job = submission.get("job") or _found(run, submission, scheduler)
+        job = submission.get("job") or _found(run, submission, asked.scheduler(name))
     except (SchedulerOutage, SchedulerMissing) as error:
         job, problem = None, str(error)
     if job is None:
         return replace(_unsubmitted(run, known, moment, problem), missing=asked.missing)
-    noted = [child for child in recorder.children(run.folder) if child.id != job]
-    jobs = [job, *(child.id for child in noted)]
-    followed = _followed(run, jobs, known)
-    standings = asking.look(scheduler, followed, now=moment)
-    before = {each: _records(known.get(each, {})) for each in jobs}
-    # Only what has ended has figures, and once; of what goes on the queue alone is asked.
-    ended = [
-        each
-        for each in followed
-        if standings[each.id].state.ended and not accounted(standings[each.id], before[each.id])
-    ]
-    records, problem = _records_of(scheduler, ended)
-    views = {each: _view(each, standings[each], records.get(each) or before[each]) for each in jobs}
-    _keep(run, {each: _kept(view) for each, view in views.items()})
-    children = tuple(_with_parent(views[child.id], child, job) for child in noted)
-    trouble = next((each.trouble for each in standings.values() if each.trouble), "")
+    own = Member(id=job, scheduler=name, how="")
+    others = children.members(run.folder, own)
+    views, problem = _views(run, own, (own, *others), asked, now=moment)
+    sought = children.last_search(run.folder)
+    ended = all(view.standing.state.ended for view in views.values())
+    since = _moment(submission.get("submitted")) or moment
+    if search or children.is_due(run.folder, sought, now=moment, since=since, ended=ended):
+        sought, fresh = children.search(
+            run.folder,
+            own,
+            others,
+            now=moment,
+            since=since,
+            until=_end(views.values()) if ended else None,
+            ended=ended,
+        )
+        more, trouble = _views(run, own, fresh, asked, now=moment)
+        views, problem, others = views | more, problem or trouble, (*others, *fresh)
+    _keep(run, {_key(each, own): _kept(views[each]) for each in views})
+    above = children.parents(own, others)
     return View(
         run=run,
-        job=views[job],
-        children=children,
-        problem=problem or trouble,
+        job=views[own],
+        children=tuple(
+            replace(views[each], parent=above[each.identity], how=each.how) for each in others
+        ),
+        problem=problem,
         missing=asked.missing,
+        remarks=sought.remarks,
+        limits=sought.limits,
     )
+
+
+def _views(
+    run: StoredRun, own: Member, jobs: Sequence[Member], asked: Round, *, now: float
+) -> tuple[dict[Member, JobView], str]:
+    """Return how jobs stand, and why a scheduler gave no answer; each is asked about its own."""
+    known = run.read("standing.json")
+    found: dict[Member, JobView] = {}
+    problems = []
+    for name in dict.fromkeys(job.scheduler for job in jobs):
+        kept = {job.id: known.get(_key(job, own), {}) for job in jobs if job.scheduler == name}
+        group = [job for job in jobs if job.scheduler == name]
+        followed = [_followed(run, job, own, kept[job.id]) for job in group]
+        scheduler = asked.scheduler(name)
+        standings = asking.look(scheduler, followed, now=now)
+        before = {job: _records(kept[job]) for job in kept}
+        # Only what has ended has figures, and once; of what goes on the queue alone is asked.
+        ended = [
+            each
+            for each in followed
+            if standings[each.id].state.ended and not accounted(standings[each.id], before[each.id])
+        ]
+        records, problem = _records_of(scheduler, ended)
+        trouble = next((each.trouble for each in standings.values() if each.trouble), "")
+        problems += [problem or trouble] if problem or trouble else []
+        for job in group:
+            view = _view(job.id, standings[job.id], records.get(job.id) or before[job.id])
+            found[job] = replace(view, scheduler=name)
+    return found, "; ".join(dict.fromkeys(problems))
+
+
+def _key(job: Member, own: Member) -> str:
+    """Return what a job is called in standing.json: two schedulers may have the same ids."""
+    return job.id if job.scheduler == own.scheduler else f"{job.scheduler}:{job.id}"
+
+
+def _end(views: Iterable[JobView]) -> float | None:
+    """Return when the last of jobs that have ended did; None where that is not known of all."""
+    ends = [view.records[-1].ended if view.records else None for view in views]
+    known = [each.timestamp() for each in ends if each is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def _view(job: str, standing: Standing, records: tuple[Accounting, ...]) -> JobView:
@@ -213,30 +274,28 @@ def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str
     return View(run=run, job=JobView(id="", standing=standing), problem=problem)
 
 
-def _followed(run: StoredRun, jobs: Sequence[str], known: dict[str, Any]) -> list[Followed]:
-    """Return the run's job, of which most is known, and its children."""
-    profile = run.request.get("profile", {})
+def _followed(run: StoredRun, job: Member, own: Member, kept: dict[str, Any]) -> Followed:
+    """Return what is known of a job without asking; of the run's own that is most."""
+    cancelled = (run.folder / CANCELLED).exists()
     submission = run.read("submission.json")
     since = _moment(submission.get("submitted"))
-    first = Followed(
-        id=jobs[0],
+    if job is not own:
+        identity = Identity(earliest=since)  # none was submitted before the run
+        return Followed(id=job.id, identity=identity, standing=_standing(kept), cancelled=cancelled)
+    profile = run.request.get("profile", {})
+    return Followed(
+        id=job.id,
         identity=Identity(
             name=submission.get("name", ""),
             earliest=since,
             latest=(run.folder / "submission.json").stat().st_mtime,
         ),
-        standing=_standing(known.get(jobs[0], {})),
+        standing=_standing(kept),
         result=_result(run),
         walltime=profile.get("walltime"),
         memory=profile.get("memory"),
-        cancelled=(run.folder / CANCELLED).exists(),
+        cancelled=cancelled,
     )
-    children = Identity(earliest=since)  # none was submitted before the run
-    others = (
-        Followed(id=job, identity=children, standing=_standing(known.get(job, {})))
-        for job in jobs[1:]
-    )
-    return [first, *others]
 
 
 def _moment(text: str | None) -> float | None:
@@ -264,12 +323,6 @@ def _result(run: StoredRun) -> JobResult | None:
         stopped_by=answer.get("stopped_by"),
         elapsed=float(answer.get("elapsed", 0.0)),
         out_of_memory=bool(answer.get("out_of_memory")),
-    )
-
-
-def _with_parent(view: JobView, child: Child, job: str) -> JobView:
-    return JobView(
-        id=view.id, standing=view.standing, records=view.records, parent=child.parent or job
     )
 
 
@@ -337,11 +390,12 @@ def _expected(runs: Iterable[StoredRun]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for run in runs:
         submission = run.read("submission.json")
-        jobs = [submission["job"]] if submission.get("job") else []
-        jobs += [child.id for child in recorder.children(run.folder)]
-        known = {job: _standing(each) for job, each in run.read("standing.json").items()}
-        going_on = [job for job in jobs if job not in known or not known[job].state.ended]
-        found.setdefault(submission.get("scheduler", "local"), []).extend(going_on)
+        known = run.read("standing.json")
+        name = submission.get("scheduler", children.LOCAL)
+        own = Member(id=submission.get("job") or "", scheduler=name, how="")
+        for job in (own, *children.members(run.folder, own)):
+            if job.id and not _standing(known.get(_key(job, own), {})).state.ended:
+                found.setdefault(job.scheduler, []).append(job.id)
     return found
 
 
@@ -380,21 +434,37 @@ def _is_late(view: View) -> bool:
 
 
 def cancel(run: StoredRun) -> View:
-    """Cancel a run's job and its children; return how it stands.
+    """Cancel a run's job and its children, each on its own scheduler; return how it stands.
+
+    A scheduler without an answer does not keep the jobs of the others from being cancelled.
 
     Raises:
-        SchedulerOutage: No answer.
-        SchedulerMissing: The scheduler's programs are not on this machine.
+        SchedulerOutage: A scheduler gave no answer.
+        SchedulerMissing: The programs of one are not on this machine.
     """
-    view = look(run)
-    jobs = [
-        each for each in (view.job, *view.children) if each.id and not each.standing.state.ended
-    ]
-    if jobs:
-        scheduler = registry.scheduler(run.read("submission.json")["scheduler"])
+    asked: set[tuple[str, str]] = set()
+    failure: SchedulerMissing | SchedulerOutage | None = None
+    while True:
+        view = look(run, search=True)
+        jobs = [
+            each
+            for each in (view.job, *view.children)
+            if each.id and not each.standing.state.ended and (each.scheduler, each.id) not in asked
+        ]
+        if not jobs:
+            break  # and nothing was submitted while the others were cancelled
         (run.folder / CANCELLED).touch()
-        scheduler.cancel([each.id for each in jobs])
-    return look(run)
+        asked |= {(each.scheduler, each.id) for each in jobs}
+        for name in dict.fromkeys(each.scheduler for each in jobs):
+            try:
+                registry.scheduler(name).cancel(
+                    [each.id for each in jobs if each.scheduler == name]
+                )
+            except (SchedulerMissing, SchedulerOutage) as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+    return view
 
 
 def signal_name(number: int | None) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pathspec
 
+from nbpipe.batch import children
+from nbpipe.batch.children import Member
 from nbpipe.batch.job import inventory
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
@@ -15,6 +17,7 @@ from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.describing import describe
+from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.batch.following import JobView, View
+    from nbpipe.reference.schedulers.tracing import Step
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}
@@ -60,6 +64,7 @@ def gathered(view: View) -> Manifest:
     notebook = _notebook(result)
     executed = _relative(run, notebook.get("executed"))
     system = view.job.records[-1].hosts if view.job.records else ""
+    jobs, remarks = _jobs(view, result)
     return Manifest(
         name=run.name,
         run=run.id,
@@ -74,7 +79,7 @@ def gathered(view: View) -> Manifest:
         host=str(result.get("host", system)),
         system=_system(request),
         environment={key: str(result[key]) for key in _KEPT_VARIABLES if key in result},
-        jobs=_jobs(view, result),
+        jobs=jobs,
         cells=_cells(run, executed, result.get("cells", [])),
         outputs=_outputs(run, request["outputs"]),
         source=Source(
@@ -82,7 +87,8 @@ def gathered(view: View) -> Manifest:
             submodules=dict(request.get("submodules", {})),
             left_out=tuple(request.get("left_out", ())),
         ),
-        notes=tuple(_lacks(result, executed)),
+        notes=(*_lacks(result, executed), *view.remarks, *remarks),
+        unseen=view.limits,
     )
 
 
@@ -127,16 +133,30 @@ def _system(request: dict[str, Any]) -> str:
     return f"{profile.get('scheduler', 'local')}:{profile.get('name', '')}"
 
 
-def _jobs(view: View, result: dict[str, Any]) -> tuple[Job, ...]:
-    children = {each.id: each.parent for each in view.children}
-    return tuple(
-        _job(each, children, result if each is view.job else {})
-        for each in (view.job, *view.children)
-        if each.id
+def _jobs(view: View, result: dict[str, Any]) -> tuple[tuple[Job, ...], tuple[str, ...]]:
+    """Return the jobs of a run, its own first, and what there is to remark about them."""
+    views = [each for each in (view.job, *view.children) if each.id]
+    members = [Member(id=each.id, scheduler=each.scheduler, how=each.how) for each in views]
+    steps, remarks = children.steps(view.run.folder, members)
+    jobs = tuple(
+        _job(
+            each,
+            tuple(
+                child.id
+                for child in view.children
+                if child.parent and child.parent.identity == member.identity
+            ),
+            steps.get(member.identity, ()),
+            result if each is view.job else {},
+        )
+        for each, member in zip(views, members, strict=True)
     )
+    return jobs, remarks
 
 
-def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) -> Job:
+def _job(
+    view: JobView, below: tuple[str, ...], steps: Sequence[Step], result: dict[str, Any]
+) -> Job:
     last = view.records[-1] if view.accounted else None
     first = view.records[0] if view.records else None
     waited = None
@@ -145,7 +165,9 @@ def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) 
     peaks = [each.peak_memory for each in view.records if each.peak_memory]
     return Job(
         id=view.id,
-        parent=view.parent,
+        scheduler=view.scheduler,
+        found=view.how,
+        parent=view.parent.id if view.parent else None,
         state=view.standing.state.value,
         exit=view.standing.exit_code,
         wall_seconds=last.elapsed if last else result.get("elapsed"),
@@ -153,7 +175,21 @@ def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) 
         core_hours=view.core_hours,
         cpu_seconds=last.cpu_seconds if last else None,
         peak_memory_bytes=max(peaks, default=None) or result.get("peak_memory_bytes"),
-        children=tuple(job for job, parent in parents.items() if parent == view.id),
+        children=below,
+        steps=tuple(_step(each) for each in steps),
+    )
+
+
+def _step(step: Step) -> manifests.Step:
+    known = step.state is not JobState.UNKNOWN
+    return manifests.Step(
+        id=step.id,
+        name=step.name,
+        state=step.state.value if known else "",
+        exit=step.exit,
+        seconds=step.seconds if known else None,
+        cores=step.cores or None,
+        call=step.call,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.schedulers.protocol import JobState
+from nbpipe.reference.schedulers.tracing import How
 from nbpipe.reference.store import VARIABLE, Store, location
 from nbpipe.reports.plaintext import count
 
@@ -139,7 +141,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    view = following.look(_store(store, config_file).run(run))
+    view = following.look(_store(store, config_file).run(run), search=True)
     click.echo("\n".join(_lines(view)))
     return ExitCode.OK
 
@@ -186,11 +188,19 @@ def _lines(view: View) -> list[str]:
         lines.append(f"  {cell}")
     lines += _what_to_do(view, view.job.standing, f"job {view.job.id or '?'}")
     for child in view.children:
-        lines.append(f"  child {_state(child.id, child)}")
+        lines.append(f"  child {_child(child, view.job.scheduler)}")
         lines += _what_to_do(view, child.standing, f"child {child.id}")
     if view.problem:
         lines.append(f"  no news: {' '.join(view.problem.split())}")
+    lines += [f"  note: {remark}" for remark in view.remarks]
     return lines
+
+
+def _child(view: Any, parents: str) -> str:  # noqa: ANN401  (a JobView)
+    """Return how a child stands, with its scheduler if that is another, and how it was found."""
+    where = f" on {view.scheduler}" if view.scheduler != parents else ""
+    how = f"  [{view.how}]" if view.how != How.NOTED else ""
+    return f"{_state(view.id + where, view)}{how}"
 
 
 def _what_to_do(view: View, standing: Standing, job: str) -> list[str]:
@@ -233,6 +243,8 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
         f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
         f"{jobs}, {total:.3f} core-hours"
     )
+    for line in _children(view):
+        _warn(line)
     for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
     if view.contradiction:
@@ -240,6 +252,14 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     if view.unaccounted:
         _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+def _children(view: View) -> list[str]:
+    """Return how the child jobs were found, and what no scheduler could have told."""
+    ways = Counter(child.how for child in view.children)
+    found = ", ".join(f"{number} {how}" for how, number in ways.items())
+    lines = [f"{count(len(view.children), 'child job')}: {found}"] if view.children else []
+    return [*lines, *(f"note: {limit}" for limit in view.limits)]
 
 
 def _late(view: View) -> str:

@@ -29,6 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -174,6 +175,21 @@ class GridEngine:
         ended = self._programs.ask("qacct", "-j", name, nothing=_NOT_FOUND)
         return tuple(dict.fromkeys([*waiting, *(record.id for record in records(ended))]))
 
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del since, near  # the queue is all that can be asked, and it is the only one
+        if ended:
+            return Submissions(
+                blind="Grid Engine's accounting does not keep how a job was submitted: a job that "
+                "the recorder did not see and that ended between two looks cannot be found"
+            )
+        found: list[Seen] = []
+        for batch in batches({job.id.partition(".")[0]: None for job in self._queue()}):
+            found += descriptions(
+                self._programs.ask("qstat", "-j", ",".join(batch), nothing=r"do not exist")
+            )
+        return Submissions(jobs=tuple(found))
+
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
     """Return qsub's options for a job; the site's own come last and win.
@@ -247,6 +263,29 @@ def entries(text: str) -> Iterator[Entry]:
         name, letters = job.findtext("JB_name", ""), job.findtext("state", "")
         submitted = _moment(job.findtext("JB_submission_time", ""))
         yield Entry(f"{number}.{task}" if task else number, name, letters, submitted)
+
+
+def descriptions(text: str) -> list[Seen]:
+    """Return what the blocks of `qstat -j` say about the submission of each job."""
+    found = []
+    for block in re.split(r"^=+$", text, flags=re.MULTILINE):
+        fields = dict(re.findall(r"^(\w+):[ \t]+(.*)$", block, re.MULTILINE))
+        if not (number := fields.get("job_number", "")).isdigit():
+            continue
+        moment = _moment(fields.get("submission_time", ""))
+        # Values may hold commas: of the environment only what is looked for can be told.
+        notes = re.search(r"(?:^|,)NBPIPE_CHILDREN=([^,]*)", fields.get("env_list", ""))
+        found.append(
+            Seen(
+                id=number,
+                submitted=moment.timestamp() if moment else None,
+                folders=tuple(fields[name] for name in ("sge_o_workdir", "cwd") if name in fields),
+                host=fields.get("sge_o_host", ""),
+                variables={"NBPIPE_CHILDREN": notes[1]} if notes else {},
+                after=tuple(re.findall(r"\d+", fields.get("jid_predecessor_list", ""))),
+            )
+        )
+    return found
 
 
 def queue(jobs: Iterable[Entry]) -> dict[str, JobStatus]:

@@ -12,6 +12,9 @@ wait for ever; for us it has ended, and its cause is the reason of the hold.
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import re
 import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,9 +31,10 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 _IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _TRANSFERRING, _SUSPENDED = range(1, 8)
 _GOING_ON = {
@@ -73,6 +77,9 @@ _ATTRIBUTES = (
     *("RequestMemory", "RequestCpus", "LastRemoteHost", "HoldReason", "HoldReasonCode"),
     *("RemoveReason", "NumJobStarts"),
 )
+
+
+_SUBMISSION = ("ClusterId", "QDate", "Iwd", "Environment", "Env")
 
 
 class HTCondor:
@@ -122,10 +129,21 @@ class HTCondor:
         # A cluster has ended when all of its jobs have.
         return groups.ended(groups.accounted(jobs, found, "."))
 
-    def _ask(self, program: str, *words: str) -> list[dict[str, Any]]:
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del near  # the local schedd is all that can be asked
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        mine = f'Owner == "{user}" && QDate >= {int(since.timestamp())}'
+        program = "condor_history" if ended else "condor_q"
+        ads = self._ask(program, "-constraint", mine, attributes=_SUBMISSION)
+        found = {seen.id: seen for seen in map(submission, ads)}
+        return Submissions(jobs=tuple(found.values()))
+
+    def _ask(
+        self, program: str, *words: str, attributes: Sequence[str] = _ATTRIBUTES
+    ) -> list[dict[str, Any]]:
         """Return the ClassAds of jobs; for none the programs write nothing at all."""
-        attributes = ",".join(_ATTRIBUTES)
-        text = self._programs.ask(program, *words, "-json", "-attributes", attributes)
+        text = self._programs.ask(program, *words, "-json", "-attributes", ",".join(attributes))
         try:
             start = document(text, "[")
             found: list[dict[str, Any]] = json.loads(start) if start else []
@@ -144,6 +162,19 @@ class HTCondor:
         waiting = self._ask("condor_q", *constraint)
         ended = self._ask("condor_history", *constraint)
         return tuple(dict.fromkeys(job_of(facts) for facts in [*waiting, *ended]))
+
+
+def submission(facts: Mapping[str, Any]) -> Seen:
+    """Return how a job was submitted, from its ClassAd; a cluster's processes are one job."""
+    text = f"{facts.get('Environment', '')} {facts.get('Env', '')}"
+    notes = re.search(r"(?:^|[\s;])NBPIPE_CHILDREN=([^\s;]+)", text)
+    submitted = facts.get("QDate")
+    return Seen(
+        id=str(facts.get("ClusterId", "")),
+        submitted=float(submitted) if submitted is not None else None,
+        folders=(str(facts.get("Iwd", "")),),
+        variables={"NBPIPE_CHILDREN": notes[1]} if notes else {},
+    )
 
 
 def description(request: JobRequest, count: int = 0, at_once: int | None = None) -> str:

@@ -11,6 +11,7 @@ a user's own text.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -31,6 +32,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -69,6 +71,7 @@ _FIELDS = (
     "jobid jobindex stat job_name exit_code exit_reason pend_reason submit_time start_time "
     "finish_time run_time cpu_used max_mem memlimit slots exec_host"
 )
+_SUBMISSION = "jobid jobindex stat submit_time from_host sub_cwd exec_cwd dependency"
 _OUTAGE = r"LSF is down|batch daemon|not responding|cannot connect|connection (?:refused|timed)|LIM"
 _NOT_FOUND = r"is not found|No (?:matching|unfinished) job found|No job found"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -165,9 +168,19 @@ class LSF:
         whole = groups.ended(groups.accounted([*wanted.values()], found, _PARTS))
         return {job: whole[known] for job, known in wanted.items() if known in whole}
 
-    def _ask(self, *words: str) -> Iterator[Mapping[str, str]]:
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del since, near  # bjobs forgets jobs itself, and there is one cluster
+        if ended:
+            return Submissions(blind="bjobs forgets a job some time after its end (CLEAN_PERIOD)")
+        today = self._today()
+        return Submissions(
+            jobs=tuple(submission(each, today) for each in self._ask(fields=_SUBMISSION))
+        )
+
+    def _ask(self, *words: str, fields: str = _FIELDS) -> Iterator[Mapping[str, str]]:
         """Yield what bjobs writes about each job; about one it does not know, an error text."""
-        text = self._programs.ask("bjobs", "-a", "-json", "-o", _FIELDS, *words, nothing=_NOT_FOUND)
+        text = self._programs.ask("bjobs", "-a", "-json", "-o", fields, *words, nothing=_NOT_FOUND)
         start = document(text, "{")
         if not start:
             return
@@ -225,6 +238,19 @@ def job_of(facts: Mapping[str, str]) -> str:
     index = facts.get("JOBINDEX", "0")
     number = facts["JOBID"].partition("[")[0]
     return number if index in {"", "0", "-"} else f"{number}[{index}]"
+
+
+def submission(facts: Mapping[str, str], today: date) -> Seen:
+    """Return how a job was submitted, from bjobs's JSON; a folder may be told as `$HOME/…`."""
+    submitted = _moment(facts.get("SUBMIT_TIME", ""), today)
+    folders = (facts.get("SUB_CWD", ""), facts.get("EXEC_CWD", ""))
+    return Seen(
+        id=str(facts.get("JOBID", "")),
+        submitted=submitted.timestamp() if submitted else None,
+        folders=tuple(os.path.expandvars(each) for each in folders if each),
+        host=facts.get("FROM_HOST", ""),
+        after=tuple(re.findall(r"\d+", facts.get("DEPENDENCY", ""))),
+    )
 
 
 def _known_as(job: str) -> str:

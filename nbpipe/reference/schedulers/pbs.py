@@ -31,6 +31,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -167,6 +168,17 @@ class PBS:
         out = self._programs.ask("qselect", "-x", "-N", name, "-u", user)
         return tuple(out.split())
 
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del near  # the server is all that can be asked
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        start = f"-tc.ge.{since.astimezone(UTC):%Y%m%d%H%M}"
+        history = ("-x",) if ended else ()
+        jobs = self._programs.ask("qselect", *history, "-u", user, start).split()
+        facts = self._ask(jobs) if jobs else {}
+        known = [job for job in jobs if _bare(job) in facts]
+        return Submissions(jobs=tuple(submission(job, facts[_bare(job)]) for job in known))
+
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
     """Return qsub's options for a job; the site's own come last and win."""
@@ -188,6 +200,21 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     if request.after:
         told += ["-W", f"depend=afterok:{':'.join(request.after)}"]
     return [*told, *profile.extra]
+
+
+def submission(job: str, facts: Mapping[str, Any]) -> Seen:
+    """Return how a job was submitted, from qstat's JSON."""
+    given = facts.get("Variable_List", {})
+    variables = {str(name): str(value) for name, value in given.items()}
+    created = _moment(str(facts.get("ctime", "")))
+    return Seen(
+        id=job.partition(".")[0],
+        submitted=created.timestamp() if created else None,
+        folders=tuple(filter(None, [variables.get("PBS_O_WORKDIR"), facts.get("jobdir")])),
+        host=variables.get("PBS_O_HOST", ""),
+        variables=variables,
+        after=tuple(re.findall(r":(\d+)", str(facts.get("depend", "")))),
+    )
 
 
 def status(job: str, facts: Mapping[str, Any]) -> JobStatus:

@@ -7,6 +7,8 @@ Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import signal
 from dataclasses import replace
@@ -27,6 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.slurm_reasons import advice
+from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -83,6 +86,9 @@ _PART = re.compile(r"\d+(?:[_+]\d+)?")
 """What squeue and sacct know of a job's id; a step's name (`12.batch`) is not for squeue."""
 _PARTS = "_+"
 """What follows an array's or a heterogeneous job's number in the ids of its parts."""
+_SUBMISSION = ("JobArrayID", "AllocNodes", "AllocSID", "SubmitTime", "Dependency", "WorkDir")
+"""squeue's fields that say how jobs were submitted."""
+_STEP_FIELDS = ("JobID", "JobName", "State", "ExitCode", "ElapsedRaw", "AllocCPUS", "SubmitLine")
 _WITHIN = "now-30days"
 """How far back an ended job is found by its name."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -209,6 +215,42 @@ class Slurm:
         ids = [*waiting.split(), *(ended or "").split()]
         return tuple(dict.fromkeys(job for job in ids if re.fullmatch(r"\d+(_\d+)?", job)))
 
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        found: list[Seen] = []
+        blind = ""
+        for cluster in {"": None, **dict.fromkeys(_by_cluster(near))}:
+            if not ended:
+                words = ("squeue", "-h", "-t", "all", "-u", user, "-O", _long(_SUBMISSION))
+                answer = self._programs.call(*words, *_at(cluster), environ=_EPOCH)
+                if answer.code != 0:
+                    raise self._programs.outage("squeue", answer)
+                found += in_queue(answer.out, cluster)
+                continue
+            start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            fields = ("-X", "-u", user, "-S", start, "-o", "JobID,Submit,WorkDir")
+            text = self._sacct(*fields, *_at(cluster))
+            if text is None:
+                blind = "without accounting, jobs that left the queue cannot be found"
+            found += in_accounting(text or "", cluster)
+        return Submissions(jobs=tuple(found), blind=blind)
+
+    def steps(self, jobs: Collection[str]) -> dict[str, tuple[Step, ...]]:
+        """Return the steps of jobs that srun made, as the accounting knows them.
+
+        Raises:
+            SchedulerOutage: No answer.
+        """
+        found: dict[str, tuple[Step, ...]] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            known: dict[str, tuple[Step, ...]] = {}
+            for batch in batches(ids.values()):
+                words = ("-o", ",".join(_STEP_FIELDS), *_at(cluster), "-j", ",".join(batch))
+                known |= steps_of(self._sacct(*words) or "")
+            found |= {job: known[bare] for job, bare in ids.items() if bare in known}
+        return {job: found[job] for job in jobs if job in found}
+
     def _sacct(self, *words: str) -> str | None:
         """Return sacct's answer; None where no accounting is kept.
 
@@ -273,6 +315,67 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     if request.after:
         told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
+
+
+def in_queue(text: str, cluster: str = "") -> list[Seen]:
+    """Return what squeue says of the fields `_SUBMISSION`; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|", len(_SUBMISSION) - 1)]
+        number = re.match(r"\d+", fields[0])
+        if len(fields) < len(_SUBMISSION) or number is None:
+            continue
+        _, host, session, submitted, after, folder = fields
+        seen = Seen(
+            id=_of_cluster(number.group(), cluster),
+            submitted=float(submitted) if submitted.isdigit() else None,
+            folders=(folder.removesuffix("|").rstrip(),),
+            host=host,
+            session=int(session) if session.isdigit() else None,
+            after=tuple(re.findall(r":(\d+)", after)),
+        )
+        found.setdefault(seen.id, seen)
+    return [*found.values()]
+
+
+def in_accounting(text: str, cluster: str = "") -> list[Seen]:
+    """Return what sacct's lines `JobID|Submit|WorkDir` say; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        job, _, rest = line.partition("|")
+        submitted, bar, folder = rest.partition("|")
+        if bar and (number := re.match(r"\d+", job)):
+            when = float(submitted) if submitted.isdigit() else None
+            name = _of_cluster(number.group(), cluster)
+            found.setdefault(name, Seen(id=name, submitted=when, folders=(folder,)))
+    return [*found.values()]
+
+
+def _of_cluster(job: str, cluster: str) -> str:
+    return f"{job};{cluster}" if cluster else job
+
+
+def steps_of(text: str) -> dict[str, tuple[Step, ...]]:
+    """Return what sacct's lines say of steps that srun made, by job; an array's by its number."""
+    found: dict[str, list[Step]] = {}
+    for line in text.splitlines():
+        fields = dict(zip(_STEP_FIELDS, line.split("|", len(_STEP_FIELDS) - 1), strict=False))
+        job, _, step = fields["JobID"].partition(".")
+        if not step[:1].isdigit() or len(fields) < len(_STEP_FIELDS):
+            continue  # the job itself, or its batch, extern or interactive step
+        code, _, number = fields["ExitCode"].partition(":")
+        found.setdefault(re.split(r"[_+]", job)[0], []).append(
+            Step(
+                id=fields["JobID"],
+                name=fields["JobName"],
+                state=_STATES.get(fields["State"].partition(" ")[0], JobState.UNKNOWN),
+                exit=int(code or 0) if not int(number or 0) else None,
+                seconds=float(fields["ElapsedRaw"] or 0),
+                cores=int(fields["AllocCPUS"] or 0),
+                call=fields["SubmitLine"],
+            )
+        )
+    return {job: tuple(each) for job, each in found.items()}
 
 
 def queue(text: str) -> dict[str, JobStatus]:
