@@ -184,6 +184,7 @@ class SlurmCluster:
         daemons = self.daemons
         self.start_accounting()
         until(lambda: daemons.works("sacctmgr", "-i", "add", "cluster", "nbpipe"))
+        daemons.run("sacctmgr", "-i", "add", "qos", "interactive")
         self.start_controller()
         for node in self.NODES:
             self.start_node(node)
@@ -257,7 +258,7 @@ class SlurmCluster:
         host = socket.gethostname()
         nodes = "\n".join(
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=4 "
-            "RealMemory=4000"
+            f"RealMemory=4000 Feature=cpu,{node}"
             for node in self.NODES
         )
         (folder / "state").mkdir()

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import pathspec
-
-from nbpipe.batch.job import inventory
+from nbpipe.batch.inventory import fresh, inventory, is_byproduct, symbolic
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
 from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
-from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.describing import describe
-from nbpipe.wildmatch import compiled
+from nbpipe.reference.roots import lacking
+from nbpipe.wildmatch import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from nbpipe.batch.following import JobView, View
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}
 _TITLE = 80
+_NAMED = 5
+"""Files that a remark names."""
 _KEPT_VARIABLES = ("host", "platform", "python")
 
 
@@ -34,7 +33,7 @@ def collect(view: View) -> Manifest:
 
     Raises:
         UsageError: It has not ended, nothing is known of it, or it is damaged.
-        IncompleteRun: It completed, and its own result is not here.
+        IncompleteRun: It completed, and its own result is not here, or one of its roots is not.
     """
     run = view.run
     if not view.ended:
@@ -48,6 +47,11 @@ def collect(view: View) -> Manifest:
             "without cells and packages was not written",
             hint=f"Its file server may be late: nbpipe reference collect {run.id}",
         )
+    if (why := lacking(run.request.get("roots", {}))) is not None:
+        raise IncompleteRun(
+            f"run {run.id} of {run.name}: {why}: a manifest without its products was not written",
+            hint="Collect on a host that sees it; where it is gone for ever, make it again, empty.",
+        )
     made = gathered(view)
     manifests.write(made, run.folder / "manifest.json")
     return made
@@ -60,6 +64,7 @@ def gathered(view: View) -> Manifest:
     notebook = _notebook(result)
     executed = _relative(run, notebook.get("executed"))
     system = view.job.records[-1].hosts if view.job.records else ""
+    outputs, remarks = _outputs(run, request)
     return Manifest(
         name=run.name,
         run=run.id,
@@ -76,13 +81,15 @@ def gathered(view: View) -> Manifest:
         environment={key: str(result[key]) for key in _KEPT_VARIABLES if key in result},
         jobs=_jobs(view, result),
         cells=_cells(run, executed, result.get("cells", [])),
-        outputs=_outputs(run, request["outputs"]),
+        outputs=outputs,
+        roots=dict(request.get("roots", {})),
+        variables=dict(request.get("variables", {})),
         source=Source(
             changed=tuple(request.get("changed", ())),
             submodules=dict(request.get("submodules", {})),
             left_out=tuple(request.get("left_out", ())),
         ),
-        notes=tuple(_lacks(result, executed)),
+        notes=(*_lacks(result, executed), *remarks),
     )
 
 
@@ -103,9 +110,11 @@ def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
             yield f"{output.path}: is empty"
     for pattern in patterns:
         if not pattern.startswith("!"):
-            spec = pathspec.GitIgnoreSpec.from_lines([pattern], pattern_factory=compiled)
-            if not any(spec.match_file(each.path) for each in manifest.outputs):
-                yield f"no output matches {pattern!r}"
+            chosen = spec([pattern])
+            if not any(chosen.match_file(each.path) for each in manifest.outputs):
+                root = pattern.lstrip("/").partition("/")[0]
+                where = f" ({root}: {manifest.roots[root]})" if root in manifest.roots else ""
+                yield f"no output matches {pattern!r}{where}"
     if not manifest.outputs and not patterns:
         yield "the run left no products"
     yield from manifest.notes
@@ -182,22 +191,39 @@ def _cells(
     return tuple(found)
 
 
-def _outputs(run: StoredRun, patterns: Sequence[str]) -> tuple[Output, ...]:
-    """Return what the run left: what the patterns choose, or whatever is new or changed."""
+def _outputs(run: StoredRun, request: dict[str, Any]) -> tuple[tuple[Output, ...], list[str]]:
+    """Return what the run left, and what a reader of it should know.
+
+    That is what is new or changed since its job began, of which the patterns choose.
+    """
+    if not (run.folder / "inputs.json").exists():
+        return (), ["the notebook was not started: there are no products"]
+    unread: list[OSError] = []
+    roots, patterns = request.get("roots", {}), request.get("outputs", ())
+    store = run.folder.parents[2]
+    before = run.read("inputs.json")
+    now = inventory(run.work, roots, store=store, unread=unread.append)
+    new = fresh(before, now)
     if patterns:
-        return describe_outputs(run.work, tuple(patterns))
-    fresh = new_files(run.work, run.read("inputs.json"))
-    return tuple(describe(run.work, path) for path in sorted(fresh))
+        chosen = spec(patterns)
+        paths = set(chosen.match_files(new))
+        old = {each for each in chosen.match_files(now) if each.partition("/")[0] not in roots}
+        remarks = _unchanged(sorted(old - new))
+    else:
+        paths, remarks = {each for each in new if not is_byproduct(each)}, []
+    remarks += [f"{each.filename}: cannot be read: {each.strerror}" for each in unread]
+    return tuple(_described(run, roots, path) for path in sorted(paths)), remarks
 
 
-def new_files(work: Path, before: dict[str, Any]) -> set[str]:
-    """Return the files below a folder that are new or changed since an inventory of it."""
-    return {
-        path
-        for path, state in inventory(work).items()
-        if before.get(path) != state and not _byproduct(PurePosixPath(path))
-    }
+def _unchanged(paths: Sequence[str]) -> list[str]:
+    """Return a remark about files that would be products, had the run written them."""
+    if not paths:
+        return []
+    named = ", ".join(paths[:_NAMED])
+    more = ", …" if len(paths) > _NAMED else ""
+    return [f"not a product, as the run did not write it: {named}{more}"]
 
 
-def _byproduct(path: PurePosixPath) -> bool:
-    return path.suffix == ".pyc" or any(part.startswith(".") for part in path.parts)
+def _described(run: StoredRun, roots: dict[str, str], path: str) -> Output:
+    made = describe(run.work, path)
+    return replace(made, link=symbolic(run.work, roots, path)) if made.link else made

@@ -26,17 +26,20 @@ from nbpipe import collecting, runner
 from nbpipe.batch.job import FORMAT
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
-from nbpipe.reference import recorder, store
+from nbpipe.reference import profiles, recorder, roots, spelling, store
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import JobRequest
+from nbpipe.reference.words import filled
 from nbpipe.reports.plaintext import count
+from nbpipe.settings import ReferenceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbpipe.config import Config
     from nbpipe.reference.profiles import Profile
+    from nbpipe.reference.roots import Root
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import Store, StoredRun
 
@@ -66,6 +69,10 @@ class Order:
     """Patterns of the data products, relative to the collection; none: whatever is new."""
     children: Children = "wait"
     """What becomes of the run with jobs that the notebook submits."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Folders outside of the collection for products, besides the configured ones."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the job's environment, besides the configured ones and the profile's."""
 
 
 def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], None]) -> StoredRun:
@@ -94,18 +101,90 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
         left_out.append(text)
         say(f"warning: {text}")
 
+    made: list[Path] = []
     try:
+        places = _places(order, config, found.root, run)
+        _say_places(order, places, say)
         run.work.mkdir()
         store.copy_tree(root, found.paths, run.work, say=leave_out)
-        _write_request(order, config, found, left_out, run)
-        _write_job(order, config, root, run, scheduler)
+        made = roots.make(places.roots, run.work)
+        _write_request(order, found, left_out, run, places)
+        _write_job(order, config, root, run, scheduler, places)
         recorder.install(run.folder)
-        return _submit(scheduler, order.profile, run)
+        return _submit(scheduler, order.profile, run, places)
     except SchedulerOutage:
         raise
+    except OSError as error:
+        _forget(run, made)
+        raise UsageError(
+            f"{run.folder}: the run cannot be stored: {error.strerror}",
+            hint="Check free space and permissions, or name another store with --store.",
+        ) from error
     except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)  # nothing ran from it
+        _forget(run, made)
         raise
+
+
+def _forget(run: StoredRun, made: Iterable[Path]) -> None:
+    """Remove a run from which nothing ran."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+    roots.unmake(made)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Places:
+    """Where a run's products are, and what its job's environment has besides the usual."""
+
+    outputs: tuple[str, ...]
+    roots: tuple[Root, ...]
+    variables: dict[str, str]
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Name of a root -> its folder."""
+        return {root.name: str(root.path) for root in self.roots}
+
+
+def _places(order: Order, config: Config, collection: Path, run: StoredRun) -> _Places:
+    """Return where products go, by the configuration and by the order, which wins.
+
+    Raises:
+        UsageError: A root, a pattern or a variable cannot be.
+    """
+    settings = config.settings.reference.get(order.name, ReferenceSettings())
+    words = {"run": run.id, "release": order.release, "name": order.name}
+    named = roots.named({**settings.roots, **order.roots}, environ=os.environ, words=words)
+    outputs = order.outputs or settings.outputs
+    patterns, known = roots.placed(outputs, named, collection, os.environ)
+    where = f"[reference.{order.name}] variables"
+    profile = profiles.with_variables(order.profile, settings.variables, where)
+    profile = profiles.with_variables(profile, order.variables, "--variable")
+    words |= {root.name: str(root.path) for root in known}
+    own = {f"NBPIPE_{key.upper()}": words[key] for key in ("run", "release")}
+    own |= {root.variable: str(root.path) for root in known}
+    return _Places(
+        outputs=patterns, roots=known, variables={**_filled(profile.variables, words), **own}
+    )
+
+
+def _filled(variables: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    made = {
+        name: filled(text, f"variable {name}", environ=os.environ, words=words)
+        for name, text in variables.items()
+    }
+    return {name: spelling.line(text, f"variable {name}") for name, text in made.items()}
+
+
+def _say_places(order: Order, places: _Places, say: Callable[[str], None]) -> None:
+    for root in places.roots:
+        say(f"root {root.name}: {root.path}")
+    for pattern in order.outputs:
+        first = pattern.removeprefix("!").split("/")[1:2]
+        if pattern.startswith(("/", "!/")) and pattern in places.outputs:
+            say(
+                f"warning: --outputs {pattern}: is of the collection, as this machine has no "
+                f"folder /{first[0]} or the collection has one"
+            )
 
 
 def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
@@ -144,11 +223,11 @@ def _unmentioned(order: Order) -> str:
     return ", ".join(sorted(order.parameters.keys() - words))
 
 
-def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun:
+def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun, places: _Places) -> StoredRun:
     name = f"nbpipe-{run.name}-{run.id}"[:90]
     request = JobRequest(
         name=name,
-        command=(str(script(run.folder, profile)), str(run.folder)),
+        command=(str(script(run.folder, profile, places.variables)), str(run.folder)),
         folder=run.folder,
         stdout=run.folder / "job.out",
         stderr=run.folder / "job.err",
@@ -162,12 +241,25 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun
     return run
 
 
-def script(folder: Path, profile: Profile) -> Path:
-    """Put the constant script of every job, and what it reads, into a folder; return its path."""
+def script(folder: Path, profile: Profile, variables: Mapping[str, str] | None = None) -> Path:
+    """Put the constant script of every job, and what it reads, into a folder; return its path.
+
+    Args:
+        folder: The job's.
+        profile: What it asks for.
+        variables: Of its environment; by default the profile's.
+
+    Raises:
+        UsageError: A variable of the profile cannot be filled in.
+    """
     path = folder / "job.sh"
     path.write_bytes(resources.files("nbpipe.reference").joinpath("job.sh").read_bytes())
     path.chmod(0o755)
     (folder / "interpreter").write_text(f"{sys.executable}\n", encoding="utf-8")
+    told = _filled(profile.variables, {}) if variables is None else variables
+    if told:
+        lines = "".join(f"{name}={value}\n" for name, value in told.items())
+        (folder / "variables").write_text(lines, encoding="utf-8", errors="surrogateescape")
     if profile.setup:
         lines = "".join(f"{line}\n" for line in profile.setup)
         (folder / "setup.sh").write_text(lines, encoding="utf-8")
@@ -175,7 +267,7 @@ def script(folder: Path, profile: Profile) -> Path:
 
 
 def _write_request(
-    order: Order, config: Config, found: _Found, left_out: list[str], run: StoredRun
+    order: Order, found: _Found, left_out: list[str], run: StoredRun, places: _Places
 ) -> None:
     source, root = order.notebook.read_bytes(), found.root
     run.write(
@@ -188,14 +280,16 @@ def _write_request(
             "notebook": order.notebook.relative_to(root).as_posix(),
             "sha256": hashlib.sha256(source).hexdigest(),
             "parameters": dict(order.parameters),
-            "outputs": list(order.outputs) or list(_configured(order, config)),
+            "outputs": list(places.outputs),
+            "roots": places.folders,
+            "variables": places.variables,
             "children": order.children,
             "profile": {
                 "name": order.profile.name,
                 "label": order.profile.label,
                 "scheduler": order.profile.scheduler,
                 "walltime": order.profile.walltime,
-                "memory": order.profile.memory,
+                "memory": order.profile.node_memory,
             },
             "commit": runner.head_commit(root),
             "changed": _changed(root),
@@ -209,13 +303,13 @@ def _write_request(
     )
 
 
-def _configured(order: Order, config: Config) -> tuple[str, ...]:
-    settings = config.settings.reference.get(order.name)
-    return settings.outputs if settings is not None else ()
-
-
-def _write_job(
-    order: Order, config: Config, root: Path, run: StoredRun, scheduler: Scheduler
+def _write_job(  # noqa: PLR0913, PLR0917  (everything that a job is told)
+    order: Order,
+    config: Config,
+    root: Path,
+    run: StoredRun,
+    scheduler: Scheduler,
+    places: _Places,
 ) -> None:
     here = order.notebook.parent.relative_to(root)
     inside = config.file is not None and config.file.is_relative_to(root)
@@ -232,6 +326,7 @@ def _write_job(
             "parameters": dict(order.parameters),
             "settings": dict(order.settings),
             "seconds": _own_clock(order.profile, scheduler),
+            "roots": places.folders,
         },
     )
 

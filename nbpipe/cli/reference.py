@@ -84,12 +84,35 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 @click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
 @click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
 @click.option("--account", metavar="NAME", help="Override the profile's account.")
+@click.option(
+    "--memory-per-core", metavar="SIZE", help="Override the profile's memory, by core: 4G."
+)
+@click.option("--qos", metavar="NAME", help="Override the profile's quality of service.")
+@click.option(
+    "--constraint", metavar="NAME", help="Override the profile's features of nodes: 'cpu&nvme'."
+)
+@click.option("--reservation", metavar="NAME", help="Override the profile's reservation.")
 @click.option("--nodes", metavar="N", help="Override the profile's number of nodes.")
 @click.option("--gpus", metavar="N", help="Override the profile's GPUs per node.")
 @options.parameter_options
 @click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
 @click.option(
-    "--outputs", multiple=True, metavar="GLOB", help="Data products of the run; repeatable."
+    "--outputs",
+    multiple=True,
+    metavar="GLOB",
+    help="Data products of the run, also as an absolute path or ROOT:GLOB; repeatable.",
+)
+@click.option(
+    "--root",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Folder outside of the collection for products; repeatable.",
+)
+@click.option(
+    "--variable",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Variable of the job's environment, kept with the run; repeatable.",
 )
 @click.option(
     "--children",
@@ -105,7 +128,8 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
 
     config = options.load_config(config_file)
     profile = known_profiles(config).get(given["profile"])
-    profile = profiles.override(profile, {key: given[key] for key in _OVERRIDES})
+    wanted = {key: given[key.replace("-", "_")] for key in _OVERRIDES}
+    profile = profiles.override(profile, wanted)
     order = submission.Order(
         notebook=_notebook(given["notebook"]),
         name=given["name"],
@@ -115,6 +139,8 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
         settings={"kernel": given["kernel"]} if given["kernel"] else {},
         outputs=given["outputs"],
         children=given["children"],
+        roots=_pairs(given["root"], "--root"),
+        variables=_pairs(given["variable"], "--variable"),
     )
     run = submission.submit(order, config, _store(store, None), say=_warn)
     job = run.read("submission.json").get("job")
@@ -122,6 +148,17 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
     _warn(f"folder: {run.folder}")
     _warn(f"next:   nbpipe reference wait {run.id}")
     return ExitCode.OK
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """Return what `NAME=VALUE` says, the last one of a name."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"{option} {text}: is not NAME=VALUE", hint=f"Write {option} NAME=…")
+        found[name] = value
+    return found
 
 
 def _notebook(path: Path) -> Path:

@@ -138,6 +138,8 @@ class Output:
     """None where it could not be read."""
     kind: str
     """`fits`, `hdf5`, `netcdf`, `parquet`, `csv`, `ecsv`, `png`, `jpeg`, `json`, `text`, ..."""
+    modified: str | None = None
+    """When it was last written, ISO 8601, UTC; by this a file is known again without reading it."""
     link: str | None = None
     """Where a symbolic link leads: relative to the run's folder where that is inside of it."""
     parts: tuple[Part, ...] = ()
@@ -210,6 +212,10 @@ class Manifest:
     """ISO 8601, UTC."""
     notebook: Notebook
     parameters: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the job's environment, as they were asked for."""
+    roots: dict[str, str] = field(default_factory=dict)
+    """Name -> folder outside of the run's; its outputs' paths begin with the name."""
     commit: str | None = None
     packages: dict[str, str] = field(default_factory=dict)
     """Name -> version, of the kernel's environment."""

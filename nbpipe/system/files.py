@@ -52,5 +52,14 @@ def copy_file(source: Path, target: Path) -> str:
     with source.open("rb") as old, target.open("xb") as new:
         copy_bytes(old, new)
     shutil.copystat(source, target)
-    with target.open("rb") as new:
-        return hashlib.file_digest(new, "sha256").hexdigest()
+    return digest(target)
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

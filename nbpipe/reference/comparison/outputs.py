@@ -10,6 +10,7 @@ from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
 from nbpipe.reference.manifest import Output
+from nbpipe.reference.products.describing import moment
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.reading import (
     KINDS,
@@ -18,6 +19,7 @@ from nbpipe.reference.products.reading import (
     opened,
     opened_together,
 )
+from nbpipe.system.files import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -303,12 +305,20 @@ def _worst_first(columns: Sequence[ColumnDifference]) -> tuple[ColumnDifference,
 
 
 def _there(folder: Path | None, output: Output) -> Path | None:
-    """Return the file where it still is what the manifest says, by its size."""
+    """Return the file where it still is what the manifest says.
+
+    That is by its size and time, or else by its content: in a folder that runs share a later one
+    may have written another of the same size.
+    """
     if folder is None:
         return None
     file = folder / output.path
     try:
-        return file if file.stat().st_size == output.bytes else None
+        status = file.stat()
+        if status.st_size != output.bytes:
+            return None
+        known = output.modified in {None, moment(status)}
+        return file if known or digest(file) == output.sha256 else None
     except OSError:
         return None
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,9 @@ def describe(folder: Path, path: str) -> Output:
             before = file.stat()
             if not stat.S_ISREG(before.st_mode):
                 return _undescribed(path, "special", _what(file, before.st_mode), link)
-            output = replace(_describe(file, path, before.st_size), link=link)
+            output = replace(
+                _describe(file, path, before.st_size), link=link, modified=moment(before)
+            )
             if _same(before, file.stat()):
                 return output
         return replace(output, sha256=None, error="it changed while it was read")
@@ -147,6 +150,15 @@ def _statistics(product: Product, part: Part, columns: Sequence[Column]) -> dict
         for name, values in block.items():
             running[name].add(values)
     return {name: each.result() for name, each in running.items()}
+
+
+def moment(status: os.stat_result) -> str:
+    """Return when a file was last written, as a manifest says it."""
+    try:
+        when = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return str(status.st_mtime_ns)
+    return when.isoformat(timespec="milliseconds")
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:

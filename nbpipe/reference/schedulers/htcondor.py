@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.schedulers import groups, wishes
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -139,9 +139,11 @@ def description(request: JobRequest, count: int = 0, at_once: int | None = None)
     """Return the submit description: a fixed table of commands, checked values.
 
     Raises:
-        SubmissionRefused: It waits for other jobs, or is for several machines.
+        SubmissionRefused: It waits for other jobs, is for several machines, or asks for what
+            HTCondor does not have.
     """
     profile = request.profile
+    wishes.check("htcondor", profile)
     if request.after or profile.nodes > 1:
         wish = "waits for other jobs" if request.after else "is for several machines"
         raise SubmissionRefused(
@@ -165,8 +167,8 @@ def description(request: JobRequest, count: int = 0, at_once: int | None = None)
     }
     if not request.requeue:
         lines["periodic_remove"] = "NumJobStarts > 1"
-    if profile.memory:
-        lines["request_memory"] = str(max(1, profile.memory // spelling.MIB))
+    if profile.node_memory:
+        lines["request_memory"] = str(max(1, profile.node_memory // spelling.MIB))
     if profile.gpus:
         lines["request_gpus"] = str(profile.gpus)
     if profile.walltime:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
+from nbpipe.reference.schedulers import wishes
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -63,6 +64,7 @@ _SIGNALLED = 256
 """Exit_status above this: the signal that ended the job."""
 _DELETED = 271
 """SIGTERM + 256: how a deleted job usually ends."""
+_RESERVATION = "A reservation is a queue of PBS: name it as the queue."
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNITS = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 
@@ -150,15 +152,24 @@ class PBS:
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
-    """Return qsub's options for a job; the site's own come last and win."""
+    """Return qsub's options for a job; the site's own come last and win.
+
+    A feature is a boolean resource of hosts.
+
+    Raises:
+        SubmissionRefused: The profile asks for what PBS does not have.
+    """
     profile = request.profile
+    wishes.check("pbs", profile, "constraint", advice=_RESERVATION)
     told = ["-N", request.name, "-r", "y" if request.requeue else "n"]
     told += ["-o", f"{request.stdout}{suffix}", "-e", f"{request.stderr}{suffix}"]
     chunk = f"select={profile.nodes}:ncpus={profile.cores}"
-    if profile.memory:
-        chunk += f":mem={max(1, profile.memory // spelling.MIB)}mb"
+    if profile.node_memory:
+        chunk += f":mem={max(1, profile.node_memory // spelling.MIB)}mb"
     if profile.gpus:
         chunk += f":ngpus={profile.gpus}"
+    if feature := wishes.feature("pbs", profile):
+        chunk += f":{feature}=True"
     told += ["-l", chunk]
     if profile.walltime:
         told += ["-l", f"walltime={spelling.clock(profile.walltime)}"]

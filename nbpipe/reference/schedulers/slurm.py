@@ -29,6 +29,8 @@ from nbpipe.reference.schedulers.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from nbpipe.reference.profiles import Profile
+
 _STATES: Known = {
     "PENDING": JobState.PENDING,
     "CONFIGURING": JobState.PENDING,
@@ -201,21 +203,29 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
         f"--cpus-per-task={profile.cores}",
         "--requeue" if request.requeue else "--no-requeue",
     ]
-    if profile.memory:
+    if profile.memory_per_core:
+        told.append(f"--mem-per-cpu={max(1, profile.memory_per_core // spelling.MIB)}M")
+    elif profile.memory:
         told.append(f"--mem={max(1, profile.memory // spelling.MIB)}M")
     if profile.walltime:
         told.append(f"--time={spelling.clock(profile.walltime)}")
     if request.grace:
         told.append(f"--signal=B:TERM@{request.warning}")
-    if profile.queue:
-        told.append(f"--partition={profile.queue}")
-    if profile.account:
-        told.append(f"--account={profile.account}")
+    told += [f"--{option}={value}" for option, value in _places(profile) if value]
     if profile.gpus:
         told.append(f"--gpus-per-node={profile.gpus}")
     if request.after:
         told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
+
+
+def _places(profile: Profile) -> Iterator[tuple[str, str | None]]:
+    """Yield the options that say where and on whose account a job runs."""
+    yield "partition", profile.queue
+    yield "account", profile.account
+    yield "qos", profile.qos
+    yield "constraint", profile.constraint
+    yield "reservation", profile.reservation
 
 
 def queue(text: str) -> dict[str, JobStatus]:
