@@ -20,6 +20,7 @@ from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
 from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
+from nbpipe.reference.store import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -294,6 +295,7 @@ def cancel(run: StoredRun) -> View:
 
     Raises:
         SchedulerOutage: No answer.
+        UsageError: The run is somebody else's.
     """
     view = look(run)
     jobs = [
@@ -301,7 +303,10 @@ def cancel(run: StoredRun) -> View:
     ]
     if jobs:
         scheduler = registry.scheduler(run.read("submission.json")["scheduler"])
-        (run.folder / CANCELLED).touch()
+        try:
+            (run.folder / CANCELLED).touch()
+        except OSError as error:
+            raise unwritable(run.folder / CANCELLED, error) from error
         scheduler.cancel([each.id for each in jobs])
     return look(run)
 

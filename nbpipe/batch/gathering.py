@@ -13,6 +13,7 @@ from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products.describing import describe
 from nbpipe.reference.roots import lacking
+from nbpipe.reference.store import unwritable
 from nbpipe.wildmatch import spec
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def collect(view: View) -> Manifest:
     """Write the manifest of a run into its folder, and return it.
 
     Raises:
-        UsageError: It has not ended, nothing is known of it, or it is damaged.
+        UsageError: It has not ended, nothing is known of it, it is damaged, or cannot be written.
         IncompleteRun: It completed, and its own result is not here, or one of its roots is not.
     """
     run = view.run
@@ -53,7 +54,11 @@ def collect(view: View) -> Manifest:
             hint="Collect on a host that sees it; where it is gone for ever, make it again, empty.",
         )
     made = gathered(view)
-    manifests.write(made, run.folder / "manifest.json")
+    file = run.folder / "manifest.json"
+    try:
+        manifests.write(made, file)
+    except OSError as error:
+        raise unwritable(file, error) from error
     return made
 
 
@@ -89,12 +94,16 @@ def gathered(view: View) -> Manifest:
             submodules=dict(request.get("submodules", {})),
             left_out=tuple(request.get("left_out", ())),
         ),
-        notes=(*_lacks(result, executed), *remarks),
+        notes=(*_lacks(run, result, executed), *remarks),
     )
 
 
-def _lacks(result: dict[str, Any], executed: str | None) -> Iterator[str]:
+def _lacks(run: StoredRun, result: dict[str, Any], executed: str | None) -> Iterator[str]:
     """Yield what the manifest of an ended run does not have, and why."""
+    if not run.request.get("commit"):
+        yield "the collection is in no git repository: its commit is not known"
+    if not (run.folder / "job.out").exists():
+        yield "the job's log is missing"
     if not result:
         yield "the job left no result.json: its cells, packages and host are not known"
     elif executed is None:
@@ -106,7 +115,7 @@ def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
     for output in manifest.outputs:
         if output.error:
             yield f"{output.path}: {output.error}"
-        elif output.bytes == 0:
+        elif output.bytes == 0 and output.kind != manifests.LINK:
             yield f"{output.path}: is empty"
     for pattern in patterns:
         if not pattern.startswith("!"):
@@ -226,4 +235,10 @@ def _unchanged(paths: Sequence[str]) -> list[str]:
 
 def _described(run: StoredRun, roots: dict[str, str], path: str) -> Output:
     made = describe(run.work, path)
-    return replace(made, link=symbolic(run.work, roots, path)) if made.link else made
+    if made.link is None:
+        return made
+    link = symbolic(run.work, roots, path)
+    inside = link is not None and not link.startswith(("/", ".."))
+    if made.kind == manifests.SPECIAL and inside and (run.work / path).is_dir():
+        return replace(made, link=link, kind=manifests.LINK, error=None)
+    return replace(made, link=link)

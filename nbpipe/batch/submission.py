@@ -8,15 +8,13 @@ the name.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbpipe import collecting, runner
 from nbpipe.batch.job import FORMAT
+from nbpipe.batch.tree import tree_of
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
 from nbpipe.reference import profiles, recorder, roots, spelling, store
@@ -31,12 +30,13 @@ from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import JobRequest
 from nbpipe.reference.words import filled
-from nbpipe.reports.plaintext import count
 from nbpipe.settings import ReferenceSettings
+from nbpipe.system.accounts import user_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from nbpipe.batch.tree import Tree
     from nbpipe.config import Config
     from nbpipe.reference.profiles import Profile
     from nbpipe.reference.roots import Root
@@ -45,12 +45,10 @@ if TYPE_CHECKING:
 
 Children = Literal["wait", "ignore", "fail"]
 
+_LOOKED_AT = 20
+"""Earlier runs that may still write where a new one does."""
 WARNING = 120
 """Seconds before the limit at which a job is warned."""
-_NAMED = 5
-"""Files that a warning names."""
-_MOST_BYTES = 5_000_000_000
-"""Of a collection that is copied for a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,23 +77,19 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
     """Store a run and submit its job; return the run.
 
     Raises:
-        UsageError: The notebook, the name or the store cannot be; nothing was submitted.
+        UsageError: The notebook, a name, a root or the store cannot be; nothing was submitted.
         SubmissionRefused: The scheduler will not take it; the run is removed again.
         SchedulerOutage: No answer; `following` finds the job by its name, should there be one.
     """
-    found = _collection(order.notebook, config.root)
+    found = tree_of(order.notebook, config.root)
     root = found.root
     store.checked(order.release, "--release")
     _look(order, config, say)
     scheduler = registry.scheduler(order.profile.scheduler)
     run = keep.new_run(order.name, runner.new_run_id(datetime.now(UTC)))
-    left_out = list(found.ignored)
-    if found.ignored:
-        say(
-            f"warning: {count(len(found.ignored), 'ignored file or folder')} not copied: the "
-            f"notebook does not find {', '.join(found.ignored[:_NAMED])}"
-            f"{', …' if len(found.ignored) > _NAMED else ''} in its copy of the collection"
-        )
+    left_out = found.left_out
+    for warning in found.warnings():
+        say(f"warning: {warning}")
 
     def leave_out(text: str) -> None:
         left_out.append(text)
@@ -104,7 +98,8 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
     made: list[Path] = []
     try:
         places = _places(order, config, found.root, run)
-        _say_places(order, places, say)
+        for text in _said_of(order, places, keep, run):
+            say(text)
         run.work.mkdir()
         store.copy_tree(root, found.paths, run.work, say=leave_out)
         made = roots.make(places.roots, run.work)
@@ -116,10 +111,10 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
         raise
     except OSError as error:
         _forget(run, made)
-        raise UsageError(
-            f"{run.folder}: the run cannot be stored: {error.strerror}",
-            hint="Check free space and permissions, or name another store with --store.",
-        ) from error
+        file = Path(str(error.filename or run.folder))
+        if isinstance(error, PermissionError) and not file.is_relative_to(run.folder):
+            raise store.unreadable(file, error) from error  # of the collection
+        raise store.unwritable(run.folder, error) from error
     except BaseException:
         _forget(run, made)
         raise
@@ -175,16 +170,32 @@ def _filled(variables: Mapping[str, str], words: Mapping[str, str]) -> dict[str,
     return {name: spelling.line(text, f"variable {name}") for name, text in made.items()}
 
 
-def _say_places(order: Order, places: _Places, say: Callable[[str], None]) -> None:
+def _said_of(order: Order, places: _Places, keep: Store, run: StoredRun) -> Iterator[str]:
+    """Yield where the products go, and what may be amiss with that."""
     for root in places.roots:
-        say(f"root {root.name}: {root.path}")
-    for pattern in order.outputs:
-        first = pattern.removeprefix("!").split("/")[1:2]
-        if pattern.startswith(("/", "!/")) and pattern in places.outputs:
-            say(
-                f"warning: --outputs {pattern}: is of the collection, as this machine has no "
-                f"folder /{first[0]} or the collection has one"
+        yield f"root {root.name}: {root.path}"
+        if not root.own and (others := _writing_into(root, keep, run)):
+            yield (
+                f"warning: root {root.name}: also written by {', '.join(others)}, which has not "
+                "ended: what each of them leaves there cannot be told apart"
             )
+    for pattern in order.outputs:
+        if pattern.startswith(("/", "!/")) and pattern in places.outputs:
+            yield (
+                f"warning: --outputs {pattern}: taken as of the collection, which has such a "
+                "folder, or this machine has not"
+            )
+
+
+def _writing_into(root: Root, keep: Store, run: StoredRun) -> list[str]:
+    """Return the newest runs that have not ended and write into a folder, too."""
+    newest = [each for each in keep.runs(run.name) if each.id != run.id][-_LOOKED_AT:]
+    return [
+        each.id
+        for each in newest
+        if str(root.path) in each.request.get("roots", {}).values()
+        and not (each.folder / "result.json").exists()
+    ]
 
 
 def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
@@ -267,7 +278,7 @@ def script(folder: Path, profile: Profile, variables: Mapping[str, str] | None =
 
 
 def _write_request(
-    order: Order, found: _Found, left_out: list[str], run: StoredRun, places: _Places
+    order: Order, found: Tree, left_out: list[str], run: StoredRun, places: _Places
 ) -> None:
     source, root = order.notebook.read_bytes(), found.root
     run.write(
@@ -292,12 +303,12 @@ def _write_request(
                 "memory": order.profile.node_memory,
             },
             "commit": runner.head_commit(root),
-            "changed": _changed(root),
+            "changed": list(found.changed),
             "submodules": found.submodules,
             "left_out": left_out,
             "root": str(root),
             "host": socket.gethostname(),
-            "user": getpass.getuser(),
+            "user": user_name(),
             "submitted": _now(),
         },
     )
@@ -336,115 +347,6 @@ def _own_clock(profile: Profile, scheduler: Scheduler) -> int | None:
     if scheduler.traits.warning is not None or profile.walltime is None:
         return None
     return max(profile.walltime - WARNING, profile.walltime // 2)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """The collection that is copied for a run."""
-
-    root: Path
-    paths: tuple[Path, ...]
-    """Relative to the root."""
-    submodules: dict[str, str] = field(default_factory=dict)
-    """Path -> commit."""
-    ignored: tuple[str, ...] = ()
-    """What git ignores, and is not copied."""
-
-
-def _collection(notebook: Path, root: Path) -> _Found:
-    """Return the folder to copy, and the files in it.
-
-    That is what git knows of the repository and its submodules (and what it does not ignore), or
-    without git the notebook's own folder, or the collection's where a configuration marks it.
-
-    Raises:
-        UsageError: There is no such notebook, or too much to copy.
-    """
-    if not notebook.is_file():
-        raise UsageError(f"{notebook}: notebook not found", hint="Name an existing file.")
-    found = _known_to_git(notebook.parent)
-    if found is None:
-        folder = root if notebook.is_relative_to(root) else notebook.parent
-        paths = sorted(
-            Path(parent, name).relative_to(folder)
-            for parent, folders, names in os.walk(folder)
-            if not _skip(folders)
-            for name in names
-        )
-        found = _Found(root=folder, paths=tuple(paths))
-    own = notebook.relative_to(found.root)
-    if own not in found.paths:
-        found = replace(found, paths=(*found.paths, own))
-    sizes = (found.root / path for path in found.paths)
-    total = sum(each.lstat().st_size for each in sizes if each.exists())
-    if total > _MOST_BYTES:
-        raise UsageError(
-            f"{found.root}: {total / 1e9:.1f} GB would be copied for the run",
-            hint="Keep large data outside of the repository, and give the notebook its path.",
-        )
-    return found
-
-
-def _skip(folders: list[str]) -> bool:
-    """Take out what never belongs to a collection, so that the walk does not enter it."""
-    folders[:] = [each for each in folders if not each.startswith(".") and each != "node_modules"]
-    return False
-
-
-def _known_to_git(folder: Path) -> _Found | None:
-    try:
-        top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
-        paths, submodules = _tracked(top)
-        ignored = _names(top, "ls-files", "-z", "-oi", "--directory", "--exclude-standard")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    left = [name for name in ignored if not _is_byproduct(name)]
-    return _Found(root=top, paths=tuple(paths), submodules=submodules, ignored=tuple(left[:1000]))
-
-
-def _tracked(top: Path) -> tuple[list[Path], dict[str, str]]:
-    """Return the files of a repository and of its submodules, and the submodules' commits."""
-    paths: list[Path] = []
-    submodules: dict[str, str] = {}
-    for name in _names(top, "ls-files", "-z", "-co", "--exclude-standard"):
-        place = top / name
-        if not place.is_dir() or place.is_symlink():
-            paths.append(Path(name))
-        elif (place / ".git").exists():
-            inner, deeper = _tracked(place)
-            head = _git(place, "rev-parse", "HEAD").decode().strip()
-            paths += [Path(name) / each for each in inner]
-            submodules |= {name.rstrip("/"): head}
-            submodules |= {f"{name.rstrip('/')}/{each}": commit for each, commit in deeper.items()}
-    return sorted(paths), submodules
-
-
-def _names(top: Path, *words: str) -> list[str]:
-    return sorted({os.fsdecode(name) for name in _git(top, *words).split(b"\0") if name})
-
-
-def _is_byproduct(name: str) -> bool:
-    """Tell what no notebook needs: caches, environments, checkpoints, hidden files."""
-    parts = Path(name).parts
-    return name.endswith((".pyc", "~")) or any(
-        part.startswith(".") or part in {"__pycache__", "node_modules", "venv"} for part in parts
-    )
-
-
-def _changed(root: Path) -> list[str]:
-    """Return what differs from the commit; [] outside of a repository."""
-    try:
-        lines = _git(root, "status", "--porcelain", "-z").split(b"\0")
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line[3:].decode(errors="backslashreplace") for line in lines if line][:1000]
-
-
-def _git(folder: Path, *words: str) -> bytes:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, timeout=60, check=True
-    )
-    return done.stdout
 
 
 def _now() -> str:

@@ -6,13 +6,13 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.store import VARIABLE, Store, location
 from nbpipe.reports.plaintext import count
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nbpipe.reference.pages.writing import Kind
     from nbpipe.reference.store import StoredRelease, StoredRun
 
+_Stored = TypeVar("_Stored", "StoredRelease", "StoredRun")
 _OVERRIDES = profiles.OVERRIDABLE
 _PAGES: tuple[Kind, ...] = ("console", "json", "markdown", "junit", "html")
 
@@ -420,12 +421,20 @@ def list_(config_file: Path | None, store: Path | None, name: str | None) -> int
     keep = _store(store, config_file)
     releases, runs = keep.releases(name), keep.runs(name)
     for release in releases:
-        click.echo(_release_line(release))
+        click.echo(_line("release", release, _release_line))
     for run in runs:
-        click.echo(_run_line(run))
+        click.echo(_line("run    ", run, _run_line))
     if not releases and not runs:
         _warn(f"{keep.root}: nothing {f'of {name} ' if name else ''}yet")
     return ExitCode.OK
+
+
+def _line(kind: str, stored: _Stored, describe: Callable[[_Stored], str]) -> str:
+    """Return a line about a run or a release; one that cannot be read does not hide the others."""
+    try:
+        return describe(stored)
+    except NbpipeError as error:
+        return f"{kind}  {stored.folder}: cannot be shown: {error.args[0]}"
 
 
 def _release_line(release: StoredRelease) -> str:

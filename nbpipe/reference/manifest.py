@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from nbpipe.errors import ExitCode, NbpipeError
+from nbpipe.system.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+
+SPECIAL = "special"
+"""Kind of what has no content of its own: a FIFO, a link to a folder elsewhere."""
+LINK = "link"
+"""Kind of a link to a folder of the run, whose files are outputs under their own names."""
 
 Value = str | int | float | bool | None
 """What a keyword or an attribute holds; anything else is written as text."""
@@ -271,10 +277,12 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def write(manifest: Manifest, file: Path) -> None:
-    """Write the manifest, whole or not at all."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_bytes(encode(manifest))
-    fresh.replace(file)
+    """Write the manifest, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_whole(file, encode(manifest))
 
 
 def read(file: Path) -> Manifest:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
-from nbpipe.reference.manifest import Output
+from nbpipe.reference.manifest import LINK, Output
 from nbpipe.reference.products.describing import moment
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.reading import (
@@ -167,7 +167,7 @@ def _without_reading(old: Output, new: Output) -> tuple[Verdict, str] | None:
     if old.link != new.link:
         names = [f"a link to {each.link}" if each.link else "no link" for each in (old, new)]
         return Verdict.DIFFERENT, f"{names[0]} became {names[1]}"
-    if old.sha256 and old.sha256 == new.sha256:
+    if old.kind == new.kind == LINK or (old.sha256 and old.sha256 == new.sha256):
         return Verdict.SAME, ""
     if old.error and not old.parts:
         return Verdict.NOT_COMPARABLE, f"the reference's file is not described: {old.error}"
