@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -239,6 +240,6 @@ def _described(run: StoredRun, roots: dict[str, str], path: str) -> Output:
         return made
     link = symbolic(run.work, roots, path)
     inside = link is not None and not link.startswith(("/", ".."))
-    if made.kind == manifests.SPECIAL and inside and (run.work / path).is_dir():
+    if made.kind == manifests.SPECIAL and inside and os.path.isdir(run.work / path):  # noqa: PTH112
         return replace(made, link=link, kind=manifests.LINK, error=None)
     return replace(made, link=link)

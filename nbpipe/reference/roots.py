@@ -152,7 +152,8 @@ def _absolute(text: str, collection: Path, environ: Mapping[str, str]) -> str | 
 
 def _whole(path: str) -> str:
     """Return the path of a folder with a slash, so that all of it is meant."""
-    return path if path.endswith("/") or not Path(path).is_dir() else f"{path}/"
+    is_folder = os.path.isdir(path)  # noqa: PTH112  (raises nothing where it may not be read)
+    return f"{path}/" if is_folder and not path.endswith("/") else path
 
 
 def _folder(path: str) -> Path:
@@ -250,8 +251,10 @@ def unmake(folders: Iterable[Path]) -> None:
 def lacking(roots: Mapping[str, str]) -> str | None:
     """Return which of a run's roots is not there or cannot be used on this host, and why."""
     for name, path in roots.items():
-        if not Path(path).is_dir():
+        try:
+            os.scandir(path).close()
+        except (FileNotFoundError, NotADirectoryError):
             return f"root {name}: {path}: folder not found on this host"
-        if not os.access(path, os.R_OK | os.X_OK):
-            return f"root {name}: {path}: cannot be read"
+        except OSError as error:
+            return f"root {name}: {path}: cannot be read: {error.strerror}"
     return None

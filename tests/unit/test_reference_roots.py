@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ import pytest
 
 from nbpipe.batch.inventory import fresh, inventory, symbolic
 from nbpipe.errors import UsageError
+from nbpipe.reference.comparison.model import Verdict
+from nbpipe.reference.comparison.outputs import Folders, compare_outputs
+from nbpipe.reference.comparison.rules import default_rules
+from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.roots import Root, lacking, make, named, placed, unmake
 from nbpipe.reference.words import filled
 
@@ -177,3 +182,31 @@ def test_a_root_that_vanished_is_named(tmp_path: Path) -> None:
     gone = {"scratch": str(tmp_path / "gone")}
     assert lacking({"here": str(tmp_path)}) is None
     assert lacking(gone) == f"root scratch: {tmp_path}/gone: folder not found on this host"
+
+
+def test_a_file_that_a_later_run_wrote_in_its_place_is_not_an_earlier_ones(tmp_path: Path) -> None:
+    """In a folder that runs share both manifests name one file, and it is of the same size."""
+    file = tmp_path / "zcat.csv"
+    outputs = []
+    for hour, value in enumerate("12"):
+        file.write_text(f"id,z\n1,{value}\n")
+        os.utime(file, (hour * 3600, hour * 3600))
+        outputs.append(describe_outputs(tmp_path, ["*.csv"]))
+    folders = Folders(tmp_path, tmp_path)
+    (found,) = compare_outputs(outputs[0], outputs[1], folders, default_rules())
+    assert found.verdict is Verdict.DIFFERENT
+    assert found.level == "statistics"
+    assert "gone or have changed" in " ".join(found.notes)
+
+
+def test_a_file_that_was_restored_is_known_by_its_content(tmp_path: Path) -> None:
+    folders = []
+    for value, name in enumerate(("old", "new")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "zcat.csv").write_text(f"id,z\n1,{value}\n")
+        folders.append(folder)
+    outputs = [describe_outputs(folder, ["*.csv"]) for folder in folders]
+    os.utime(folders[0] / "zcat.csv", (0, 0))
+    (found,) = compare_outputs(*outputs, Folders(*folders), default_rules())
+    assert (found.verdict, found.level) == (Verdict.DIFFERENT, "data")
