@@ -82,12 +82,12 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 )
 @click.option("--cores", metavar="N", help="Override the profile's cores, as far as it allows.")
 @click.option("--memory", metavar="SIZE", help="Override the profile's memory: 125G.")
-@click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
-@click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
-@click.option("--account", metavar="NAME", help="Override the profile's account.")
 @click.option(
     "--memory-per-core", metavar="SIZE", help="Override the profile's memory, by core: 4G."
 )
+@click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
+@click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
+@click.option("--account", metavar="NAME", help="Override the profile's account.")
 @click.option("--qos", metavar="NAME", help="Override the profile's quality of service.")
 @click.option(
     "--constraint", metavar="NAME", help="Override the profile's features of nodes: 'cpu&nvme'."

@@ -398,3 +398,17 @@ def test_what_a_colleague_may_not_read_is_never_taken_for_absent(colleague: Coll
     place.store.chmod(0o700)
     for words in (("list",), ("verify",), ("show", "latest"), ("compare",)):
         assert "Ask root to let you read it" in colleague.run(*words, code=4)
+
+
+def test_a_job_that_cannot_write_into_its_root_says_so_before_the_notebook_runs(
+    place: Place,
+) -> None:
+    folder = place.run_folder
+    job = json.loads((folder / "job.json").read_text())
+    job["roots"]["scratch"] = str(place.folder / "none")
+    (folder / "job.json").write_text(json.dumps(job))
+    call = [sys.executable, "-m", "nbpipe.batch.job", str(folder)]
+    done = subprocess.run(call, cwd=folder, env=place.environ, check=False, capture_output=True)
+    answer = json.loads((folder / "result.json").read_text())
+    assert done.returncode == answer["exit_code"] == 4
+    assert f"root scratch: {place.folder}/none: cannot be written on" in answer["error"]
