@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 import pytest
@@ -160,12 +160,17 @@ class Daemons:
 
 
 class SlurmCluster:
-    """Slurm with accounting: two virtual nodes of 4 processors, a preemptible partition."""
+    """Slurm with accounting: two virtual nodes of 4 processors, a preemptible partition.
 
-    NODES = ("n1", "n2")
+    Subclasses are smaller ones: one node, without accounting or with that of another cluster.
+    """
+
+    NAME = "nbpipe"
+    NODES: tuple[str, ...] = ("n1", "n2")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.munge = folder / "munge.socket"
         self.daemons = Daemons(folder, {"SLURM_CONF": str(folder / "slurm.conf")})
         self.ports = dict(
             zip(("ctld", "dbd", "sql", *self.NODES), free_ports(3 + len(self.NODES)), strict=True)
@@ -181,15 +186,20 @@ class SlurmCluster:
         self._configure()
         self._start_munge()
         self._start_database()
-        daemons = self.daemons
         self.start_accounting()
-        until(lambda: daemons.works("sacctmgr", "-i", "add", "cluster", "nbpipe"))
-        daemons.run("sacctmgr", "-i", "add", "qos", "interactive")
+        self._register()
+        self.daemons.run("sacctmgr", "-i", "add", "qos", "interactive")
+        self._start_cluster()
+        self._warm_up()
+
+    def _register(self) -> None:
+        until(lambda: self.daemons.works("sacctmgr", "-i", "add", "cluster", self.NAME))
+
+    def _start_cluster(self) -> None:
         self.start_controller()
         for node in self.NODES:
             self.start_node(node)
         self.wait_for_nodes()
-        self._warm_up()
 
     def wait_for_nodes(self) -> None:
         """Wait until all nodes would take a job."""
@@ -202,9 +212,9 @@ class SlurmCluster:
         self.daemons.start("slurmdbd", "slurmdbd", "-D")
         self.daemons.wait_for("slurmdbd", lambda: listening(self.ports["dbd"]))
 
-    def start_controller(self) -> None:
-        """Start slurmctld."""
-        self.daemons.start("slurmctld", "slurmctld", "-D")
+    def start_controller(self, *options: str) -> None:
+        """Start slurmctld; with `-c` it has forgotten all jobs."""
+        self.daemons.start("slurmctld", "slurmctld", "-D", *options)
         self.daemons.wait_for("slurmctld", lambda: self.daemons.answers("UP", "scontrol", "ping"))
 
     def stop_controller(self) -> None:
@@ -255,6 +265,7 @@ class SlurmCluster:
 
     def _configure(self) -> None:
         folder, ports = self.folder, self.ports
+        self._configure_accounting()
         host = socket.gethostname()
         nodes = "\n".join(
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=4 "
@@ -263,13 +274,13 @@ class SlurmCluster:
         )
         (folder / "state").mkdir()
         (folder / "slurm.conf").write_text(f"""\
-ClusterName=nbpipe
+ClusterName={self.NAME}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports["ctld"]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={self.munge}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -293,17 +304,25 @@ MinJobAge=300
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=1,requeue_delay=1
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={ports["dbd"]}
-AccountingStoragePass={folder}/munge.socket
+{self._accounting()}
 {nodes}
 PartitionName=normal Nodes=ALL Default=YES PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE
 PartitionName=scavenge Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE MaxTime=INFINITE
 """)
+
+    def _accounting(self) -> str:
+        """Return the lines of slurm.conf about accounting."""
+        return f"""\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={self.ports["dbd"]}
+AccountingStoragePass={self.munge}"""
+
+    def _configure_accounting(self) -> None:
+        folder, ports = self.folder, self.ports
         (folder / "slurmdbd.conf").write_text(f"""\
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={self.munge}
 DbdHost={socket.gethostname()}
 DbdAddr=127.0.0.1
 DbdPort={ports["dbd"]}
@@ -319,11 +338,72 @@ LogFile={folder}/slurmdbd.log
         (folder / "slurmdbd.conf").chmod(0o600)
 
 
+class UnaccountedSlurm(SlurmCluster):
+    """Slurm that keeps no accounting, as on small machines: sacct says that it is disabled."""
+
+    NAME = "unaccounted"
+    NODES = ("u1",)
+
+    def start(self) -> None:
+        """Start its daemons and wait for them."""
+        self._configure()
+        self._start_munge()
+        self._start_cluster()
+
+    def _accounting(self) -> str:
+        return "AccountingStorageType=accounting_storage/none"
+
+    def _configure_accounting(self) -> None:
+        """Do without slurmdbd."""
+
+
+class SecondSlurm(SlurmCluster):
+    """Another cluster on the slurmdbd of the first one; `-M second` reaches it."""
+
+    NAME = "second"
+    NODES = ("s1",)
+
+    def __init__(self, folder: Path, first: SlurmCluster) -> None:
+        super().__init__(folder)
+        self.munge = first.munge
+        self.ports["dbd"] = first.ports["dbd"]
+
+    def start(self) -> None:
+        """Start its daemons and wait for them."""
+        self._configure()
+        self._register()
+        self._start_cluster()
+
+    def _configure_accounting(self) -> None:
+        """Leave slurmdbd to the first cluster."""
+
+
+Cluster = TypeVar("Cluster", bound=SlurmCluster)
+
+
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """Return a Slurm of our own."""
     need_programs("slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd")
-    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    yield from _started(SlurmCluster(tmp_path_factory.mktemp("slurm")))
+
+
+@pytest.fixture(scope="session")
+def unaccounted_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnaccountedSlurm]:
+    """Return a Slurm of our own that keeps no accounting."""
+    need_programs("slurmctld", "slurmd", "sbatch", "munged")
+    yield from _started(UnaccountedSlurm(tmp_path_factory.mktemp("unaccounted")))
+
+
+@pytest.fixture(scope="session")
+def second_slurm(
+    slurm_cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecondSlurm]:
+    """Return a second cluster beside `slurm_cluster`."""
+    yield from _started(SecondSlurm(tmp_path_factory.mktemp("second"), slurm_cluster))
+
+
+def _started(cluster: Cluster) -> Iterator[Cluster]:
     try:
         cluster.start()
         yield cluster

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clusters import slurm_cluster
+from clusters import second_slurm, slurm_cluster, unaccounted_slurm
 from gridengine_cluster import gridengine_cluster
 from ondisk import REPOSITORY, Collection, lacking
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["gridengine_cluster", "slurm_cluster"]  # fixtures for everybody
+__all__ = [  # fixtures for everybody
+    "gridengine_cluster",
+    "second_slurm",
+    "slurm_cluster",
+    "unaccounted_slurm",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

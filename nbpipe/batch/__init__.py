@@ -2,6 +2,7 @@
 
     submission   a notebook with its collection -> a run's folder -> a job
     job          what runs inside the job: `python -m nbpipe.batch.job FOLDER`
+    children     which jobs belong to a run, on whichever scheduler
     following    how the job and its children stand; wait; cancel
     gathering    a finished run -> its manifest
     judging      promote, compare, accept

@@ -10,22 +10,26 @@ import os
 import re
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.reference import asking, recorder
+from nbpipe.batch import children
+from nbpipe.batch.children import Member
+from nbpipe.reference import asking
 from nbpipe.reference.asking import Followed
-from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.identity import Identity
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
-from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, core_hours
+from nbpipe.reference.schedulers.shared import Round
+from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, beside, core_hours
 from nbpipe.reference.store import unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from nbpipe.reference.recorder import Child
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import StoredRun
 
@@ -44,7 +48,11 @@ class JobView:
     id: str
     standing: Standing
     records: tuple[Accounting, ...] = ()
-    parent: str | None = None
+    parent: Member | None = None
+    """The job that submitted it; None for the run's own."""
+    scheduler: str = ""
+    how: str = ""
+    """How it was found to be the run's (`schedulers.tracing.How`); "" for the run's own job."""
 
     @property
     def accounted(self) -> bool:
@@ -65,7 +73,13 @@ class View:
     job: JobView
     children: tuple[JobView, ...] = ()
     problem: str = ""
-    """Why the scheduler could not be asked; "" where it could."""
+    """Why a scheduler could not be asked; "" where all could."""
+    missing: SchedulerMissing | None = None
+    """Why one can never be asked from this host; None where all can."""
+    remarks: tuple[str, ...] = ()
+    """What is not certain about the jobs that the run submitted, and what could not be asked."""
+    limits: tuple[str, ...] = ()
+    """What the schedulers cannot tell about jobs that were not noted at submission."""
 
     @property
     def ended(self) -> bool:
@@ -75,6 +89,11 @@ class View:
         if self.run.request.get("children") == "ignore":
             return True
         return all(child.standing.state.ended for child in self.children)
+
+    @property
+    def jobs(self) -> tuple[JobView, ...]:
+        """The run's own job and its children."""
+        return (self.job, *self.children)
 
     @property
     def completed(self) -> bool:
@@ -108,40 +127,108 @@ class View:
         return self.job.standing.pause
 
 
-def look(run: StoredRun, *, now: float | None = None) -> View:
-    """Ask about a run; what was learnt is kept in its folder.
+def look(
+    run: StoredRun, *, now: float | None = None, asked: Round | None = None, search: bool = False
+) -> View:
+    """Ask about a run; what was learnt is kept in its folder, where it can be written.
+
+    Args:
+        run: The run.
+        now: Seconds since 1970; by default the clock's.
+        asked: The round of questions that this look belongs to; by default one of its own.
+        search: Ask for jobs that were not noted now, not only once a minute and at the end.
 
     Raises:
-        UsageError: The run's folder is damaged, its scheduler is not on this machine.
+        UsageError: The run's folder is damaged.
     """
+    asked = asked or Round()
     moment = time.time() if now is None else now
     submission = run.read("submission.json")
-    scheduler = registry.scheduler(submission.get("scheduler", "local"))
+    name = submission.get("scheduler", children.LOCAL)
     known = run.read("standing.json")
     problem = ""
     try:
-        job = submission.get("job") or _found(run, submission, scheduler)
-    except SchedulerOutage as error:
+        job = submission.get("job") or _found(run, submission, asked.scheduler(name))
+    except (SchedulerOutage, SchedulerMissing) as error:
         job, problem = None, str(error)
     if job is None:
-        return _unsubmitted(run, known, moment, problem)
-    noted = [child for child in recorder.children(run.folder) if child.id != job]
-    jobs = [job, *(child.id for child in noted)]
-    standings = asking.look(scheduler, _followed(run, jobs, known), now=moment)
-    # Only what has ended has figures; of what goes on the queue alone is asked.
-    ended = [each for each in jobs if standings[each].state.ended]
-    records, problem = _records_of(scheduler, ended)
-    views = {
-        each: JobView(
-            id=each,
-            standing=standings[each],
-            records=records.get(each) or _records(known.get(each, {})),
+        return replace(_unsubmitted(run, known, moment, problem), missing=asked.missing)
+    own = Member(id=job, scheduler=name, how="")
+    others = children.members(run.folder, own)
+    views, problem = _views(run, own, (own, *others), asked, now=moment)
+    sought = children.last_search(run.folder)
+    ended = all(view.standing.state.ended for view in views.values())
+    since = _moment(submission.get("submitted")) or moment
+    if search or children.is_due(run.folder, sought, now=moment, since=since, ended=ended):
+        sought, fresh = children.search(
+            run.folder,
+            own,
+            others,
+            now=moment,
+            since=since,
+            until=_end(views.values()) if ended else None,
+            ended=ended,
         )
-        for each in jobs
-    }
-    run.write("standing.json", {each: _kept(view) for each, view in views.items()})
-    children = tuple(_with_parent(views[child.id], child, job) for child in noted)
-    return View(run=run, job=views[job], children=children, problem=problem)
+        more, trouble = _views(run, own, fresh, asked, now=moment)
+        views, problem, others = views | more, problem or trouble, (*others, *fresh)
+    run.write("standing.json", {_key(each, own): _kept(views[each]) for each in views})
+    above = children.parents(own, others)
+    return View(
+        run=run,
+        job=views[own],
+        children=tuple(
+            replace(views[each], parent=above[each.identity], how=each.how) for each in others
+        ),
+        problem=problem,
+        missing=asked.missing,
+        remarks=sought.remarks,
+        limits=sought.limits,
+    )
+
+
+def _views(
+    run: StoredRun, own: Member, jobs: Sequence[Member], asked: Round, *, now: float
+) -> tuple[dict[Member, JobView], str]:
+    """Return how jobs stand, and why a scheduler gave no answer; each is asked about its own."""
+    known = run.read("standing.json")
+    found: dict[Member, JobView] = {}
+    problems = []
+    for name in dict.fromkeys(job.scheduler for job in jobs):
+        kept = {job.id: known.get(_key(job, own), {}) for job in jobs if job.scheduler == name}
+        group = [job for job in jobs if job.scheduler == name]
+        followed = [_followed(run, job, own, kept[job.id]) for job in group]
+        scheduler = asked.scheduler(name)
+        standings = asking.look(scheduler, followed, now=now)
+        before = {job: _records(kept[job]) for job in kept}
+        # Only what has ended has figures, and once; of what goes on the queue alone is asked.
+        ended = [
+            each
+            for each in followed
+            if standings[each.id].state.ended and not accounted(standings[each.id], before[each.id])
+        ]
+        records, problem = _records_of(scheduler, ended)
+        trouble = next((each.trouble for each in standings.values() if each.trouble), "")
+        problems += [problem or trouble] if problem or trouble else []
+        for job in group:
+            view = _view(job.id, standings[job.id], records.get(job.id) or before[job.id])
+            found[job] = replace(view, scheduler=name)
+    return found, "; ".join(dict.fromkeys(problems))
+
+
+def _key(job: Member, own: Member) -> str:
+    """Return what a job is called in standing.json: two schedulers may have the same ids."""
+    return job.id if job.scheduler == own.scheduler else f"{job.scheduler}:{job.id}"
+
+
+def _end(views: Iterable[JobView]) -> float | None:
+    """Return when the last of jobs that have ended did; None where that is not known of all."""
+    ends = [view.records[-1].ended if view.records else None for view in views]
+    known = [each.timestamp() for each in ends if each is not None]
+    return max(known) if known and len(known) == len(ends) else None
+
+
+def _view(job: str, standing: Standing, records: tuple[Accounting, ...]) -> JobView:
+    return JobView(id=job, standing=beside(standing, records), records=records)
 
 
 def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> str | None:
@@ -158,7 +245,8 @@ def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> 
 def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str) -> View:
     """Return the view of a run without a job: about to be submitted, or lost."""
     submitted = run.request.get("submitted")
-    age = now - datetime.fromisoformat(submitted).timestamp() if submitted else UNFOUND
+    since = _moment(submitted)
+    age = UNFOUND if since is None else now - since
     standing = _standing(known.get("", {}))
     if age >= UNFOUND and not problem:
         reason = "its submission was cut short, and the scheduler knows no job of its name"
@@ -168,28 +256,43 @@ def _unsubmitted(run: StoredRun, known: dict[str, Any], now: float, problem: str
     return View(run=run, job=JobView(id="", standing=standing), problem=problem)
 
 
-def _followed(run: StoredRun, jobs: Sequence[str], known: dict[str, Any]) -> list[Followed]:
-    """Return the run's job, of which most is known, and its children."""
+def _followed(run: StoredRun, job: Member, own: Member, kept: dict[str, Any]) -> Followed:
+    """Return what is known of a job without asking; of the run's own that is most."""
+    cancelled = (run.folder / CANCELLED).exists()
+    submission = run.read("submission.json")
+    since = _moment(submission.get("submitted"))
+    if job is not own:
+        identity = Identity(earliest=since)  # none was submitted before the run
+        return Followed(id=job.id, identity=identity, standing=_standing(kept), cancelled=cancelled)
     profile = run.request.get("profile", {})
-    first = Followed(
-        id=jobs[0],
-        standing=_standing(known.get(jobs[0], {})),
+    return Followed(
+        id=job.id,
+        identity=Identity(
+            name=submission.get("name", ""),
+            earliest=since,
+            latest=(run.folder / "submission.json").stat().st_mtime,
+        ),
+        standing=_standing(kept),
         result=_result(run),
         walltime=profile.get("walltime"),
         memory=profile.get("memory"),
-        cancelled=(run.folder / CANCELLED).exists(),
+        cancelled=cancelled,
     )
-    others = (Followed(id=job, standing=_standing(known.get(job, {}))) for job in jobs[1:])
-    return [first, *others]
+
+
+def _moment(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def _records_of(
-    scheduler: Scheduler, jobs: Sequence[str]
+    scheduler: Scheduler, jobs: Sequence[Followed]
 ) -> tuple[dict[str, tuple[Accounting, ...]], str]:
     """Return what the accounting says of jobs, and why it says nothing."""
     try:
-        return (scheduler.account(jobs) if jobs else {}), ""
-    except SchedulerOutage as error:
+        return (asking.accounting(scheduler, jobs) if jobs else {}), ""
+    except NoAccounting as error:
+        return error.found, str(error)
+    except (SchedulerOutage, SchedulerMissing) as error:
         return {}, str(error)
 
 
@@ -202,12 +305,6 @@ def _result(run: StoredRun) -> JobResult | None:
         stopped_by=answer.get("stopped_by"),
         elapsed=float(answer.get("elapsed", 0.0)),
         out_of_memory=bool(answer.get("out_of_memory")),
-    )
-
-
-def _with_parent(view: JobView, child: Child, job: str) -> JobView:
-    return JobView(
-        id=view.id, standing=view.standing, records=view.records, parent=child.parent or job
     )
 
 
@@ -240,30 +337,58 @@ def _records(kept: dict[str, Any]) -> tuple[Accounting, ...]:
 
 
 def wait(
-    run: StoredRun, *, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
-) -> View:
-    """Ask until the run has ended; `told` hears of every look.
+    *runs: StoredRun, told: Callable[[View], None], pause: Callable[[float], None] = time.sleep
+) -> tuple[View, ...]:
+    """Ask until all of the runs have ended; return how. `told` hears of every look.
 
-    The longer nothing changes, the longer are the pauses: a scheduler serves everybody. A
-    KeyboardInterrupt ends the waiting and leaves the job alone.
+    One question is about all of them, and the longer nothing changes, the longer are the pauses:
+    a scheduler serves everybody. A KeyboardInterrupt ends the waiting and leaves the jobs alone.
+
+    Raises:
+        SchedulerMissing: One has not ended, and its scheduler cannot be asked from this host.
     """
+    views: dict[Path, View] = {}
     age, before = 0.0, None
     while True:
-        view = look(run)
-        told(view)
-        if view.ended:
-            return view
-        now = [each.standing.state for each in (view.job, *view.children)]
+        open_ones = [run for run in runs if run.folder not in views or not views[run.folder].ended]
+        asked = Round(_expected(open_ones))
+        for run in open_ones:
+            view = views[run.folder] = look(run, asked=asked)
+            told(view)
+            if not view.ended and view.missing is not None:
+                raise view.missing
+        if all(view.ended for view in views.values()):
+            return tuple(views[run.folder] for run in runs)
+        now = [each.standing.state for view in views.values() for each in view.jobs]
         if now != before:
             age, before = 0.0, now
-        seconds = view.pause if view.job.standing.failures else _between(age)
+        seconds = max(_between(age), *(_silence(view) for view in views.values()))
         pause(seconds)
         age += seconds
 
 
+def _expected(runs: Iterable[StoredRun]) -> dict[str, list[str]]:
+    """Return the jobs of each scheduler that looks at these runs will ask about."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        submission = run.read("submission.json")
+        known = run.read("standing.json")
+        name = submission.get("scheduler", children.LOCAL)
+        own = Member(id=submission.get("job") or "", scheduler=name, how="")
+        for job in (own, *children.members(run.folder, own)):
+            if job.id and not _standing(known.get(_key(job, own), {})).state.ended:
+                found.setdefault(job.scheduler, []).append(job.id)
+    return found
+
+
+def _silence(view: View) -> float:
+    """Return for how long a scheduler that gave no answer is left alone."""
+    return view.pause if view.job.standing.failures and not view.ended else 0.0
+
+
 def _between(age: float) -> float:
     """Return seconds until the next question about jobs of which nothing changed for so long."""
-    return min(max(_SHORTEST, age / 4), _LONGEST)
+    return min(max(_SHORTEST, age / 3), _LONGEST)
 
 
 def settle(
@@ -291,24 +416,41 @@ def _is_late(view: View) -> bool:
 
 
 def cancel(run: StoredRun) -> View:
-    """Cancel a run's job and its children; return how it stands.
+    """Cancel a run's job and its children, each on its own scheduler; return how it stands.
+
+    A scheduler without an answer does not keep the jobs of the others from being cancelled.
 
     Raises:
-        SchedulerOutage: No answer.
+        SchedulerOutage: A scheduler gave no answer.
+        SchedulerMissing: The programs of one are not on this machine.
         UsageError: The run is somebody else's.
     """
-    view = look(run)
-    jobs = [
-        each for each in (view.job, *view.children) if each.id and not each.standing.state.ended
-    ]
-    if jobs:
-        scheduler = registry.scheduler(run.read("submission.json")["scheduler"])
+    asked: set[tuple[str, str]] = set()
+    failure: SchedulerMissing | SchedulerOutage | None = None
+    while True:
+        view = look(run, search=True)
+        jobs = [
+            each
+            for each in (view.job, *view.children)
+            if each.id and not each.standing.state.ended and (each.scheduler, each.id) not in asked
+        ]
+        if not jobs:
+            break  # and nothing was submitted while the others were cancelled
         try:
             (run.folder / CANCELLED).touch()
         except OSError as error:
             raise unwritable(run.folder / CANCELLED, error) from error
-        scheduler.cancel([each.id for each in jobs])
-    return look(run)
+        asked |= {(each.scheduler, each.id) for each in jobs}
+        for name in dict.fromkeys(each.scheduler for each in jobs):
+            try:
+                registry.scheduler(name).cancel(
+                    [each.id for each in jobs if each.scheduler == name]
+                )
+            except (SchedulerMissing, SchedulerOutage) as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+    return view
 
 
 def signal_name(number: int | None) -> str:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from nbpipe.batch import children
+from nbpipe.batch.children import Member
 from nbpipe.batch.inventory import fresh, inventory, is_byproduct, symbolic
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
@@ -14,6 +16,7 @@ from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products.describing import describe
 from nbpipe.reference.roots import lacking
+from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.store import unwritable
 from nbpipe.wildmatch import spec
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nbpipe.batch.following import JobView, View
+    from nbpipe.reference.schedulers.tracing import Step
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}
@@ -70,7 +74,8 @@ def gathered(view: View) -> Manifest:
     notebook = _notebook(result)
     executed = _relative(run, notebook.get("executed"))
     system = view.job.records[-1].hosts if view.job.records else ""
-    outputs, remarks = _outputs(run, request)
+    outputs, of_outputs = _outputs(run, request)
+    jobs, remarks = _jobs(view, result)
     return Manifest(
         name=run.name,
         run=run.id,
@@ -85,7 +90,7 @@ def gathered(view: View) -> Manifest:
         host=str(result.get("host", system)),
         system=_system(request),
         environment={key: str(result[key]) for key in _KEPT_VARIABLES if key in result},
-        jobs=_jobs(view, result),
+        jobs=jobs,
         cells=_cells(run, executed, result.get("cells", [])),
         outputs=outputs,
         roots=dict(request.get("roots", {})),
@@ -95,7 +100,8 @@ def gathered(view: View) -> Manifest:
             submodules=dict(request.get("submodules", {})),
             left_out=tuple(request.get("left_out", ())),
         ),
-        notes=(*_lacks(run, result, executed), *remarks),
+        notes=(*_lacks(run, result, executed), *view.remarks, *remarks, *of_outputs),
+        unseen=view.limits,
     )
 
 
@@ -146,16 +152,30 @@ def _system(request: dict[str, Any]) -> str:
     return f"{profile.get('scheduler', 'local')}:{profile.get('name', '')}"
 
 
-def _jobs(view: View, result: dict[str, Any]) -> tuple[Job, ...]:
-    children = {each.id: each.parent for each in view.children}
-    return tuple(
-        _job(each, children, result if each is view.job else {})
-        for each in (view.job, *view.children)
-        if each.id
+def _jobs(view: View, result: dict[str, Any]) -> tuple[tuple[Job, ...], tuple[str, ...]]:
+    """Return the jobs of a run, its own first, and what there is to remark about them."""
+    views = [each for each in (view.job, *view.children) if each.id]
+    members = [Member(id=each.id, scheduler=each.scheduler, how=each.how) for each in views]
+    steps, remarks = children.steps(view.run.folder, members)
+    jobs = tuple(
+        _job(
+            each,
+            tuple(
+                child.id
+                for child in view.children
+                if child.parent and child.parent.identity == member.identity
+            ),
+            steps.get(member.identity, ()),
+            result if each is view.job else {},
+        )
+        for each, member in zip(views, members, strict=True)
     )
+    return jobs, remarks
 
 
-def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) -> Job:
+def _job(
+    view: JobView, below: tuple[str, ...], steps: Sequence[Step], result: dict[str, Any]
+) -> Job:
     last = view.records[-1] if view.accounted else None
     first = view.records[0] if view.records else None
     waited = None
@@ -164,7 +184,9 @@ def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) 
     peaks = [each.peak_memory for each in view.records if each.peak_memory]
     return Job(
         id=view.id,
-        parent=view.parent,
+        scheduler=view.scheduler,
+        found=view.how,
+        parent=view.parent.id if view.parent else None,
         state=view.standing.state.value,
         exit=view.standing.exit_code,
         wall_seconds=last.elapsed if last else result.get("elapsed"),
@@ -172,7 +194,21 @@ def _job(view: JobView, parents: dict[str, str | None], result: dict[str, Any]) 
         core_hours=view.core_hours,
         cpu_seconds=last.cpu_seconds if last else None,
         peak_memory_bytes=max(peaks, default=None) or result.get("peak_memory_bytes"),
-        children=tuple(job for job, parent in parents.items() if parent == view.id),
+        children=below,
+        steps=tuple(_step(each) for each in steps),
+    )
+
+
+def _step(step: Step) -> manifests.Step:
+    known = step.state is not JobState.UNKNOWN
+    return manifests.Step(
+        id=step.id,
+        name=step.name,
+        state=step.state.value if known else "",
+        exit=step.exit,
+        seconds=step.seconds if known else None,
+        cores=step.cores or None,
+        call=step.call,
     )
 
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
-from nbpipe.batch import packages, worker
+from nbpipe.batch import children, packages, worker
 from nbpipe.batch.inventory import inventory
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.model import Category, Outcome
-from nbpipe.reference import store
+from nbpipe.reference import recorder, store
 from nbpipe.reports import json_report
 from nbpipe.settings import Settings
 
@@ -46,6 +46,8 @@ TOLD_TO_STOP = 143
 class Timing:
     """When each cell began, and prints that into the job's log."""
 
+    folder: Path
+    """The run's."""
     began: list[tuple[int, float]] = field(default_factory=list)
     """Number among the code cells, from 1, and seconds of the monotonic clock."""
     ended: float = 0.0
@@ -57,6 +59,9 @@ class Timing:
     def moved(self, progress: Progress) -> None:
         """It reached another cell."""
         if progress.cell and (not self.began or self.began[-1][0] != progress.cell):
+            if not self.began:  # now there is a kernel
+                with contextlib.suppress(OSError):
+                    children.note_sessions(self.folder, os.environ)
             self.began.append((progress.cell, time.monotonic()))
             _say(f"cell {progress.cell} of {progress.cells}")
 
@@ -106,6 +111,11 @@ def main(folder: Path) -> int:
         folder / "result.json",
         {**answer, "elapsed": round(time.monotonic() - clock, 3), **_host()},
     )
+    if stopping.signal is None:
+        # What was submitted past the recorder, before the scheduler forgets who submitted it. The
+        # result is there already, whatever becomes of this.
+        with contextlib.suppress(NbpipeError, OSError):
+            children.search_from_within(folder)
     return int(answer["exit_code"])
 
 
@@ -123,15 +133,17 @@ def _die_with(parent: str | None) -> None:
 def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[str, Any]:
     """Execute one notebook in the copy of its collection; return what is worth keeping."""
     work = folder / "work"
-    os.environ["NBPIPE_CHILDREN"] = str(folder / "children")
-    os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     _check_roots(job.get("roots", {}))
+    with contextlib.suppress(OSError):
+        children.note_origin(folder, os.environ)
+        recorder.fit(folder, os.environ)
+    os.environ.update(recorder.environment(folder, os.environ))
     if not (folder / "inputs.json").exists():
         # Only before the first attempt: what that one left is a product of the run, too.
         before = inventory(work, job.get("roots", {}), store=folder.parents[2])
         store.write_json(folder / "inputs.json", before)
     plan = _plan(work, job)
-    timing = Timing()
+    timing = Timing(folder)
     order = runner.Order(plan=plan, run_id=folder.name, jobs=1, output_dir=folder / "executed")
     order.output_dir.mkdir(exist_ok=True)
     ran = asyncio.run(_run(order, timing, stopping, job.get("seconds")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,8 @@ from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.reference import profiles
+from nbpipe.reference.schedulers.protocol import JobState
+from nbpipe.reference.schedulers.tracing import How
 from nbpipe.reference.store import VARIABLE, Store, location
 from nbpipe.reports.plaintext import count
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from nbpipe.batch.following import View
     from nbpipe.reference.pages.writing import Kind
+    from nbpipe.reference.state import Standing
     from nbpipe.reference.store import StoredRelease, StoredRun
 
 _Stored = TypeVar("_Stored", "StoredRelease", "StoredRun")
@@ -175,36 +179,42 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    view = following.look(_store(store, config_file).run(run))
+    view = following.look(_store(store, config_file).run(run), search=True)
     click.echo("\n".join(_lines(view)))
     return ExitCode.OK
 
 
 @_subcommand("wait", "wait latest")
-@click.argument("run", default="latest")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
 @_shared
-def wait(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Wait for a run to end and report its progress; Ctrl-C leaves the job alone."""
+def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) -> int:
+    """Wait for runs to end and report their progress; Ctrl-C leaves the jobs alone.
+
+    Exit code 1 where one of them did not complete.
+    """
     from nbpipe.batch import following  # noqa: PLC0415
 
-    chosen = _store(store, config_file).run(run)
-    told: list[str] = []
+    keep = _store(store, config_file)
+    chosen = {run.folder: run for run in (keep.run(each) for each in runs or ("latest",))}
+    told: dict[Path, list[str]] = {}
 
     def tell(view: View) -> None:
-        lines = _lines(view)
-        if lines != told:
-            click.echo("\n".join(each for each in lines if each not in told))
-            told[:] = lines
+        lines, before = _lines(view), told.get(view.run.folder, [])
+        if new := [each for each in lines if each not in before]:
+            click.echo("\n".join(new))
+        told[view.run.folder] = lines
 
     try:
-        view = following.wait(chosen, told=tell)
+        views = following.wait(*chosen.values(), told=tell)
     except KeyboardInterrupt:
-        _warn(f"\nnot waiting any more; the job goes on: nbpipe reference wait {chosen.id}")
+        ids = " ".join(run.id for run in chosen.values())
+        _warn(f"\nnot waiting any more; the job goes on: nbpipe reference wait {ids}")
         return ExitCode.INTERRUPTED
-    if not view.completed:
-        _warn(following.log_tail(chosen).rstrip())
-    _warn(f"next: nbpipe reference collect {chosen.id}")
-    return ExitCode.OK if view.completed else ExitCode.FAILED
+    for view in views:
+        if not view.completed:
+            _warn(following.log_tail(view.run).rstrip())
+        _warn(f"next: nbpipe reference collect {view.run.id}")
+    return ExitCode.OK if all(view.completed for view in views) else ExitCode.FAILED
 
 
 def _lines(view: View) -> list[str]:
@@ -214,10 +224,34 @@ def _lines(view: View) -> list[str]:
     lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
     if not view.job.standing.state.ended and (cell := cell_now(view.run)):
         lines.append(f"  {cell}")
-    lines += [f"  child {_state(child.id, child)}" for child in view.children]
+    lines += _what_to_do(view, view.job.standing, f"job {view.job.id or '?'}")
+    for child in view.children:
+        lines.append(f"  child {_child(child, view.job.scheduler)}")
+        lines += _what_to_do(view, child.standing, f"child {child.id}")
     if view.problem:
-        lines.append(f"  no news: {view.problem}")
+        lines.append(f"  no news: {' '.join(view.problem.split())}")
+    lines += [f"  note: {remark}" for remark in view.remarks]
     return lines
+
+
+def _child(view: Any, parents: str) -> str:  # noqa: ANN401  (a JobView)
+    """Return how a child stands, with its scheduler if that is another, and how it was found."""
+    where = f" on {view.scheduler}" if view.scheduler != parents else ""
+    how = f"  [{view.how}]" if view.how != How.NOTED else ""
+    return f"{_state(view.id + where, view)}{how}"
+
+
+def _what_to_do(view: View, standing: Standing, job: str) -> list[str]:
+    """Return what a person can do about a job that does not start, or of which nothing is known."""
+    if standing.advice and standing.state is JobState.PENDING:
+        cancel = f"give it up: nbpipe reference cancel {view.run.id}"
+        return [f"  {job} may never start: {standing.advice}; {cancel}"]
+    if standing.advice:
+        return [f"  {job}: {standing.advice}"]
+    if standing.state is JobState.UNKNOWN:
+        again = f"ask again: nbpipe reference status {view.run.id}"
+        return [f"  {job}: nothing is known of it yet; {again}; its output is in {view.run.folder}"]
+    return []
 
 
 def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
@@ -247,11 +281,21 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
         f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
         f"{jobs}, {total:.3f} core-hours"
     )
+    for line in _children(view):
+        _warn(line)
     for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
     if view.unaccounted:
         _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
     return ExitCode.OK if view.completed else ExitCode.FAILED
+
+
+def _children(view: View) -> list[str]:
+    """Return how the child jobs were found, and what no scheduler could have told."""
+    ways = Counter(child.how for child in view.children)
+    found = ", ".join(f"{number} {how}" for how, number in ways.items())
+    lines = [f"{count(len(view.children), 'child job')}: {found}"] if view.children else []
+    return [*lines, *(f"note: {limit}" for limit in view.limits)]
 
 
 def _late(view: View) -> str:

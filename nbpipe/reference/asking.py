@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.identity import Identity
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.state import Evidence, JobResult, NoNews, Standing, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from nbpipe.reference.schedulers.protocol import Accounting, JobStatus, Scheduler
 
@@ -28,6 +29,8 @@ class Followed:
     """A job that is followed, with all that is known without asking."""
 
     id: str
+    identity: Identity = field(default_factory=Identity)
+    """What tells it from other jobs that had, or have, its id."""
     standing: Standing = field(default_factory=Standing)
     result: JobResult | None = None
     """What its result.json says, if it is there."""
@@ -47,17 +50,17 @@ def look(scheduler: Scheduler, jobs: Collection[Followed], *, now: float) -> dic
         jobs: Those that have ended are answered without asking.
         now: Seconds of the clock that was used in earlier looks, too.
     """
-    open_ones = [job.id for job in jobs if not _settled(job.standing)]
-    queue = _polled(scheduler, open_ones)
-    gone = [job for job in open_ones if not _goes_on(queue, job)]
-    accounts = _accounted(scheduler, gone)
+    asked = [job for job in jobs if not _settled(job.standing)]
+    queue, trouble = _polled(scheduler, asked)
+    accounts, silence = _accounted(scheduler, [job for job in asked if not _goes_on(queue, job.id)])
     return {
         job.id: decide(
             job.standing,
             Evidence(
                 result=job.result,
                 queue=queue if isinstance(queue, NoNews) else queue.get(job.id),
-                accounting=_attempts(accounts, job.id, gone),
+                accounting=accounts.get(job.id, NoNews.NOT_ASKED),
+                trouble=trouble or silence,
                 now=now,
                 walltime=job.walltime,
                 memory=job.memory,
@@ -72,29 +75,59 @@ def _settled(standing: Standing) -> bool:
     return standing.state.ended and standing.state is not JobState.LOST
 
 
-def _polled(scheduler: Scheduler, jobs: Collection[str]) -> dict[str, JobStatus] | NoNews:
+def _polled(
+    scheduler: Scheduler, jobs: Sequence[Followed]
+) -> tuple[dict[str, JobStatus] | NoNews, str]:
+    """Return what the queue knows of these jobs, and why it says nothing."""
+    if not jobs:
+        return NoNews.NOT_ASKED, ""
     try:
-        return scheduler.poll(jobs) if jobs else NoNews.NOT_ASKED
-    except SchedulerOutage:
-        return NoNews.OUTAGE
+        found = scheduler.poll([job.id for job in jobs])
+    except (SchedulerOutage, SchedulerMissing) as error:
+        return NoNews.OUTAGE, _words(error)
+    own = ((job, found[job.id]) for job in jobs if job.id in found)
+    return {job.id: status for job, status in own if job.identity.is_of(status)}, ""
 
 
-def _accounted(scheduler: Scheduler, jobs: Collection[str]) -> Mapping[str, Attempts] | NoNews:
+def _accounted(
+    scheduler: Scheduler, jobs: Sequence[Followed]
+) -> tuple[dict[str, Attempts | NoNews], str]:
+    """Return what the accounting knows of each of these jobs, and why it says nothing."""
+    if not jobs:
+        return {}, ""
     try:
-        return scheduler.account(jobs) if jobs else NoNews.NOT_ASKED
-    except SchedulerOutage:
-        return NoNews.OUTAGE
+        found = accounting(scheduler, jobs)
+    except NoAccounting as error:
+        return {job.id: error.found.get(job.id, NoNews.NOT_KEPT) for job in jobs}, ""
+    except (SchedulerOutage, SchedulerMissing) as error:
+        return dict.fromkeys((job.id for job in jobs), NoNews.OUTAGE), _words(error)
+    return {job.id: found.get(job.id, ()) for job in jobs}, ""
+
+
+def accounting(scheduler: Scheduler, jobs: Collection[Followed]) -> dict[str, Attempts]:
+    """Return the accounting of these jobs, without that of others that had their ids.
+
+    Raises:
+        SchedulerOutage: No answer; a `NoAccounting` where none is kept.
+        SchedulerMissing: The scheduler's programs are not on this machine.
+    """
+    try:
+        return _own(scheduler.account([job.id for job in jobs]), jobs)
+    except NoAccounting as error:
+        raise NoAccounting(str(error.args[0]), _own(error.found, jobs)) from error
+
+
+def _own(found: Mapping[str, Attempts], jobs: Collection[Followed]) -> dict[str, Attempts]:
+    own = {job.id: job.identity.attempts(found.get(job.id, ())) for job in jobs}
+    return {job: attempts for job, attempts in own.items() if attempts}
+
+
+def _words(error: SchedulerOutage | SchedulerMissing) -> str:
+    """Return an error in one line, with what to do next."""
+    return " ".join(str(error).split())
 
 
 def _goes_on(queue: dict[str, JobStatus] | NoNews, job: str) -> bool:
     if isinstance(queue, NoNews) or job not in queue:
         return False
     return not queue[job].state.ended and queue[job].state is not JobState.UNKNOWN
-
-
-def _attempts(
-    accounts: Mapping[str, Attempts] | NoNews, job: str, asked: Collection[str]
-) -> Attempts | NoNews:
-    if isinstance(accounts, NoNews):
-        return accounts
-    return accounts.get(job, ()) if job in asked else NoNews.NOT_ASKED

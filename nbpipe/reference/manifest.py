@@ -53,11 +53,31 @@ class Notebook:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A part of a job that the scheduler keeps apart, such as a call of srun in it."""
+
+    id: str = ""
+    """`12.0`; "" where the accounting does not know it and the call was noted."""
+    name: str = ""
+    state: str = ""
+    exit: int | None = None
+    """The exit code; None where it is not known, or a signal ended it."""
+    seconds: float | None = None
+    cores: int | None = None
+    call: str = ""
+    """The command line, where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One job, or a job that a job submitted."""
 
     id: str
     name: str = ""
+    scheduler: str = ""
+    """The scheduler that ran it; "" in older manifests, where all jobs had the same."""
+    found: str = ""
+    """How a job was found to be the run's; "" for the run's own."""
     parent: str | None = None
     """The id of the job that submitted it."""
     state: str = ""
@@ -72,6 +92,7 @@ class Job:
     peak_memory_bytes: int | None = None
     children: tuple[str, ...] = ()
     """Ids of the jobs that it submitted."""
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,6 +261,8 @@ class Manifest:
     """What a release keeps beside its products; empty until it is promoted."""
     notes: tuple[str, ...] = ()
     """What this record lacks, and why."""
+    unseen: tuple[str, ...] = ()
+    """Which jobs that the run submitted the schedulers could not have told of."""
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -31,8 +31,7 @@ _ENDING = {_KILL, int(signal.SIGTERM)}
 _REPEATED = {JobState.PREEMPTED, JobState.NODE_FAIL, JobState.REQUEUED}
 """Ends of an attempt after which the scheduler may queue the job again."""
 _TOLD_TO_STOP = {JobState.CANCELLED, JobState.TIMEOUT, *_REPEATED}
-_BESIDE_SUCCESS = {JobState.OUT_OF_MEMORY, JobState.TIMEOUT}
-"""What the accounting may say of a job whose notebook passed, and people must know."""
+_LOST = "how it ended can only be seen in what it left: its output and its products"
 _NEAR_LIMIT = 180.0
 """Seconds before the limit in which a TERM is taken for the warning of it."""
 
@@ -43,6 +42,8 @@ class NoNews(StrEnum):
     OUTAGE = "outage"
     """It was asked and gave no answer."""
     NOT_ASKED = "not asked"
+    NOT_KEPT = "not kept"
+    """There is nothing to ask: this scheduler keeps no accounting."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +68,8 @@ class Evidence:
     """None: it was asked, and does not know the job."""
     accounting: Sequence[Accounting] | NoNews
     """Attempts, oldest first; empty: it was asked, and does not know the job."""
+    trouble: str = ""
+    """Why a question got no answer."""
     now: float
     """Seconds of any clock that runs on."""
     walltime: int | None = None
@@ -94,7 +97,14 @@ class Evidence:
     @property
     def unknown_to_all(self) -> bool:
         """Return whether both answered, and neither has a job that goes on or has ended."""
-        return self.queue is None and not isinstance(self.accounting, NoNews)
+        silent = self.accounting in (NoNews.OUTAGE, NoNews.NOT_ASKED)
+        return self.queue is None and not silent
+
+    @property
+    def may_tell_more(self) -> bool:
+        """Return whether the accounting may soon know an end that it does not know yet."""
+        ended = self.records and self.records[-1].state.ended
+        return not ended and self.accounting is not NoNews.NOT_KEPT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +121,10 @@ class Standing:
     """When the sources first told less than is needed: job missing, cause of a failure open."""
     failures: int = 0
     """Questions without an answer, one after the other."""
+    advice: str = ""
+    """What a person can do about a job that will not start, or whose end nobody knows."""
+    trouble: str = ""
+    """Why the last question got no answer; "" where it did."""
 
     @property
     def pause(self) -> float:
@@ -121,12 +135,36 @@ class Standing:
 def decide(last: Standing, seen: Evidence) -> Standing:
     """Return what holds of a job now, given what held before and what is seen."""
     if last.state.ended and last.state is not JobState.LOST:
-        return last
-    last = replace(last, failures=last.failures + 1 if seen.failed else 0)
+        return replace(last, trouble="")
+    last = replace(
+        last,
+        failures=last.failures + 1 if seen.failed else 0,
+        trouble=seen.trouble if seen.failed else "",
+    )
     for source in (_result, _going_on, _accounted, _ended_in_queue, _missing):
         if (found := source(last, seen)) is not None:
-            return replace(found, failures=last.failures)
+            return replace(found, failures=last.failures, trouble=last.trouble)
     return last
+
+
+def beside(standing: Standing, attempts: Sequence[Accounting]) -> Standing:
+    """Return how a job stands, with what the accounting says against its own result.
+
+    Such as a child process of the notebook that was killed for its memory: the notebook passed
+    all the same, and people must know. The accounting is later than the result, so this is asked
+    again whenever more is known.
+
+    Args:
+        standing: How the job stands.
+        attempts: What the accounting says, oldest first.
+    """
+    if standing.source != "result" or standing.state is not JobState.COMPLETED or not attempts:
+        return standing
+    against = final(attempts[-1])
+    if not against.state.ended or against.state in {JobState.COMPLETED, *_REPEATED}:
+        return standing
+    words = against.reason or against.state.value
+    return replace(standing, reason=f"exit code 0, while the accounting says {words}")
 
 
 def final(record: Accounting, memory: int | None = None) -> Standing:
@@ -168,7 +206,7 @@ def core_hours(attempts: Sequence[Accounting]) -> float:
     return sum(attempt.core_seconds for attempt in attempts) / 3600
 
 
-def _result(_last: Standing, seen: Evidence) -> Standing | None:
+def _result(last: Standing, seen: Evidence) -> Standing | None:
     """Return what the job itself wrote down; of a job that waits, it is an earlier attempt's."""
     result, queued = seen.result, seen.queued
     if result is None or (queued and queued.state in {JobState.PENDING, JobState.REQUEUED}):
@@ -183,22 +221,24 @@ def _result(_last: Standing, seen: Evidence) -> Standing | None:
     if result.out_of_memory:
         return replace(told, state=JobState.OUT_OF_MEMORY, reason="no more memory")
     if result.stopped_by is not None:
-        return _stopped(told, result, seen)
-    against = final(seen.records[-1], seen.memory) if seen.records else None
-    if result.exit_code == 0 and against and against.state in _BESIDE_SUCCESS:
-        # Such as a child process of the notebook that was killed: it passed all the same.
-        told = replace(told, reason=f"exit code 0, while the accounting says {against.reason}")
-    return told
+        return _stopped(last, told, result, seen)
+    return beside(told, seen.records)
 
 
-def _stopped(told: Standing, result: JobResult, seen: Evidence) -> Standing | None:
-    """Return why a job was told to stop: its limit, or what the accounting says."""
+def _stopped(last: Standing, told: Standing, result: JobResult, seen: Evidence) -> Standing | None:
+    """Return why a job was told to stop: what accounting or queue say, or its limit."""
     if seen.records and (verdict := final(seen.records[-1], seen.memory)).state in _TOLD_TO_STOP:
         return replace(told, state=verdict.state, reason=verdict.reason)
+    queued = seen.queued
+    if queued and queued.state in {JobState.CANCELLED, JobState.TIMEOUT}:
+        return replace(told, state=queued.state, reason=queued.reason or queued.said)
     limit = seen.walltime
     if limit and not seen.cancelled and result.elapsed >= limit - _NEAR_LIMIT:
+        # Of a short job every second is near the limit: who told it to stop is soon known.
+        if seen.may_tell_more and not _waited(last, seen, SETTLE):
+            return replace(last, unsettled_since=_since(last, seen))
         return replace(told, state=JobState.TIMEOUT, reason="warned of the time limit")
-    if seen.queued and not seen.queued.state.ended:
+    if queued and not queued.state.ended:
         return None  # about to end, or an earlier attempt's result
     return replace(told, state=JobState.CANCELLED, reason=f"stopped by {_name(told.signal)}")
 
@@ -209,7 +249,7 @@ def _going_on(last: Standing, seen: Evidence) -> Standing | None:
         return None
     if queued.state is JobState.UNKNOWN:
         return replace(last, reason=f"the queue says {queued.said}", unsettled_since=None)
-    return Standing(state=queued.state, source="queue", reason=queued.reason)
+    return Standing(state=queued.state, source="queue", reason=queued.reason, advice=queued.advice)
 
 
 def _accounted(last: Standing, seen: Evidence) -> Standing | None:
@@ -249,6 +289,7 @@ def _ended_in_queue(last: Standing, seen: Evidence) -> Standing | None:
         state=queued.state,
         source="queue",
         reason=queued.reason or queued.said,
+        advice=queued.advice,
         exit_code=0 if queued.state is JobState.COMPLETED else None,
     )
 
@@ -260,9 +301,11 @@ def _missing(last: Standing, seen: Evidence) -> Standing | None:
     if not _waited(last, seen, GRACE):
         return replace(last, unsettled_since=_since(last, seen))
     reason = "neither result, queue nor accounting knows it"
+    if seen.accounting is NoNews.NOT_KEPT:
+        reason = "neither result nor queue knows it, and the scheduler keeps no accounting"
     if seen.records:
         reason = f"the accounting says {seen.records[-1].said}, the queue does not know it"
-    return Standing(state=JobState.LOST, source="nowhere", reason=reason)
+    return Standing(state=JobState.LOST, source="nowhere", reason=reason, advice=_LOST)
 
 
 def _since(last: Standing, seen: Evidence) -> float:

@@ -4,7 +4,9 @@
       request.json                  what was asked for; never changed
       submission.json               the job's unique name (before submitting), then its id
       standing.json                 what was last known of the job and its children
-      job.json interpreter setup.sh what the job reads; bin/ the recorder; children/ its records
+      job.json interpreter setup.sh what the job reads; bin/, bash_env.sh the recorder
+      children/                     what it noted, where the job ran, which jobs a scheduler named
+      search.json                   when schedulers were last asked for more jobs of the run
       work/                         the collection as it was submitted; the notebook runs in it
       result.json                   written by the job, at once and last
       manifest.json                 written by `collect`

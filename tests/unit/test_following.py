@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Settled = Callable[..., tuple[View, list[View], list[float]]]
 
 RESULT: dict[str, Any] = {"exit_code": 0}
-RUN: Any = SimpleNamespace(request={}, read=lambda _name: RESULT)
+RUN: Any = SimpleNamespace(request={}, folder="run", read=lambda _name: RESULT)
 RUNNING = Accounting(id="1", state=JobState.RUNNING, core_seconds=7200.0)
 ENDED = Accounting(id="1", state=JobState.COMPLETED, core_seconds=14_400.0)
 PREEMPTED = Accounting(id="1", state=JobState.PREEMPTED, core_seconds=3600.0)
@@ -37,7 +37,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> Settled:
     def settled(*views: View) -> tuple[View, list[View], list[float]]:
         coming = list(views)
         monkeypatch.setattr(
-            following, "look", lambda _run: coming.pop(0) if len(coming) > 1 else coming[0]
+            following, "look", lambda _run, **_: coming.pop(0) if len(coming) > 1 else coming[0]
         )
         told: list[View] = []
         pauses: list[float] = []
@@ -105,7 +105,7 @@ def test_the_longer_nothing_changes_the_longer_are_the_pauses(
 ) -> None:
     clock = [0.0]
 
-    def at(_run: object) -> View:
+    def at(_run: object, **_: object) -> View:
         running, ended = JobState.RUNNING, JobState.COMPLETED
         state = JobState.PENDING if clock[0] < 3 else running if clock[0] < 3600 else ended
         return view(state=state)
@@ -117,6 +117,7 @@ def test_the_longer_nothing_changes_the_longer_are_the_pauses(
         pauses.append(seconds)
         clock[0] += seconds
 
+    monkeypatch.setattr(following, "_expected", lambda _runs: {})
     following.wait(RUN, told=lambda _: None, pause=pause)
     assert pauses[:3] == [1, 1, 1]
     assert max(pauses) == 60

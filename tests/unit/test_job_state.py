@@ -209,7 +209,8 @@ def test_a_job_that_says_it_had_no_memory_is_believed() -> None:
 @pytest.mark.parametrize(
     ("more", "state"),
     [
-        ({"walltime": 3600}, S.TIMEOUT),
+        ({"walltime": 3600, "accounting": NoNews.NOT_KEPT}, S.TIMEOUT),
+        ({"walltime": 3600, "queue": queued(S.CANCELLED)}, S.CANCELLED),
         ({"walltime": 7200}, S.CANCELLED),
         ({"accounting": (record(S.TIMEOUT),)}, S.TIMEOUT),
         ({"accounting": (record(S.PREEMPTED),)}, S.PREEMPTED),
@@ -227,13 +228,17 @@ def test_a_job_that_was_told_to_stop(more: dict[str, object], state: JobState) -
     [
         ({"cancelled": True}, S.CANCELLED),
         ({"accounting": (record(S.CANCELLED),)}, S.CANCELLED),
+        ({"queue": queued(S.CANCELLED)}, S.CANCELLED),
     ],
 )
 def test_a_short_job_is_not_always_near_its_limit(more: dict[str, object], state: JobState) -> None:
     result = JobResult(exit_code=1, stopped_by=int(signal.SIGTERM), elapsed=20.0)
     assert decide(RUNNING, seen(result=result, walltime=180, **more)).state is state
-    late = replace(result, elapsed=100.0)
-    assert decide(RUNNING, seen(result=late, walltime=180)).state is S.TIMEOUT
+    late = seen(result=replace(result, elapsed=100.0), walltime=180)
+    waiting = decide(RUNNING, late)
+    assert waiting.state is S.RUNNING, "the accounting may say who told it to stop"
+    told = decide(waiting, replace(late, now=1000.0 + SETTLE))
+    assert (told.state, told.reason) == (S.TIMEOUT, "warned of the time limit")
 
 
 @pytest.mark.parametrize("state", [S.OUT_OF_MEMORY, S.TIMEOUT])

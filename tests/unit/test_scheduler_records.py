@@ -111,7 +111,7 @@ def test_the_tasks_of_a_pbs_array_have_their_index_in_the_id(programs: Recorded)
             signal.SIGTERM,
         ),
         ({"stime": None}, JobState.CANCELLED, None, None),
-        ({}, JobState.UNKNOWN, None, None),
+        ({}, JobState.LOST, None, None),
     ],
 )
 def test_how_a_pbs_job_ended(

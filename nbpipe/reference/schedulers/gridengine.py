@@ -14,12 +14,13 @@ import pwd
 import re
 import signal
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
 from nbpipe.reference.schedulers import groups, wishes
-from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
     JobRequest,
@@ -28,12 +29,23 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _OUTAGE = r"commlib|unable to (?:send|contact|receive)|got \w+ error|qmaster|can't get"
 _NOT_FOUND = r"job (?:id|name) .* not found"
+_ANSWERS = (
+    r"(\d+)(?:\.\d+-\d+:\d+)?",
+    r"Your job(?:-array)? (\d+)[. ].* has been submitted",
+)
+"""What qsub says of a job or an array, with -terse and without."""
+_VERIFIED_AFTER = 10.0
+"""Seconds that a job waits before it is asked whether any queue would ever take it."""
+_NEVER = "no queue would ever take it: ask for less, or for another queue, and submit again"
+_ERROR = "mend that and clear the error (`qmod -cj {0}`), or delete the job (`qdel {0}`)"
+_HELD = "where it is not for a job that it waits for, somebody holds it: `qrls` releases it"
 _LIMIT, _AFTER_JOB = 37, 100
 _SIGNALLED = 128
 """An exit status above this means a signal, as in the shell."""
@@ -59,6 +71,20 @@ class GridEngine:
         self._programs = Programs(
             self.name,
             environ={"SGE_SINGLE_LINE": "1", **(os.environ if environ is None else environ)},
+            # What the engine told the job that this may run in, not what a user set for programs.
+            without=(
+                *(
+                    "SGE_O_",
+                    "SGE_TASK_",
+                    "SGE_STD",
+                    "SGE_JOB_",
+                    "SGE_CWD_",
+                    "SGE_CKPT_",
+                    "SGE_HGR_",
+                ),
+                *("SGE_SGR_", "SGE_ACCOUNT", "SGE_RSH_", "SGE_BINDING", "PE_HOSTFILE", "NSLOTS"),
+                *("NHOSTS", "NQUEUES", "RESTARTED", "JOB_ID", "JOB_NAME", "JOB_SCRIPT", "QUEUE"),
+            ),
             timeout=timeout,
             outage=_OUTAGE,
         )
@@ -66,10 +92,7 @@ class GridEngine:
     def submit(self, request: JobRequest) -> str:
         """Submit a job; return its id (see `Scheduler`)."""
         out = self._programs.submit("qsub", *options(request), *request.command)
-        job = out.splitlines()[-1].strip() if out else ""  # a site's wrapper may say more before
-        if not job.isdigit():
-            raise self._programs.unreadable("qsub", out)
-        return job
+        return self._programs.said("qsub", out, *_ANSWERS)[1]
 
     def submit_array(
         self, request: JobRequest, count: int, *, at_once: int | None = None
@@ -78,57 +101,84 @@ class GridEngine:
         array = ["-t", f"1-{count}", *(["-tc", str(at_once)] if at_once else [])]
         arguments = [*options(request, suffix=".$TASK_ID"), *array, *request.command]
         out = self._programs.submit("qsub", *arguments)
-        job = (out.splitlines() or [""])[-1].strip().partition(".")[0]
-        if not job.isdigit():
-            raise self._programs.unreadable("qsub", out)
+        job = self._programs.said("qsub", out, *_ANSWERS)[1]
         return tuple(f"{job}.{index}" for index in range(1, count + 1))
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what qstat knows of these jobs (see `Scheduler`)."""
-        wanted = [job for batch in batches(jobs) for job in batch]
-        found = groups.queued(wanted, queue(self._queue()), ".")
-        return {job: self._explained(status) for job, status in found.items()}
+        wanted = _known_as(jobs)
+        found = groups.queued([*wanted.values()], queue(self._queue()), ".")
+        explained = {job: self._explained(status) for job, status in found.items()}
+        return {
+            job: replace(explained[known], id=job)
+            for job, known in wanted.items()
+            if known in explained
+        }
 
-    def _queue(self) -> list[tuple[str, str, str]]:
+    def _queue(self) -> list[Entry]:
         """Return what qstat knows of all jobs of this user: one question, however many jobs."""
         user = pwd.getpwuid(os.geteuid()).pw_name
         text = self._programs.ask("qstat", "-xml", "-g", "d", "-u", user)
         try:
-            return list(entries(text))
+            return list(entries(document(text, "<")))
         except ET.ParseError as error:
             raise self._programs.unreadable("qstat", text) from error
 
     def _explained(self, status: JobStatus) -> JobStatus:
-        """Return a job that cannot be started with the reason."""
-        if status.state is not JobState.FAILED:
+        """Return a job that cannot be started with the reason, and what to do."""
+        number = status.id.partition(".")[0]
+        if status.state is JobState.FAILED:
+            text = self._programs.call("qstat", "-j", number).out
+            reason = re.search(r"^error reason\s+\d+:\s*(.*)$", text, re.MULTILINE)
+            words = reason[1] if reason else "it is in the error state"
+            return replace(status, reason=words, advice=_ERROR.format(number))
+        if status.said != "qw" or _age(status) < _VERIFIED_AFTER:
             return status
-        text = self._programs.call("qstat", "-j", status.id.partition(".")[0]).out
-        reason = re.search(r"^error reason\s+\d+:\s*(.*)$", text, re.MULTILINE)
-        words = reason[1] if reason else "it is in the error state"
-        return JobStatus(id=status.id, state=status.state, said=status.said, reason=words)
+        # Against an empty cluster: whether any queue would ever take the job.
+        verified = self._programs.call("qalter", "-w", "v", number)
+        if not re.search(r"^verification: no suitable queues", verified.out, re.MULTILINE):
+            return status
+        why = " ".join(verified.out.partition("verification:")[0].split())
+        return replace(status, reason=why or "no suitable queues", advice=_NEVER)
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what qacct knows of these jobs (see `Scheduler`)."""
-        wanted = [job for batch in batches(jobs) for job in batch]
+        wanted = _known_as(jobs)
         found: dict[str, list[Accounting]] = {}
-        for number in dict.fromkeys(job.partition(".")[0] for job in wanted):
+        for number in dict.fromkeys(job.partition(".")[0] for job in wanted.values()):
             text = self._programs.ask("qacct", "-j", number, nothing=_NOT_FOUND)
             for record in records(text):
                 found.setdefault(record.id, []).append(record)
         known = {job: tuple(each) for job, each in found.items()}
-        return groups.accounted(wanted, known, ".")
+        whole = groups.accounted([*wanted.values()], known, ".")
+        return {job: whole[known] for job, known in wanted.items() if known in whole}
 
     def cancel(self, jobs: Collection[str]) -> None:
         """Delete these jobs (see `Scheduler`)."""
-        for batch in batches(jobs):
+        for batch in batches(_known_as(jobs).values()):
             self._programs.ask("qdel", *batch, nothing=r"does not exist|already in deletion")
 
     def find(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs of that name (see `Scheduler`)."""
         spelling.job_name(name)
-        waiting = [job for job, title, _ in self._queue() if title == name]
+        waiting = [entry.id for entry in self._queue() if entry.name == name]
         ended = self._programs.ask("qacct", "-j", name, nothing=_NOT_FOUND)
         return tuple(dict.fromkeys([*waiting, *(record.id for record in records(ended))]))
+
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del since, near  # the queue is all that can be asked, and it is the only one
+        if ended:
+            return Submissions(
+                blind="Grid Engine's accounting does not keep how a job was submitted: a job that "
+                "the recorder did not see and that ended between two looks cannot be found"
+            )
+        found: list[Seen] = []
+        for batch in batches({job.id.partition(".")[0]: None for job in self._queue()}):
+            found += descriptions(
+                self._programs.ask("qstat", "-j", ",".join(batch), nothing=r"do not exist")
+            )
+        return Submissions(jobs=tuple(found))
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
@@ -177,8 +227,31 @@ def _limits(request: JobRequest) -> Iterator[str]:
         yield f"{feature}=TRUE"
 
 
-def entries(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield id, name and state letters of every job in `qstat -xml -g d`.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job, or a task of one, in `qstat -xml -g d`."""
+
+    id: str
+    name: str
+    letters: str
+    submitted: datetime | None
+
+
+def _known_as(jobs: Collection[str]) -> dict[str, str]:
+    """Return the ids that qstat and qacct know of jobs: `12` also for `12.1-3:1`."""
+    known = {job: groups.bare(re.sub(r"\.\d+-.*", "", job)) for job in jobs}
+    for job in known.values():
+        spelling.job_id(job)
+    return known
+
+
+def _age(status: JobStatus) -> float:
+    """Return for how many seconds a job waits."""
+    return (datetime.now(UTC) - status.submitted).total_seconds() if status.submitted else 0.0
+
+
+def entries(text: str) -> Iterator[Entry]:
+    """Yield every job in `qstat -xml -g d`.
 
     Raises:
         ET.ParseError: It is not XML.
@@ -186,14 +259,46 @@ def entries(text: str) -> Iterator[tuple[str, str, str]]:
     for job in ET.fromstring(text).iter("job_list"):  # noqa: S314  (the scheduler's own program)
         number, task = job.findtext("JB_job_number", ""), job.findtext("tasks", "")
         name, letters = job.findtext("JB_name", ""), job.findtext("state", "")
-        yield (f"{number}.{task}" if task else number), name, letters
+        submitted = _moment(job.findtext("JB_submission_time", ""))
+        yield Entry(f"{number}.{task}" if task else number, name, letters, submitted)
 
 
-def queue(jobs: Iterable[tuple[str, str, str]]) -> dict[str, JobStatus]:
+def descriptions(text: str) -> list[Seen]:
+    """Return what the blocks of `qstat -j` say about the submission of each job."""
+    found = []
+    for block in re.split(r"^=+$", text, flags=re.MULTILINE):
+        fields = dict(re.findall(r"^(\w+):[ \t]+(.*)$", block, re.MULTILINE))
+        if not (number := fields.get("job_number", "")).isdigit():
+            continue
+        moment = _moment(fields.get("submission_time", ""))
+        # Values may hold commas: of the environment only what is looked for can be told.
+        notes = re.search(r"(?:^|,)NBPIPE_CHILDREN=([^,]*)", fields.get("env_list", ""))
+        found.append(
+            Seen(
+                id=number,
+                submitted=moment.timestamp() if moment else None,
+                folders=tuple(fields[name] for name in ("sge_o_workdir", "cwd") if name in fields),
+                host=fields.get("sge_o_host", ""),
+                variables={"NBPIPE_CHILDREN": notes[1]} if notes else {},
+                after=tuple(re.findall(r"\d+", fields.get("jid_predecessor_list", ""))),
+            )
+        )
+    return found
+
+
+def queue(jobs: Iterable[Entry]) -> dict[str, JobStatus]:
     """Return what qstat's entries mean."""
     return {
-        job: JobStatus(id=job, state=_state(letters), said=letters, reason=_reason(letters))
-        for job, _, letters in jobs
+        job.id: JobStatus(
+            id=job.id,
+            state=_state(job.letters),
+            said=job.letters,
+            reason=_reason(job.letters),
+            advice=_HELD if "h" in job.letters and "w" in job.letters else "",
+            name=job.name,
+            submitted=job.submitted,
+        )
+        for job in jobs
     }
 
 
@@ -249,6 +354,7 @@ def _record(fields: Mapping[str, str]) -> Accounting:
         peak_memory=int(_amount(fields.get("maxvmem", ""))) or None,
         requested_memory=int(_amount(limits["h_vmem"]) * slots) if "h_vmem" in limits else None,
         hosts=fields.get("hostname", ""),
+        name=fields.get("jobname", ""),
     )
 
 
@@ -282,7 +388,10 @@ def _amount(text: str) -> float:
 
 
 def _moment(text: str) -> datetime | None:
-    """Return the time from `Sat Nov 21 09:49:45 2026` or `11/21/2026 09:49:45.123`, in UTC."""
+    """Return the time from `Sat Nov 21 09:49:45 2026`, `11/21/2026 09:49:45.123` or ISO 8601.
+
+    They are in UTC, which the programs are asked for.
+    """
     if plain := re.match(r"\w{3} (\w{3}) +(\d+) (\d+):(\d+):(\d+) (\d+)", text):
         month, *numbers, year = plain.groups()
         day, hour, minute, second = map(int, numbers)
@@ -290,4 +399,6 @@ def _moment(text: str) -> datetime | None:
     if other := re.match(r"(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+)", text):
         month_number, day, year_number, hour, minute, second = map(int, other.groups())
         return datetime(year_number, month_number, day, hour, minute, second, tzinfo=UTC)
+    if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", text):
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     return None

@@ -7,6 +7,8 @@ while one of them does, and has ended as the worst of them. Values only.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
@@ -40,9 +42,7 @@ def queued(
         parts = [found[each] for each in _parts(job, found, separators)]
         if parts:
             leading = min(parts, key=lambda each: _FIRST.index(each.state))
-            statuses[job] = JobStatus(
-                id=job, state=leading.state, said=leading.said, reason=leading.reason
-            )
+            statuses[job] = replace(leading, id=job)
     return statuses
 
 
@@ -58,21 +58,47 @@ def accounted(
     """
     records = {}
     for job in jobs:
-        parts = [found[each] for each in _parts(job, found, separators) if found[each]]
-        if job in found and parts == [found[job]]:
+        parts = [each for each in _parts(job, found, separators) if found[each]]
+        if job in parts and len(parts) == 1:
             records[job] = found[job]
         elif parts:
-            records[job] = (_whole(job, parts),)
+            records[job] = tuple(_wholes(job, {each: found[each] for each in parts}))
     return records
+
+
+def bare(job: str) -> str:
+    """Return an id as schedulers write it: without leading zeros."""
+    return re.sub(r"^0+(?=\d)", "", job)
 
 
 def _parts(job: str, known: Iterable[str], separators: str) -> list[str]:
     """Return the ids that are this job: its own, and those of its parts."""
+    number = bare(job)
     return [
         each
         for each in known
-        if each == job or (each.startswith(job) and each[len(job)] in separators)
+        if each in {job, number}
+        or (each.startswith(number) and each[len(number) : len(number) + 1] in set(separators))
     ]
+
+
+def _wholes(job: str, parts: Mapping[str, Attempts]) -> Iterable[Accounting]:
+    """Yield a record of each of the jobs that had this id: those with parts, and those without.
+
+    An id is given out again after years. An array and a job without parts are two jobs, and so
+    are two of different names.
+    """
+    jobs: dict[tuple[bool, str], list[Attempts]] = {}
+    some = next((each.name for every in parts.values() for each in every if each.name), "")
+    for part, attempts in parts.items():
+        single = part in {job, bare(job)}
+        for name in dict.fromkeys(each.name or some for each in attempts):
+            own = tuple(each for each in attempts if (each.name or some) == name)
+            jobs.setdefault((single, name), []).append(own)
+    wholes: list[Accounting] = []
+    for (single, _), each in jobs.items():
+        wholes += each[0] if single and len(each) == 1 else [_whole(job, each)]
+    return sorted(wholes, key=lambda each: each.submitted.timestamp() if each.submitted else 0.0)
 
 
 def _whole(job: str, parts: Sequence[Attempts]) -> Accounting:
@@ -97,6 +123,7 @@ def _whole(job: str, parts: Sequence[Attempts]) -> Accounting:
         cpu_seconds=sum(each for each in used if each is not None) if any(used) else None,
         peak_memory=max((each.peak_memory or 0 for each in every), default=0) or None,
         requested_memory=max((each.requested_memory or 0 for each in every), default=0) or None,
+        name=leading.name,
         hosts=",".join(dict.fromkeys(each.hosts for each in last if each.hosts)),
     )
 

@@ -12,6 +12,8 @@ wait for ever; for us it has ended, and its cause is the reason of the hold.
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 import signal
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
 from nbpipe.reference.schedulers import groups, wishes
-from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
     JobRequest,
@@ -29,9 +31,10 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 _IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _TRANSFERRING, _SUSPENDED = range(1, 8)
 _GOING_ON = {
@@ -55,6 +58,18 @@ _OUTAGE = (
     r"can't (?:find address|connect)|failed to (?:connect|fetch ads|end classad)|"
     r"couldn't contact|communication error|timed out|unable to contact|schedd"
 )
+_OF_A_JOB = (
+    *(
+        "_CONDOR_SCRATCH_DIR",
+        "_CONDOR_JOB_",
+        "_CONDOR_MACHINE_AD",
+        "_CONDOR_SLOT",
+        "_CONDOR_CHIRP_",
+    ),
+    *("_CONDOR_WRAPPER_ERROR_FILE", "_CONDOR_EXECUTABLE", "_CHIRP_"),
+)
+"""Variables that tell a job about itself; other `_CONDOR_…` are a user's configuration."""
+_RELEASE = "mend that and release the job (`condor_release {0}`), or remove it (`condor_rm {0}`)"
 _ATTRIBUTES = (
     *("ClusterId", "ProcId", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "QDate"),
     *("JobStartDate", "JobCurrentStartDate", "CompletionDate", "EnteredCurrentStatus"),
@@ -64,6 +79,9 @@ _ATTRIBUTES = (
 )
 
 
+_SUBMISSION = ("ClusterId", "QDate", "Iwd", "Environment", "Env")
+
+
 class HTCondor:
     """HTCondor, through its own programs."""
 
@@ -71,7 +89,9 @@ class HTCondor:
     traits = Traits(warning=None, dependencies=None, arrays=True)
 
     def __init__(self, environ: Mapping[str, str] | None = None, timeout: float = 60.0) -> None:
-        self._programs = Programs(self.name, environ=environ, timeout=timeout, outage=_OUTAGE)
+        self._programs = Programs(
+            self.name, environ=environ, without=_OF_A_JOB, timeout=timeout, outage=_OUTAGE
+        )
 
     def submit(self, request: JobRequest) -> str:
         """Submit a job; return its id (see `Scheduler`)."""
@@ -86,10 +106,7 @@ class HTCondor:
 
     def _submit(self, text: str) -> tuple[str, ...]:
         out = self._programs.submit("condor_submit", "-terse", "-", text=text)
-        last = (out.splitlines() or [""])[-1].strip()  # a site's wrapper may say more before
-        matched = re.fullmatch(r"(\d+)\.(\d+) - \1\.(\d+)", last)
-        if not matched:
-            raise self._programs.unreadable("condor_submit", out)
+        matched = self._programs.said("condor_submit", out, r"(\d+)\.(\d+) - \1\.(\d+)")
         return tuple(f"{matched[1]}.{n}" for n in range(int(matched[2]), int(matched[3]) + 1))
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
@@ -112,12 +129,24 @@ class HTCondor:
                     found[job_of(facts)] = (record(facts),)
         return groups.accounted(jobs, found, ".")
 
-    def _ask(self, program: str, *words: str) -> list[dict[str, Any]]:
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del near  # the local schedd is all that can be asked
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        mine = f'Owner == "{user}" && QDate >= {int(since.timestamp())}'
+        program = "condor_history" if ended else "condor_q"
+        ads = self._ask(program, "-constraint", mine, attributes=_SUBMISSION)
+        found = {seen.id: seen for seen in map(submission, ads)}
+        return Submissions(jobs=tuple(found.values()))
+
+    def _ask(
+        self, program: str, *words: str, attributes: Sequence[str] = _ATTRIBUTES
+    ) -> list[dict[str, Any]]:
         """Return the ClassAds of jobs; for none the programs write nothing at all."""
-        attributes = ",".join(_ATTRIBUTES)
-        text = self._programs.ask(program, *words, "-json", "-attributes", attributes)
+        text = self._programs.ask(program, *words, "-json", "-attributes", ",".join(attributes))
         try:
-            found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+            start = document(text, "[")
+            found: list[dict[str, Any]] = json.loads(start) if start else []
         except ValueError as error:
             raise self._programs.unreadable(program, text) from error
         return found
@@ -133,6 +162,19 @@ class HTCondor:
         waiting = self._ask("condor_q", *constraint)
         ended = self._ask("condor_history", *constraint)
         return tuple(dict.fromkeys(job_of(facts) for facts in [*waiting, *ended]))
+
+
+def submission(facts: Mapping[str, Any]) -> Seen:
+    """Return how a job was submitted, from its ClassAd; a cluster's processes are one job."""
+    text = f"{facts.get('Environment', '')} {facts.get('Env', '')}"
+    notes = re.search(r"(?:^|[\s;])NBPIPE_CHILDREN=([^\s;]+)", text)
+    submitted = facts.get("QDate")
+    return Seen(
+        id=str(facts.get("ClusterId", "")),
+        submitted=float(submitted) if submitted is not None else None,
+        folders=(str(facts.get("Iwd", "")),),
+        variables={"NBPIPE_CHILDREN": notes[1]} if notes else {},
+    )
 
 
 def description(request: JobRequest, count: int = 0, at_once: int | None = None) -> str:
@@ -206,6 +248,8 @@ def status(facts: Mapping[str, Any]) -> JobStatus:
         state=_state(facts),
         said=f"JobStatus {number}",
         reason=" ".join(reason.split()),
+        advice=_RELEASE.format(job_of(facts)) if number == _HELD else "",
+        submitted=_moment(facts.get("QDate")),
     )
 
 

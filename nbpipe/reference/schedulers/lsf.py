@@ -11,16 +11,18 @@ a user's own text.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import wishes
-from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
     JobRequest,
@@ -30,6 +32,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -68,11 +71,38 @@ _FIELDS = (
     "jobid jobindex stat job_name exit_code exit_reason pend_reason submit_time start_time "
     "finish_time run_time cpu_used max_mem memlimit slots exec_host"
 )
+_SUBMISSION = "jobid jobindex stat submit_time from_host sub_cwd exec_cwd dependency"
 _OUTAGE = r"LSF is down|batch daemon|not responding|cannot connect|connection (?:refused|timed)|LIM"
 _NOT_FOUND = r"is not found|No (?:matching|unfinished) job found|No job found"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNITS = {"": 1024**2, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIGNALLED = 128
+_PARTS = "["
+"""What follows an array's number in the ids of its elements."""
+_ADVICE = (
+    (
+        r"dependency condition (?:is )?invalid|never satisfied",
+        "the job that it waits for did not end as it should: cancel it and submit again",
+    ),
+    (
+        r"queue (?:is |has been )?(?:inactivated|closed)|closed by",
+        "the queue is closed: ask its administrators, or use another --queue",
+    ),
+    (
+        (
+            r"not enough hosts|resource requirements? (?:not|can ?not)|no host|"
+            r"requirements? .*not satisfied"
+        ),
+        (
+            "no host fits it now: if that does not pass, ask for less or for another --queue "
+            "(`bhosts -R` shows which hosts fit)"
+        ),
+    ),
+    (
+        r"unable to access|unable to (?:set|determine|open)|pre-exec",
+        "it could not be started: mend that (`bjobs -l` tells more), then `brequeue` the job",
+    ),
+)
 
 
 class LSF:
@@ -91,7 +121,9 @@ class LSF:
         self._programs = Programs(
             self.name,
             environ=environ,
-            without=("LSB_DEFAULT", "LSB_SUB", "BSUB_", "LSB_BJOBS_FORMAT", "LSB_JSON"),
+            # LSF hands on the submitter's environment: what it told the job that this may run in
+            # would be told to the new one. LSF_*, where its programs are, stays.
+            without=("LSB_", "LS_", "BSUB_"),
             timeout=timeout,
             outage=_OUTAGE,
         )
@@ -112,18 +144,19 @@ class LSF:
     def _submit(self, arguments: list[str], request: JobRequest) -> str:
         command = shlex.join(("/bin/bash", *request.command))
         out = self._programs.submit("bsub", *arguments, command)
-        matched = re.search(r"^Job <(\d+)> is submitted", out, re.MULTILINE)
-        if not matched:
-            raise self._programs.unreadable("bsub", out)
-        return matched[1]
+        return self._programs.said("bsub", out, r"Job <(\d+)> is submitted.*")[1]
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what bjobs knows of these jobs (see `Scheduler`)."""
         found = {}
         for batch in batches(jobs):
             for facts in self._ask(*batch):
-                found[job_of(facts)] = status(facts)
-        return {job: found[job] for job in jobs if job in found}
+                found[job_of(facts)] = status(facts, self._today())
+        wanted = {job: _known_as(job) for job in jobs}
+        whole = groups.queued([*wanted.values()], found, _PARTS)
+        return {
+            job: replace(whole[known], id=job) for job, known in wanted.items() if known in whole
+        }
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what bjobs remembers of those that have ended (see `Scheduler`)."""
@@ -132,15 +165,28 @@ class LSF:
             for facts in self._ask(*batch):
                 if facts.get("STAT") in {"DONE", "EXIT"}:
                     found[job_of(facts)] = (record(facts, self._today()),)
-        return {job: found[job] for job in jobs if job in found}
+        wanted = {job: _known_as(job) for job in jobs}
+        whole = groups.accounted([*wanted.values()], found, _PARTS)
+        return {job: whole[known] for job, known in wanted.items() if known in whole}
 
-    def _ask(self, *words: str) -> Iterator[Mapping[str, str]]:
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del since, near  # bjobs forgets jobs itself, and there is one cluster
+        if ended:
+            return Submissions(blind="bjobs forgets a job some time after its end (CLEAN_PERIOD)")
+        today = self._today()
+        return Submissions(
+            jobs=tuple(submission(each, today) for each in self._ask(fields=_SUBMISSION))
+        )
+
+    def _ask(self, *words: str, fields: str = _FIELDS) -> Iterator[Mapping[str, str]]:
         """Yield what bjobs writes about each job; about one it does not know, an error text."""
-        text = self._programs.ask("bjobs", "-a", "-json", "-o", _FIELDS, *words, nothing=_NOT_FOUND)
-        if not text.lstrip().startswith("{"):
+        text = self._programs.ask("bjobs", "-a", "-json", "-o", fields, *words, nothing=_NOT_FOUND)
+        start = document(text, "{")
+        if not start:
             return
         try:
-            jobs: list[dict[str, Any]] = json.loads(text, strict=False)["RECORDS"]
+            jobs: list[dict[str, Any]] = json.loads(start, strict=False)["RECORDS"]
         except (ValueError, KeyError) as error:
             raise self._programs.unreadable("bjobs", text) from error
         yield from (facts for facts in jobs if facts.get("STAT"))
@@ -197,16 +243,50 @@ def job_of(facts: Mapping[str, str]) -> str:
     return number if index in {"", "0", "-"} else f"{number}[{index}]"
 
 
-def status(facts: Mapping[str, str]) -> JobStatus:
+def submission(facts: Mapping[str, str], today: date) -> Seen:
+    """Return how a job was submitted, from bjobs's JSON; a folder may be told as `$HOME/…`."""
+    submitted = _moment(facts.get("SUBMIT_TIME", ""), today)
+    folders = (facts.get("SUB_CWD", ""), facts.get("EXEC_CWD", ""))
+    return Seen(
+        id=str(facts.get("JOBID", "")),
+        submitted=submitted.timestamp() if submitted else None,
+        folders=tuple(os.path.expandvars(each) for each in folders if each),
+        host=facts.get("FROM_HOST", ""),
+        after=tuple(re.findall(r"\d+", facts.get("DEPENDENCY", ""))),
+    )
+
+
+def _known_as(job: str) -> str:
+    """Return the id by which bjobs answers: of `12[1-3]` it answers by elements."""
+    return groups.bare(re.sub(r"\[\d*\D.*", "", job))
+
+
+def status(facts: Mapping[str, str], today: date) -> JobStatus:
     """Return what bjobs says of a job."""
     said = facts.get("STAT", "")
     state = _ended(facts) if said == "EXIT" else _STATES.get(said, JobState.UNKNOWN)
+    reason = facts.get("EXIT_REASON") or facts.get("PEND_REASON", "")
     return JobStatus(
         id=job_of(facts),
         state=state,
         said=said,
-        reason=facts.get("EXIT_REASON") or facts.get("PEND_REASON", ""),
+        reason=reason,
+        advice=_advice(said, reason),
+        name=facts.get("JOB_NAME", ""),
+        submitted=_moment(facts.get("SUBMIT_TIME", ""), today),
     )
+
+
+def _advice(said: str, reason: str) -> str:
+    """Return what to do about a job that waits and will not start by itself."""
+    if said == "PSUSP":
+        return "it is suspended: `bresume` lets it go on"
+    if said != "PEND":
+        return ""
+    for pattern, text in _ADVICE:
+        if re.search(pattern, reason, re.IGNORECASE):
+            return text
+    return ""
 
 
 def _ended(facts: Mapping[str, str]) -> JobState:
@@ -239,6 +319,7 @@ def record(facts: Mapping[str, str], today: date) -> Accounting:
         peak_memory=_bytes(facts.get("MAX_MEM", "")),
         requested_memory=_bytes(facts.get("MEMLIMIT", "")),
         hosts=facts.get("EXEC_HOST", ""),
+        name=facts.get("JOB_NAME", ""),
     )
 
 

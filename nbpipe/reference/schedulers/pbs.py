@@ -15,12 +15,13 @@ import os
 import pwd
 import re
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import wishes
-from nbpipe.reference.schedulers.programs import Programs
+from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
     JobRequest,
@@ -30,6 +31,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.tracing import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -48,6 +50,10 @@ _STATES: Known = {
 }
 """job_state of a job that has not ended."""
 _ENDED = {"F", "X"}
+_ANSWER = r"\d+(\[\])?(\.[A-Za-z][\w.-]*)?"
+"""What qsub says: `123.server`, `123[].server`; some sites cut the server off."""
+_PARTS = "["
+"""What follows an array's number in the ids of its subjobs."""
 _OUTAGE = (
     r"cannot connect to server|connection (?:refused|timed out)|pbs_connect|"
     r"end of file|communication|no permission to connect|server (?:shutting down|is down)"
@@ -79,7 +85,11 @@ class PBS:
         self._programs = Programs(
             self.name,
             environ=environ,
-            without=("PBS_DPREFIX", "QSUB_"),
+            # Also what PBS told the job that this may run in; a user's choices stay.
+            without=(
+                *("PBS_DPREFIX", "QSUB_", "PBS_O_", "PBS_JOB", "PBS_NODE", "PBS_TASKNUM"),
+                *("PBS_MOMPORT", "PBS_QUEUE", "PBS_ENVIRONMENT", "PBS_ARRAY", "NCPUS"),
+            ),
             timeout=timeout,
             outage=_OUTAGE,
         )
@@ -97,43 +107,54 @@ class PBS:
         throttle = f"%{at_once}" if at_once else ""
         array = [*options(request, suffix=".^array_index^"), "-J", f"1-{count}{throttle}"]
         job = self._submit(array, request)
-        return tuple(job.replace("[]", f"[{index}]", 1) for index in range(1, count + 1))
+        number, _, server = job.partition("[]")
+        return tuple(f"{number}[{index}]{server}" for index in range(1, count + 1))
 
     def _submit(self, arguments: list[str], request: JobRequest) -> str:
         out = self._programs.submit("qsub", *arguments, "--", "/bin/bash", *request.command)
-        job = (out.splitlines() or [""])[-1].strip()  # a site's wrapper may say more before
-        if not re.fullmatch(r"\d+(\[\])?\.[\w.-]+", job):
-            raise self._programs.unreadable("qsub", out)
-        return job
+        return self._programs.said("qsub", out, _ANSWER)[0]
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what qstat knows of these jobs (see `Scheduler`)."""
         found = {job: status(job, facts) for job, facts in self._ask(jobs).items()}
-        return {job: found[job] for job in jobs if job in found}
+        wanted = {job: _bare(job) for job in jobs}
+        whole = groups.queued([*wanted.values()], found, _PARTS)
+        return {job: replace(whole[bare], id=job) for job, bare in wanted.items() if bare in whole}
 
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
         """Return what the history knows of those that have ended (see `Scheduler`)."""
-        found = self._ask(jobs)
-        ended = [job for job in jobs if found.get(job, {}).get("job_state") in _ENDED]
-        return {job: (record(job, found[job]),) for job in ended}
+        found = {
+            job: (record(job, facts),)
+            for job, facts in self._ask(jobs).items()
+            if facts.get("job_state") in _ENDED
+        }
+        wanted = {job: _bare(job) for job in jobs}
+        whole = groups.accounted([*wanted.values()], found, _PARTS)
+        return {job: whole[bare] for job, bare in wanted.items() if bare in whole}
 
     def _ask(self, jobs: Collection[str]) -> dict[str, Any]:
+        """Return what qstat says, by ids without the server's name: `123`, `123[4]`."""
         found: dict[str, Any] = {}
         for batch in batches(jobs):
-            text = self._programs.ask(
-                *("qstat", "-x", "-f", "-F", "json", "-t"), *batch, nothing=_UNKNOWN_JOB
-            )
-            found |= self._read(text)
-        # Asked for `123`, the server answers of `123.server`.
-        short = {job.partition(".")[0]: facts for job, facts in found.items()}
-        return {job: facts for job in jobs if (facts := found.get(job) or short.get(job))}
+            asked = list(batch)
+            while asked:
+                text = self._programs.ask(
+                    *("qstat", "-x", "-f", "-F", "json", "-t"), *asked, nothing=_UNKNOWN_JOB
+                )
+                answer = {_bare(job): facts for job, facts in self._read(text).items()}
+                found |= answer
+                # Some versions answer of the first job only (openpbs issue 2672).
+                left = [job for job in asked if _bare(job) not in found]
+                asked = left if answer and len(left) < len(asked) else []
+        return found
 
     def _read(self, text: str) -> dict[str, Any]:
         """Return the jobs in an answer; some versions write no JSON at all for none."""
-        if not text.strip():
+        start = document(text, "{")
+        if not start:
             return {}
         try:
-            jobs: dict[str, Any] = json.loads(text, strict=False).get("Jobs", {})
+            jobs: dict[str, Any] = json.loads(start, strict=False).get("Jobs", {})
         except ValueError as error:
             raise self._programs.unreadable("qstat", text) from error
         return jobs
@@ -149,6 +170,17 @@ class PBS:
         user = pwd.getpwuid(os.geteuid()).pw_name
         out = self._programs.ask("qselect", "-x", "-N", name, "-u", user)
         return tuple(out.split())
+
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        del near  # the server is all that can be asked
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        start = f"-tc.ge.{since.astimezone(UTC):%Y%m%d%H%M}"
+        history = ("-x",) if ended else ()
+        jobs = self._programs.ask("qselect", *history, "-u", user, start).split()
+        facts = self._ask(jobs) if jobs else {}
+        known = [job for job in jobs if _bare(job) in facts]
+        return Submissions(jobs=tuple(submission(job, facts[_bare(job)]) for job in known))
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
@@ -182,12 +214,53 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     return [*told, *profile.extra]
 
 
+def submission(job: str, facts: Mapping[str, Any]) -> Seen:
+    """Return how a job was submitted, from qstat's JSON."""
+    given = facts.get("Variable_List", {})
+    variables = {str(name): str(value) for name, value in given.items()}
+    created = _moment(str(facts.get("ctime", "")))
+    return Seen(
+        id=job.partition(".")[0],
+        submitted=created.timestamp() if created else None,
+        folders=tuple(filter(None, [variables.get("PBS_O_WORKDIR"), facts.get("jobdir")])),
+        host=variables.get("PBS_O_HOST", ""),
+        variables=variables,
+        after=tuple(re.findall(r":(\d+)", str(facts.get("depend", "")))),
+    )
+
+
 def status(job: str, facts: Mapping[str, Any]) -> JobStatus:
     """Return what the queue says of a job; of one that has ended, what the history says."""
     letter = str(facts.get("job_state", ""))
     comment = " ".join(str(facts.get("comment", "")).split())
     state = record(job, facts).state if letter in _ENDED else _STATES.get(letter, JobState.UNKNOWN)
-    return JobStatus(id=job, state=state, said=letter, reason=comment)
+    return JobStatus(
+        id=job,
+        state=state,
+        said=letter,
+        reason=comment,
+        advice=_advice(letter, comment, str(facts.get("Hold_Types", ""))),
+        name=str(facts.get("Job_Name", "")),
+        submitted=_moment(str(facts.get("ctime", ""))),
+    )
+
+
+def _bare(job: str) -> str:
+    """Return an id without its server's name, an array's without its brackets: its parts tell."""
+    return groups.bare(job.partition(".")[0].replace("[]", ""))
+
+
+def _advice(letter: str, comment: str, holds: str) -> str:
+    """Return what to do about a job that waits and will not start by itself."""
+    if letter in {"Q", "W"} and re.match(r"Can Never Run|Not Running: .*(?:too small)", comment):
+        return "ask for less, or for another --queue, and submit again"
+    if letter in {"Q", "W"} and re.search(r"Queue not (?:started|enabled)", comment):
+        return "the queue is stopped: ask its administrators, or use another --queue"
+    if letter == "H" and (set(holds) & set("os") or "too many failed" in comment):
+        return "it is held: ask the administrators why (`qstat -f` shows its comment)"
+    if letter == "H" and "u" in holds:
+        return "a user holds it, or it waits for another job: `qrls` releases it"
+    return ""
 
 
 def record(job: str, facts: Mapping[str, Any]) -> Accounting:
@@ -204,7 +277,7 @@ def record(job: str, facts: Mapping[str, Any]) -> Accounting:
         said=" ".join(str(facts.get("comment", "")).split()),
         exit_code=status_code if status_code is not None and 0 <= status_code < 128 else None,  # noqa: PLR2004
         signal=by,
-        submitted=_moment(str(facts.get("qtime", ""))),
+        submitted=_moment(str(facts.get("ctime", facts.get("qtime", "")))),
         started=started,
         ended=_moment(str(facts.get("obittime", facts.get("mtime", "")))),
         elapsed=elapsed,
@@ -214,13 +287,15 @@ def record(job: str, facts: Mapping[str, Any]) -> Accounting:
         peak_memory=_bytes(str(used.get("mem", ""))),
         requested_memory=_bytes(str(asked.get("mem", ""))),
         hosts=str(facts.get("exec_host", "")),
+        name=str(facts.get("Job_Name", "")),
     )
 
 
 def _ended(code: int | None, comment: str, *, started: bool) -> JobState:
-    """Return how a job ended; one without an exit status was deleted, or its end is unknown."""
+    """Return how a job ended; one without an exit status was deleted, or nobody knows."""
     if code is None:
-        return JobState.UNKNOWN if started else JobState.CANCELLED
+        deleted = not started or "terminated" in comment or "deleted" in comment
+        return JobState.CANCELLED if deleted else JobState.LOST
     if code == 0:
         return JobState.COMPLETED
     if code == _DELETED and "walltime" not in comment:

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN = 2000
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What a site's wrapper may put around its words."""
+_OF_A_JOB = (
+    *("NBPIPE_TASK_INDEX", "SLURM_ARRAY_TASK_ID", "SGE_TASK_ID", "PBS_ARRAY_INDEX", "LSB_JOBINDEX"),
+    *("PMI_", "PMI2_", "PMIX_", "OMPI_COMM_", "OMPI_UNIVERSE_SIZE", "OMPI_MCA_ess_"),
+)
+"""Prefixes of variables that say which task of which job this process is.
+
+A job that is submitted from inside of another one may inherit them: it would take its parent's
+index for its own, and its MPI library would look for the parent's launcher.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +70,11 @@ class Programs:
             outage: Pattern of the complaints that mean "no answer" when submitting.
         """
         given = os.environ if environ is None else environ
+        without = (*without, *_OF_A_JOB)
         self._environ = {
             name: value
             for name, value in given.items()
-            if name in keep or not name.startswith(without or ("\0",))
+            if name in keep or not name.startswith(without)
         }
         self._environ |= {"LC_ALL": "C", "TZ": "UTC"}
         self._scheduler = scheduler
@@ -117,19 +129,36 @@ class Programs:
             hint="Change the profile (`nbpipe profiles`), or submit from a host of the cluster.",
         )
 
-    def ask(self, *words: str, nothing: str = r"(?!)") -> str:
+    def ask(
+        self, *words: str, nothing: str = r"(?!)", environ: Mapping[str, str] | None = None
+    ) -> str:
         """Return the answer to a question; "" where the complaint is that there is nothing.
 
         Raises:
             SchedulerOutage: There was no answer.
             SchedulerMissing: There is no such program.
         """
-        answer = self.call(*words)
+        answer = self.call(*words, environ=environ)
         if answer.code == 0:
             return answer.out
         if re.search(nothing, answer.err + answer.out, re.IGNORECASE):
             return answer.out
         raise self.outage(words[0], answer)
+
+    def said(self, program: str, out: str, *patterns: str) -> re.Match[str]:
+        """Return the last line of an answer that fits one of the patterns as a whole.
+
+        A site's wrapper may print lines of its own before it and after it: a banner, a warning,
+        the state of somebody's budget.
+
+        Raises:
+            SchedulerOutage: No line does.
+        """
+        for line in reversed(_COLOURS.sub("", out).splitlines()):
+            for pattern in patterns:
+                if found := re.fullmatch(pattern, line.strip()):
+                    return found
+        raise self.unreadable(program, out)
 
     def outage(self, program: str, answer: Answer) -> SchedulerOutage:
         """Return the error for a program that could not answer."""
@@ -144,3 +173,12 @@ class Programs:
             f"{self._scheduler}: the answer of {program} cannot be understood: {text[:200]!r}",
             hint="Nothing is known about any job because of that; ask again later.",
         )
+
+
+def document(text: str, start: str) -> str:
+    """Return an answer from the first line that begins with `start`; "" where none does.
+
+    A site's wrapper may print lines of its own before it.
+    """
+    found = re.search(rf"^\s*{re.escape(start)}", text, re.MULTILINE)
+    return text[found.start() :] if found else ""

@@ -126,6 +126,11 @@ class JobStatus:
     """The scheduler's own word for the state."""
     reason: str = ""
     """Why it waits, or how it ended."""
+    advice: str = ""
+    """What a person can do about a job that will never start as it is."""
+    name: str = ""
+    """The job's name, where the queue tells it."""
+    submitted: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +159,8 @@ class Accounting:
     requested_memory: int | None = None
     """Bytes on each node."""
     hosts: str = ""
+    name: str = ""
+    """The job's name, where the accounting tells it: ids are given out again after years."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,7 +211,8 @@ class Scheduler(Protocol):
         """Return the accounting of these jobs, each attempt, oldest first.
 
         Raises:
-            SchedulerOutage: No answer, or none that can be understood.
+            SchedulerOutage: No answer, or none that can be understood; a `NoAccounting` where
+                none is kept.
         """
 
     def cancel(self, jobs: Collection[str]) -> None:

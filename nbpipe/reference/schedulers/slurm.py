@@ -7,6 +7,8 @@ Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import signal
 from dataclasses import replace
@@ -14,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
+from nbpipe.reference.errors import NoAccounting
 from nbpipe.reference.schedulers import groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
@@ -25,6 +28,8 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
+from nbpipe.reference.schedulers.slurm_reasons import advice
+from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -65,12 +70,26 @@ _OUTAGE = (
 )
 _FIELDS = (
     *("JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "AllocCPUS"),
-    *("CPUTimeRAW", "TotalCPU", "MaxRSS", "ReqMem", "NodeList"),
+    *("CPUTimeRAW", "TotalCPU", "MaxRSS", "ReqMem", "NodeList", "JobName"),
 )
-_ANSWER = re.compile(r"(?:Submitted batch job )?(\d+)(;[\w.-]+)?(?: on cluster [\w.-]+)?")
+"""Of sacct. A name may hold anything, and so stands last."""
+_QUEUE = "%i|%T|%r|%V|%j"
+_REMEMBERED = (
+    *("JobArrayID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NumCPUs"),
+    *("NodeList", "Name"),
+)
+"""Of squeue, where there is no accounting."""
+_NO_ACCOUNTING = re.compile(r"accounting storage is disabled", re.IGNORECASE)
+_EPOCH = {"SLURM_TIME_FORMAT": "%s"}
+_ANSWER = r"(?:Submitted batch job )?(\d+)(?:;([\w.-]+)| on cluster ([\w.-]+))?"
 """What sbatch says of a job: its number, and the cluster where that is another one."""
+_PART = re.compile(r"\d+(?:[_+]\d+)?")
+"""What squeue and sacct know of a job's id; a step's name (`12.batch`) is not for squeue."""
 _PARTS = "_+"
 """What follows an array's or a heterogeneous job's number in the ids of its parts."""
+_SUBMISSION = ("JobArrayID", "AllocNodes", "AllocSID", "SubmitTime", "Dependency", "WorkDir")
+"""squeue's fields that say how jobs were submitted."""
+_STEP_FIELDS = ("JobID", "JobName", "State", "ExitCode", "ElapsedRaw", "AllocCPUS", "SubmitLine")
 _WITHIN = "now-30days"
 """How far back an ended job is found by its name."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -91,7 +110,7 @@ class Slurm:
             # A job's own variables, too: submitted from inside of it, the new job would inherit its
             # parent's number of tasks and memory, which every srun in it takes for its own.
             without=("SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_", "SRUN_"),
-            keep=("SLURM_CONF",),
+            keep=("SLURM_CONF", "SLURM_JWT"),
             timeout=timeout,
             outage=_OUTAGE,
         )
@@ -112,47 +131,61 @@ class Slurm:
 
     def _submit(self, arguments: list[str], request: JobRequest) -> str:
         out = self._programs.submit("sbatch", *arguments, *request.command)
-        # A site's wrapper may print lines of its own before the id.
-        answers = [each for line in out.splitlines() if (each := _ANSWER.fullmatch(line.strip()))]
-        if not answers:
-            raise self._programs.unreadable("sbatch", out)
-        return f"{answers[-1][1]}{answers[-1][2] or ''}"
+        answer = self._programs.said("sbatch", out, _ANSWER)
+        cluster = answer[2] or answer[3]
+        return f"{answer[1]};{cluster}" if cluster else answer[1]
 
     def poll(self, jobs: Collection[str]) -> dict[str, JobStatus]:
         """Return what squeue knows of these jobs (see `Scheduler`)."""
         answers: dict[str, JobStatus] = {}
         for cluster, ids in _by_cluster(jobs).items():
             found: dict[str, JobStatus] = {}
-            for batch in batches(ids):
-                found |= queue(
-                    self._programs.ask(
-                        *("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", *_at(cluster)),
-                        *("-j", ",".join(batch)),
-                        nothing=r"Invalid job id specified",
-                    )
-                )
-            whole = groups.queued(ids, found, _PARTS)
+            for batch in batches(ids.values()):
+                found |= queue(self._squeue("-o", _QUEUE, *_at(cluster), "-j", ",".join(batch)))
+            whole = groups.queued([*ids.values()], found, _PARTS)
             answers |= {
-                f"{job}{cluster}": replace(whole[job], id=f"{job}{cluster}") for job in whole
+                job: replace(whole[bare], id=job) for job, bare in ids.items() if bare in whole
             }
         return {job: answers[job] for job in jobs if job in answers}
 
+    def _squeue(self, *words: str) -> str:
+        return self._programs.ask(
+            *("squeue", "-h", "-r", "-t", "all", *words),
+            nothing=r"Invalid job id specified",
+            environ=_EPOCH,
+        )
+
     def account(self, jobs: Collection[str]) -> dict[str, tuple[Accounting, ...]]:
-        """Return what sacct knows of these jobs (see `Scheduler`)."""
+        """Return what sacct knows of these jobs (see `Scheduler`).
+
+        Without accounting, what squeue remembers (for MinJobAge, mostly five minutes).
+
+        Raises:
+            NoAccounting: None is kept, and squeue does not know all of these jobs either.
+            SchedulerOutage: No answer, or none that can be understood.
+        """
         answers: dict[str, tuple[Accounting, ...]] = {}
+        disabled = ""
         for cluster, ids in _by_cluster(jobs).items():
             found: dict[str, tuple[Accounting, ...]] = {}
-            for batch in batches(ids):
-                words = ("-D", "-o", ",".join(_FIELDS), *_at(cluster), "-j", ",".join(batch))
-                found |= records(self._sacct(*words))
-            whole = groups.accounted(ids, found, _PARTS)
-            answers |= {f"{job}{cluster}": whole[job] for job in whole}
+            for batch in batches(ids.values()):
+                where = (*_at(cluster), "-j", ",".join(batch))
+                answer = self._sacct("-D", "-o", ",".join(_FIELDS), *where)
+                if answer is None:
+                    disabled = "slurm: no accounting is kept here (sacct: disabled)"
+                    found |= remembered(self._squeue("-O", _long(_REMEMBERED), *where))
+                else:
+                    found |= records(answer)
+            whole = groups.accounted([*ids.values()], found, _PARTS)
+            answers |= {job: whole[bare] for job, bare in ids.items() if bare in whole}
+        if disabled and not all(job in answers for job in jobs):
+            raise NoAccounting(disabled, answers)
         return {job: answers[job] for job in jobs if job in answers}
 
     def cancel(self, jobs: Collection[str]) -> None:
         """Cancel these jobs (see `Scheduler`)."""
         for cluster, ids in _by_cluster(jobs).items():
-            for batch in batches(ids):
+            for batch in batches(ids.values()):
                 self._programs.ask(
                     *("scancel", *_at(cluster), *batch),
                     nothing=r"Invalid job id|already completing or completed",
@@ -161,32 +194,80 @@ class Slurm:
     def find(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs of that name (see `Scheduler`)."""
         spelling.job_name(name)
-        waiting = self._programs.ask("squeue", "-h", "-r", "-t", "all", "-o", "%i", "-n", name)
+        waiting = self._squeue("-o", "%i", "-n", name)
         ended = self._sacct("-X", "-S", _WITHIN, "-o", "JobID", "--name", name)
-        ids = [*waiting.split(), *ended.split()]
+        ids = [*waiting.split(), *(ended or "").split()]
         return tuple(dict.fromkeys(job for job in ids if re.fullmatch(r"\d+(_\d+)?", job)))
 
-    def _sacct(self, *words: str) -> str:
-        """Return sacct's answer; it complains about an outage and exits with 0 all the same."""
-        answer = self._programs.call(
-            "sacct", "-n", "-P", *words, environ={"SLURM_TIME_FORMAT": "%s"}
-        )
+    def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
+        """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        found: list[Seen] = []
+        blind = ""
+        for cluster in {"": None, **dict.fromkeys(_by_cluster(near))}:
+            if not ended:
+                words = ("squeue", "-h", "-t", "all", "-u", user, "-O", _long(_SUBMISSION))
+                answer = self._programs.call(*words, *_at(cluster), environ=_EPOCH)
+                if answer.code != 0:
+                    raise self._programs.outage("squeue", answer)
+                found += in_queue(answer.out, cluster)
+                continue
+            start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            fields = ("-X", "-u", user, "-S", start, "-o", "JobID,Submit,WorkDir")
+            text = self._sacct(*fields, *_at(cluster))
+            if text is None:
+                blind = "without accounting, jobs that left the queue cannot be found"
+            found += in_accounting(text or "", cluster)
+        return Submissions(jobs=tuple(found), blind=blind)
+
+    def steps(self, jobs: Collection[str]) -> dict[str, tuple[Step, ...]]:
+        """Return the steps of jobs that srun made, as the accounting knows them.
+
+        Raises:
+            SchedulerOutage: No answer.
+        """
+        found: dict[str, tuple[Step, ...]] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            known: dict[str, tuple[Step, ...]] = {}
+            for batch in batches(ids.values()):
+                words = ("-o", ",".join(_STEP_FIELDS), *_at(cluster), "-j", ",".join(batch))
+                known |= steps_of(self._sacct(*words) or "")
+            found |= {job: known[bare] for job, bare in ids.items() if bare in known}
+        return {job: found[job] for job in jobs if job in found}
+
+    def _sacct(self, *words: str) -> str | None:
+        """Return sacct's answer; None where no accounting is kept.
+
+        It complains about an outage and exits with 0 all the same.
+        """
+        answer = self._programs.call("sacct", "-n", "-P", *words, environ=_EPOCH)
+        if _NO_ACCOUNTING.search(answer.err):
+            return None
         if answer.code != 0 or "error:" in answer.err:
             raise self._programs.outage("sacct", answer)
         return answer.out
 
 
-def _by_cluster(jobs: Collection[str]) -> dict[str, list[str]]:
-    """Return the jobs of each cluster: `;name`, or nothing for the one that programs ask anyway."""
-    found: dict[str, list[str]] = {}
+def _by_cluster(jobs: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the jobs of each cluster with the ids that its programs know.
+
+    The cluster is "" for the one that programs ask anyway.
+    """
+    found: dict[str, dict[str, str]] = {}
     for job in jobs:
-        number, semicolon, cluster = job.partition(";")
-        found.setdefault(f"{semicolon}{cluster}", []).append(number)
+        number, _, cluster = job.partition(";")
+        part = _PART.match(number)
+        found.setdefault(cluster, {})[job] = groups.bare(part[0]) if part else number
     return found
 
 
 def _at(cluster: str) -> tuple[str, ...]:
-    return ("-M", cluster.removeprefix(";")) if cluster else ()
+    return ("-M", cluster) if cluster else ()
+
+
+def _long(fields: Collection[str]) -> str:
+    """Return squeue's long format: wide columns, as it cuts longer values off."""
+    return ",".join(f"{name}:1000|" for name in fields)
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
@@ -228,20 +309,122 @@ def _places(profile: Profile) -> Iterator[tuple[str, str | None]]:
     yield "reservation", profile.reservation
 
 
+def in_queue(text: str, cluster: str = "") -> list[Seen]:
+    """Return what squeue says of the fields `_SUBMISSION`; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|", len(_SUBMISSION) - 1)]
+        number = re.match(r"\d+", fields[0])
+        if len(fields) < len(_SUBMISSION) or number is None:
+            continue
+        _, host, session, submitted, after, folder = fields
+        seen = Seen(
+            id=_of_cluster(number.group(), cluster),
+            submitted=float(submitted) if submitted.isdigit() else None,
+            folders=(folder.removesuffix("|").rstrip(),),
+            host=host,
+            session=int(session) if session.isdigit() else None,
+            after=tuple(re.findall(r":(\d+)", after)),
+        )
+        found.setdefault(seen.id, seen)
+    return [*found.values()]
+
+
+def in_accounting(text: str, cluster: str = "") -> list[Seen]:
+    """Return what sacct's lines `JobID|Submit|WorkDir` say; one entry per array."""
+    found: dict[str, Seen] = {}
+    for line in text.splitlines():
+        job, _, rest = line.partition("|")
+        submitted, bar, folder = rest.partition("|")
+        if bar and (number := re.match(r"\d+", job)):
+            when = float(submitted) if submitted.isdigit() else None
+            name = _of_cluster(number.group(), cluster)
+            found.setdefault(name, Seen(id=name, submitted=when, folders=(folder,)))
+    return [*found.values()]
+
+
+def _of_cluster(job: str, cluster: str) -> str:
+    return f"{job};{cluster}" if cluster else job
+
+
+def steps_of(text: str) -> dict[str, tuple[Step, ...]]:
+    """Return what sacct's lines say of steps that srun made, by job; an array's by its number."""
+    found: dict[str, list[Step]] = {}
+    for line in text.splitlines():
+        fields = dict(zip(_STEP_FIELDS, line.split("|", len(_STEP_FIELDS) - 1), strict=False))
+        job, _, step = fields["JobID"].partition(".")
+        if not step[:1].isdigit() or len(fields) < len(_STEP_FIELDS):
+            continue  # the job itself, or its batch, extern or interactive step
+        code, _, number = fields["ExitCode"].partition(":")
+        found.setdefault(re.split(r"[_+]", job)[0], []).append(
+            Step(
+                id=fields["JobID"],
+                name=fields["JobName"],
+                state=_STATES.get(fields["State"].partition(" ")[0], JobState.UNKNOWN),
+                exit=int(code or 0) if not int(number or 0) else None,
+                seconds=float(fields["ElapsedRaw"] or 0),
+                cores=int(fields["AllocCPUS"] or 0),
+                call=fields["SubmitLine"],
+            )
+        )
+    return {job: tuple(each) for job, each in found.items()}
+
+
 def queue(text: str) -> dict[str, JobStatus]:
-    """Return what squeue's lines `%i|%T|%r` say."""
+    """Return what squeue's lines say: `_QUEUE`."""
     found = {}
     for line in text.splitlines():
-        job, _, rest = line.strip().partition("|")
-        said, _, reason = rest.partition("|")
-        if job and said:
-            found[job] = JobStatus(
-                id=job,
-                state=_STATES.get(said, JobState.UNKNOWN),
-                said=said,
-                reason="" if reason == "None" else reason,
-            )
+        job, said, reason, submitted, name = (*line.strip().split("|", 4), *[""] * 5)[:5]
+        if not said or not _PART.match(job):
+            continue  # the name of another cluster, a word of the site's, a name of two lines
+        state = _STATES.get(said, JobState.UNKNOWN)
+        found[job] = JobStatus(
+            id=job,
+            state=state,
+            said=said,
+            reason="" if reason == "None" else reason,
+            advice=advice(reason) if state is JobState.PENDING else "",
+            name=name,
+            submitted=_moment(submitted),
+        )
     return found
+
+
+def remembered(text: str) -> dict[str, tuple[Accounting, ...]]:
+    """Return what squeue's lines say of jobs that have ended: `_REMEMBERED`.
+
+    Slurm without accounting knows neither memory nor processor time, nor earlier attempts.
+    """
+    found: dict[str, tuple[Accounting, ...]] = {}
+    for line in text.splitlines():
+        values = [each.strip() for each in line.split("|", len(_REMEMBERED) - 1)]
+        row = dict(zip(_REMEMBERED, values, strict=False))
+        state = _STATES.get(row.get("State", ""), JobState.UNKNOWN)
+        if len(row) == len(_REMEMBERED) and state.ended and _PART.match(row["JobArrayID"]):
+            found[row["JobArrayID"]] = (_remembered(row, state),)
+    return found
+
+
+def _remembered(row: Mapping[str, str], state: JobState) -> Accounting:
+    status = int(row["exit_code"]) if row["exit_code"].isdigit() else 0  # as wait(2) returns it
+    started, ended = _moment(row["StartTime"]), _moment(row["EndTime"])
+    elapsed = (ended - started).total_seconds() if started and ended else 0.0
+    cores = int(row["NumCPUs"]) if row["NumCPUs"].isdigit() else 0
+    return Accounting(
+        id=row["JobArrayID"],
+        state=state,
+        said=row["State"],
+        exit_code=status >> 8,
+        signal=status & 0x7F or None,
+        submitted=_moment(row["SubmitTime"]),
+        started=started,
+        ended=ended,
+        elapsed=elapsed,
+        cores=cores,
+        core_seconds=cores * elapsed,
+        hosts=row["NodeList"],
+        name=row["Name"].removesuffix("|").rstrip(),
+    )
 
 
 def records(text: str) -> dict[str, tuple[Accounting, ...]]:
@@ -252,9 +435,10 @@ def records(text: str) -> dict[str, tuple[Accounting, ...]]:
     return {job: tuple(sorted(each, key=_order)) for job, each in attempts.items()}
 
 
-def _order(record: Accounting) -> float:
-    """An attempt that has not started is the newest."""
-    return record.started.timestamp() if record.started else float("inf")
+def _order(record: Accounting) -> tuple[float, float]:
+    """An attempt that has not started is the newest; a job of the same id came much later."""
+    submitted = record.submitted.timestamp() if record.submitted else 0.0
+    return submitted, record.started.timestamp() if record.started else float("inf")
 
 
 def _grouped(text: str) -> Iterator[tuple[dict[str, str], list[dict[str, str]]]]:
@@ -262,9 +446,10 @@ def _grouped(text: str) -> Iterator[tuple[dict[str, str], list[dict[str, str]]]]
     job: dict[str, str] | None = None
     steps: list[dict[str, str]] = []
     for line in text.splitlines():
-        row = dict(zip(_FIELDS, line.split("|"), strict=False))
-        if len(row) < len(_FIELDS):
+        values = line.split("|", len(_FIELDS) - 1)
+        if len(values) < len(_FIELDS) - 1 or not _PART.match(values[0]):
             continue
+        row = dict(zip(_FIELDS, (*values, "")[: len(_FIELDS)], strict=True))
         number, dot, _ = row["JobID"].partition(".")
         if dot:
             if job and job["JobID"] == number:
@@ -301,6 +486,8 @@ def _record(row: Mapping[str, str], steps: list[dict[str, str]]) -> Accounting:
         peak_memory=max(peaks, default=None),
         requested_memory=_bytes(row["ReqMem"].rstrip("nc")),
         hosts="" if row["NodeList"] == "None assigned" else row["NodeList"],
+        # What sacct says of a job that has started before its name has come.
+        name="" if row["JobName"] == "allocation" else row["JobName"],
     )
 
 
