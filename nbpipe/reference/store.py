@@ -416,10 +416,14 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object, whole and safe from a crash."""
+    write_text(file, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text, whole and safe from a crash."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     with fresh.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-        json.dump(value, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(file)
