@@ -168,7 +168,10 @@ def _without_reading(old: Output, new: Output) -> tuple[Verdict, str] | None:
     if old.sha256 and old.sha256 == new.sha256:
         return Verdict.SAME, ""
     if old.error and not old.parts:
-        return Verdict.NOT_COMPARABLE, f"the reference's file is not described: {old.error}"
+        # Where nothing of either can be read, their bytes are all there is, and they differ.
+        neither = bool(old.sha256 and new.sha256 and new.error)
+        verdict = Verdict.DIFFERENT if neither else Verdict.NOT_COMPARABLE
+        return verdict, f"the reference's file is not described: {old.error}"
     if new.error and not new.parts:
         return Verdict.DIFFERENT, f"it cannot be read: {new.error}"
     if old.kind == new.kind and new.kind not in KINDS:
@@ -197,7 +200,8 @@ def _values(
         return _statistics(made, old, new, rules, str(missing))
     except (ProductError, OSError) as error:
         reason = f"it cannot be compared: {error}"
-        verdict = Verdict.NOT_COMPARABLE if old.error else Verdict.DIFFERENT
+        neither = old.error and new.error  # but their bytes differ
+        verdict = Verdict.NOT_COMPARABLE if old.error and not neither else Verdict.DIFFERENT
         return replace(made, verdict=verdict, reason=reason)
 
 

@@ -33,6 +33,7 @@ READERS = {
     "votable": "votable",
     "png": "images",
     "jpeg": "images",
+    "tiff": "images",
     "json": "documents",
     "yaml": "documents",
     "text": "texts",
@@ -43,7 +44,11 @@ READERS = {
     "netcdf3": "arrays",
     "sqlite": "sqlite",
     "gzip": "archives",
+    "bzip2": "archives",
+    "xz": "archives",
+    "zstd": "archives",
     "zip": "archives",
+    "tar": "archives",
 }
 """Kind -> module of this package with `open_product(file, kind)`."""
 
