@@ -14,7 +14,8 @@ from nbpipe.reference import manifest as manifests
 from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products import describe_outputs
-from nbpipe.reference.products.describing import describe
+from nbpipe.reference.products.describing import describe_all
+from nbpipe.reference.products.directories import METADATA
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
     for output in manifest.outputs:
         if output.error:
             yield f"{output.path}: {output.error}"
-        elif output.bytes == 0:
+        elif output.bytes == 0 and output.kind not in {"zarr", "casa"}:
             yield f"{output.path}: is empty"
     for pattern in patterns:
         if not pattern.startswith("!"):
@@ -187,7 +188,7 @@ def _outputs(run: StoredRun, patterns: Sequence[str]) -> tuple[Output, ...]:
     if patterns:
         return describe_outputs(run.work, tuple(patterns))
     fresh = new_files(run.work, run.read("inputs.json"))
-    return tuple(describe(run.work, path) for path in sorted(fresh))
+    return describe_all(run.work, fresh)
 
 
 def new_files(work: Path, before: dict[str, Any]) -> set[str]:
@@ -200,4 +201,5 @@ def new_files(work: Path, before: dict[str, Any]) -> set[str]:
 
 
 def _byproduct(path: PurePosixPath) -> bool:
-    return path.suffix == ".pyc" or any(part.startswith(".") for part in path.parts)
+    hidden = path.parts[:-1] if path.name in METADATA else path.parts
+    return path.suffix == ".pyc" or any(part.startswith(".") for part in hidden)

@@ -10,6 +10,7 @@ from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
 from nbpipe.reference.manifest import Output
+from nbpipe.reference.products.directories import LOCK, directories, members
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.reading import (
     KINDS,
@@ -48,6 +49,11 @@ def compare_outputs(
             found.append(whole)
             before = {path: each for path, each in before.items() if each not in parts}
             after = {path: each for path, each in after.items() if each not in others}
+    for folder, kind in directories((*before, *after)).items():
+        sides = [_below(folder, kind, each) for each in (before, after)]
+        found.append(_directory(folder, kind, sides, folders, rules))
+        before = {path: each for path, each in before.items() if path not in sides[0]}
+        after = {path: each for path, each in after.items() if path not in sides[1]}
     found += [
         compare_file(before[path], after[path], folders, rules) for path in before & after.keys()
     ]
@@ -134,6 +140,78 @@ def _data_set(
             return _judged(_compared(replace(made, level="schema"), old, new, outputs, rules))
     except ProductError:
         return None
+
+
+def _below(folder: str, kind: str, outputs: dict[str, Output]) -> dict[str, Output]:
+    """Return the files of a run that belong to a folder which is one product."""
+    return {path: outputs[path] for path in members(outputs, {folder: kind})}
+
+
+def _directory(
+    folder: str,
+    kind: str,
+    sides: Sequence[dict[str, Output]],
+    folders: Folders,
+    rules: Rules,
+) -> FileComparison:
+    """Compare a folder as the one product that it is."""
+    sizes = [sum(each.bytes for each in side.values()) for side in sides]
+    made = FileComparison(
+        path=folder,
+        verdict=Verdict.SAME,
+        kind=kind,
+        level="content",
+        bytes_reference=sizes[0] if sides[0] else None,
+        bytes_new=sizes[1] if sides[1] else None,
+    )
+    if not all(sides):
+        verdict = Verdict.NEW if sides[1] else Verdict.MISSING
+        return replace(made, verdict=verdict, level="presence")
+    if len({tuple(sorted(_contents(side))) for side in sides}) == 1:
+        return made
+    roots = []
+    for root, side in zip((folders.old, folders.new), sides, strict=True):
+        if root is not None and all(_there(root, each) for each in side.values()):
+            roots.append(root / folder)
+    if len(roots) < len(sides):
+        reason = "its files differ, and the data of one side are gone or have changed"
+        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
+    return _opened_directories(made, roots[0], roots[1], rules)
+
+
+def _contents(side: dict[str, Output]) -> Iterator[tuple[str, str, str]]:
+    for path, each in side.items():
+        if PurePosixPath(path).name != LOCK:
+            yield path, each.sha256 or each.error or "", each.link or ""
+
+
+def _opened_directories(
+    made: FileComparison, before: Path, after: Path, rules: Rules
+) -> FileComparison:
+    """Compare two folders by the reader of their kind."""
+    try:
+        with opened(before, made.kind) as old, opened(after, made.kind) as new:
+            outputs = [
+                Output(path=made.path, bytes=0, sha256=None, kind=made.kind, parts=each.parts)
+                for each in (old, new)
+            ]
+            found = _compared(replace(made, level="schema"), old, new, outputs, rules)
+            stored = tuple(_stored_otherwise(old.notes, new.notes))
+        return _judged(replace(found, notes=(*found.notes, *stored)))
+    except NoLibrary as missing:
+        reason = f"its files differ, and it cannot be compared: {missing}"
+        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
+    except (ProductError, OSError) as error:
+        reason = f"its files differ, and it cannot be compared: {error}"
+        return replace(made, verdict=Verdict.DIFFERENT, reason=reason)
+
+
+def _stored_otherwise(olds: Sequence[str], news: Sequence[str]) -> Iterator[str]:
+    """Yield what is stored in another way, whatever the values are."""
+    before = dict(each.partition(": ")[::2] for each in olds)
+    for name, now in (each.partition(": ")[::2] for each in news):
+        if before.get(name, now) != now:
+            yield f"stored otherwise: {name}: {before[name]} became {now}"
 
 
 def compare_file(old: Output, new: Output, folders: Folders, rules: Rules) -> FileComparison:

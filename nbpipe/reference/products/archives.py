@@ -24,9 +24,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbpipe.reference.products.directories import MARKS, ZARR
 from nbpipe.reference.products.held import HeldProduct, table
 from nbpipe.reference.products.kinds import kind_of
-from nbpipe.reference.products.reading import READERS, NoLibrary, ProductError, Values, opened
+from nbpipe.reference.products.reading import (
+    READERS,
+    NoLibrary,
+    ProductError,
+    Values,
+    opened,
+    reader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Column, Part
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.reading import Opener, Product
 
 LARGEST = 20_000_000_000
 """Bytes that are unpacked at most."""
@@ -59,6 +67,10 @@ def open_product(file: Path, kind: str) -> Iterator[Product]:
             with _compressed(file, kind, Path(folder)) as product:
                 yield product
             return
+        if kind == "zip" and _is_store(file) and (read := _zarr()) is not None:
+            with read(file, kind) as product:
+                yield product
+            return
         members, comment = (_zip if kind == "zip" else _tar)(file, Path(folder))
         with ExitStack() as stack:
             yield _archive(kind, members, comment, stack)
@@ -72,6 +84,20 @@ def _deeper() -> Iterator[None]:
         yield
     finally:
         _depth -= 1
+
+
+def _is_store(file: Path) -> bool:
+    """Tell a zip archive that is a Zarr store."""
+    with zipfile.ZipFile(file) as archive:
+        return any(MARKS.get(name) == ZARR for name in archive.namelist())
+
+
+def _zarr() -> Opener | None:
+    """Return the reader of such a store; None where its library is missing."""
+    try:
+        return reader("zarr")
+    except NoLibrary:
+        return None
 
 
 @contextmanager
