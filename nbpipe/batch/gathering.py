@@ -14,7 +14,8 @@ from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
 from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
-from nbpipe.reference.products.describing import describe
+from nbpipe.reference.products.describing import describe_all
+from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.roots import lacking
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.store import unwritable
@@ -122,7 +123,7 @@ def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
     for output in manifest.outputs:
         if output.error:
             yield f"{output.path}: {output.error}"
-        elif output.bytes == 0 and output.kind != manifests.LINK:
+        elif output.bytes == 0 and output.kind not in {manifests.LINK, "zarr", "casa"}:
             yield f"{output.path}: is empty"
     for pattern in patterns:
         if not pattern.startswith("!"):
@@ -250,15 +251,21 @@ def _outputs(run: StoredRun, request: dict[str, Any]) -> tuple[tuple[Output, ...
     before = run.read("inputs.json")
     now = inventory(run.work, roots, store=store, unread=unread.append)
     new = fresh(before, now)
-    if patterns:
-        chosen = spec(patterns)
-        paths = set(chosen.match_files(new))
-        old = {each for each in chosen.match_files(now) if each.partition("/")[0] not in roots}
-        remarks = _unchanged(sorted(old - new))
-    else:
-        paths, remarks = {each for each in new if not is_byproduct(each)}, []
+    chosen = spec(patterns).match_files(now) if patterns else now
+    every = {each for each in chosen if patterns or not is_byproduct(each)}
+    paths = _with_their_folders(every, new)
+    old = sorted(each for each in every - paths if each.partition("/")[0] not in roots)
+    remarks = _unchanged(old if patterns else ())
     remarks += [f"{each.filename}: cannot be read: {each.strerror}" for each in unread]
-    return tuple(_described(run, roots, path) for path in sorted(paths)), remarks
+    found = describe_all(run.work, paths)
+    return tuple(_named_by_root(run, roots, each) for each in found), remarks
+
+
+def _with_their_folders(every: set[str], new: set[str]) -> set[str]:
+    """Return what is new, with all of a folder that is one product and in which something is."""
+    owners = members(sorted(every), directories(sorted(every)))
+    written = {owners[path] for path in new & owners.keys()}
+    return {path for path in every if path in new or owners.get(path) in written}
 
 
 def _unchanged(paths: Sequence[str]) -> list[str]:
@@ -270,10 +277,11 @@ def _unchanged(paths: Sequence[str]) -> list[str]:
     return [f"not a product, as the run did not write it: {named}{more}"]
 
 
-def _described(run: StoredRun, roots: dict[str, str], path: str) -> Output:
-    made = describe(run.work, path)
+def _named_by_root(run: StoredRun, roots: dict[str, str], made: Output) -> Output:
+    """Return an output with its link told by the names of roots."""
     if made.link is None:
         return made
+    path = made.path
     link = symbolic(run.work, roots, path)
     inside = link is not None and not link.startswith(("/", ".."))
     if made.kind == manifests.SPECIAL and inside and os.path.isdir(run.work / path):  # noqa: PTH112

@@ -12,6 +12,8 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from nbpipe.reference.products.directories import METADATA
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -71,7 +73,8 @@ def fresh(before: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
 def is_byproduct(path: str) -> bool:
     """Tell what nobody names as a product: caches, hidden files."""
     where = PurePosixPath(path)
-    return where.suffix == ".pyc" or any(part.startswith(".") for part in where.parts)
+    parts = where.parts[:-1] if where.name in METADATA else where.parts
+    return where.suffix == ".pyc" or any(part.startswith(".") for part in parts)
 
 
 def symbolic(work: Path, roots: Mapping[str, str], path: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ import pathspec
 
 from nbpipe.errors import UsageError
 from nbpipe.reference import crate
-from nbpipe.reference.comparison import Rules, compare, default_rules
+from nbpipe.reference.comparison import Rules, compare, default_rules, kept
+from nbpipe.reference.comparison.model import Made
 from nbpipe.reference.manifest import LINK, SPECIAL, Acceptance, Promotion
 from nbpipe.reference.store import RECORD, contents
 from nbpipe.system.accounts import user_name
@@ -36,6 +37,7 @@ class Against:
     manifest: Manifest
     files: Path | None
     release: StoredRelease | None = None
+    run: StoredRun | None = None
 
 
 def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> StoredRelease:
@@ -144,7 +146,7 @@ def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
             f"{run.name} has neither a release nor a run {against!r}",
             hint=f"Releases: {known}. Runs: nbpipe reference list.",
         ) from error
-    return Against(other.manifest(), other.files)
+    return Against(other.manifest(), other.files, run=other)
 
 
 def _of_release(release: StoredRelease) -> Against:
@@ -152,20 +154,32 @@ def _of_release(release: StoredRelease) -> Against:
 
 
 def judge(
-    keep: Store, against: Against, run: StoredRun, config: Config, *, today: date
+    keep: Store, against: Against, run: StoredRun, config: Config, *, now: datetime
 ) -> Comparison:
     """Compare a collected run by the rules of its name in the configuration."""
     settings = config.settings.reference.get(run.name)
     rules = Rules(settings) if settings is not None else default_rules()
     past = [each.manifest() for each in keep.releases(run.name)]
+    digests = kept.digest(against.release or against.run or run), kept.digest(run)
     found = compare(
-        against.manifest, against.files, run.manifest(), run.files, rules, today, history=past
+        against.manifest, against.files, run.manifest(), run.files, rules, now.date(), history=past
     )
-    if settings is not None:
-        return found
     where = config.file or f"a configuration for {config.root}"
-    note = f"no [reference.{run.name}] in {where}: everything was compared exactly"
-    return replace(found, notes=(note, *found.notes))
+    notes = found.notes
+    if settings is None:
+        notes = (f"no [reference.{run.name}] in {where}: everything was compared exactly", *notes)
+    revision = against.release.revision if against.release else None
+    return replace(
+        found,
+        notes=notes,
+        reference=replace(found.reference, revision=revision, manifest=digests[0]),
+        new=replace(found.new, manifest=digests[1]),
+        made=Made(
+            when=now.isoformat(timespec="seconds"),
+            configuration=None if settings is None else str(where),
+            rules=kept.settings_of(rules),
+        ),
+    )
 
 
 def accept(

@@ -270,7 +270,7 @@ def encode(manifest: Manifest) -> bytes:
     plain = msgspec.to_builtins(manifest)
     return (
         json.dumps(
-            _encodable(plain), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False
+            encodable(plain), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False
         ).encode()
         + b"\n"
     )
@@ -340,15 +340,15 @@ def derived_schema() -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(msgspec.json.encode({**head, **made})))
 
 
-def _encodable(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
+def encodable(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
     """Return the value as JSON can hold it: no lone surrogates, no NaN or infinity."""
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
         case dict():
-            return {_encodable(str(key)): _encodable(each) for key, each in value.items()}
+            return {encodable(str(key)): encodable(each) for key, each in value.items()}
         case list() | tuple():
-            return [_encodable(each) for each in value]
+            return [encodable(each) for each in value]
         case float() if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124
             return str(value)
         case _:

@@ -522,7 +522,15 @@ def write_json(file: Path, value: Mapping[str, Any]) -> None:
     Raises:
         OSError: It cannot be written; what was there stays.
     """
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_text(file, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text, whole and safe from a crash.
+
+    Raises:
+        OSError: It cannot be written; what was there stays.
+    """
     write_whole(file, text.encode("utf-8", "backslashreplace"))
 
 

@@ -8,12 +8,22 @@ from nbpipe.reference.comparison.model import FAILING, Verdict
 from nbpipe.reports.plaintext import duration, encodable, plain_name
 
 if TYPE_CHECKING:
+    from nbpipe.reference.comparison.kept import Kept
     from nbpipe.reference.comparison.model import Comparison, RunSide
 
 Tone = Literal["bad", "warn", "good", ""]
 
 GONE = "-"
 SIZES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def kept_line(kept: Kept) -> str:
+    """Return a kept verdict with what it was compared with, when, and what has changed since."""
+    revision = f" (revision {kept.revision})" if (kept.revision or 1) > 1 else ""
+    outdated = f"; outdated: {kept.outdated}" if kept.outdated else ""
+    return text(
+        f"compared with {kept.against}{revision}, {moment(kept.when)}: {kept.verdict}{outdated}"
+    )
 
 
 def tone(verdict: Verdict) -> Tone:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.manifest import Output
+from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.reading import (
     READERS,
@@ -26,7 +27,7 @@ from nbpipe.reference.products.reading import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nbpipe.reference.manifest import Column, Part, Statistics
     from nbpipe.reference.products.reading import Product
@@ -42,7 +43,16 @@ def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
         folder: What paths and patterns are relative to.
         globs: Patterns as in .gitignore; a later one with `!` takes out again.
     """
-    return tuple(describe(folder, path) for path in sorted(matching(folder, globs)))
+    return describe_all(folder, matching(folder, globs))
+
+
+def describe_all(folder: Path, paths: Iterable[str]) -> tuple[Output, ...]:
+    """Describe files in the order of their paths; those of one product in a folder as its parts."""
+    chosen = sorted(paths)
+    found = directories(chosen)
+    owners = members(chosen, found)
+    kinds = {path: found[owner] for path, owner in owners.items()}
+    return tuple(describe(folder, path, kinds.get(path)) for path in chosen)
 
 
 def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
@@ -57,8 +67,14 @@ def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
         yield from chosen.match_files(f"{prefix}{name}" for name in (*files, *links))
 
 
-def describe(folder: Path, path: str) -> Output:
-    """Describe one file; tried once more where it changed meanwhile."""
+def describe(folder: Path, path: str, kind: str | None = None) -> Output:
+    """Describe one file; tried once more where it changed meanwhile.
+
+    Args:
+        folder: What the path is relative to.
+        path: The file's.
+        kind: Of the folder that is one product, of which the file is a part.
+    """
     file = folder / path
     link = _target(folder, file)
     try:
@@ -67,7 +83,7 @@ def describe(folder: Path, path: str) -> Output:
             if not stat.S_ISREG(before.st_mode):
                 return _undescribed(path, "special", _what(file, before.st_mode), link)
             output = replace(
-                _describe(file, path, before.st_size), link=link, modified=moment(before)
+                _describe(file, path, before.st_size, kind), link=link, modified=moment(before)
             )
             if _same(before, file.stat()):
                 return output
@@ -89,13 +105,13 @@ def _target(folder: Path, file: Path) -> str | None:
     return where.relative_to(folder.absolute()).as_posix() if inside else str(target)
 
 
-def _describe(file: Path, path: str, size: int) -> Output:
+def _describe(file: Path, path: str, size: int, kind: str | None) -> Output:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    output = Output(path=path, bytes=size, sha256=digest, kind=kind_of(file))
+    output = Output(path=path, bytes=size, sha256=digest, kind=kind or kind_of(file))
     if file.is_symlink():
         output = replace(output, notes=(f"a link to {os.readlink(file)}",))  # noqa: PTH115
-    if output.kind not in READERS:
+    if kind or output.kind not in READERS:
         return output
     try:
         return _with_content(output, file)
