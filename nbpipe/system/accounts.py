@@ -19,6 +19,14 @@ def user_name() -> str:
         return f"uid {os.geteuid()}"
 
 
+def account() -> str:
+    """Return the account that jobs run under, as a scheduler's programs take it: name or number."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 def owner_of(path: Path) -> str:
     """Return whose a file or folder is, or what is nearest above it; "its owner" where unknown."""
     for each in (path, *path.parents):

@@ -10,7 +10,6 @@ sge_status), and what its daemons really answer (tests/integration/test_gridengi
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import signal
 import xml.etree.ElementTree as ET
@@ -30,6 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -117,7 +117,7 @@ class GridEngine:
 
     def _queue(self) -> list[Entry]:
         """Return what qstat knows of all jobs of this user: one question, however many jobs."""
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         text = self._programs.ask("qstat", "-xml", "-g", "d", "-u", user)
         try:
             return list(entries(document(text, "<")))

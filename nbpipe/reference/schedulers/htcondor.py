@@ -12,8 +12,6 @@ wait for ever; for us it has ended, and its cause is the reason of the hold.
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import signal
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -132,7 +131,7 @@ class HTCondor:
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
         del near  # the local schedd is all that can be asked
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         mine = f'Owner == "{user}" && QDate >= {int(since.timestamp())}'
         program = "condor_history" if ended else "condor_q"
         ads = self._ask(program, "-constraint", mine, attributes=_SUBMISSION)

@@ -11,8 +11,6 @@ PBS has no signal before the limit: the job watches its own clock.
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import signal
 from dataclasses import replace
@@ -32,6 +30,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -167,14 +166,14 @@ class PBS:
     def find(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs of that name (see `Scheduler`)."""
         spelling.job_name(name)
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         out = self._programs.ask("qselect", "-x", "-N", name, "-u", user)
         return tuple(out.split())
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
         del near  # the server is all that can be asked
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         start = f"-tc.ge.{since.astimezone(UTC):%Y%m%d%H%M}"
         history = ("-x",) if ended else ()
         jobs = self._programs.ask("qselect", *history, "-u", user, start).split()

@@ -7,8 +7,6 @@ Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import signal
 from dataclasses import replace
@@ -30,6 +28,7 @@ from nbpipe.reference.schedulers.protocol import (
 )
 from nbpipe.reference.schedulers.slurm_reasons import advice
 from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -201,7 +200,7 @@ class Slurm:
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         found: list[Seen] = []
         blind = ""
         for cluster in {"": None, **dict.fromkeys(_by_cluster(near))}:
