@@ -35,9 +35,7 @@ DIMENSIONS = "_ARRAY_DIMENSIONS"
 def open_product(file: Path, kind: str) -> Iterator[ZarrProduct]:
     """Open a store: a folder, or a zip archive of one."""
     zipped = file.is_file()
-    with closing(
-        ZipStore(file, mode="r") if zipped else LocalStore(file, read_only=True)
-    ) as store:
+    with closing(ZipStore(file, mode="r") if zipped else LocalStore(file, read_only=True)) as store:
         yield ZarrProduct(store, kind)
 
 
@@ -167,16 +165,16 @@ def _attributes(item: Any) -> dict[str, Value]:  # noqa: ANN401
 
 
 def _is_vector(value: Any) -> bool:  # noqa: ANN401
-    return (
-        isinstance(value, list) and len(value) > 1 and all(type(each) is float for each in value)
-    )
+    return isinstance(value, list) and len(value) > 1 and all(type(each) is float for each in value)
 
 
 def _storage(array: Any) -> str:  # noqa: ANN401
     """Return how an array is stored: format, chunks, codecs."""
     codecs = [*(array.filters or ()), *(array.compressors or ())]
     names = [str(getattr(each, "codec_id", None) or each) for each in codecs]
-    said = f"Zarr {array.metadata.zarr_format}, chunks {' x '.join(map(str, array.chunks)) or 'none'}"
+    said = (
+        f"Zarr {array.metadata.zarr_format}, chunks {' x '.join(map(str, array.chunks)) or 'none'}"
+    )
     order = getattr(array.metadata, "order", "")
     kept = array.metadata.dtype if hasattr(array.metadata, "dtype") else ""
     return ", ".join(filter(None, (said, order, str(kept), *names)))
