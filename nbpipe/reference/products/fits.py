@@ -29,6 +29,7 @@ STRUCTURE = re.compile(
 )
 """Keywords that describe the bytes: the schema says it already."""
 
+UNPRINTABLE = re.compile(rb"[^ -~]")
 COMMENTARY = frozenset({"COMMENT", "HISTORY"})
 STANDARD = frozenset({"EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT", "BUNIT", "GROUPS"})
 """Keywords whose comments are the writing library's."""
@@ -174,11 +175,27 @@ def _check_length(hdus: Any, file: Path) -> None:  # noqa: ANN401
         raise ProductError(f"it is damaged: {size - end:,} bytes after the last whole HDU")
 
 
+def _behind_end(header: bytes) -> bytes:
+    """Return what stands in a header's blocks behind its END card."""
+    for at in range(0, len(header), 80):
+        if header[at : at + 80] == b"END".ljust(80):
+            return header[at + 80 :]
+    return b""
+
+
 def _odd_padding(hdus: Any, file: Path) -> Iterator[str]:  # noqa: ANN401
-    """Yield the HDUs that do not end as the standard says (3.3.2): with zeros, or blanks."""
+    """Yield the HDUs with bytes that the standard has no place for.
+
+    Headers are of printable characters, with blanks behind END (3.3.1); data end with zeros, or
+    with blanks (3.3.2).
+    """
     with file.open("rb") as stream:
         for number, hdu in enumerate(hdus):
             place = hdu.fileinfo()
+            stream.seek(place["hdrLoc"])
+            header = stream.read(place["datLoc"] - place["hdrLoc"])
+            if UNPRINTABLE.search(header) or _behind_end(header).strip():
+                yield f"HDU {number}: bytes that no header may hold"
             size = min(int(getattr(hdu, "_bintable", hdu).size), place["datSpan"])
             stream.seek(place["datLoc"] + size)
             if stream.read(place["datSpan"] - size).strip(b"\0 "):

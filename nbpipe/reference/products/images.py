@@ -134,6 +134,9 @@ def _chunks(file: Path) -> dict[str, Value]:
     while at + 12 <= len(data):
         size, name = struct.unpack(">I4s", data[at : at + 8])
         content = data[at + 8 : at + 8 + size]
+        if data[at + 8 + size : at + 12 + size] != struct.pack(">I", zlib.crc32(name + content)):
+            found["damaged from"] = f"byte {at}: {_sum(data[at:])}"
+            return found
         at += 12 + size
         if name in TEXTS:
             keyword, said = _text_chunk(name, content)

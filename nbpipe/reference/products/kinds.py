@@ -40,16 +40,7 @@ TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat")
 COLUMN_ENDINGS = (".txt", ".asc", ".ascii")
 """Of texts that are tables where all of their first lines are rows of numbers."""
 ENDINGS = {
-    "json": (
-        ".json",
-        ".geojson",
-        ".jsonl",
-        ".ndjson",
-        ".zattrs",
-        ".zarray",
-        ".zgroup",
-        ".zmetadata",
-    ),
+    "json": (".json", ".geojson", ".jsonl", ".ndjson", *METADATA),
     "yaml": (".yaml", ".yml"),
     "svg": (".svg",),
     "votable": (".vot", ".xml", ".votable"),
