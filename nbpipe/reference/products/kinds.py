@@ -8,6 +8,8 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from nbpipe.reference.products.directories import METADATA
+
 if TYPE_CHECKING:
     from pathlib import Path
 
