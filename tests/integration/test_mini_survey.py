@@ -231,16 +231,13 @@ def test_a_release_manager_compares_the_minitest_of_two_releases(
     reference("promote", "--release", "21.2", "--reason", "the reference run of 21.2")
     shutil.rmtree(own)  # scratch is purged; the release has its own bytes
 
-    later = run("21.3", "batch")
+    later = run("21.3", "batch", "--variable", "MINITEST_QOS=normal")  # inside of a job
     assert later.run != made.run
+    assert later.variables["MINITEST_QOS"] == "normal"
     assert [each.path for each in later.outputs] == [each.path for each in made.outputs]
     told = reference("compare", "--against", "21.2")
     assert "same" in told
     assert str(scratch) not in told
-    run("21.4", "batch", "-p", "seed", "22", "--variable", "MINITEST_QOS=normal")
-    told = reference("compare", "--against", "21.2", code=1)
-    assert "mini/zcat.fits" in told
-    assert "scratch/logs" not in told
     assert "ok " in reference("verify", "minitest/21.2")
     archive = tmp_path / "minitest-21.2.zip"
     reference("export", "minitest/21.2", "--to", str(archive), "--creator", "Doe, Jane")

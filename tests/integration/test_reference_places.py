@@ -120,6 +120,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Place:
     said = made.run("submit", "mini.ipynb", "--name", "mini", "--release", "1.0")
     assert f"root outside: {made.folder}/shared" in said
     made.run("wait")
+    made.run("collect")  # waits for the accounting
+    (made.run_folder / "manifest.json").unlink()
     return made
 
 

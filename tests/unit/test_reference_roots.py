@@ -15,6 +15,7 @@ from nbpipe.reference.comparison.outputs import Folders, compare_outputs
 from nbpipe.reference.comparison.rules import default_rules
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.roots import Root, lacking, make, named, placed, unmake
+from nbpipe.reference.store import seal, unseal
 from nbpipe.reference.words import filled
 
 if TYPE_CHECKING:
@@ -210,3 +211,17 @@ def test_a_file_that_was_restored_is_known_by_its_content(tmp_path: Path) -> Non
     os.utime(folders[0] / "zcat.csv", (0, 0))
     (found,) = compare_outputs(*outputs, Folders(*folders), default_rules())
     assert (found.verdict, found.level) == (Verdict.DIFFERENT, "data")
+
+
+def test_sealing_a_folder_leaves_what_links_in_it_lead_to(tmp_path: Path) -> None:
+    sealed, outside = tmp_path / "sealed", tmp_path / "outside"
+    (sealed / "inner").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").touch()
+    (sealed / "folder").symlink_to(outside)
+    (sealed / "file").symlink_to(outside / "file")
+    before = [each.stat().st_mode for each in (outside, outside / "file")]
+    seal(sealed)
+    assert [each.stat().st_mode for each in (outside, outside / "file")] == before
+    assert (sealed / "inner").stat().st_mode & 0o777 == 0o555
+    unseal(sealed)
