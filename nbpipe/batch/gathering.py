@@ -16,13 +16,15 @@ from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Sou
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.describing import describe_all
 from nbpipe.reference.products.directories import METADATA
+from nbpipe.reference.products.parallel import nobody
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nbpipe.batch.following import JobView, View
+    from nbpipe.reference.products.parallel import Progress
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}
@@ -30,8 +32,12 @@ _TITLE = 80
 _KEPT_VARIABLES = ("host", "platform", "python")
 
 
-def collect(view: View) -> Manifest:
+def collect(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Write the manifest of a run into its folder, and return it.
+
+    Args:
+        view: The run.
+        tell: Called for every product that has been described.
 
     Raises:
         UsageError: It has not ended, nothing is known of it, or it is damaged.
@@ -49,12 +55,12 @@ def collect(view: View) -> Manifest:
             "without cells and packages was not written",
             hint=f"Its file server may be late: nbpipe reference collect {run.id}",
         )
-    made = gathered(view)
+    made = gathered(view, tell)
     manifests.write(made, run.folder / "manifest.json")
     return made
 
 
-def gathered(view: View) -> Manifest:
+def gathered(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Return the manifest of a run as it stands."""
     run = view.run
     request, result = run.request, run.read("result.json")
@@ -77,7 +83,7 @@ def gathered(view: View) -> Manifest:
         environment={key: str(result[key]) for key in _KEPT_VARIABLES if key in result},
         jobs=_jobs(view, result),
         cells=_cells(run, executed, result.get("cells", [])),
-        outputs=_outputs(run, request["outputs"]),
+        outputs=_outputs(run, request["outputs"], tell),
         source=Source(
             changed=tuple(request.get("changed", ())),
             submodules=dict(request.get("submodules", {})),
@@ -183,12 +189,14 @@ def _cells(
     return tuple(found)
 
 
-def _outputs(run: StoredRun, patterns: Sequence[str]) -> tuple[Output, ...]:
+def _outputs(
+    run: StoredRun, patterns: Sequence[str], tell: Callable[[Progress], None]
+) -> tuple[Output, ...]:
     """Return what the run left: what the patterns choose, or whatever is new or changed."""
     if patterns:
-        return describe_outputs(run.work, tuple(patterns))
+        return describe_outputs(run.work, tuple(patterns), tell)
     fresh = new_files(run.work, run.read("inputs.json"))
-    return describe_all(run.work, fresh)
+    return describe_all(run.work, fresh, tell)
 
 
 def new_files(work: Path, before: dict[str, Any]) -> set[str]:
