@@ -16,15 +16,17 @@ from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
 from nbpipe.reference.products.describing import describe_all
 from nbpipe.reference.products.directories import directories, members
+from nbpipe.reference.products.parallel import nobody
 from nbpipe.reference.roots import lacking
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.store import unwritable
 from nbpipe.wildmatch import spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbpipe.batch.following import JobView, View
+    from nbpipe.reference.products.parallel import Progress
     from nbpipe.reference.schedulers.tracing import Step
     from nbpipe.reference.store import StoredRun
 
@@ -35,8 +37,12 @@ _NAMED = 5
 _KEPT_VARIABLES = ("host", "platform", "python")
 
 
-def collect(view: View) -> Manifest:
+def collect(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Write the manifest of a run into its folder, and return it.
+
+    Args:
+        view: The run.
+        tell: Called for every product that has been described.
 
     Raises:
         UsageError: It has not ended, nothing is known of it, it is damaged, or cannot be written.
@@ -59,7 +65,7 @@ def collect(view: View) -> Manifest:
             f"run {run.id} of {run.name}: {why}: a manifest without its products was not written",
             hint="Collect on a host that sees it; where it is gone for ever, make it again, empty.",
         )
-    made = gathered(view)
+    made = gathered(view, tell)
     file = run.folder / "manifest.json"
     try:
         manifests.write(made, file)
@@ -68,14 +74,14 @@ def collect(view: View) -> Manifest:
     return made
 
 
-def gathered(view: View) -> Manifest:
+def gathered(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Return the manifest of a run as it stands."""
     run = view.run
     request, result = run.request, run.read("result.json")
     notebook = _notebook(result)
     executed = _relative(run, notebook.get("executed"))
     system = view.job.records[-1].hosts if view.job.records else ""
-    outputs, of_outputs = _outputs(run, request)
+    outputs, of_outputs = _outputs(run, request, tell)
     jobs, remarks = _jobs(view, result)
     return Manifest(
         name=run.name,
@@ -238,7 +244,9 @@ def _cells(
     return tuple(found)
 
 
-def _outputs(run: StoredRun, request: dict[str, Any]) -> tuple[tuple[Output, ...], list[str]]:
+def _outputs(
+    run: StoredRun, request: dict[str, Any], tell: Callable[[Progress], None]
+) -> tuple[tuple[Output, ...], list[str]]:
     """Return what the run left, and what a reader of it should know.
 
     That is what is new or changed since its job began, of which the patterns choose.
@@ -257,7 +265,7 @@ def _outputs(run: StoredRun, request: dict[str, Any]) -> tuple[tuple[Output, ...
     old = sorted(each for each in every - paths if each.partition("/")[0] not in roots)
     remarks = _unchanged(old if patterns else ())
     remarks += [f"{each.filename}: cannot be read: {each.strerror}" for each in unread]
-    found = describe_all(run.work, paths)
+    found = describe_all(run.work, paths, tell)
     return tuple(_named_by_root(run, roots, each) for each in found), remarks
 
 

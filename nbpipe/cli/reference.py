@@ -292,10 +292,12 @@ def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
 def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
     from nbpipe.batch import following, gathering  # noqa: PLC0415
+    from nbpipe.cli import describing  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
     view = following.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
-    made = gathering.collect(view)
+    with describing.shown() as tell:
+        made = gathering.collect(view, tell)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
     jobs = count(len(made.jobs), "job")
     size = sum(output.bytes for output in made.outputs)

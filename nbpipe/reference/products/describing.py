@@ -11,12 +11,14 @@ import os
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.manifest import Output
 from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.products.kinds import kind_of
+from nbpipe.reference.products.parallel import each_of, nobody
 from nbpipe.reference.products.reading import (
     READERS,
     NoLibrary,
@@ -27,32 +29,51 @@ from nbpipe.reference.products.reading import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbpipe.reference.manifest import Column, Part, Statistics
+    from nbpipe.reference.products.parallel import Progress
     from nbpipe.reference.products.reading import Product
 
 NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
 """What the types begin with that have no statistics."""
 
 
-def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
+def describe_outputs(
+    folder: Path, globs: Sequence[str], tell: Callable[[Progress], None] = nobody
+) -> tuple[Output, ...]:
     """Describe every file below the folder that a pattern matches, in the order of their paths.
 
     Args:
         folder: What paths and patterns are relative to.
         globs: Patterns as in .gitignore; a later one with `!` takes out again.
+        tell: Called for each of them, as they come.
     """
-    return describe_all(folder, matching(folder, globs))
+    return describe_all(folder, matching(folder, globs), tell)
 
 
-def describe_all(folder: Path, paths: Iterable[str]) -> tuple[Output, ...]:
-    """Describe files in the order of their paths; those of one product in a folder as its parts."""
+def describe_all(
+    folder: Path, paths: Iterable[str], tell: Callable[[Progress], None] = nobody
+) -> tuple[Output, ...]:
+    """Describe files in the order of their paths; those of one product in a folder as its parts.
+
+    Many or large ones are described in several processes.
+
+    Args:
+        folder: What the paths are relative to.
+        paths: The files.
+        tell: Called for each of them, as they come.
+    """
     chosen = sorted(paths)
     found = directories(chosen)
     owners = members(chosen, found)
     kinds = {path: found[owner] for path, owner in owners.items()}
-    return tuple(describe(folder, path, kinds.get(path)) for path in chosen)
+    outputs = each_of(folder, chosen, partial(_one, folder, kinds), tell)
+    return tuple(outputs[path] for path in chosen)
+
+
+def _one(folder: Path, kinds: dict[str, str], path: str) -> Output:
+    return describe(folder, path, kinds.get(path))
 
 
 def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
