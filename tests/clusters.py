@@ -188,6 +188,7 @@ class SlurmCluster:
         self._start_database()
         self.start_accounting()
         self._register()
+        self.daemons.run("sacctmgr", "-i", "add", "qos", "interactive")
         self._start_cluster()
         self._warm_up()
 
@@ -268,7 +269,7 @@ class SlurmCluster:
         host = socket.gethostname()
         nodes = "\n".join(
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=4 "
-            "RealMemory=4000"
+            f"RealMemory=4000 Feature=cpu,{node}"
             for node in self.NODES
         )
         (folder / "state").mkdir()

@@ -6,8 +6,6 @@ written there, so that an outage leaves the last one standing.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
 import signal
@@ -26,6 +24,7 @@ from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
 from nbpipe.reference.schedulers.shared import Round
 from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, beside, core_hours
+from nbpipe.reference.store import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -179,7 +178,7 @@ def look(
         )
         more, trouble = _views(run, own, fresh, asked, now=moment)
         views, problem, others = views | more, problem or trouble, (*others, *fresh)
-    _keep(run, {_key(each, own): _kept(views[each]) for each in views})
+    run.write("standing.json", {_key(each, own): _kept(views[each]) for each in views})
     above = children.parents(own, others)
     return View(
         run=run,
@@ -237,16 +236,6 @@ def _end(views: Iterable[JobView]) -> float | None:
 
 def _view(job: str, standing: Standing, records: tuple[Accounting, ...]) -> JobView:
     return JobView(id=job, standing=beside(standing, records), records=records)
-
-
-def _keep(run: StoredRun, standings: dict[str, Any]) -> None:
-    """Write down how the jobs stand; whoever may only read the run looks all the same."""
-    with contextlib.suppress(PermissionError):
-        try:
-            run.write("standing.json", standings)
-        except OSError as error:
-            if error.errno != errno.EROFS:
-                raise
 
 
 def _found(run: StoredRun, submission: dict[str, Any], scheduler: Scheduler) -> str | None:
@@ -441,6 +430,7 @@ def cancel(run: StoredRun) -> View:
     Raises:
         SchedulerOutage: A scheduler gave no answer.
         SchedulerMissing: The programs of one are not on this machine.
+        UsageError: The run is somebody else's.
     """
     asked: set[tuple[str, str]] = set()
     failure: SchedulerMissing | SchedulerOutage | None = None
@@ -453,7 +443,10 @@ def cancel(run: StoredRun) -> View:
         ]
         if not jobs:
             break  # and nothing was submitted while the others were cancelled
-        (run.folder / CANCELLED).touch()
+        try:
+            (run.folder / CANCELLED).touch()
+        except OSError as error:
+            raise unwritable(run.folder / CANCELLED, error) from error
         asked |= {(each.scheduler, each.id) for each in jobs}
         for name in dict.fromkeys(each.scheduler for each in jobs):
             try:

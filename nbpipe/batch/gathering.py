@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-import pathspec
 
 from nbpipe.batch import children
 from nbpipe.batch.children import Member
-from nbpipe.batch.job import inventory
+from nbpipe.batch.inventory import fresh, inventory, is_byproduct, symbolic
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
 from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
-from nbpipe.reference.products import describe_outputs
-from nbpipe.reference.products.describing import describe
+from nbpipe.reference.products.describing import describe_all
+from nbpipe.reference.products.directories import directories, members
+from nbpipe.reference.products.parallel import nobody
+from nbpipe.reference.roots import lacking
 from nbpipe.reference.schedulers.protocol import JobState
-from nbpipe.wildmatch import compiled
+from nbpipe.reference.store import unwritable
+from nbpipe.wildmatch import spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbpipe.batch.following import JobView, View
+    from nbpipe.reference.products.parallel import Progress
     from nbpipe.reference.schedulers.tracing import Step
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}
 _TITLE = 80
+_NAMED = 5
+"""Files that a remark names."""
 _KEPT_VARIABLES = ("host", "platform", "python")
 
 
-def collect(view: View) -> Manifest:
+def collect(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Write the manifest of a run into its folder, and return it.
 
+    Args:
+        view: The run.
+        tell: Called for every product that has been described.
+
     Raises:
-        UsageError: It has not ended, nothing is known of it, or it is damaged.
-        IncompleteRun: It completed, and its own result is not here.
+        UsageError: It has not ended, nothing is known of it, it is damaged, or cannot be written.
+        IncompleteRun: It completed, and its own result is not here, or one of its roots is not.
     """
     run = view.run
     if not view.ended:
@@ -52,18 +60,28 @@ def collect(view: View) -> Manifest:
             "without cells and packages was not written",
             hint=f"Its file server may be late: nbpipe reference collect {run.id}",
         )
-    made = gathered(view)
-    manifests.write(made, run.folder / "manifest.json")
+    if (why := lacking(run.request.get("roots", {}))) is not None:
+        raise IncompleteRun(
+            f"run {run.id} of {run.name}: {why}: a manifest without its products was not written",
+            hint="Collect on a host that sees it; where it is gone for ever, make it again, empty.",
+        )
+    made = gathered(view, tell)
+    file = run.folder / "manifest.json"
+    try:
+        manifests.write(made, file)
+    except OSError as error:
+        raise unwritable(file, error) from error
     return made
 
 
-def gathered(view: View) -> Manifest:
+def gathered(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     """Return the manifest of a run as it stands."""
     run = view.run
     request, result = run.request, run.read("result.json")
     notebook = _notebook(result)
     executed = _relative(run, notebook.get("executed"))
     system = view.job.records[-1].hosts if view.job.records else ""
+    outputs, of_outputs = _outputs(run, request, tell)
     jobs, remarks = _jobs(view, result)
     return Manifest(
         name=run.name,
@@ -81,19 +99,25 @@ def gathered(view: View) -> Manifest:
         environment={key: str(result[key]) for key in _KEPT_VARIABLES if key in result},
         jobs=jobs,
         cells=_cells(run, executed, result.get("cells", [])),
-        outputs=_outputs(run, request["outputs"]),
+        outputs=outputs,
+        roots=dict(request.get("roots", {})),
+        variables=dict(request.get("variables", {})),
         source=Source(
             changed=tuple(request.get("changed", ())),
             submodules=dict(request.get("submodules", {})),
             left_out=tuple(request.get("left_out", ())),
         ),
-        notes=(*_lacks(result, executed), *view.remarks, *remarks),
+        notes=(*_lacks(run, result, executed), *view.remarks, *remarks, *of_outputs),
         unseen=view.limits,
     )
 
 
-def _lacks(result: dict[str, Any], executed: str | None) -> Iterator[str]:
+def _lacks(run: StoredRun, result: dict[str, Any], executed: str | None) -> Iterator[str]:
     """Yield what the manifest of an ended run does not have, and why."""
+    if not run.request.get("commit"):
+        yield "the collection is in no git repository: its commit is not known"
+    if not (run.folder / "job.out").exists():
+        yield "the job's log is missing"
     if not result:
         yield "the job left no result.json: its cells, packages and host are not known"
     elif executed is None:
@@ -105,13 +129,15 @@ def doubts(manifest: Manifest, patterns: Sequence[str]) -> Iterator[str]:
     for output in manifest.outputs:
         if output.error:
             yield f"{output.path}: {output.error}"
-        elif output.bytes == 0:
+        elif output.bytes == 0 and output.kind not in {manifests.LINK, "zarr", "casa"}:
             yield f"{output.path}: is empty"
     for pattern in patterns:
         if not pattern.startswith("!"):
-            spec = pathspec.GitIgnoreSpec.from_lines([pattern], pattern_factory=compiled)
-            if not any(spec.match_file(each.path) for each in manifest.outputs):
-                yield f"no output matches {pattern!r}"
+            chosen = spec([pattern])
+            if not any(chosen.match_file(each.path) for each in manifest.outputs):
+                root = pattern.lstrip("/").partition("/")[0]
+                where = f" ({root}: {manifest.roots[root]})" if root in manifest.roots else ""
+                yield f"no output matches {pattern!r}{where}"
     if not manifest.outputs and not patterns:
         yield "the run left no products"
     yield from manifest.notes
@@ -218,22 +244,54 @@ def _cells(
     return tuple(found)
 
 
-def _outputs(run: StoredRun, patterns: Sequence[str]) -> tuple[Output, ...]:
-    """Return what the run left: what the patterns choose, or whatever is new or changed."""
-    if patterns:
-        return describe_outputs(run.work, tuple(patterns))
-    fresh = new_files(run.work, run.read("inputs.json"))
-    return tuple(describe(run.work, path) for path in sorted(fresh))
+def _outputs(
+    run: StoredRun, request: dict[str, Any], tell: Callable[[Progress], None]
+) -> tuple[tuple[Output, ...], list[str]]:
+    """Return what the run left, and what a reader of it should know.
+
+    That is what is new or changed since its job began, of which the patterns choose.
+    """
+    if not (run.folder / "inputs.json").exists():
+        return (), ["the notebook was not started: there are no products"]
+    unread: list[OSError] = []
+    roots, patterns = request.get("roots", {}), request.get("outputs", ())
+    store = run.folder.parents[2]
+    before = run.read("inputs.json")
+    now = inventory(run.work, roots, store=store, unread=unread.append)
+    new = fresh(before, now)
+    chosen = spec(patterns).match_files(now) if patterns else now
+    every = {each for each in chosen if patterns or not is_byproduct(each)}
+    paths = _with_their_folders(every, new)
+    old = sorted(each for each in every - paths if each.partition("/")[0] not in roots)
+    remarks = _unchanged(old if patterns else ())
+    remarks += [f"{each.filename}: cannot be read: {each.strerror}" for each in unread]
+    found = describe_all(run.work, paths, tell)
+    return tuple(_named_by_root(run, roots, each) for each in found), remarks
 
 
-def new_files(work: Path, before: dict[str, Any]) -> set[str]:
-    """Return the files below a folder that are new or changed since an inventory of it."""
-    return {
-        path
-        for path, state in inventory(work).items()
-        if before.get(path) != state and not _byproduct(PurePosixPath(path))
-    }
+def _with_their_folders(every: set[str], new: set[str]) -> set[str]:
+    """Return what is new, with all of a folder that is one product and in which something is."""
+    owners = members(sorted(every), directories(sorted(every)))
+    written = {owners[path] for path in new & owners.keys()}
+    return {path for path in every if path in new or owners.get(path) in written}
 
 
-def _byproduct(path: PurePosixPath) -> bool:
-    return path.suffix == ".pyc" or any(part.startswith(".") for part in path.parts)
+def _unchanged(paths: Sequence[str]) -> list[str]:
+    """Return a remark about files that would be products, had the run written them."""
+    if not paths:
+        return []
+    named = ", ".join(paths[:_NAMED])
+    more = ", …" if len(paths) > _NAMED else ""
+    return [f"not a product, as the run did not write it: {named}{more}"]
+
+
+def _named_by_root(run: StoredRun, roots: dict[str, str], made: Output) -> Output:
+    """Return an output with its link told by the names of roots."""
+    if made.link is None:
+        return made
+    path = made.path
+    link = symbolic(run.work, roots, path)
+    inside = link is not None and not link.startswith(("/", ".."))
+    if made.kind == manifests.SPECIAL and inside and os.path.isdir(run.work / path):  # noqa: PTH112
+        return replace(made, link=link, kind=manifests.LINK, error=None)
+    return replace(made, link=link)

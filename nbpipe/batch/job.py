@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
 from nbpipe.batch import children, packages, worker
+from nbpipe.batch.inventory import inventory
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.config.settings import Settings
-from nbpipe.errors import ExitCode, NbpipeError
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.model import Category, Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.reference import recorder, store
@@ -133,13 +134,15 @@ def _die_with(parent: str | None) -> None:
 def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[str, Any]:
     """Execute one notebook in the copy of its collection; return what is worth keeping."""
     work = folder / "work"
+    _check_roots(job.get("roots", {}))
     with contextlib.suppress(OSError):
         children.note_origin(folder, os.environ)
         recorder.fit(folder, os.environ)
     os.environ.update(recorder.environment(folder, os.environ))
     if not (folder / "inputs.json").exists():
         # Only before the first attempt: what that one left is a product of the run, too.
-        store.write_json(folder / "inputs.json", inventory(work))
+        before = inventory(work, job.get("roots", {}), store=folder.parents[2])
+        store.write_json(folder / "inputs.json", before)
     plan = _plan(work, job)
     timing = Timing(folder)
     order = runner.Order(plan=plan, run_id=folder.name, jobs=1, output_dir=folder / "executed")
@@ -191,17 +194,18 @@ def _code(ran: Run) -> ExitCode:
     return ExitCode.OK if passed else ExitCode.FAILED
 
 
-def inventory(folder: Path) -> dict[str, Any]:
-    """Return size and time of every file below a folder, to see later which are new."""
-    found: dict[str, Any] = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            with contextlib.suppress(OSError):
-                state = path.lstat()
-                key = os.fsencode(path.relative_to(folder)).decode(errors="backslashreplace")
-                found[key] = [state.st_size, state.st_mtime_ns]
-    return found
+def _check_roots(roots: dict[str, str]) -> None:
+    """Refuse to begin what could not leave its products.
+
+    Raises:
+        UsageError: A root is not there on this host, or cannot be written.
+    """
+    for name, path in roots.items():
+        if not (os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)):  # noqa: PTH112
+            raise UsageError(
+                f"root {name}: {path}: cannot be written on {socket.gethostname()}",
+                hint="Name a folder that all hosts of the job see.",
+            )
 
 
 def _peak() -> int:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import socket
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pathspec
 
 from nbpipe.errors import UsageError
 from nbpipe.reference import crate
-from nbpipe.reference.comparison import Rules, compare, default_rules
-from nbpipe.reference.manifest import Acceptance, Promotion
-from nbpipe.reference.store import RECORD
+from nbpipe.reference.comparison import Rules, compare, default_rules, kept
+from nbpipe.reference.comparison.model import Made
+from nbpipe.reference.manifest import LINK, SPECIAL, Acceptance, Promotion
+from nbpipe.reference.store import RECORD, contents
+from nbpipe.system.accounts import user_name
+from nbpipe.system.files import digest
 from nbpipe.wildmatch import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from nbpipe.config import Config
     from nbpipe.reference.comparison import Comparison
@@ -36,6 +37,7 @@ class Against:
     manifest: Manifest
     files: Path | None
     release: StoredRelease | None = None
+    run: StoredRun | None = None
 
 
 def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> StoredRelease:
@@ -54,13 +56,28 @@ def promote(keep: Store, run: StoredRun, *, release: str, reason: str) -> Stored
             f"run {run.id} of {run.name} cannot be a reference: {told}",
             hint="Only a run whose jobs completed is promoted; look at `nbpipe reference show`.",
         )
+    _check_whole(manifest)
     by = Promotion(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
-        by=getpass.getuser(),
+        by=user_name(),
         host=socket.gethostname(),
     )
     made = replace(manifest, release=release, reason=reason, promoted=by)
     return keep.promote(run, made, _documents)
+
+
+def _check_whole(manifest: Manifest) -> None:
+    """Refuse a reference without the content of one of its files.
+
+    Raises:
+        UsageError: One could not be read, or changed while it was.
+    """
+    for each in manifest.outputs:
+        if each.sha256 is None and each.kind not in {SPECIAL, LINK} and each.link is None:
+            raise UsageError(
+                f"{each.path}: {each.error}: the reference was not made",
+                hint="Let it rest, give yourself the right to read it, and collect the run again.",
+            )
 
 
 def _documents(manifest: Manifest) -> dict[str, bytes]:
@@ -83,22 +100,23 @@ def verify(release: StoredRelease) -> list[str]:
     if release.files is None:
         wanted = {}  # somebody purged the data, as `compare` says; the record stays
     wanted |= {f"{RECORD}/{each.path}": each.sha256 for each in manifest.record}
+    unread: list[OSError] = []
     found = {
         file.relative_to(release.folder).as_posix(): file
-        for folder in ("files", RECORD)
-        for file in (release.folder / folder).rglob("*")
-        if file.is_symlink() or not file.is_dir()
+        for file in contents(release, unread.append)
     }
+    if unread:
+        closed = [Path(each.filename).relative_to(release.folder) for each in unread]
+        return [f"{each.as_posix()}: cannot be read: this was not verified" for each in closed]
     problems = [f"{path}: is missing" for path in sorted(wanted.keys() - found.keys())]
     problems += [f"{path}: does not belong to it" for path in sorted(found.keys() - wanted.keys())]
     for path in sorted(wanted.keys() & found.keys()):
         try:
-            with found[path].open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            same = digest(found[path]) == wanted[path]
         except OSError as error:
             problems.append(f"{path}: cannot be read: {error.strerror}")
             continue
-        if digest != wanted[path]:
+        if not same:
             problems.append(f"{path}: has other content than what was promoted")
     return problems
 
@@ -128,7 +146,7 @@ def reference(keep: Store, run: StoredRun, against: str | None) -> Against:
             f"{run.name} has neither a release nor a run {against!r}",
             hint=f"Releases: {known}. Runs: nbpipe reference list.",
         ) from error
-    return Against(other.manifest(), other.work if other.work.is_dir() else None)
+    return Against(other.manifest(), other.files, run=other)
 
 
 def _of_release(release: StoredRelease) -> Against:
@@ -136,21 +154,32 @@ def _of_release(release: StoredRelease) -> Against:
 
 
 def judge(
-    keep: Store, against: Against, run: StoredRun, config: Config, *, today: date
+    keep: Store, against: Against, run: StoredRun, config: Config, *, now: datetime
 ) -> Comparison:
     """Compare a collected run by the rules of its name in the configuration."""
     settings = config.settings.reference.get(run.name)
     rules = Rules(settings) if settings is not None else default_rules()
-    files = run.work if run.work.is_dir() else None
     past = [each.manifest() for each in keep.releases(run.name)]
+    digests = kept.digest(against.release or against.run or run), kept.digest(run)
     found = compare(
-        against.manifest, against.files, run.manifest(), files, rules, today, history=past
+        against.manifest, against.files, run.manifest(), run.files, rules, now.date(), history=past
     )
-    if settings is not None:
-        return found
     where = config.file or f"a configuration for {config.root}"
-    note = f"no [reference.{run.name}] in {where}: everything was compared exactly"
-    return replace(found, notes=(note, *found.notes))
+    notes = found.notes
+    if settings is None:
+        notes = (f"no [reference.{run.name}] in {where}: everything was compared exactly", *notes)
+    revision = against.release.revision if against.release else None
+    return replace(
+        found,
+        notes=notes,
+        reference=replace(found.reference, revision=revision, manifest=digests[0]),
+        new=replace(found.new, manifest=digests[1]),
+        made=Made(
+            when=now.isoformat(timespec="seconds"),
+            configuration=None if settings is None else str(where),
+            rules=kept.settings_of(rules),
+        ),
+    )
 
 
 def accept(

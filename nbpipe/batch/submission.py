@@ -8,15 +8,13 @@ the name.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -24,30 +22,33 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbpipe import collecting, runner
 from nbpipe.batch.job import FORMAT
+from nbpipe.batch.tree import tree_of
+from nbpipe.config.settings import ReferenceSettings
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
-from nbpipe.reference import recorder, store
+from nbpipe.reference import profiles, recorder, roots, spelling, store
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import JobRequest
-from nbpipe.reports.plaintext import count
+from nbpipe.reference.words import filled
+from nbpipe.system.accounts import user_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from nbpipe.batch.tree import Tree
     from nbpipe.config import Config
     from nbpipe.reference.profiles import Profile
+    from nbpipe.reference.roots import Root
     from nbpipe.reference.schedulers.protocol import Scheduler
     from nbpipe.reference.store import Store, StoredRun
 
 Children = Literal["wait", "ignore", "fail"]
 
+_LOOKED_AT = 20
+"""Earlier runs that may still write where a new one does."""
 WARNING = 120
 """Seconds before the limit at which a job is warned."""
-_NAMED = 5
-"""Files that a warning names."""
-_MOST_BYTES = 5_000_000_000
-"""Of a collection that is copied for a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,46 +67,135 @@ class Order:
     """Patterns of the data products, relative to the collection; none: whatever is new."""
     children: Children = "wait"
     """What becomes of the run with jobs that the notebook submits."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Folders outside of the collection for products, besides the configured ones."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the job's environment, besides the configured ones and the profile's."""
 
 
 def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], None]) -> StoredRun:
     """Store a run and submit its job; return the run.
 
     Raises:
-        UsageError: The notebook, the name or the store cannot be; nothing was submitted.
+        UsageError: The notebook, a name, a root or the store cannot be; nothing was submitted.
         SubmissionRefused: The scheduler will not take it; the run is removed again.
         SchedulerOutage: No answer; `following` finds the job by its name, should there be one.
     """
-    found = _collection(order.notebook, config.root)
+    found = tree_of(order.notebook, config.root)
     root = found.root
     store.checked(order.release, "--release")
     _look(order, config, say)
     scheduler = registry.scheduler(order.profile.scheduler)
     run = keep.new_run(order.name, runner.new_run_id(datetime.now(UTC)))
-    left_out = list(found.ignored)
-    if found.ignored:
-        say(
-            f"warning: {count(len(found.ignored), 'ignored file or folder')} not copied: the "
-            f"notebook does not find {', '.join(found.ignored[:_NAMED])}"
-            f"{', …' if len(found.ignored) > _NAMED else ''} in its copy of the collection"
-        )
+    left_out = found.left_out
+    for warning in found.warnings():
+        say(f"warning: {warning}")
 
     def leave_out(text: str) -> None:
         left_out.append(text)
         say(f"warning: {text}")
 
+    made: list[Path] = []
     try:
+        places = _places(order, config, found.root, run)
+        for text in _said_of(order, places, keep, run):
+            say(text)
         run.work.mkdir()
         store.copy_tree(root, found.paths, run.work, say=leave_out)
-        _write_request(order, config, found, left_out, run)
-        _write_job(order, config, root, run, scheduler)
+        made = roots.make(places.roots, run.work)
+        _write_request(order, found, left_out, run, places)
+        _write_job(order, config, root, run, scheduler, places)
         recorder.install(run.folder)
-        return _submit(scheduler, order.profile, run)
+        return _submit(scheduler, order.profile, run, places)
     except SchedulerOutage:
         raise
+    except OSError as error:
+        _forget(run, made)
+        file = Path(str(error.filename or run.folder))
+        if isinstance(error, PermissionError) and not file.is_relative_to(run.folder):
+            raise store.unreadable(file, error) from error  # of the collection
+        raise store.unwritable(run.folder, error) from error
     except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)  # nothing ran from it
+        _forget(run, made)
         raise
+
+
+def _forget(run: StoredRun, made: Iterable[Path]) -> None:
+    """Remove a run from which nothing ran."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+    roots.unmake(made)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Places:
+    """Where a run's products are, and what its job's environment has besides the usual."""
+
+    outputs: tuple[str, ...]
+    roots: tuple[Root, ...]
+    variables: dict[str, str]
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Name of a root -> its folder."""
+        return {root.name: str(root.path) for root in self.roots}
+
+
+def _places(order: Order, config: Config, collection: Path, run: StoredRun) -> _Places:
+    """Return where products go, by the configuration and by the order, which wins.
+
+    Raises:
+        UsageError: A root, a pattern or a variable cannot be.
+    """
+    settings = config.settings.reference.get(order.name, ReferenceSettings())
+    words = {"run": run.id, "release": order.release, "name": order.name}
+    named = roots.named({**settings.roots, **order.roots}, environ=os.environ, words=words)
+    outputs = order.outputs or settings.outputs
+    patterns, known = roots.placed(outputs, named, collection, os.environ)
+    where = f"[reference.{order.name}] variables"
+    profile = profiles.with_variables(order.profile, settings.variables, where)
+    profile = profiles.with_variables(profile, order.variables, "--variable")
+    words |= {root.name: str(root.path) for root in known}
+    own = {f"NBPIPE_{key.upper()}": words[key] for key in ("run", "release")}
+    own |= {root.variable: str(root.path) for root in known}
+    return _Places(
+        outputs=patterns, roots=known, variables={**_filled(profile.variables, words), **own}
+    )
+
+
+def _filled(variables: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    made = {
+        name: filled(text, f"variable {name}", environ=os.environ, words=words)
+        for name, text in variables.items()
+    }
+    return {name: spelling.line(text, f"variable {name}") for name, text in made.items()}
+
+
+def _said_of(order: Order, places: _Places, keep: Store, run: StoredRun) -> Iterator[str]:
+    """Yield where the products go, and what may be amiss with that."""
+    for root in places.roots:
+        yield f"root {root.name}: {root.path}"
+        if not root.own and (others := _writing_into(root, keep, run)):
+            yield (
+                f"warning: root {root.name}: also written by {', '.join(others)}, which has not "
+                "ended: what each of them leaves there cannot be told apart"
+            )
+    for pattern in order.outputs:
+        if pattern.startswith(("/", "!/")) and pattern in places.outputs:
+            yield (
+                f"warning: --outputs {pattern}: taken as of the collection, which has such a "
+                "folder, or this machine has not"
+            )
+
+
+def _writing_into(root: Root, keep: Store, run: StoredRun) -> list[str]:
+    """Return the newest runs that have not ended and write into a folder, too."""
+    newest = [each for each in keep.runs(run.name) if each.id != run.id][-_LOOKED_AT:]
+    return [
+        each.id
+        for each in newest
+        if str(root.path) in each.request.get("roots", {}).values()
+        and not (each.folder / "result.json").exists()
+    ]
 
 
 def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
@@ -144,11 +234,11 @@ def _unmentioned(order: Order) -> str:
     return ", ".join(sorted(order.parameters.keys() - words))
 
 
-def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun:
+def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun, places: _Places) -> StoredRun:
     name = f"nbpipe-{run.name}-{run.id}"[:90]
     request = JobRequest(
         name=name,
-        command=(str(script(run.folder, profile)), str(run.folder)),
+        command=(str(script(run.folder, profile, places.variables)), str(run.folder)),
         folder=run.folder,
         stdout=run.folder / "job.out",
         stderr=run.folder / "job.err",
@@ -162,12 +252,25 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun) -> StoredRun
     return run
 
 
-def script(folder: Path, profile: Profile) -> Path:
-    """Put the constant script of every job, and what it reads, into a folder; return its path."""
+def script(folder: Path, profile: Profile, variables: Mapping[str, str] | None = None) -> Path:
+    """Put the constant script of every job, and what it reads, into a folder; return its path.
+
+    Args:
+        folder: The job's.
+        profile: What it asks for.
+        variables: Of its environment; by default the profile's.
+
+    Raises:
+        UsageError: A variable of the profile cannot be filled in.
+    """
     path = folder / "job.sh"
     path.write_bytes(resources.files("nbpipe.reference").joinpath("job.sh").read_bytes())
     path.chmod(0o755)
     (folder / "interpreter").write_text(f"{sys.executable}\n", encoding="utf-8")
+    told = _filled(profile.variables, {}) if variables is None else variables
+    if told:
+        lines = "".join(f"{name}={value}\n" for name, value in told.items())
+        (folder / "variables").write_text(lines, encoding="utf-8", errors="surrogateescape")
     if profile.setup:
         lines = "".join(f"{line}\n" for line in profile.setup)
         (folder / "setup.sh").write_text(lines, encoding="utf-8")
@@ -175,7 +278,7 @@ def script(folder: Path, profile: Profile) -> Path:
 
 
 def _write_request(
-    order: Order, config: Config, found: _Found, left_out: list[str], run: StoredRun
+    order: Order, found: Tree, left_out: list[str], run: StoredRun, places: _Places
 ) -> None:
     source, root = order.notebook.read_bytes(), found.root
     run.write(
@@ -188,34 +291,36 @@ def _write_request(
             "notebook": order.notebook.relative_to(root).as_posix(),
             "sha256": hashlib.sha256(source).hexdigest(),
             "parameters": dict(order.parameters),
-            "outputs": list(order.outputs) or list(_configured(order, config)),
+            "outputs": list(places.outputs),
+            "roots": places.folders,
+            "variables": places.variables,
             "children": order.children,
             "profile": {
                 "name": order.profile.name,
                 "label": order.profile.label,
                 "scheduler": order.profile.scheduler,
                 "walltime": order.profile.walltime,
-                "memory": order.profile.memory,
+                "memory": order.profile.node_memory,
             },
             "commit": runner.head_commit(root),
-            "changed": _changed(root),
+            "changed": list(found.changed),
             "submodules": found.submodules,
             "left_out": left_out,
             "root": str(root),
             "host": socket.gethostname(),
-            "user": getpass.getuser(),
+            "user": user_name(),
             "submitted": _now(),
         },
     )
 
 
-def _configured(order: Order, config: Config) -> tuple[str, ...]:
-    settings = config.settings.reference.get(order.name)
-    return settings.outputs if settings is not None else ()
-
-
-def _write_job(
-    order: Order, config: Config, root: Path, run: StoredRun, scheduler: Scheduler
+def _write_job(  # noqa: PLR0913, PLR0917  (everything that a job is told)
+    order: Order,
+    config: Config,
+    root: Path,
+    run: StoredRun,
+    scheduler: Scheduler,
+    places: _Places,
 ) -> None:
     here = order.notebook.parent.relative_to(root)
     inside = config.file is not None and config.file.is_relative_to(root)
@@ -232,6 +337,7 @@ def _write_job(
             "parameters": dict(order.parameters),
             "settings": dict(order.settings),
             "seconds": _own_clock(order.profile, scheduler),
+            "roots": places.folders,
         },
     )
 
@@ -241,115 +347,6 @@ def _own_clock(profile: Profile, scheduler: Scheduler) -> int | None:
     if scheduler.traits.warning is not None or profile.walltime is None:
         return None
     return max(profile.walltime - WARNING, profile.walltime // 2)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """The collection that is copied for a run."""
-
-    root: Path
-    paths: tuple[Path, ...]
-    """Relative to the root."""
-    submodules: dict[str, str] = field(default_factory=dict)
-    """Path -> commit."""
-    ignored: tuple[str, ...] = ()
-    """What git ignores, and is not copied."""
-
-
-def _collection(notebook: Path, root: Path) -> _Found:
-    """Return the folder to copy, and the files in it.
-
-    That is what git knows of the repository and its submodules (and what it does not ignore), or
-    without git the notebook's own folder, or the collection's where a configuration marks it.
-
-    Raises:
-        UsageError: There is no such notebook, or too much to copy.
-    """
-    if not notebook.is_file():
-        raise UsageError(f"{notebook}: notebook not found", hint="Name an existing file.")
-    found = _known_to_git(notebook.parent)
-    if found is None:
-        folder = root if notebook.is_relative_to(root) else notebook.parent
-        paths = sorted(
-            Path(parent, name).relative_to(folder)
-            for parent, folders, names in os.walk(folder)
-            if not _skip(folders)
-            for name in names
-        )
-        found = _Found(root=folder, paths=tuple(paths))
-    own = notebook.relative_to(found.root)
-    if own not in found.paths:
-        found = replace(found, paths=(*found.paths, own))
-    sizes = (found.root / path for path in found.paths)
-    total = sum(each.lstat().st_size for each in sizes if each.exists())
-    if total > _MOST_BYTES:
-        raise UsageError(
-            f"{found.root}: {total / 1e9:.1f} GB would be copied for the run",
-            hint="Keep large data outside of the repository, and give the notebook its path.",
-        )
-    return found
-
-
-def _skip(folders: list[str]) -> bool:
-    """Take out what never belongs to a collection, so that the walk does not enter it."""
-    folders[:] = [each for each in folders if not each.startswith(".") and each != "node_modules"]
-    return False
-
-
-def _known_to_git(folder: Path) -> _Found | None:
-    try:
-        top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
-        paths, submodules = _tracked(top)
-        ignored = _names(top, "ls-files", "-z", "-oi", "--directory", "--exclude-standard")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    left = [name for name in ignored if not _is_byproduct(name)]
-    return _Found(root=top, paths=tuple(paths), submodules=submodules, ignored=tuple(left[:1000]))
-
-
-def _tracked(top: Path) -> tuple[list[Path], dict[str, str]]:
-    """Return the files of a repository and of its submodules, and the submodules' commits."""
-    paths: list[Path] = []
-    submodules: dict[str, str] = {}
-    for name in _names(top, "ls-files", "-z", "-co", "--exclude-standard"):
-        place = top / name
-        if not place.is_dir() or place.is_symlink():
-            paths.append(Path(name))
-        elif (place / ".git").exists():
-            inner, deeper = _tracked(place)
-            head = _git(place, "rev-parse", "HEAD").decode().strip()
-            paths += [Path(name) / each for each in inner]
-            submodules |= {name.rstrip("/"): head}
-            submodules |= {f"{name.rstrip('/')}/{each}": commit for each, commit in deeper.items()}
-    return sorted(paths), submodules
-
-
-def _names(top: Path, *words: str) -> list[str]:
-    return sorted({os.fsdecode(name) for name in _git(top, *words).split(b"\0") if name})
-
-
-def _is_byproduct(name: str) -> bool:
-    """Tell what no notebook needs: caches, environments, checkpoints, hidden files."""
-    parts = Path(name).parts
-    return name.endswith((".pyc", "~")) or any(
-        part.startswith(".") or part in {"__pycache__", "node_modules", "venv"} for part in parts
-    )
-
-
-def _changed(root: Path) -> list[str]:
-    """Return what differs from the commit; [] outside of a repository."""
-    try:
-        lines = _git(root, "status", "--porcelain", "-z").split(b"\0")
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line[3:].decode(errors="backslashreplace") for line in lines if line][:1000]
-
-
-def _git(folder: Path, *words: str) -> bytes:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, timeout=60, check=True
-    )
-    return done.stdout
 
 
 def _now() -> str:

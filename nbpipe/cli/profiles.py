@@ -56,9 +56,19 @@ def _show(known: list[Profile]) -> None:
         if profile.scheduler not in schedulers:
             scheduler = f"({profile.scheduler}: no such scheduler; known: {', '.join(schedulers)})"
         click.echo(f"{profile.name:{width}}  {plain(profile.label)}  {scheduler}")
+        if wishes := _wishes(profile):
+            click.echo(f"{'':{width}}    {plain(wishes)}")
         if profile.source is not None:
             changeable = profiles.allowed(profile)
             click.echo(f"{'':{width}}    may be changed: {changeable}")
+
+
+def _wishes(profile: Profile) -> str:
+    """Return what else a profile asks for: `qos interactive, OMP_NUM_THREADS=1`."""
+    keys = ("qos", "constraint", "reservation")
+    told = [f"{key} {value}" for key in keys if (value := getattr(profile, key)) is not None]
+    told += [f"{name}={value}" for name, value in profile.variables.items()]
+    return ", ".join(told)
 
 
 def _described(profile: Profile) -> dict[str, Any]:
@@ -70,9 +80,14 @@ def _described(profile: Profile) -> dict[str, Any]:
         "scheduler": profile.scheduler,
         "cores": profile.cores,
         "memory": profile.memory,
+        "memory_per_core": profile.memory_per_core,
         "walltime": profile.walltime,
         "queue": profile.queue,
         "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "reservation": profile.reservation,
+        "variables": dict(profile.variables),
         "nodes": profile.nodes,
         "gpus": profile.gpus,
         "allow": None if profile.allow is None else dict(profile.allow),

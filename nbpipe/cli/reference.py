@@ -6,14 +6,15 @@ import os
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.schedulers.tracing import How
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbpipe.batch.following import View
+    from nbpipe.reference.comparison.kept import Kept
     from nbpipe.reference.pages.writing import Kind
     from nbpipe.reference.state import Standing
     from nbpipe.reference.store import StoredRelease, StoredRun
 
+_Stored = TypeVar("_Stored", "StoredRelease", "StoredRun")
 _OVERRIDES = profiles.OVERRIDABLE
 _PAGES: tuple[Kind, ...] = ("console", "json", "markdown", "junit", "html")
 
@@ -85,15 +88,38 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 )
 @click.option("--cores", metavar="N", help="Override the profile's cores, as far as it allows.")
 @click.option("--memory", metavar="SIZE", help="Override the profile's memory: 125G.")
+@click.option(
+    "--memory-per-core", metavar="SIZE", help="Override the profile's memory, by core: 4G."
+)
 @click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
 @click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
 @click.option("--account", metavar="NAME", help="Override the profile's account.")
+@click.option("--qos", metavar="NAME", help="Override the profile's quality of service.")
+@click.option(
+    "--constraint", metavar="NAME", help="Override the profile's features of nodes: 'cpu&nvme'."
+)
+@click.option("--reservation", metavar="NAME", help="Override the profile's reservation.")
 @click.option("--nodes", metavar="N", help="Override the profile's number of nodes.")
 @click.option("--gpus", metavar="N", help="Override the profile's GPUs per node.")
 @options.parameter_options
 @click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
 @click.option(
-    "--outputs", multiple=True, metavar="GLOB", help="Data products of the run; repeatable."
+    "--outputs",
+    multiple=True,
+    metavar="GLOB",
+    help="Data products of the run, also as an absolute path or ROOT:GLOB; repeatable.",
+)
+@click.option(
+    "--root",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Folder outside of the collection for products; repeatable.",
+)
+@click.option(
+    "--variable",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Variable of the job's environment, kept with the run; repeatable.",
 )
 @click.option(
     "--children",
@@ -109,7 +135,8 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
 
     config = options.load_config(config_file)
     profile = known_profiles(config).get(given["profile"])
-    profile = profiles.override(profile, {key: given[key] for key in _OVERRIDES})
+    wanted = {key: given[key.replace("-", "_")] for key in _OVERRIDES}
+    profile = profiles.override(profile, wanted)
     order = submission.Order(
         notebook=_notebook(given["notebook"]),
         name=given["name"],
@@ -119,6 +146,8 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
         settings={"kernel": given["kernel"]} if given["kernel"] else {},
         outputs=given["outputs"],
         children=given["children"],
+        roots=_pairs(given["root"], "--root"),
+        variables=_pairs(given["variable"], "--variable"),
     )
     run = submission.submit(order, config, _store(store, None), say=_warn)
     job = run.read("submission.json").get("job")
@@ -126,6 +155,17 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
     _warn(f"folder: {run.folder}")
     _warn(f"next:   nbpipe reference wait {run.id}")
     return ExitCode.OK
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """Return what `NAME=VALUE` says, the last one of a name."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"{option} {text}: is not NAME=VALUE", hint=f"Write {option} NAME=…")
+        found[name] = value
+    return found
 
 
 def _notebook(path: Path) -> Path:
@@ -141,9 +181,29 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
     from nbpipe.batch import following  # noqa: PLC0415
 
-    view = following.look(_store(store, config_file).run(run), search=True)
-    click.echo("\n".join(_lines(view)))
+    keep = _store(store, config_file)
+    view = following.look(keep.run(run), search=True)
+    click.echo("\n".join([*_lines(view), *_compared(keep, view.run)]))
     return ExitCode.OK
+
+
+def _compared(keep: Store, run: StoredRun) -> list[str]:
+    """Return each verdict that is kept with a run, in a line; none where it has no manifest."""
+    from nbpipe.reference.pages.wording import kept_line  # noqa: PLC0415  (msgspec)
+
+    if not (run.folder / "manifest.json").exists():
+        return []
+    releases = keep.releases(run.name)
+    found = [f"  {kept_line(each)}" for each in _verdicts(run, releases)]
+    if not found and releases:
+        found = [f"  not compared yet: nbpipe reference compare {run.id}"]
+    return found
+
+
+def _verdicts(run: StoredRun, releases: list[StoredRelease]) -> tuple[Kept, ...]:
+    from nbpipe.reference.comparison import kept  # noqa: PLC0415  (msgspec)
+
+    return kept.verdicts(run, releases, datetime.now(UTC).date())
 
 
 @_subcommand("wait", "wait latest")
@@ -232,10 +292,12 @@ def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
 def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
     from nbpipe.batch import following, gathering  # noqa: PLC0415
+    from nbpipe.cli import describing  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
     view = following.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
-    made = gathering.collect(view)
+    with describing.shown() as tell:
+        made = gathering.collect(view, tell)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
     jobs = count(len(made.jobs), "job")
     size = sum(output.bytes for output in made.outputs)
@@ -282,8 +344,12 @@ def _late(view: View) -> str:
 @options.color_option
 @_shared
 def compare(config_file: Path | None, store: Path | None, run: str, **given: Any) -> int:  # noqa: ANN401
-    """Compare a run with a release or another run; 0 the same, 1 different, 2 could not."""
+    """Compare a run with a release or another run; 0 the same, 1 different, 2 could not.
+
+    The verdict is kept with the run, and shown by list, status, show and the service's pages.
+    """
     from nbpipe.batch import judging  # noqa: PLC0415
+    from nbpipe.reference.comparison import kept  # noqa: PLC0415
     from nbpipe.reference.pages import write_page  # noqa: PLC0415
 
     config = options.load_config(config_file)
@@ -291,7 +357,11 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     chosen = keep.run(run)
     wanted = [_page(text) for text in given["report"]]
     against = judging.reference(keep, chosen, given["against"])
-    found = judging.judge(keep, against, chosen, config, today=datetime.now(UTC).date())
+    found = judging.judge(keep, against, chosen, config, now=datetime.now(UTC))
+    try:
+        kept.keep(chosen, found)
+    except OSError as error:
+        _warn(f"warning: {chosen.folder}: the verdict was not kept there: {error.strerror}")
     with options.while_read():
         write_page(
             found, "console", None, stdout=sys.stdout, color=given["color"], environ=os.environ
@@ -429,12 +499,24 @@ def list_(config_file: Path | None, store: Path | None, name: str | None) -> int
     keep = _store(store, config_file)
     releases, runs = keep.releases(name), keep.runs(name)
     for release in releases:
-        click.echo(_release_line(release))
+        click.echo(_line("release", release, _release_line))
+    by_name: dict[str, list[StoredRelease]] = {}
+    for release in releases:
+        by_name.setdefault(release.name, []).append(release)
     for run in runs:
-        click.echo(_run_line(run))
+        known = by_name.get(run.name, [])
+        click.echo(_line("run    ", run, partial(_run_line, releases=known)))
     if not releases and not runs:
         _warn(f"{keep.root}: nothing {f'of {name} ' if name else ''}yet")
     return ExitCode.OK
+
+
+def _line(kind: str, stored: _Stored, describe: Callable[[_Stored], str]) -> str:
+    """Return a line about a run or a release; one that cannot be read does not hide the others."""
+    try:
+        return describe(stored)
+    except NbpipeError as error:
+        return f"{kind}  {stored.folder}: cannot be shown: {error.args[0]}"
 
 
 def _release_line(release: StoredRelease) -> str:
@@ -444,32 +526,52 @@ def _release_line(release: StoredRelease) -> str:
     return f"release  {who}  run {manifest.run}  {manifest.reason}"
 
 
-def _run_line(run: StoredRun) -> str:
+def _run_line(run: StoredRun, releases: list[StoredRelease]) -> str:
     request = run.request
     job = run.read("submission.json").get("job") or ""
     state = run.read("standing.json").get(job, {}).get("state", "submitted")
     collected = "  collected" if (run.folder / "manifest.json").exists() else ""
     label = request.get("profile", {}).get("label", "")
-    return (
-        f"run      {run.name}  {request.get('release', '?')}  {run.id}  {state}{collected}  {label}"
-    )
+    told = ", ".join(f"{each.against}: {each.told}" for each in _verdicts(run, releases))
+    if not told and collected and releases:
+        told = "not compared yet"
+    head = f"run      {run.name}  {request.get('release', '?')}  {run.id}  {state}{collected}"
+    return f"{head}  {label}  {told}".rstrip()
 
 
 @_subcommand("show", "show latest")
 @click.argument("run", default="latest")
 @_shared
 def show(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Show the manifest of a run, or of a release (NAME/RELEASE)."""
+    """Show the manifest of a run, or of a release (NAME/RELEASE).
+
+    Of a run, `comparisons` holds the verdicts that are kept with it.
+    """
     from nbpipe.reference import manifest as manifests  # noqa: PLC0415
 
     keep = _store(store, config_file)
     name, _, release = run.rpartition("/")
     found = keep.release(name, release) if name else None
-    made = found.manifest() if found is not None else keep.run(run).manifest()
+    if found is not None:
+        text = manifests.encode(found.manifest()).decode()
+    else:
+        chosen = keep.run(run)
+        verdicts = _verdicts(chosen, keep.releases(chosen.name))
+        text = _with_verdicts(manifests.encode(chosen.manifest()), verdicts)
     with options.while_read():
-        sys.stdout.write(manifests.encode(made).decode())
+        sys.stdout.write(text)
         sys.stdout.flush()
     return ExitCode.OK
+
+
+def _with_verdicts(manifest: bytes, verdicts: tuple[Kept, ...]) -> str:
+    """Return a manifest's JSON with the verdicts that are kept beside it."""
+    import json  # noqa: PLC0415
+    from dataclasses import asdict  # noqa: PLC0415
+
+    document = json.loads(manifest)
+    document["comparisons"] = [asdict(each) for each in verdicts]
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 @_subcommand("cancel", "cancel latest")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nbpipe.config.tables import Count, Name, Patterns, Share, Table, Tolerance
+from nbpipe.config.tables import Count, Name, Patterns, Share, Table, Title, Tolerance
 
 
 class ReferenceFiles(Table, frozen=True):
@@ -78,7 +78,23 @@ class ReferenceSettings(Table, frozen=True):
     """`[reference.NAME]`: what a reference run leaves, and what counts as the same."""
 
     outputs: tuple[Name, ...] = ()
-    """Patterns as in .gitignore, relative to the run's folder: the data products."""
+    """Patterns as in .gitignore, relative to the run's folder: the data products.
+
+    The folder of a root is called as the root: "scratch/**" (or "scratch:**"). A pattern that
+    begins with $NAME/, or with a folder of the machine, is one of an absolute path.
+    """
+    roots: dict[Title, Name] = msgspec.field(default_factory=dict)
+    """Folders outside of the collection for products: {scratch = "$SCRATCH/minitest"}.
+
+    Each run has a folder of its own there, unless the path has a place for it: {run}, {release} or
+    {name}. The notebook finds it in NBPIPE_ROOT_SCRATCH.
+    """
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables of the job's environment: {OMP_NUM_THREADS = "1", OUT = "{scratch}/out"}.
+
+    $NAME stands for a variable of who submits, {NAME} for a root's folder, run, release or name.
+    They are kept with the run: not for secrets.
+    """
     ignore: tuple[Name, ...] = ()
     """Patterns as in .gitignore: outputs that are not compared."""
     keys: tuple[Name, ...] = ()
@@ -121,18 +137,31 @@ class ProfileSettings(Table, frozen=True):
     """Cores on each node."""
     memory: Name | None = None
     """Memory on each node, such as "125G"; none: the scheduler's default."""
+    memory_per_core: Name | None = None
+    """Memory for each core, such as "4G", in place of `memory`."""
     walltime: Name | None = None
     """Such as "2:00:00", "1-12:00:00", "4h", "90m"; none: the scheduler's default."""
     queue: Name | None = None
     """The queue, or Slurm's partition."""
     account: Name | None = None
     """The account or project that is charged."""
+    qos: Name | None = None
+    """Slurm: the quality of service, such as "interactive"."""
+    constraint: Name | None = None
+    """Features that the nodes must have; with Slurm an expression, such as "cpu&nvme"."""
+    reservation: Name | None = None
+    """Slurm, Grid Engine, LSF: the reservation to run in."""
     nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Number of machines."""
     gpus: Count = 0
     """GPUs on each node."""
     parallel_environment: Name = "smp"
     """Grid Engine: the parallel environment that gives several slots of one machine."""
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables of the job's environment; $NAME stands for a variable of who submits.
+
+    They are kept with the run: not for secrets.
+    """
     setup: tuple[str, ...] = ()
     """Lines of shell that prepare the environment; in the site's own file only."""
     extra: tuple[str, ...] = ()

@@ -9,8 +9,11 @@ profiles that it is based on; Zenodo's developer documentation, "Deposit metadat
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import mimetypes
+import secrets
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,9 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
+_CHUNK = 1 << 20
+_LARGE = 1 << 30
+"""Bytes from which a file of an archive has room for a size beyond 4 GB."""
 JUPYTER = "https://jupyter.org/"
 TYPES = {
     "fits": "application/fits",
@@ -117,7 +123,8 @@ def export(release: StoredRelease, target: Path, about: About, *, data: bool) ->
         data: With the data products.
 
     Raises:
-        UsageError: There is such a file already, the data are gone, or it cannot be written.
+        UsageError: There is such a file already, the data are gone or not what was promoted, or
+            it cannot be written.
     """
     if target.exists():
         raise UsageError(f"{target}: exists already", hint="Name a new file, or remove that one.")
@@ -127,25 +134,54 @@ def export(release: StoredRelease, target: Path, about: About, *, data: bool) ->
             hint="`--without-data` makes an archive of the record alone.",
         )
     manifest = release.manifest()
-    fresh = target.with_name(f".{target.name}.new")
+    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(METADATA, encoded(manifest, about))
             archive.writestr(ZENODO, json.dumps(deposit(manifest, about), indent=1))
             archive.write(release.folder / "manifest.json", "manifest.json")
-            for folder in ("files", "record") if data else ("record",):
-                for file in sorted((release.folder / folder).rglob("*")):
-                    if file.is_file():
-                        archive.write(file, file.relative_to(release.folder).as_posix())
+            for path, wanted in _contents(manifest, data=data).items():
+                _add(archive, release.folder / path, path, wanted)
         fresh.rename(target)
     except OSError as error:
         raise UsageError(
             f"{target}: cannot be written: {error.strerror}",
-            hint="Check free space and permissions.",
+            hint="Check free space and permissions: nothing was left half written.",
         ) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def _contents(manifest: Manifest, *, data: bool) -> dict[str, str]:
+    """Return the files of a release, each with its digest: those of the manifest, and no others."""
+    products = {f"files/{each.path}": each.sha256 for each in manifest.outputs if each.sha256}
+    record = {f"record/{each.path}": each.sha256 for each in manifest.record}
+    return dict(sorted({**(products if data else {}), **record}.items()))
+
+
+def _add(archive: zipfile.ZipFile, file: Path, path: str, wanted: str) -> None:
+    """Add a file to an archive, and hold what was added against its digest.
+
+    Raises:
+        UsageError: It cannot be read, or has other content than what was promoted.
+        OSError: The archive cannot be written.
+    """
+    hint = "`nbpipe reference verify` names every such file."
+    try:
+        source = file.open("rb")
+        info = zipfile.ZipInfo.from_file(file, path, strict_timestamps=False)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=hint) from error
+    info.compress_type = zipfile.ZIP_DEFLATED
+    found = hashlib.sha256()
+    with source, archive.open(info, "w", force_zip64=info.file_size > _LARGE) as target:
+        while chunk := source.read(_CHUNK):
+            found.update(chunk)
+            target.write(chunk)
+    if found.hexdigest() != wanted:
+        raise UsageError(f"{file}: has other content than what was promoted", hint=hint)
 
 
 def _entities(manifest: Manifest, about: About) -> Iterator[dict[str, Any]]:

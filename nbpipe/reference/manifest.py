@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from nbpipe.errors import ExitCode, NbpipeError
+from nbpipe.system.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+
+SPECIAL = "special"
+"""Kind of what has no content of its own: a FIFO, a link to a folder elsewhere."""
+LINK = "link"
+"""Kind of a link to a folder of the run, whose files are outputs under their own names."""
 
 Value = str | int | float | bool | None
 """What a keyword or an attribute holds; anything else is written as text."""
@@ -159,6 +165,8 @@ class Output:
     """None where it could not be read."""
     kind: str
     """`fits`, `hdf5`, `netcdf`, `parquet`, `csv`, `ecsv`, `png`, `jpeg`, `json`, `text`, ..."""
+    modified: str | None = None
+    """When it was last written, ISO 8601, UTC; by this a file is known again without reading it."""
     link: str | None = None
     """Where a symbolic link leads: relative to the run's folder where that is inside of it."""
     parts: tuple[Part, ...] = ()
@@ -231,6 +239,10 @@ class Manifest:
     """ISO 8601, UTC."""
     notebook: Notebook
     parameters: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the job's environment, as they were asked for."""
+    roots: dict[str, str] = field(default_factory=dict)
+    """Name -> folder outside of the run's; its outputs' paths begin with the name."""
     commit: str | None = None
     packages: dict[str, str] = field(default_factory=dict)
     """Name -> version, of the kernel's environment."""
@@ -258,7 +270,7 @@ def encode(manifest: Manifest) -> bytes:
     plain = msgspec.to_builtins(manifest)
     return (
         json.dumps(
-            _encodable(plain), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False
+            encodable(plain), indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False
         ).encode()
         + b"\n"
     )
@@ -288,10 +300,12 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def write(manifest: Manifest, file: Path) -> None:
-    """Write the manifest, whole or not at all."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_bytes(encode(manifest))
-    fresh.replace(file)
+    """Write the manifest, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_whole(file, encode(manifest))
 
 
 def read(file: Path) -> Manifest:
@@ -326,15 +340,15 @@ def derived_schema() -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(msgspec.json.encode({**head, **made})))
 
 
-def _encodable(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
+def encodable(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
     """Return the value as JSON can hold it: no lone surrogates, no NaN or infinity."""
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
         case dict():
-            return {_encodable(str(key)): _encodable(each) for key, each in value.items()}
+            return {encodable(str(key)): encodable(each) for key, each in value.items()}
         case list() | tuple():
-            return [_encodable(each) for each in value]
+            return [encodable(each) for each in value]
         case float() if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124
             return str(value)
         case _:

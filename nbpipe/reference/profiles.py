@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
 SITE_ONLY = ("setup", "extra")
 """Keys that only the site's own file may set."""
-OVERRIDABLE = ("cores", "memory", "walltime", "queue", "account", "nodes", "gpus")
-"""Keys that `allow` may name."""
+OVERRIDABLE = (
+    *("cores", "memory", "memory-per-core", "walltime", "queue", "account", "qos", "constraint"),
+    *("reservation", "nodes", "gpus"),
+)
+"""Keys that have an option each, and that `allow` may name."""
+VARIABLES = "variables"
+"""What else `allow` may name: true, or a list of the site's variables that others may set."""
 _FREE = frozenset({"title"})
 """What anybody may change in a site's profile."""
 _MOST = {"cores": 100_000, "nodes": 100_000, "gpus": 10_000}
+_AMOUNTS = frozenset({*_MOST, "memory", "memory-per-core", "walltime"})
+"""Keys that a limit can bound."""
 
 Allow = "Mapping[str, bool | str | tuple[str, ...]]"
 
@@ -46,17 +53,25 @@ class Profile:
     """On each node."""
     memory: int | None = None
     """Bytes on each node; None: what the scheduler gives unasked."""
+    memory_per_core: int | None = None
+    """Bytes for each core; never beside `memory`."""
     walltime: int | None = None
     """Seconds; None: what the scheduler gives unasked."""
     queue: str | None = None
     """A queue, or Slurm's partition."""
     account: str | None = None
     """An account or project to charge."""
+    qos: str | None = None
+    constraint: str | None = None
+    """Features that the nodes must have."""
+    reservation: str | None = None
     nodes: int = 1
     gpus: int = 0
     """On each node."""
     parallel_environment: str = "smp"
     """Grid Engine: what gives one job several slots of one machine."""
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of the job's environment; never seen by a shell or a scheduler."""
     setup: tuple[str, ...] = ()
     """Lines of shell that prepare the environment; from the site only."""
     extra: tuple[str, ...] = ()
@@ -73,6 +88,11 @@ class Profile:
         return title if " - " in title else f"{title} - {self.resources}"
 
     @property
+    def node_memory(self) -> int | None:
+        """Bytes on each node, however they were asked for."""
+        return self.memory_per_core * self.cores if self.memory_per_core else self.memory
+
+    @property
     def resources(self) -> str:
         """Return `12 cores, 125 GB, 4 hours`."""
         parts = [f"{self.nodes} nodes"] if self.nodes > 1 else []
@@ -81,6 +101,8 @@ class Profile:
             parts.append("1 GPU" if self.gpus == 1 else f"{self.gpus} GPUs")
         if self.memory:
             parts.append(spelling.memory_in_words(self.memory))
+        if self.memory_per_core:
+            parts.append(f"{spelling.memory_in_words(self.memory_per_core)} per core")
         if self.walltime:
             parts.append(spelling.duration_in_words(self.walltime))
         return ", ".join(parts)
@@ -163,7 +185,63 @@ def override(profile: Profile, wanted: Mapping[str, object]) -> Profile:
     typed = {key: _typed(key, value) for key, value in values.items()}
     for key, value in typed.items():
         _check_allowed(profile, key, value)
-    return replace(profile, **typed)
+    return _changed(profile, {_field(key): value for key, value in typed.items()})
+
+
+def with_variables(profile: Profile, wanted: Mapping[str, str], what: str) -> Profile:
+    """Return the profile with more variables, as far as it allows them.
+
+    What the site's profile does not name, anybody may set: a notebook could, too.
+
+    Args:
+        profile: What was chosen.
+        wanted: Name -> value.
+        what: Where they come from, for errors.
+
+    Raises:
+        ProfileError: The site set one of them, and does not let others.
+        UsageError: One cannot be a variable of a job.
+    """
+    for name, value in wanted.items():
+        spelling.variable(name, value, what)
+    _check_variables(profile, wanted)
+    return replace(profile, variables={**profile.variables, **wanted})
+
+
+def _check_variables(profile: Profile, wanted: Mapping[str, str]) -> None:
+    """Refuse other values for the site's variables than it allows."""
+    if profile.allow is None:
+        return
+    limit = profile.allow.get(VARIABLES, False)
+    for name in wanted.keys() & profile.variables.keys():
+        free = limit is True or (isinstance(limit, tuple) and name in limit)
+        if not free and wanted[name] != profile.variables[name]:
+            raise ProfileError(
+                f"profile {profile.name}: variable {name} cannot be overridden",
+                hint=f"It is {profile.variables[name]!r} there. What may be overridden: "
+                f"{allowed(profile)}.",
+            )
+
+
+def _changed(profile: Profile, values: Mapping[str, Any]) -> Profile:
+    """Return the profile with other values; one amount of memory takes the place of the other.
+
+    Raises:
+        UsageError: Both are among them.
+    """
+    memories = ("memory", "memory_per_core")
+    given = [key for key in memories if values.get(key) is not None]
+    if len(given) == len(memories):
+        raise UsageError(
+            "memory and memory-per-core exclude each other",
+            hint="Give the memory of a node, or that of each core.",
+        )
+    emptied = {key: None for key in memories if given and key not in given}
+    return replace(profile, **{**values, **emptied})
+
+
+def _field(key: str) -> str:
+    return key.replace("-", "_")
 
 
 def _layered(
@@ -180,31 +258,35 @@ def _layered(
             f"`{forbidden[0]}` may be set in the site's own file only",
             hint="It reaches a shell or the scheduler as it stands; ask your site for a profile.",
         )
-    values = {key.replace("-", "_"): _typed(key, _raw(table, key)) for key in keys}
+    values = {_field(key): _typed(key, _raw(table, key)) for key in keys}
     if below is None or below is BUILT_IN:
         defined = Profile(name=name, source=config.file, allow={} if trusted else None)
-        return replace(defined, **values)
+        return _changed(defined, values)
     if below.allow is not None:  # the site's
         _check_layer(below, values)
-    return replace(below, **values)
+    if VARIABLES in values:
+        values[VARIABLES] = {**below.variables, **values[VARIABLES]}
+    return _changed(below, values)
 
 
 def _check_layer(below: Profile, values: Mapping[str, Any]) -> None:
     """Refuse what a file may not change in a profile of the site."""
-    for key, value in values.items():
+    for name, value in values.items():
+        key = name.replace("_", "-")
         if key in OVERRIDABLE:
             _check_allowed(below, key, value)
+        elif key == VARIABLES:
+            _check_variables(below, value)
         elif key not in _FREE:
             raise ProfileError(
-                f"`{key.replace('_', '-')}` of a profile of the site ({below.source}) cannot be "
-                "changed",
+                f"`{key}` of a profile of the site ({below.source}) cannot be changed",
                 hint=f"What may be: {allowed(below)}. Or define a profile of another name.",
             )
 
 
 def _check_allowed(profile: Profile, key: str, value: object) -> None:
     """Refuse a value that `allow` does not cover."""
-    if profile.allow is None or getattr(profile, key) == value:
+    if profile.allow is None or getattr(profile, _field(key)) == value:
         return
     limit = profile.allow.get(key, False)
     if _covers(limit, key, value):
@@ -232,7 +314,7 @@ def _covers(limit: bool | str | tuple[str, ...], key: str, value: object) -> boo
 def allowed(profile: Profile) -> str:
     """Return what may be overridden, for people."""
     if profile.allow is None:
-        return ", ".join(OVERRIDABLE)
+        return ", ".join((*OVERRIDABLE, VARIABLES))
     told = [f"{key} {_limit_in_words(limit)}" for key, limit in profile.allow.items() if limit]
     return ", ".join(told) or "nothing"
 
@@ -244,13 +326,13 @@ def _limit_in_words(limit: bool | str | tuple[str, ...]) -> str:  # noqa: FBT001
 
 
 def _shown(key: str, value: object) -> str:
-    if key == "memory" and isinstance(value, int):
+    if key in {"memory", "memory-per-core"} and isinstance(value, int):
         return spelling.memory_in_words(value)
     return spelling.clock(value) if key == "walltime" and isinstance(value, int) else repr(value)
 
 
 def _raw(table: ProfileSettings, key: str) -> object:
-    value: object = getattr(table, key.replace("-", "_"))
+    value: object = getattr(table, _field(key))
     return value
 
 
@@ -264,6 +346,8 @@ def _typed(key: str, value: Any) -> Any:  # noqa: ANN401  (each key has a type o
         return _whole(value, key)
     if key == "allow":
         return _checked_allow(value)
+    if key == VARIABLES:
+        return {name: spelling.variable(name, text, VARIABLES) for name, text in value.items()}
     if key in SITE_ONLY:
         return tuple(spelling.line(line, key) for line in value)
     return None if value is None else _TEXTS[key](str(value), key)
@@ -273,9 +357,13 @@ _TEXTS: dict[str, Callable[[str, str], Any]] = {
     "title": spelling.line,
     "scheduler": spelling.name,
     "memory": spelling.memory,
+    "memory-per-core": spelling.memory,
     "walltime": spelling.duration,
     "queue": spelling.name,
     "account": spelling.name,
+    "qos": spelling.name,
+    "constraint": spelling.constraint,
+    "reservation": spelling.name,
     "parallel-environment": spelling.name,
 }
 
@@ -293,12 +381,14 @@ def _whole(value: object, key: str) -> int:
 
 def _checked_allow(value: Mapping[str, Any]) -> dict[str, Any]:
     for key, limit in value.items():
-        if key not in OVERRIDABLE:
+        if key not in {*OVERRIDABLE, VARIABLES}:
             raise UsageError(
                 f"allow.{key}: not a key that may be overridden",
-                hint=f"Those are: {', '.join(OVERRIDABLE)}.",
+                hint=f"Those are: {', '.join((*OVERRIDABLE, VARIABLES))}.",
             )
-        if isinstance(limit, tuple):
+        if key == VARIABLES:
+            _check_names(limit)
+        elif isinstance(limit, tuple):
             for each in limit:
                 _typed(key, each)
         elif isinstance(limit, str):
@@ -306,9 +396,20 @@ def _checked_allow(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(value)
 
 
+def _check_names(limit: bool | str | tuple[str, ...]) -> None:  # noqa: FBT001
+    """Refuse what cannot be a choice of variables."""
+    if isinstance(limit, str):
+        raise UsageError(
+            f"allow.{VARIABLES}: {limit!r} is not a list of names",
+            hint='Write the names of variables as in ["OMP_NUM_THREADS"], or true for all.',
+        )
+    for name in limit if isinstance(limit, tuple) else ():
+        spelling.variable(name, "", f"allow.{VARIABLES}")
+
+
 def _check_bound(key: str, limit: str) -> None:
     """Refuse a limit that is no `<=` with an amount."""
-    if not limit.startswith("<=") or key in {"queue", "account"}:
+    if not limit.startswith("<=") or key not in _AMOUNTS:
         raise UsageError(
             f"allow.{key}: {limit!r} is not a limit",
             hint='Write "<=" and an amount, a list of choices, or true for anything.',

@@ -23,6 +23,12 @@ memory_in_words = units.asked
 duration_in_words = units.in_words
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,+-]{0,99}")
+_CONSTRAINT = re.compile(r"[A-Za-z0-9(\[][A-Za-z0-9_.&|*()\[\],:+-]{0,199}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_RESERVED = ("NBPIPE_", "SLURM_", "SBATCH_", "PBS_", "LSB_", "SGE_", "_CONDOR_")
+"""How variables begin that a job has from nbpipe or from its scheduler."""
+_SHELL = re.compile(r"\$\(|[`\"'\\;&|<>]")
+"""What means something to a shell only, and would be kept as it stands."""
 _JOB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NOT_IN_PATH = re.compile(r"[%$^:,\"'`\\*?\[\]{}|;&<>#]")
@@ -85,6 +91,44 @@ def line(text: str, what: str) -> str:
         f"{what}: {text[:80]!r} holds control characters, or is too long",
         hint="Write one line of printable text.",
     )
+
+
+def constraint(text: str, what: str) -> str:
+    """Return the text if it names features of nodes, or is an expression of them.
+
+    Raises:
+        UsageError: It holds anything but names and Slurm's operators, or begins with a dash.
+    """
+    if _CONSTRAINT.fullmatch(text):
+        return text
+    raise UsageError(
+        f"{what}: {text!r} is not a constraint that is safe to pass to a scheduler",
+        hint="Names of features are accepted, joined by & or |, in parentheses or brackets.",
+    )
+
+
+def variable(name: str, value: str, what: str) -> str:
+    """Return a variable's value if a job can have it; it is never given to a shell.
+
+    Raises:
+        UsageError: The name cannot be a variable's or is taken, or the value is written for a
+            shell, which nobody would ask.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise UsageError(
+            f"{what}: {name!r} cannot be the name of a variable",
+            hint="Letters, digits and _ are accepted; the first is not a digit.",
+        )
+    if name.startswith(_RESERVED):
+        raise UsageError(
+            f"{what}: {name} is set by nbpipe or by the scheduler", hint="Choose another name."
+        )
+    if found := _SHELL.search(value):
+        raise UsageError(
+            f"{what}: {name}: {found.group()!r} is for a shell, and no shell reads it",
+            hint="Write the plain value; $NAME stands for a variable of yours.",
+        )
+    return line(value, f"{what}: {name}")
 
 
 def path(text: str, what: str) -> str:

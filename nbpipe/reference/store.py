@@ -36,10 +36,11 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
-from nbpipe.system.files import copy_file
+from nbpipe.system.accounts import owner_of
+from nbpipe.system.files import copy_file, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nbpipe.reference.manifest import Manifest
 
@@ -54,6 +55,9 @@ RECORDED = (
     *("inputs.json", "setup.sh"),
 )
 """Files of a run that its release keeps, where they are."""
+
+MEMORIES = ("standing.json",)
+"""Files without which the next look asks again: who may only read a run does without."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
@@ -104,6 +108,11 @@ class StoredRun:
         """Where the notebook runs, and leaves its products."""
         return self.folder / "work"
 
+    @property
+    def files(self) -> Path | None:
+        """Its data products; None where somebody has purged them, or they may not be read."""
+        return self.work if os.access(self.work, os.R_OK | os.X_OK) else None
+
     def read(self, name: str) -> dict[str, Any]:
         """Return one of its JSON files; {} where it is not there (yet).
 
@@ -113,8 +122,16 @@ class StoredRun:
         return read_json(self.folder / name)
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write one of its JSON files, whole."""
-        write_json(self.folder / name, value)
+        """Write one of its JSON files, whole; what is only a memory may not be writable.
+
+        Raises:
+            UsageError: The run is somebody else's, the disk is full, or the like.
+        """
+        try:
+            write_json(self.folder / name, value)
+        except OSError as error:
+            if name not in MEMORIES:
+                raise unwritable(self.folder / name, error) from error
 
     @property
     def request(self) -> dict[str, Any]:
@@ -129,7 +146,7 @@ class StoredRun:
             ManifestError: It cannot be read.
         """
         file = self.folder / "manifest.json"
-        if not file.exists():
+        if os.access(self.folder, os.X_OK) and not file.exists():
             raise UsageError(
                 f"run {self.id} of {self.name} has no manifest yet",
                 hint=f"nbpipe reference collect {self.id}",
@@ -162,7 +179,7 @@ class StoredRelease:
     def files(self) -> Path | None:
         """Its data products; None where somebody has purged them."""
         folder = self.folder / "files"
-        return folder if folder.is_dir() else None
+        return folder if os.path.isdir(folder) else None  # noqa: PTH112  (raises nothing)
 
     def manifest(self) -> Manifest:
         """Return its manifest.
@@ -197,9 +214,18 @@ class Store:
         return StoredRun(folder)
 
     def runs(self, name: str | None = None) -> list[StoredRun]:
-        """Return all runs, oldest first."""
-        found = self.root.glob(f"{name or '*'}/runs/*")
-        runs = [StoredRun(each) for each in found if _RUN.fullmatch(each.name)]
+        """Return all runs, oldest first.
+
+        Raises:
+            UsageError: The store cannot be read.
+        """
+        found = [
+            each
+            for folder in self._named(name)
+            for each in _listed(folder / "runs")
+            if _RUN.fullmatch(each.name)
+        ]
+        runs = [StoredRun(each) for each in found]
         return sorted(runs, key=lambda run: (run.id, run.name))
 
     def run(self, text: str) -> StoredRun:
@@ -225,16 +251,27 @@ class Store:
         )
 
     def releases(self, name: str | None = None) -> list[StoredRelease]:
-        """Return the newest revision of each release, oldest promotion first."""
+        """Return the newest revision of each release, oldest promotion first.
+
+        Raises:
+            UsageError: The store cannot be read.
+        """
         newest: dict[Path, StoredRelease] = {}
-        for folder in self.root.glob(f"{name or '*'}/releases/*/*"):
-            if not folder.name.isdecimal():
-                continue
+        for folder in self._revisions(name):
             found = StoredRelease(folder)
             known = newest.get(folder.parent)
             if known is None or known.revision < found.revision:
                 newest[folder.parent] = found
         return sorted(newest.values(), key=_age)
+
+    def _named(self, name: str | None) -> list[Path]:
+        return [self.root / name] if name else _listed(self.root)
+
+    def _revisions(self, name: str | None) -> Iterator[Path]:
+        """Yield the folders of all revisions; not those that are being made."""
+        for folder in self._named(name):
+            for release in _listed(folder / "releases"):
+                yield from (each for each in _listed(release) if each.name.isdecimal())
 
     def release(self, name: str, release: str) -> StoredRelease | None:
         """Return the newest revision of a release, None where there is none."""
@@ -311,13 +348,11 @@ class Store:
             fresh.rename(folder)
             folder.chmod(0o555)
         except OSError as error:
-            there = error.errno in {errno.EEXIST, errno.ENOTEMPTY}
-            why = "somebody was quicker" if there else error.strerror
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise unwritable(folder, error) from error
             raise UsageError(
-                f"{folder}: the reference cannot be written: {why}",
-                hint="Look at `nbpipe reference list`."
-                if there
-                else "Check free space and permissions.",
+                f"{folder}: the reference cannot be written: somebody was quicker",
+                hint="Look at `nbpipe reference list`.",
             ) from error
         finally:
             if fresh.exists():
@@ -350,16 +385,24 @@ def _keep_products(manifest: Manifest, products: Mapping[str, Path], into: Path)
             continue
         target = into / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            found = copy_file(source, target)
-        except FileNotFoundError:
-            found = ""
-        if found != wanted:
-            what = "has changed since it was collected" if found else "is missing"
+        if (why := _unreadable(source)) is None and copy_file(source, target) != wanted:
+            why = "has changed since it was collected"
+        if why is not None:
             raise UsageError(
-                f"{source}: {what}: the reference was not made",
+                f"{source}: {why}: the reference was not made",
                 hint="Restore it, or collect the run again and look at what is different.",
             )
+
+
+def _unreadable(file: Path) -> str | None:
+    """Return why a file cannot be read, None where it can: apart from why a copy cannot be made."""
+    try:
+        with file.open("rb"):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def _keep_record(record: Mapping[str, Path], into: Path) -> tuple[manifests.Kept, ...]:
@@ -372,10 +415,62 @@ def _keep_record(record: Mapping[str, Path], into: Path) -> tuple[manifests.Kept
     return tuple(kept)
 
 
+def contents(release: StoredRelease, unread: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield every file of a release's products and record, and every link.
+
+    Args:
+        release: The release.
+        unread: Is told of a folder that cannot be read.
+    """
+    for name in ("files", RECORD):
+        top = release.folder / name
+        if os.path.lexists(top):
+            for parent, folders, files in os.walk(top, onerror=unread):
+                links = (each for each in folders if Path(parent, each).is_symlink())
+                yield from (Path(parent, each) for each in (*files, *links))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder; nothing where there is none.
+
+    Raises:
+        UsageError: It may not be read, which must never look like a store without runs.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> UsageError:
+    """Return the error of a file or folder of the store that may not be read."""
+    return UsageError(
+        f"{path}: cannot be read: {error.strerror}",
+        hint=f"Ask {owner_of(path)} to let you read it: chmod -R g+rX, also above it.",
+    )
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """Return the error of a file or folder of the store that cannot be written."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        whose = owner_of(path)
+        hint = f"It belongs to {whose}; list, show, compare, verify and export need no more rights."
+    elif error.errno == errno.EROFS:
+        hint = "Do it on a host that may write there."
+    else:
+        hint = "Make room, and do the same again: nothing was left half written."
+    return UsageError(f"{path}: cannot be written: {error.strerror}", hint=hint)
+
+
 def _age(release: StoredRelease) -> tuple[float, str]:
     """Return when a release was promoted, whatever was accepted into it since."""
     first = release.folder.with_name("1") / "manifest.json"
-    return first.stat().st_mtime if first.exists() else 0.0, release.release
+    try:
+        return first.stat().st_mtime, release.release
+    except OSError:
+        return 0.0, release.release
 
 
 def seal(folder: Path) -> None:
@@ -386,7 +481,9 @@ def seal(folder: Path) -> None:
             if not path.is_symlink():  # its target is not ours
                 path.chmod(path.stat().st_mode & ~0o222)
         for name in folders:
-            Path(parent, name).chmod(0o555)
+            inner = Path(parent, name)
+            if not inner.is_symlink():
+                inner.chmod(0o555)
     folder.chmod(0o555)
 
 
@@ -407,9 +504,12 @@ def read_json(file: Path) -> dict[str, Any]:
         value = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise unreadable(file, error) from error
     except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"{file}: cannot be read: {error}", hint="Restore it, or submit the run again."
+            f"{file}: cannot be read: {why}", hint="Restore it, or submit the run again."
         ) from error
     if not isinstance(value, dict):
         raise UsageError(f"{file}: holds no JSON object", hint="Submit the run again.")
@@ -417,14 +517,21 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole and safe from a crash."""
-    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with fresh.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-        json.dump(value, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)
+    """Write a JSON object, whole and safe from a crash.
+
+    Raises:
+        OSError: It cannot be written; what was there stays.
+    """
+    write_text(file, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text, whole and safe from a crash.
+
+    Raises:
+        OSError: It cannot be written; what was there stays.
+    """
+    write_whole(file, text.encode("utf-8", "backslashreplace"))
 
 
 def copy_tree(root: Path, paths: Iterable[Path], into: Path, *, say: Callable[[str], None]) -> None:

@@ -1,9 +1,11 @@
-"""Copies that own their bytes."""
+"""Copies that own their bytes, and files that appear whole."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
+import secrets
 import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -52,5 +54,34 @@ def copy_file(source: Path, target: Path) -> str:
     with source.open("rb") as old, target.open("xb") as new:
         copy_bytes(old, new)
     shutil.copystat(source, target)
-    with target.open("rb") as new:
-        return hashlib.file_digest(new, "sha256").hexdigest()
+    return digest(target)
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file's content in place of an earlier one; nobody sees a part of it, ever.
+
+    Several writers at once do not disturb each other: the last one's content stays.
+
+    Raises:
+        OSError: It cannot be written; what was there stays, and nothing is left beside it.
+    """
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        with fresh.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(file)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

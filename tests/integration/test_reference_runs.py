@@ -138,7 +138,14 @@ def released(site: Site, profile: str) -> None:
     config = site.root / "nbpipe.toml"
     assert "no [reference.mini] in" in told
     config.write_text(config.read_text() + more)
-    assert "[reference.mini]" not in site.run("compare", "--against", "1.0", code=0)
+    assert "different" in site.run("list")
+    told = site.run("compare", "--against", "1.0", code=0)
+    assert "[reference.mini]" not in told
+    assert "by the rules in" in told
+    for command in ("list", "status", "show"):  # one verdict, kept with the run
+        said = site.run(command)
+        assert "within tolerance" in said
+        assert "different" not in said
 
 
 def test_two_releases_on_this_machine(site: Site) -> None:

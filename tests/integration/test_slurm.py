@@ -306,3 +306,25 @@ def replaced(jobs: Jobs, job: str) -> bool:
         return job in jobs.scheduler.account([job])
     except SchedulerOutage:
         return False
+
+
+def test_a_job_gets_the_qos_the_nodes_and_the_reservation_that_were_asked_for(
+    jobs: Jobs, slurm_cluster: SlurmCluster
+) -> None:
+    control = ("scontrol", "create", "reservation", "reservationname=mini", "users=root")
+    slurm_cluster.daemons.run(
+        *control, "starttime=now", "duration=30", "nodes=n2", "flags=ignore_jobs"
+    )
+    wishes = {"qos": "interactive", "constraint": "cpu&n2", "reservation": "mini"}
+    per_core = {"memory": None, "memory_per_core": 300 * 1024**2, "cores": 2}
+    try:
+        job = jobs.submit("wishes", 'scontrol show job "$SLURM_JOB_ID"', **wishes, **per_core)
+        assert jobs.ended(job).state is JobState.COMPLETED
+    finally:
+        slurm_cluster.daemons.run("scontrol", "delete", "reservationname=mini")
+    said = (jobs.folder / "wishes.out").read_text()
+    for fact in (
+        *("QOS=interactive", "Features=cpu&n2", "Reservation=mini", "NodeList=n2"),
+        *("MinMemoryCPU=300M", "NumCPUs=2"),
+    ):
+        assert fact in said, said

@@ -195,9 +195,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-@pytest.mark.parametrize(
-    "key", ["cores", "memory", "walltime", "queue", "account", "nodes", "gpus"]
-)
+@pytest.mark.parametrize("key", sorted({*profiles.OVERRIDABLE} - {"constraint"}))
 def test_no_text_of_a_user_is_more_than_a_value(key: str, text: str) -> None:
     with pytest.raises(UsageError):
         override(Profile(name="mine"), {key: text})
@@ -331,7 +329,8 @@ def test_the_command_lists_them_as_in_a_menu(
         "            may be changed: walltime <=12:00:00, cores <=64, memory <=250G, "
         "queue one of debug, regular\n"
         "mine      mine - 2 cores  (local)\n"
-        "            may be changed: cores, memory, walltime, queue, account, nodes, gpus\n"
+        "            may be changed: cores, memory, memory-per-core, walltime, queue, account, "
+        "qos, constraint, reservation, nodes, gpus, variables\n"
     )
 
 
@@ -353,3 +352,89 @@ def test_a_sites_file_that_is_named_must_be_there(
     monkeypatch.setenv("NBPIPE_SITE", str(tmp_path / "none.toml"))
     assert cli.run(["profiles"]) == 4
     assert "none.toml: cannot be read: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b",
+        "$(id)",
+        "`id`",
+        "a;b",
+        "-x",
+        "--uid=0",
+        "cpu\n#SBATCH",
+        "cpu'",
+        "a|b c",
+        "",
+        "( ",
+        "&a",
+    ],
+)
+def test_a_constraint_is_names_and_operators_only(text: str) -> None:
+    with pytest.raises(UsageError):
+        override(Profile(name="a"), {"constraint": text})
+
+
+@pytest.mark.parametrize("text", ["cpu", "cpu&nvme", "[rack1|rack2]", "(a|b)&c", "gpu*4"])
+def test_constraints_of_slurm_are_accepted(text: str) -> None:
+    assert override(Profile(name="a"), {"constraint": text}).constraint == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("A", text) for text in ("$(id)", "`id`", "a;b", "a|b", "a&b", "'a'", '"a"', "a\\b")],
+        *[("A", text) for text in ("a\nB=c", "a\0b", ">x", "x" * 1001)],
+        *[(name, "x") for name in ("1A", "A B", "A=B", "A-B", "", "NBPIPE_RUN", "SLURM_JOB_ID")],
+    ],
+)
+def test_no_variable_is_written_for_a_shell(name: str, value: str) -> None:
+    with pytest.raises(UsageError):
+        profiles.with_variables(Profile(name="a"), {name: value}, "--variable")
+
+
+def test_variables_of_the_site_are_overridden_as_far_as_allowed(
+    load: Callable[..., Profiles],
+) -> None:
+    site = """
+    [profiles.a]
+    variables = {THREADS = "12", TREE = "/site", PLACE = "x"}
+    allow = {variables = ["THREADS"]}
+    """
+    user = '[profiles.a]\nvariables = {MINE = "1", THREADS = "2"}'
+    found = load(site, user).get("a")
+    assert found.variables == {"THREADS": "2", "TREE": "/site", "PLACE": "x", "MINE": "1"}
+    more = profiles.with_variables(found, {"THREADS": "3", "NEW": "y", "TREE": "/site"}, "-")
+    assert (more.variables["THREADS"], more.variables["NEW"]) == ("3", "y")
+    with pytest.raises(ProfileError, match="variable TREE cannot be overridden"):
+        profiles.with_variables(found, {"TREE": "/mine"}, "--variable")
+
+
+def test_one_amount_of_memory_takes_the_place_of_the_other() -> None:
+    profile = Profile(name="a", memory=8 * GIB, cores=4)
+    per_core = override(profile, {"memory-per-core": "1G"})
+    assert (per_core.memory, per_core.node_memory) == (None, 4 * GIB)
+    assert per_core.resources == "4 cores, 1 GB per core"
+    again = override(per_core, {"memory": "2G"})
+    assert (again.memory_per_core, again.node_memory) == (None, 2 * GIB)
+    with pytest.raises(UsageError, match="exclude each other"):
+        override(profile, {"memory": "1G", "memory-per-core": "1G"})
+
+
+@pytest.mark.parametrize(
+    "allow",
+    ['{qos = "<=2"}', '{constraint = "<=a"}', '{variables = "A"}', '{variables = ["A B"]}'],
+)
+def test_a_limit_of_a_name_is_a_list_of_choices(load: Callable[..., Profiles], allow: str) -> None:
+    with pytest.raises(ConfigError):
+        load(f"[profiles.a]\nallow = {allow}")
+
+
+def test_the_site_says_which_qos_may_be_asked_for(load: Callable[..., Profiles]) -> None:
+    allow = 'allow = {qos = ["debug", "regular"], memory-per-core = "<=4G"}'
+    profile = load(f"[profiles.a]\n{allow}").get("a")
+    assert override(profile, {"qos": "debug", "memory-per-core": "4G"}).qos == "debug"
+    for wanted in ({"qos": "premium"}, {"memory-per-core": "5G"}, {"reservation": "r"}):
+        with pytest.raises(ProfileError):
+            override(profile, wanted)

@@ -18,6 +18,8 @@ from recorded import Recorded
 
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage, SubmissionRefused
 from nbpipe.reference.profiles import Profile
+from nbpipe.reference.schedulers import gridengine, htcondor, pbs, slurm
+from nbpipe.reference.schedulers import lsf as lsf_module
 from nbpipe.reference.schedulers.gridengine import GridEngine
 from nbpipe.reference.schedulers.htcondor import HTCondor
 from nbpipe.reference.schedulers.lsf import LSF
@@ -511,3 +513,65 @@ def test_a_job_that_is_submitted_from_a_job_does_not_inherit_its_size(tmp_path: 
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_NTASKS": "2", "SLURM_MEM_PER_CPU": "300"}
     slurm = Slurm({**environ, "SLURM_CONF": "/etc/slurm.conf"})
     assert slurm._programs.call("sbatch").err == "SLURM_CONF=/etc/slurm.conf\n"
+
+
+WISHES = {
+    "slurm": ("qos", "constraint", "reservation"),
+    "gridengine": ("constraint", "reservation"),
+    "pbs": ("constraint",),
+    "lsf": ("constraint", "reservation"),
+    "htcondor": (),
+}
+OPTIONS = {
+    "slurm": slurm.options,
+    "gridengine": gridengine.options,
+    "pbs": pbs.options,
+    "lsf": lsf_module.options,
+    "htcondor": htcondor.description,
+}
+WORDS = {
+    ("slurm", "qos"): "--qos=nvme",
+    ("slurm", "constraint"): "--constraint=nvme",
+    ("slurm", "reservation"): "--reservation=nvme",
+    ("gridengine", "constraint"): "nvme=TRUE",
+    ("gridengine", "reservation"): "-ar nvme",
+    ("pbs", "constraint"): ":nvme=True",
+    ("lsf", "constraint"): "-R select[nvme]",
+    ("lsf", "reservation"): "-U nvme",
+}
+
+
+@pytest.mark.parametrize("scheduler", WISHES)
+@pytest.mark.parametrize("key", ["qos", "constraint", "reservation"])
+def test_a_wish_is_told_to_a_scheduler_that_knows_it_and_refused_elsewhere(
+    scheduler: str, key: str
+) -> None:
+    request = replace(REQUEST, profile=replace(PROFILE, **{key: "nvme"}))
+    if key in WISHES[scheduler]:
+        assert WORDS[scheduler, key] in " ".join(OPTIONS[scheduler](request))
+    else:
+        with pytest.raises(SubmissionRefused, match=f"{scheduler}: profile p: {key} 'nvme'"):
+            OPTIONS[scheduler](request)
+
+
+@pytest.mark.parametrize("scheduler", ["gridengine", "pbs", "lsf"])
+def test_an_expression_of_features_is_slurms_alone(scheduler: str) -> None:
+    request = replace(REQUEST, profile=replace(PROFILE, constraint="a&b"))
+    with pytest.raises(SubmissionRefused, match="is not the name of a feature"):
+        OPTIONS[scheduler](request)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "word"),
+    [
+        ("slurm", "--mem-per-cpu=2048M"),
+        ("gridengine", "h_vmem=2048M"),
+        ("pbs", "mem=24576mb"),
+        ("lsf", "-M 24576MB"),
+        ("htcondor", "request_memory = 24576"),
+    ],
+)
+def test_memory_per_core_is_what_each_scheduler_counts_in(scheduler: str, word: str) -> None:
+    profile = replace(PROFILE, memory=None, memory_per_core=2 * GIB)
+    said = OPTIONS[scheduler](replace(REQUEST, profile=profile))
+    assert word in (said if isinstance(said, str) else " ".join(said))

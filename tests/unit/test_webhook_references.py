@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from doors import admitted, door
 from manifests import manifest
 
+from nbpipe.batch import judging
+from nbpipe.config import Config
+from nbpipe.config.settings import Settings
+from nbpipe.reference.comparison import default_rules, kept
 from nbpipe.reference.manifest import Output
 from nbpipe.reference.manifest import write as write_manifest
-from nbpipe.reference.store import Store
+from nbpipe.reference.products import describe_outputs
+from nbpipe.reference.store import Store, unseal
 from webhook.app import create_app
 from webhook.pages.past import Past
 from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flask.testing import FlaskClient
 
+    from nbpipe.reference.comparison import Comparison
+
 OLD, NEW = "20260131T120000-aaaaaa", "20260201T120000-bbbbbb"
+NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 CONTENT = b"abc"
 PRODUCT = Output(path="<b>.txt", bytes=3, sha256=hashlib.sha256(CONTENT).hexdigest(), kind="text")
+
+
+def configured(store: Store, rules: dict[str, Any]) -> Config:
+    """Return a project's configuration with these rules."""
+    settings = msgspec.convert({"reference": {"mini": rules}}, Settings)
+    return Config(root=store.root, file=None, settings=settings, given=frozenset())
 
 
 @pytest.fixture
@@ -76,14 +94,129 @@ def test_a_record_shows_jobs_and_products_and_escapes_them(client: FlaskClient) 
     assert [job["id"] for job in told["jobs"]] == ["1", "2"]
 
 
-def test_a_comparison_goes_by_the_records(client: FlaskClient) -> None:
-    address = f"/references/mini/runs/{NEW}/against/1.0"
-    told = client.get(f"{address}.json").get_json()["comparison"]
+ADDRESS = f"/references/mini/runs/{NEW}/against/1.0"
+
+
+def keep(store: Store, settings: dict[str, Any] | None = None, now: datetime = NOW) -> Comparison:
+    """Compare the newer run with the release as the command does, and keep it."""
+    config = configured(store, settings or {})
+    run = store.run(NEW)
+    made = judging.judge(store, judging.reference(store, run, "1.0"), run, config, now=now)
+    kept.keep(run, made)
+    return made
+
+
+def test_the_verdict_is_the_one_that_was_kept_whatever_the_rules_of_the_service(
+    store: Store, tmp_path: Path
+) -> None:
+    (store.run(NEW).work / "qa.json").write_text('{"chi2": 1.001}')
+    (store.run(OLD).work / "qa.json").write_text('{"chi2": 1.0}')
+    for name in (OLD, NEW):
+        run = store.run(name)
+        outputs = describe_outputs(run.work, ["*"])
+        write_manifest(replace(run.manifest(), outputs=outputs), run.folder / "manifest.json")
+    store.promote(store.run(OLD), replace(store.run(OLD).manifest(), release="2.0"))
+    config = configured(store, {"relative": 0.01})
+    run = store.run(NEW)
+    made = judging.judge(store, judging.reference(store, run, "2.0"), run, config, now=NOW)
+    kept.keep(run, made)
+    assert made.verdict == "within tolerance"
+    for rules in (lambda _: None, lambda _: default_rules()):
+        with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+            past = Past(store=store.root, rules=rules)
+            client = admitted(create_app([], deliveries, past=past, door=door()))
+            address = f"/references/mini/runs/{NEW}/against/2.0"
+            told = client.get(f"{address}.json").get_json()
+            assert (told["verdict"], told["tone"], told["outdated"]) == (
+                "within tolerance",
+                "good",
+                "",
+            )
+            assert told["comparison"]["exit_code"] == 0
+            assert bool(told["remark"]) == (rules("mini") is not None)
+            assert "within tolerance: 2 files" in client.get(f"{address}/frame").text
+            cells = client.get("/references.json").get_json()["runs"][0]["verdicts"]
+            assert [(each["release"], each["verdict"], each["tone"]) for each in cells] == [
+                ("2.0", "within tolerance", "good"),
+                ("1.0", "not compared yet", ""),
+            ]
+
+
+def test_what_was_not_compared_yet_is_neither_good_nor_bad(client: FlaskClient) -> None:
+    told = client.get(f"{ADDRESS}.json").get_json()
+    assert (told["verdict"], told["tone"], told["comparison"]) == ("not compared yet", "", None)
+    page = client.get(ADDRESS).text
+    assert f"nbpipe reference compare {NEW} --against 1.0" in page
+    assert "<iframe" not in page
+    assert client.get(f"{ADDRESS}/frame").status_code == 404
+    assert '<span class="outcome unknown">not compared yet</span>' in client.get("/references").text
+
+
+def test_a_comparison_that_was_kept_is_shown(store: Store, client: FlaskClient) -> None:
+    keep(store)
+    told = client.get(f"{ADDRESS}.json").get_json()["comparison"]
     assert told["verdict"] == "same"
     assert (told["reference"]["run"], told["new"]["run"]) == (OLD, NEW)
-    frame = client.get(f"{address}/frame")
+    assert (told["reference"]["folder"], told["new"]["folder"]) == (None, None)
+    frame = client.get(f"{ADDRESS}/frame")
     assert frame.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     assert "<script" not in frame.get_data(as_text=True)
+    assert "How it was compared" in frame.text
+
+
+def accepted(store: Store) -> None:
+    judging.accept(store, store.run(NEW), release="1.0", only=["*"], reason="better")
+
+
+def collected(store: Store) -> None:
+    run = store.run(NEW)
+    write_manifest(replace(run.manifest(), created="2026-03-01"), run.folder / "manifest.json")
+
+
+def promoted_anew(store: Store) -> None:
+    folder = store.root / "mini/releases/1.0"
+    unseal(folder)
+    shutil.rmtree(folder)
+    store.promote(store.run(OLD), replace(store.run(OLD).manifest(), reason="again"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (accepted, "release 1.0 is at revision 2 now, and was compared at revision 1"),
+        (collected, "the run was collected again"),
+        (promoted_anew, "release 1.0 was promoted anew"),
+    ],
+)
+def test_a_verdict_that_something_has_changed_since_is_shown_as_outdated(
+    store: Store, client: FlaskClient, change: Callable[[Store], None], said: str
+) -> None:
+    keep(store)
+    change(store)
+    told = client.get(f"{ADDRESS}.json").get_json()
+    assert (told["verdict"], told["tone"], told["outdated"]) == ("same", "warn", said)
+    assert f"{said}. Compare again" in client.get(ADDRESS).text
+    keep(store)
+    assert client.get(f"{ADDRESS}.json").get_json()["outdated"] == ""
+
+
+def test_an_expectation_that_has_ended_makes_a_verdict_outdated(
+    store: Store, client: FlaskClient
+) -> None:
+    expected = [{"paths": ["x"], "until": date(2026, 2, 3), "reason": "known"}]
+    keep(store, {"expected": expected}, NOW.replace(year=2026, month=2, day=1))
+    told = client.get(f"{ADDRESS}.json").get_json()
+    assert told["outdated"] == "a difference was expected until 2026-02-03, which is over"
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"format": 2}', "[]"])
+def test_a_kept_comparison_that_cannot_be_read_counts_as_none(
+    store: Store, client: FlaskClient, content: str
+) -> None:
+    keep(store)
+    (store.run(NEW).folder / "comparisons/release-1.0.json").write_text(content)
+    assert client.get(f"{ADDRESS}.json").get_json()["verdict"] == "not compared yet"
+    assert client.get("/references").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,27 @@
 """Pages about reference runs: what the store holds, one record, a comparison.
 
-A comparison here goes by the manifests alone (schemas, statistics, performance), so that no
-request reads gigabytes; `nbpipe reference compare` compares value by value.
+A verdict is decided once, by `nbpipe reference compare` and the project's rules, and kept with the
+run. These pages show it and decide nothing: no request reads gigabytes, and the tolerances of this
+service's configuration do not matter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, url_for
 
-from nbpipe.config import load
-from nbpipe.errors import NbpipeError, UsageError
-from nbpipe.reference.pages.wording import moment, size
+from nbpipe.errors import UsageError
+from nbpipe.reference.comparison import kept
+from nbpipe.reference.comparison.model import Verdict
+from nbpipe.reference.pages.wording import moment, size, tone
 from nbpipe.reference.store import Store, StoredRelease, StoredRun
-from webhook.pages.answers import answer, wants_json, written
+from webhook.pages.answers import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nbpipe.reference.comparison import Comparison, Rules
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 """Runs in the list, the newest."""
+
+NEWEST = 5
+"""Releases that a run in the list is shown against."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -51,6 +56,22 @@ class ReleaseRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictCell:
+    """What is known of a run against a release."""
+
+    release: str
+    verdict: str
+    """`not compared yet` where nothing is."""
+    tone: str = ""
+    """`good`, `warn` or `bad`; empty: neither."""
+    revision: int | None = None
+    when: str = ""
+    """ISO 8601, UTC; empty where it was not compared yet."""
+    outdated: str = ""
+    """What has changed since."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunRow:
     """A reference run."""
 
@@ -63,6 +84,8 @@ class RunRow:
     collected: bool
     against: tuple[str, ...]
     """Releases that it can be compared with, the newest first."""
+    verdicts: tuple[VerdictCell, ...]
+    """Against these, as far as the list shows them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +128,7 @@ class RecordPage:
     packages: dict[str, str]
     parameters: dict[str, str]
     against: tuple[str, ...]
+    verdicts: tuple[VerdictCell, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +139,17 @@ class ComparisonPage:
     run: str
     release: str
     verdict: str
+    tone: str
     summary: str
+    command: str
+    """What compares them, again or for the first time."""
+    revision: int | None = None
+    when: str = ""
+    outdated: str = ""
+    remark: str = ""
+    """What else a reader should know."""
+    comparison: Comparison | None = None
+    """As `nbpipe reference compare --report json` writes it; None where none was made."""
 
 
 class References:
@@ -123,7 +157,8 @@ class References:
 
     Args:
         root: The store's folder; it need not be there.
-        rules: The configured rules for a name, None where there are none.
+        rules: This service's own rules for a name, None where there are none: never used to
+            judge, only to say that they are others.
     """
 
     def __init__(self, root: Path, rules: Callable[[str], Rules | None]) -> None:
@@ -159,30 +194,42 @@ class References:
 
     def _index(self) -> Response:
         releases = self._store.releases()
-        by_name: dict[str, list[str]] = {}
+        by_name: dict[str, list[StoredRelease]] = {}
         for each in reversed(releases):
-            by_name.setdefault(each.name, []).append(each.release)
+            by_name.setdefault(each.name, []).append(each)
         runs = list(reversed(self._store.runs()))[:SHOWN]
         content = ReferencesPage(
             releases=tuple(_release_row(each) for each in reversed(releases)),
-            runs=tuple(_run_row(each, tuple(by_name.get(each.name, ()))) for each in runs),
+            runs=tuple(_run_row(each, by_name.get(each.name, ())) for each in runs),
         )
         return answer("references.html", content)
 
     def _run(self, name: str, run: str) -> Response:
         found = self._find_run(name, run)
-        return answer("record.html", self._record(name, _manifest(found), None))
+        made = _manifest(found)
+        releases = [each for each in reversed(self._store.releases(name)) if each.name == name]
+        cells = tuple(_verdict_cell(found, each) for each in releases)
+        return answer("record.html", _record(name, made, None, cells))
 
     def _release(self, name: str, release: str) -> Response:
         found = self._find_release(name, release)
-        return answer("record.html", self._record(name, _manifest(found), found.revision))
+        return answer("record.html", _record(name, _manifest(found), found.revision, ()))
 
     def _comparison(self, name: str, run: str, release: str) -> Response:
-        made = self._compare(name, run, release)
-        if wants_json():
-            return written({"format": 1, "comparison": made})
+        made, cell = self._recalled(name, run, release)
         content = ComparisonPage(
-            name=name, run=run, release=release, verdict=made.verdict.value, summary=made.summary
+            name=name,
+            run=run,
+            release=release,
+            verdict=cell.verdict,
+            tone=cell.tone,
+            summary=made.summary if made else "",
+            command=f"nbpipe reference compare {run} --against {release}",
+            revision=cell.revision,
+            when=cell.when,
+            outdated=cell.outdated,
+            remark=self._remark(name, made),
+            comparison=made,
         )
         frame = url_for("references.frame", name=name, run=run, release=release)
         return answer("comparison.html", content, frame=frame)
@@ -190,7 +237,29 @@ class References:
     def _frame(self, name: str, run: str, release: str) -> Response:
         from nbpipe.reference.pages.html import html  # noqa: PLC0415  (slow)
 
-        return Response(html(self._compare(name, run, release)), headers=HEADERS)
+        made, cell = self._recalled(name, run, release)
+        if made is None:
+            abort(404, cell.verdict)
+        return Response(html(made), headers=HEADERS)
+
+    def _recalled(self, name: str, run: str, release: str) -> tuple[Comparison | None, VerdictCell]:
+        """Return the comparison that is kept, and what a list says of it."""
+        stored, reference = self._find_run(name, run), self._find_release(name, release)
+        made = kept.recalled(stored, reference)
+        cell = _verdict_cell(stored, reference)
+        if made is None or not cell.when:
+            return None, VerdictCell(release=release, verdict=kept.NOT_YET)
+        # Links into the store's folders lead nowhere from here.
+        old, new = replace(made.reference, folder=None), replace(made.new, folder=None)
+        return replace(made, reference=old, new=new), cell
+
+    def _remark(self, name: str, made: Comparison | None) -> str:
+        if made is None or not kept.other_rules(made, self._rules(name)):
+            return ""
+        return (
+            f"[reference.{name}] of this service's configuration has other rules; "
+            "the verdict is by those that the page names"
+        )
 
     def _find_run(self, name: str, run: str) -> StoredRun:
         found = [each for each in self._store.runs() if (each.name, each.id) == (name, run)]
@@ -206,44 +275,37 @@ class References:
             abort(404, "no such release in the store")
         return found[0]
 
-    def _compare(self, name: str, run: str, release: str) -> Comparison:
-        from nbpipe.reference.comparison import compare, default_rules  # noqa: PLC0415  (slow)
 
-        stored = self._find_run(name, run)
-        reference, new = _manifest(self._find_release(name, release)), _manifest(stored)
-        past = [made for each in self._store.releases() if (made := _readable(each, name))]
-        rules = self._rules(name) or _own_rules(stored) or default_rules()
-        today = datetime.now(UTC).date()
-        return compare(reference, None, new, None, rules, today, history=past)
-
-    def _record(self, name: str, made: Manifest, revision: int | None) -> RecordPage:
-        releases = [each.release for each in self._store.releases() if each.name == name]
-        return RecordPage(
-            name=name,
-            run=made.run,
-            release=made.release,
-            revision=revision,
-            reason=made.reason,
-            created=made.created,
-            commit=made.commit,
-            host=made.host,
-            system=made.system,
-            notebook=made.notebook,
-            jobs=made.jobs,
-            outputs=tuple(
-                OutputRow(
-                    path=each.path,
-                    kind=each.kind,
-                    bytes=each.bytes,
-                    sha256=each.sha256,
-                    error=each.error,
-                )
-                for each in made.outputs
-            ),
-            packages=made.packages,
-            parameters={key: str(value) for key, value in made.parameters.items()},
-            against=tuple(reversed(releases)) if revision is None else (),
-        )
+def _record(
+    name: str, made: Manifest, revision: int | None, verdicts: tuple[VerdictCell, ...]
+) -> RecordPage:
+    return RecordPage(
+        name=name,
+        run=made.run,
+        release=made.release,
+        revision=revision,
+        reason=made.reason,
+        created=made.created,
+        commit=made.commit,
+        host=made.host,
+        system=made.system,
+        notebook=made.notebook,
+        jobs=made.jobs,
+        outputs=tuple(
+            OutputRow(
+                path=each.path,
+                kind=each.kind,
+                bytes=each.bytes,
+                sha256=each.sha256,
+                error=each.error,
+            )
+            for each in made.outputs
+        ),
+        packages=made.packages,
+        parameters={key: str(value) for key, value in made.parameters.items()},
+        against=tuple(each.release for each in verdicts),
+        verdicts=verdicts,
+    )
 
 
 def _manifest(stored: StoredRun | StoredRelease) -> Manifest:
@@ -253,24 +315,18 @@ def _manifest(stored: StoredRun | StoredRelease) -> Manifest:
         abort(404, "it has no readable manifest (yet)")
 
 
-def _readable(release: StoredRelease, name: str) -> Manifest | None:
-    if release.name != name:
-        return None
-    try:
-        return release.manifest()
-    except UsageError:
-        return None
-
-
-def _own_rules(run: StoredRun) -> Rules | None:
-    """Return the rules of the collection as it was submitted, None where it has none."""
-    from nbpipe.reference.comparison import Rules  # noqa: PLC0415  (slow)
-
-    try:
-        settings = load(run.work).settings.reference.get(run.name)
-    except (NbpipeError, OSError):
-        return None
-    return None if settings is None else Rules(settings)
+def _verdict_cell(run: StoredRun, release: StoredRelease) -> VerdictCell:
+    found = kept.verdict(run, release, datetime.now(UTC).date())
+    if found is None:
+        return VerdictCell(release=release.release, verdict=kept.NOT_YET)
+    return VerdictCell(
+        release=release.release,
+        verdict=found.verdict,
+        tone="warn" if found.outdated else tone(Verdict(found.verdict)),
+        revision=found.revision,
+        when=found.when,
+        outdated=found.outdated,
+    )
 
 
 def _release_row(stored: StoredRelease) -> ReleaseRow:
@@ -286,7 +342,7 @@ def _release_row(stored: StoredRelease) -> ReleaseRow:
     return ReleaseRow(**given, run=made.run, reason=made.reason)
 
 
-def _run_row(stored: StoredRun, against: tuple[str, ...]) -> RunRow:
+def _run_row(stored: StoredRun, releases: Sequence[StoredRelease]) -> RunRow:
     try:
         request = stored.request
         job = stored.read("submission.json").get("job") or ""
@@ -294,6 +350,7 @@ def _run_row(stored: StoredRun, against: tuple[str, ...]) -> RunRow:
     except UsageError:
         request, state = {}, "damaged"
     collected = (stored.folder / "manifest.json").is_file()
+    releases = releases if collected else ()
     return RunRow(
         name=stored.name,
         run=stored.id,
@@ -301,5 +358,6 @@ def _run_row(stored: StoredRun, against: tuple[str, ...]) -> RunRow:
         state=str(state),
         profile=str(request.get("profile", {}).get("label", "")),
         collected=collected,
-        against=against if collected else (),
+        against=tuple(each.release for each in releases),
+        verdicts=tuple(_verdict_cell(stored, each) for each in releases[:NEWEST]),
     )

@@ -14,11 +14,13 @@ from typing import Any, cast
 import msgspec
 
 from nbpipe.reference.comparison.model import Comparison
+from nbpipe.reference.manifest import encodable
 
 
 def encode(comparison: Comparison) -> str:
     """Return the comparison as JSON."""
-    text = json.dumps(msgspec.to_builtins(comparison), indent=1, allow_nan=False)
+    plain = encodable(msgspec.to_builtins(comparison))
+    text = json.dumps(plain, indent=1, allow_nan=False)
     return f"{text}\n"
 
 

@@ -185,6 +185,10 @@ class RunSide:
 
     run: str
     release: str | None
+    revision: int | None = None
+    """Of the release; None of a run that is none."""
+    manifest: str | None = None
+    """SHA-256 of its manifest: whether it is still what was compared."""
     created: str
     system: str
     host: str
@@ -214,6 +218,18 @@ class TrendPoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """When a comparison was made, and by which rules."""
+
+    when: str
+    """ISO 8601, UTC."""
+    configuration: str | None
+    """The file whose `[reference.NAME]` holds the rules; None: everything was compared exactly."""
+    rules: dict[str, Any]
+    """These settings, as the file has them and with their defaults."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """A run against a reference."""
 
@@ -234,6 +250,8 @@ class Comparison:
     performance: tuple[Measure, ...] = ()
     trend: tuple[TrendPoint, ...] = ()
     notes: tuple[str, ...] = ()
+    made: Made | None = None
+    """None where only values in memory were compared."""
 
     def count(self, verdict: Verdict) -> int:
         """Return how many files have that verdict."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
-from nbpipe.reference.manifest import Output
+from nbpipe.reference.manifest import LINK, Output
+from nbpipe.reference.products.describing import moment
+from nbpipe.reference.products.directories import LOCK, directories, members
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.reading import (
     KINDS,
@@ -18,6 +20,7 @@ from nbpipe.reference.products.reading import (
     opened,
     opened_together,
 )
+from nbpipe.system.files import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +51,11 @@ def compare_outputs(
             found.append(whole)
             before = {path: each for path, each in before.items() if each not in parts}
             after = {path: each for path, each in after.items() if each not in others}
+    for folder, kind in directories((*before, *after)).items():
+        sides = [_below(folder, kind, each) for each in (before, after)]
+        found.append(_directory(folder, kind, sides, folders, rules))
+        before = {path: each for path, each in before.items() if path not in sides[0]}
+        after = {path: each for path, each in after.items() if path not in sides[1]}
     found += [
         compare_file(before[path], after[path], folders, rules) for path in before & after.keys()
     ]
@@ -136,6 +144,78 @@ def _data_set(
         return None
 
 
+def _below(folder: str, kind: str, outputs: dict[str, Output]) -> dict[str, Output]:
+    """Return the files of a run that belong to a folder which is one product."""
+    return {path: outputs[path] for path in members(outputs, {folder: kind})}
+
+
+def _directory(
+    folder: str,
+    kind: str,
+    sides: Sequence[dict[str, Output]],
+    folders: Folders,
+    rules: Rules,
+) -> FileComparison:
+    """Compare a folder as the one product that it is."""
+    sizes = [sum(each.bytes for each in side.values()) for side in sides]
+    made = FileComparison(
+        path=folder,
+        verdict=Verdict.SAME,
+        kind=kind,
+        level="content",
+        bytes_reference=sizes[0] if sides[0] else None,
+        bytes_new=sizes[1] if sides[1] else None,
+    )
+    if not all(sides):
+        verdict = Verdict.NEW if sides[1] else Verdict.MISSING
+        return replace(made, verdict=verdict, level="presence")
+    if len({tuple(sorted(_contents(side))) for side in sides}) == 1:
+        return made
+    roots = []
+    for root, side in zip((folders.old, folders.new), sides, strict=True):
+        if root is not None and all(_there(root, each) for each in side.values()):
+            roots.append(root / folder)
+    if len(roots) < len(sides):
+        reason = "its files differ, and the data of one side are gone or have changed"
+        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
+    return _opened_directories(made, roots[0], roots[1], rules)
+
+
+def _contents(side: dict[str, Output]) -> Iterator[tuple[str, str, str]]:
+    for path, each in side.items():
+        if PurePosixPath(path).name != LOCK:
+            yield path, each.sha256 or each.error or "", each.link or ""
+
+
+def _opened_directories(
+    made: FileComparison, before: Path, after: Path, rules: Rules
+) -> FileComparison:
+    """Compare two folders by the reader of their kind."""
+    try:
+        with opened(before, made.kind) as old, opened(after, made.kind) as new:
+            outputs = [
+                Output(path=made.path, bytes=0, sha256=None, kind=made.kind, parts=each.parts)
+                for each in (old, new)
+            ]
+            found = _compared(replace(made, level="schema"), old, new, outputs, rules)
+            stored = tuple(_stored_otherwise(old.notes, new.notes))
+        return _judged(replace(found, notes=(*found.notes, *stored)))
+    except NoLibrary as missing:
+        reason = f"its files differ, and it cannot be compared: {missing}"
+        return replace(made, verdict=Verdict.NOT_COMPARABLE, reason=reason)
+    except (ProductError, OSError) as error:
+        reason = f"its files differ, and it cannot be compared: {error}"
+        return replace(made, verdict=Verdict.DIFFERENT, reason=reason)
+
+
+def _stored_otherwise(olds: Sequence[str], news: Sequence[str]) -> Iterator[str]:
+    """Yield what is stored in another way, whatever the values are."""
+    before = dict(each.partition(": ")[::2] for each in olds)
+    for name, now in (each.partition(": ")[::2] for each in news):
+        if before.get(name, now) != now:
+            yield f"stored otherwise: {name}: {before[name]} became {now}"
+
+
 def compare_file(old: Output, new: Output, folders: Folders, rules: Rules) -> FileComparison:
     """Compare one file as deep as can be."""
     made = FileComparison(
@@ -165,10 +245,13 @@ def _without_reading(old: Output, new: Output) -> tuple[Verdict, str] | None:
     if old.link != new.link:
         names = [f"a link to {each.link}" if each.link else "no link" for each in (old, new)]
         return Verdict.DIFFERENT, f"{names[0]} became {names[1]}"
-    if old.sha256 and old.sha256 == new.sha256:
+    if old.kind == new.kind == LINK or (old.sha256 and old.sha256 == new.sha256):
         return Verdict.SAME, ""
     if old.error and not old.parts:
-        return Verdict.NOT_COMPARABLE, f"the reference's file is not described: {old.error}"
+        # Where nothing of either can be read, their bytes are all there is, and they differ.
+        neither = bool(old.sha256 and new.sha256 and new.error)
+        verdict = Verdict.DIFFERENT if neither else Verdict.NOT_COMPARABLE
+        return verdict, f"the reference's file is not described: {old.error}"
     if new.error and not new.parts:
         return Verdict.DIFFERENT, f"it cannot be read: {new.error}"
     if old.kind == new.kind and new.kind not in KINDS:
@@ -197,7 +280,8 @@ def _values(
         return _statistics(made, old, new, rules, str(missing))
     except (ProductError, OSError) as error:
         reason = f"it cannot be compared: {error}"
-        verdict = Verdict.NOT_COMPARABLE if old.error else Verdict.DIFFERENT
+        neither = old.error and new.error  # but their bytes differ
+        verdict = Verdict.NOT_COMPARABLE if old.error and not neither else Verdict.DIFFERENT
         return replace(made, verdict=verdict, reason=reason)
 
 
@@ -303,12 +387,20 @@ def _worst_first(columns: Sequence[ColumnDifference]) -> tuple[ColumnDifference,
 
 
 def _there(folder: Path | None, output: Output) -> Path | None:
-    """Return the file where it still is what the manifest says, by its size."""
+    """Return the file where it still is what the manifest says.
+
+    That is by its size and time, or else by its content: in a folder that runs share a later one
+    may have written another of the same size.
+    """
     if folder is None:
         return None
     file = folder / output.path
     try:
-        return file if file.stat().st_size == output.bytes else None
+        status = file.stat()
+        if status.st_size != output.bytes:
+            return None
+        known = output.modified in {None, moment(status)}
+        return file if known or digest(file) == output.sha256 else None
     except OSError:
         return None
 

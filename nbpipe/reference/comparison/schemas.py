@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from nbpipe.reference.manifest import Column, Output, Part, Value
 
 ABSENT = "(absent)"
+ABOUT = "comment of "
+"""What the comment of a keyword is called; ignored with the keyword."""
 EMPTY = "empty"
 """The type of a column of a text without any value: it could be of any."""
 
@@ -39,11 +41,7 @@ def keyword_changes(old: Output, new: Output, rules: Rules) -> tuple[KeywordChan
             if column.name in columns and not rules.ignores_column(path, part.name, column.name):
                 sides = columns[column.name].attributes, column.attributes
                 changes += _keywords(path, part.name, column.name, *sides, rules)
-    return tuple(
-        each
-        for each in changes
-        if not rules.ignores_keyword(new.path, each.keyword.rpartition(" ")[2])
-    )
+    return tuple(changes)
 
 
 def keyed_rows(part: Part, keys: tuple[str, ...]) -> int | None:
@@ -139,7 +137,9 @@ def _keywords(  # noqa: PLR0913, PLR0917  (where, and the two sides)
 ) -> Iterator[KeywordChange]:
     for name in (*old, *(each for each in new if each not in old)):
         texts = [shown(side[name]) if name in side else ABSENT for side in (old, new)]
-        if texts[0] == texts[1]:
+        if texts[0] == texts[1] and _alike(old.get(name), new.get(name)):
+            continue
+        if rules.ignores_keyword(path, name.removeprefix(ABOUT)):
             continue
         within = (
             name in old
@@ -153,6 +153,11 @@ def _keywords(  # noqa: PLR0913, PLR0917  (where, and the two sides)
             new=texts[1],
             verdict=Verdict.WITHIN if within else Verdict.DIFFERENT,
         )
+
+
+def _alike(old: Value, new: Value) -> bool:
+    """Tell whether both are texts, or neither is: `1` is not `"1"`."""
+    return isinstance(old, str) == isinstance(new, str)
 
 
 def _is_within(old: Value, new: Value, tolerance: Tolerance) -> bool:

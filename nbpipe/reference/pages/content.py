@@ -8,7 +8,7 @@ was accepted; the trend; every file. Sections are tables of plain text: the page
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
 from nbpipe.reference.pages.naming import below
@@ -24,7 +24,7 @@ from nbpipe.reference.pages.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nbpipe.reference.comparison.model import (
         ColumnDifference,
@@ -83,6 +83,7 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
         _performance(comparison.performance),
         _queue(comparison.performance),
         _documents(comparison),
+        _rules(comparison),
         _accepted(comparison),
         _trend(comparison.trend),
         _files(comparison.files),
@@ -97,7 +98,7 @@ def _runs(comparison: Comparison, folder: str) -> Section:
         Row(
             (
                 name,
-                text(label(side)),
+                text(label(side)) + (f", revision {side.revision}" if side.revision else ""),
                 text(side.run),
                 moment(side.created),
                 text(side.system or side.host),
@@ -330,6 +331,31 @@ def _documents(comparison: Comparison) -> Section:
     ]
     header = ("side", "document", "path")
     return Section("documents", "Notebooks and logs", header, tuple(rows))
+
+
+def _rules(comparison: Comparison) -> Section:
+    """Return by which rules it was judged, and when: what makes it one verdict for everybody."""
+    made = comparison.made
+    if made is None:
+        return Section("rules", "")
+    rows = [_rule("everything", "", made.rules)]
+    rows += [_rule("files", ", ".join(each["paths"]), each) for each in made.rules["files"]]
+    rows += [
+        _rule("columns", f"{', '.join(each['names'])} in {', '.join(each['paths'])}", each)
+        for each in made.rules["columns"]
+    ]
+    where = made.configuration
+    source = f"by the rules in {where}" if where else "exactly: no rules are configured"
+    lines = (f"Compared on {moment(made.when)}, {text(source)}",)
+    header = ("rule for", "which", "absolute", "relative", "allowed", "keys")
+    return Section("rules", "How it was compared", header, tuple(rows), lines, _set(2, 3, 4))
+
+
+def _rule(what: str, which: str, rule: Mapping[str, Any]) -> Row:
+    figures = (rule.get(name) for name in ("absolute", "relative", "allowed"))
+    keys = ", ".join(rule.get("keys") or ())
+    cells = (what, text(which), *(GONE if each is None else f"{each:g}" for each in figures))
+    return Row((*cells, text(keys)))
 
 
 def _accepted(comparison: Comparison) -> Section:

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"[-+\d.,e]+( ?(x|B|kB|MB|GB|TB|s|min|h))?( [\d.]+ (s|min))?|[\d.% /e+-]+|-")
 _WORDS = {each.value for each in Verdict} | {"breaking", "added", "reference", "new"}
-_WORDS |= {"package", "parameter", "executed notebook", "log", "data", "statistics", "exact"}
+_WORDS |= {
+    "everything",
+    "files",
+    "columns",
+    "package",
+    "parameter",
+    "executed notebook",
+    "log",
+    "data",
+    "statistics",
+    "exact",
+}
 SIGNS = {"bad": "❌", "warn": "⚠️", "good": "✅", "": ""}
 
 

@@ -9,11 +9,21 @@ from nbpipe.reports.plaintext import duration, encodable, plain_name
 from nbpipe.system import units
 
 if TYPE_CHECKING:
+    from nbpipe.reference.comparison.kept import Kept
     from nbpipe.reference.comparison.model import Comparison, RunSide
 
 Tone = Literal["bad", "warn", "good", ""]
 
 GONE = "-"
+
+
+def kept_line(kept: Kept) -> str:
+    """Return a kept verdict with what it was compared with, when, and what has changed since."""
+    revision = f" (revision {kept.revision})" if (kept.revision or 1) > 1 else ""
+    outdated = f"; outdated: {kept.outdated}" if kept.outdated else ""
+    return text(
+        f"compared with {kept.against}{revision}, {moment(kept.when)}: {kept.verdict}{outdated}"
+    )
 
 
 def tone(verdict: Verdict) -> Tone:

@@ -16,6 +16,7 @@ from nbpipe.reference.products.types import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def open_product(file: Path, kind: str) -> Iterator[Product]:
         yield _netcdf3(file)
     elif kind == "npy":
         with file.open("rb") as stream:
-            yield _arrays(kind, {"array": _loaded(stream)})
+            yield _arrays(kind, _one_after_another(stream))
     else:
         yield _npz(file)
 
@@ -46,6 +47,23 @@ def _npz(file: Path) -> Product:
                 else:
                     found[info.filename] = hashlib.sha256(stream.read()).hexdigest()
     return _arrays("npz", found)
+
+
+def _one_after_another(stream: BufferedReader) -> dict[str, NDArray[Any] | str]:
+    """Return the arrays of a file, which may hold several, and what comes after them."""
+    found: dict[str, NDArray[Any] | str] = {}
+    while not found or stream.peek(1):
+        name = f"array ({len(found) + 1})" if found else "array"
+        start = stream.tell()
+        found[name] = _loaded(stream)
+        if isinstance(found[name], str):
+            stream.seek(start)
+            rest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if start:
+                found.pop(name)
+                found["trailing bytes"] = rest
+            break
+    return found
 
 
 def _loaded(stream: Any) -> NDArray[Any] | str:  # noqa: ANN401  (an open file of either library)
@@ -69,11 +87,20 @@ def _arrays(kind: str, found: dict[str, NDArray[Any] | str]) -> Product:
             if array.startswith("not read"):
                 uncompared.append(f"{name}: {array}")
             continue
+        if (described := _described(array.dtype)) is not None:
+            attributes[f"type of {name}"] = described
         for field, each in _fields(name, array):
             columns.append(Column(name=field, dtype=dtype_of(each), shape=each.shape))
             values[field] = Values(np.atleast_1d(_readable(each)))
     part = Part(name="", form="group", columns=tuple(columns), attributes=attributes)
     return HeldProduct(kind, [(part, values)], uncompared=tuple(uncompared))
+
+
+def _described(dtype: np.dtype[Any]) -> str | None:
+    """Return what a type says beyond its name: units, lengths, the layout of records."""
+    if dtype.kind in "mMSUV":
+        return str(dtype.newbyteorder("="))
+    return None
 
 
 def _fields(name: str, array: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -120,6 +147,8 @@ def _netcdf3(file: Path) -> Product:
                 )
                 values[name] = unpacked(np.atleast_1d(_readable(data)), variable._attributes)  # noqa: SLF001
             attributes = _attributes(tree)
+            for name, size in tree.dimensions.items():
+                attributes[f"dimension {name}"] = "unlimited" if size is None else size
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise ProductError(f"it is damaged: {error}") from error
     part = Part(name="/", form="group", columns=tuple(columns), attributes=attributes)

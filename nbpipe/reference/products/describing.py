@@ -10,11 +10,15 @@ import hashlib
 import os
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.reference.manifest import Output
+from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.products.kinds import kind_of
+from nbpipe.reference.products.parallel import each_of, nobody
 from nbpipe.reference.products.reading import (
     READERS,
     NoLibrary,
@@ -25,23 +29,51 @@ from nbpipe.reference.products.reading import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbpipe.reference.manifest import Column, Part, Statistics
+    from nbpipe.reference.products.parallel import Progress
     from nbpipe.reference.products.reading import Product
 
 NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
 """What the types begin with that have no statistics."""
 
 
-def describe_outputs(folder: Path, globs: Sequence[str]) -> tuple[Output, ...]:
+def describe_outputs(
+    folder: Path, globs: Sequence[str], tell: Callable[[Progress], None] = nobody
+) -> tuple[Output, ...]:
     """Describe every file below the folder that a pattern matches, in the order of their paths.
 
     Args:
         folder: What paths and patterns are relative to.
         globs: Patterns as in .gitignore; a later one with `!` takes out again.
+        tell: Called for each of them, as they come.
     """
-    return tuple(describe(folder, path) for path in sorted(matching(folder, globs)))
+    return describe_all(folder, matching(folder, globs), tell)
+
+
+def describe_all(
+    folder: Path, paths: Iterable[str], tell: Callable[[Progress], None] = nobody
+) -> tuple[Output, ...]:
+    """Describe files in the order of their paths; those of one product in a folder as its parts.
+
+    Many or large ones are described in several processes.
+
+    Args:
+        folder: What the paths are relative to.
+        paths: The files.
+        tell: Called for each of them, as they come.
+    """
+    chosen = sorted(paths)
+    found = directories(chosen)
+    owners = members(chosen, found)
+    kinds = {path: found[owner] for path, owner in owners.items()}
+    outputs = each_of(folder, chosen, partial(_one, folder, kinds), tell)
+    return tuple(outputs[path] for path in chosen)
+
+
+def _one(folder: Path, kinds: dict[str, str], path: str) -> Output:
+    return describe(folder, path, kinds.get(path))
 
 
 def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
@@ -56,8 +88,14 @@ def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
         yield from chosen.match_files(f"{prefix}{name}" for name in (*files, *links))
 
 
-def describe(folder: Path, path: str) -> Output:
-    """Describe one file; tried once more where it changed meanwhile."""
+def describe(folder: Path, path: str, kind: str | None = None) -> Output:
+    """Describe one file; tried once more where it changed meanwhile.
+
+    Args:
+        folder: What the path is relative to.
+        path: The file's.
+        kind: Of the folder that is one product, of which the file is a part.
+    """
     file = folder / path
     link = _target(folder, file)
     try:
@@ -65,7 +103,9 @@ def describe(folder: Path, path: str) -> Output:
             before = file.stat()
             if not stat.S_ISREG(before.st_mode):
                 return _undescribed(path, "special", _what(file, before.st_mode), link)
-            output = replace(_describe(file, path, before.st_size), link=link)
+            output = replace(
+                _describe(file, path, before.st_size, kind), link=link, modified=moment(before)
+            )
             if _same(before, file.stat()):
                 return output
         return replace(output, sha256=None, error="it changed while it was read")
@@ -86,13 +126,13 @@ def _target(folder: Path, file: Path) -> str | None:
     return where.relative_to(folder.absolute()).as_posix() if inside else str(target)
 
 
-def _describe(file: Path, path: str, size: int) -> Output:
+def _describe(file: Path, path: str, size: int, kind: str | None) -> Output:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    output = Output(path=path, bytes=size, sha256=digest, kind=kind_of(file))
+    output = Output(path=path, bytes=size, sha256=digest, kind=kind or kind_of(file))
     if file.is_symlink():
         output = replace(output, notes=(f"a link to {os.readlink(file)}",))  # noqa: PTH115
-    if output.kind not in READERS:
+    if kind or output.kind not in READERS:
         return output
     try:
         return _with_content(output, file)
@@ -147,6 +187,15 @@ def _statistics(product: Product, part: Part, columns: Sequence[Column]) -> dict
         for name, values in block.items():
             running[name].add(values)
     return {name: each.result() for name, each in running.items()}
+
+
+def moment(status: os.stat_result) -> str:
+    """Return when a file was last written, as a manifest says it."""
+    try:
+        when = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return str(status.st_mtime_ns)
+    return when.isoformat(timespec="milliseconds")
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:

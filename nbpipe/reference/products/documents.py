@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from codecs import BOM_UTF8
+from collections.abc import Hashable
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +32,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nbpipe.reference.manifest import Value
     from nbpipe.reference.products.reading import Product
 
 MOST_BYTES = {"json": 50_000_000, "yaml": 5_000_000}
 """A larger document is compared as text: as a tree it takes ten times its size, or minutes."""
 MOST_LEAVES = 10_000
 """Leaves that are columns of their own."""
+DIGITS = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 EXACT = 1 << 53
 """Up to here a double is any whole number."""
-PLAIN_KEY = re.compile(r"[^.\[\]\"]+")
+PLAIN_KEY = re.compile(r"[^.\[\]\"{]+")
 
 _Tree = Any
 """What a parser makes of JSON or YAML."""
@@ -50,29 +55,57 @@ def open_product(file: Path, kind: str) -> Iterator[Product]:
         yield Text(file, "text")
         return
     try:
-        tree = _json(file) if kind == "json" else _yaml(file)
+        tree, said = _json(file) if kind == "json" else _yaml(file)
         leaves = list(_leaves(tree, ""))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ProductError(f"it is not {kind.upper()}: {error}") from error
-    if len(leaves) <= MOST_LEAVES:
-        yield HeldProduct(kind, [_columns(leaves)])
-    else:
-        note = f"{len(leaves):,} values: described as a table"
-        yield HeldProduct(kind, [_table(leaves)], notes=(note,))
+    few = len(leaves) <= MOST_LEAVES
+    part, values = _columns(leaves) if few else _table(leaves)
+    notes = () if few else (f"{len(leaves):,} values: described as a table",)
+    yield HeldProduct(kind, [(replace(part, attributes=said), values)], notes=notes)
 
 
-def _json(file: Path) -> _Tree:
-    text = file.read_bytes().decode("utf-8-sig")
+def _json(file: Path) -> tuple[_Tree, dict[str, Value]]:
+    """Return one document, or those of JSON lines as a list; and how they are written."""
+    data = file.read_bytes()
+    said: dict[str, Value] = {"byte order mark": True} if data.startswith(BOM_UTF8) else {}
+    text = data.decode("utf-8-sig")
+    try:
+        return _loaded(text), said
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")
+        if len(lines) == 1 or error.msg != "Extra data":
+            raise
+    return [_loaded(line) for line in lines if line.strip()], said | {"form": "JSON lines"}
+
+
+def _loaded(text: str) -> _Tree:
     return json.loads(text, parse_float=_float, object_pairs_hook=_object)
 
 
-def _yaml(file: Path) -> _Tree:
+def _yaml(file: Path) -> tuple[_Tree, dict[str, Value]]:
     trees = list(yaml.load_all(file.read_bytes(), Loader=_Loader))
-    return trees[0] if len(trees) == 1 else trees
+    return (trees[0], {}) if len(trees) == 1 else (trees, {"documents": len(trees)})
 
 
 class _Loader(yaml.SafeLoader):
-    """Keeps what looks like a time as text, and what carries a tag of somebody's own."""
+    """Keeps times as they are written, tags of somebody's own, digits, and keys that repeat."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  (PyYAML's)
+        """Return a mapping; of keys that are there twice, both values."""
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
+        found: dict[Any, Any] = {}
+        for key_node, value_node in getattr(node, "value", ()):
+            key = self.construct_object(key_node, deep=True)
+            key = key if isinstance(key, Hashable) else str(key)
+            found[_fresh(key, found)] = self.construct_object(value_node, deep=deep)
+        return found
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> float | Decimal:
+        """Return a number with all its digits."""
+        text = str(node.value).replace("_", "")
+        return _float(text) if DIGITS.fullmatch(text) else self.construct_yaml_float(node)
 
 
 def _untagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
@@ -87,7 +120,10 @@ def _untagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
 
 _Loader.add_multi_constructor("!", _untagged)
 _Loader.add_multi_constructor("tag:yaml.org,2002:python/", _untagged)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:timestamp", lambda _, node: {"!!timestamp": str(node.value)}
+)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_decimal)
 
 
 def _float(text: str) -> float | Decimal:
@@ -106,12 +142,23 @@ def _object(pairs: list[tuple[str, _Tree]]) -> dict[str, _Tree]:
     """Return an object; of keys that are there twice, both values."""
     found: dict[str, _Tree] = {}
     for key, value in pairs:
-        name, number = key, 1
-        while name in found:
-            number += 1
-            name = f"{key} ({number})"
-        found[name] = value
+        found[_fresh(key, found)] = value
     return found
+
+
+class _Again(str):
+    """A key that is there once more: `a{2}`, as no other key is shown."""
+
+    __slots__ = ()
+
+
+def _fresh(key: Any, found: dict[Any, Any]) -> Any:  # noqa: ANN401  (YAML has keys of any type)
+    """Return the key; of one that is there already, one that tells which of them it is."""
+    name, number = key, 1
+    while name in found:
+        number += 1
+        name = _Again(f"{_below('', key)}{{{number}}}")
+    return name
 
 
 def _leaves(tree: _Tree, name: str) -> Iterator[tuple[str, Values]]:
@@ -126,9 +173,13 @@ def _leaves(tree: _Tree, name: str) -> Iterator[tuple[str, Values]]:
 
 
 def _below(name: str, key: object) -> str:
-    if isinstance(key, str) and PLAIN_KEY.fullmatch(key):
+    if isinstance(key, _Again) or (isinstance(key, str) and PLAIN_KEY.fullmatch(key)):
         return f"{name}.{key}" if name else key
     return f"{name}[{json.dumps(key if isinstance(key, str) else str(key), ensure_ascii=False)}]"
+
+
+class _List(np.ndarray[Any, Any]):
+    """The numbers of a list: one of a single number is not that number."""
 
 
 def _is_number(value: _Tree) -> bool:
@@ -146,7 +197,7 @@ def _values(leaf: _Tree) -> Values:
     if isinstance(leaf, bool):
         return Values(np.array([leaf]))
     if isinstance(leaf, list) and leaf:
-        return Values(_numbers(leaf))
+        return Values(_numbers(leaf).view(_List))
     if _is_number(leaf):
         return Values(_numbers([leaf]))
     data = np.empty(1, dtype=object)
@@ -178,9 +229,19 @@ class _Other(str):
 def _columns(leaves: list[tuple[str, Values]]) -> tuple[Part, dict[str, Values]]:
     values = dict(leaves)
     columns = tuple(
-        Column(name=name, dtype=_type(each), shape=each.data.shape) for name, each in values.items()
+        Column(
+            name=name,
+            dtype=_type(each),
+            shape=each.data.shape,
+            attributes={"list of one": True} if _is_list_of_one(each) else {},
+        )
+        for name, each in values.items()
     )
     return Part(name="", form="document", columns=columns), values
+
+
+def _is_list_of_one(values: Values) -> bool:
+    return isinstance(values.data, _List) and values.data.shape == (1,)
 
 
 def _type(values: Values) -> str:
@@ -201,7 +262,7 @@ def _table(leaves: list[tuple[str, Values]]) -> tuple[Part, dict[str, Values]]:
     for name, values in leaves:
         numeric = _type(values) == "float64"
         for place, each in enumerate(values.data):
-            paths.append(f"{name}[{place}]" if len(values.data) > 1 else name)
+            paths.append(f"{name}[{place}]" if isinstance(values.data, _List) else name)
             numbers.append(each.item() if isinstance(each, np.generic) else each)
             numbers[-1] = numbers[-1] if numeric else None
             texts.append("" if numeric else f"{_type(values)} {each}")

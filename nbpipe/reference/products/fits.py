@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|END|BSCALE|BZERO|BLANK"
-    r"|(TTYPE|TFORM|TUNIT|TDIM|TNULL|TSCAL|TZERO|TDISP|TBCOL)\d+|"
+    r"|(TTYPE|TFORM|TUNIT|TDIM|TNULL|TSCAL|TZERO|TDISP|TBCOL)\d+"
 )
 """Keywords that describe the bytes: the schema says it already."""
+
+UNPRINTABLE = re.compile(rb"[^ -~]")
+COMMENTARY = frozenset({"COMMENT", "HISTORY"})
+STANDARD = frozenset({"EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT", "BUNIT", "GROUPS"})
+"""Keywords whose comments are the writing library's."""
 
 SIGN = {"i": {2: 1 << 15, 4: 1 << 31, 8: 1 << 63}, "u": {1: -128}}
 """TZERO of the integers that FITS has no format for."""
@@ -73,6 +78,8 @@ class FitsProduct:
             for number, hdu in enumerate(hdus)
             if not isinstance(hdu, KNOWN)
         )
+        if not _is_gzip(file):
+            self.uncompared += tuple(_odd_padding(hdus, file))
         self._hdus: dict[str, Any] = {}
         for number, hdu in enumerate(hdus):
             self._hdus[self._name(hdu, number)] = hdu
@@ -168,6 +175,33 @@ def _check_length(hdus: Any, file: Path) -> None:  # noqa: ANN401
         raise ProductError(f"it is damaged: {size - end:,} bytes after the last whole HDU")
 
 
+def _behind_end(header: bytes) -> bytes:
+    """Return what stands in a header's blocks behind its END card."""
+    for at in range(0, len(header), 80):
+        if header[at : at + 80] == b"END".ljust(80):
+            return header[at + 80 :]
+    return b""
+
+
+def _odd_padding(hdus: Any, file: Path) -> Iterator[str]:  # noqa: ANN401
+    """Yield the HDUs with bytes that the standard has no place for.
+
+    Headers are of printable characters, with blanks behind END (3.3.1); data end with zeros, or
+    with blanks (3.3.2).
+    """
+    with file.open("rb") as stream:
+        for number, hdu in enumerate(hdus):
+            place = hdu.fileinfo()
+            stream.seek(place["hdrLoc"])
+            header = stream.read(place["datLoc"] - place["hdrLoc"])
+            if UNPRINTABLE.search(header) or _behind_end(header).strip():
+                yield f"HDU {number}: bytes that no header may hold"
+            size = min(int(getattr(hdu, "_bintable", hdu).size), place["datSpan"])
+            stream.seek(place["datLoc"] + size)
+            if stream.read(place["datSpan"] - size).strip(b"\0 "):
+                yield f"HDU {number}: bytes behind its data"
+
+
 def _part(name: str, hdu: Any) -> Part:  # noqa: ANN401
     attributes = _keywords(hdu.header)
     if isinstance(hdu, GROUPS):
@@ -227,8 +261,15 @@ def _column(column: Any, hdu: Any) -> Column:  # noqa: ANN401
         return Column(name=column.name, dtype=_list_type(column), unit=unit)
     field = hdu.columns.dtype[column.name]
     empty = _decoded(column, np.zeros((0, *field.shape), field.base))
+    attributes = {"TDISP": column.disp} if column.disp else {}
+    if field.base.kind == "S":
+        attributes["TFORM"] = str(column.format)
     return Column(
-        name=column.name, dtype=type_name(empty.data.dtype), unit=unit, shape=tuple(field.shape)
+        name=column.name,
+        dtype=type_name(empty.data.dtype),
+        unit=unit,
+        shape=tuple(field.shape),
+        attributes=attributes,
     )
 
 
@@ -284,11 +325,21 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
 
 def _keywords(header: Any) -> dict[str, Any]:  # noqa: ANN401
     found: dict[str, Any] = {}
-    for keyword, value in header.items():
+    for card in header.cards:
+        # A card without a keyword is a comment as well (section 4.4.2.4).
+        keyword = card.keyword or "COMMENT"
         if STRUCTURE.fullmatch(keyword):
             continue
+        value = card.value
         plain = plain_value(None if isinstance(value, fits.card.Undefined) else value)
-        if keyword in {"COMMENT", "HISTORY"} and keyword in found:
-            plain = f"{found[keyword]}\n{plain}"
-        found[keyword] = plain
+        if keyword in COMMENTARY:
+            found[keyword] = f"{found[keyword]}\n{plain}" if keyword in found else plain
+            continue
+        name, number = keyword, 1
+        while name in found:
+            number += 1
+            name = f"{keyword} ({number})"
+        found[name] = plain
+        if card.comment and keyword not in STANDARD:
+            found[f"comment of {name}"] = plain_value(card.comment)
     return found

@@ -8,6 +8,8 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from nbpipe.reference.products.directories import METADATA
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,12 +32,17 @@ MAGIC = (
     (b"PK\x05\x06", "zip"),
     (b"SQLite format 3\0", "sqlite"),
     (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
 )
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".dat")
 COLUMN_ENDINGS = (".txt", ".asc", ".ascii")
 """Of texts that are tables where all of their first lines are rows of numbers."""
 ENDINGS = {
-    "json": (".json", ".geojson"),
+    "json": (".json", ".geojson", ".jsonl", ".ndjson", *METADATA),
     "yaml": (".yaml", ".yml"),
     "svg": (".svg",),
     "votable": (".vot", ".xml", ".votable"),
@@ -77,6 +84,8 @@ def kind_of_content(head: bytes, name: str) -> str:
     hdf5 = MAGIC[1][0]
     if any(head[at : at + len(hdf5)] == hdf5 for at in HDF5_OFFSETS):
         return "hdf5"
+    if head[257:262] == b"ustar":
+        return "tar"
     if CONTROL.search(head):
         return "binary"
     return _kind_of_text(head.decode("utf-8-sig", "replace"), name.lower())

@@ -6,6 +6,7 @@ Imports pyarrow; see `reading`.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+NULLS, STRUCTURE = " (nulls)", " (structure)"
+"""Columns beside a list or a tree: which elements are null, and all that is no number."""
 WRITERS_OWN = frozenset({"ARROW:schema", "pandas", "PARQUET:field_id"})
 """Metadata that the writing libraries leave; it changes with their versions."""
 
@@ -61,8 +64,13 @@ class ParquetProduct:
         self.kind = kind
         self._files = files
         schema = files[0].schema_arrow
-        self._shapes = {field.name: _shape(field.type) for field in schema}
-        columns = tuple(_column(field, self._shapes[field.name]) for field in schema)
+        self._fields = {name: place for place, name in enumerate(_unique(schema.names))}
+        self._shapes = {name: _shape(schema.field(n).type) for name, n in self._fields.items()}
+        columns = tuple(
+            each
+            for name, place in self._fields.items()
+            for each in _columns(schema.field(place), name, self._shapes[name])
+        )
         self.parts = (
             Part(
                 name="",
@@ -81,21 +89,65 @@ class ParquetProduct:
     def blocks(self, part: Part, names: Sequence[str], rows: int) -> Iterator[dict[str, Values]]:
         """Yield the rows in blocks; they end where a row group does."""
         del part
+        wanted = {name: self._field(name) for name in names}
+        once = list(dict.fromkeys(name for name, _ in wanted.values()))
+        all_names = self._files[0].schema_arrow.names
+        # By their names where that is enough; twice the same name means all columns.
+        some = [all_names[self._fields[name]] for name in once]
+        columns = some if len(set(all_names)) == len(all_names) else None
         for file in self._files:
-            for batch in file.iter_batches(batch_size=rows, columns=list(names)):
-                yield {name: _values(batch.column(name), self._shapes[name]) for name in names}
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                places = {
+                    name: batch.schema.names.index(name) if columns else self._fields[name]
+                    for name in once
+                }
+                arrays = {name: batch.column(place) for name, place in places.items()}
+                yield {
+                    name: _read(arrays[field], self._shapes[field], said)
+                    for name, (field, said) in wanted.items()
+                }
+
+    def _field(self, name: str) -> tuple[str, str]:
+        """Return the field that a column is of, and which of its columns it is."""
+        for said in (NULLS, STRUCTURE):
+            if name not in self._fields and name.endswith(said):
+                return name.removesuffix(said), said
+        return name, ""
 
     def take(self, part: Part, names: Sequence[str], rows: NDArray[Any]) -> None:
         """Refuse: Parquet is read in its own order."""
         del part, names, rows
 
 
+def _unique(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def _columns(field: Any, name: str, shape: tuple[int, ...]) -> Iterator[Column]:  # noqa: ANN401
+    """Yield the column of a field; of lists also which elements are null, of trees the rest."""
+    yield replace(_column(field, shape), name=name)
+    if _is_list(field.type):
+        yield Column(name=f"{name}{NULLS}", dtype="string")
+    elif _is_nested(field.type):
+        yield Column(name=f"{name}{STRUCTURE}", dtype="string")
+
+
 def _column(field: Any, shape: tuple[int, ...]) -> Column:  # noqa: ANN401
-    attributes = _metadata(field.metadata)
-    if pa.types.is_timestamp(field.type) and field.type.tz:
+    attributes = {**_metadata(field.metadata), **dict(_inner_metadata(field.type, ""))}
+    types = pa.types
+    if types.is_timestamp(field.type) and field.type.tz:
         attributes["time zone"] = field.type.tz
-    if pa.types.is_time(field.type) or pa.types.is_duration(field.type):
+    if types.is_temporal(field.type) or types.is_fixed_size_binary(field.type):
         attributes["type"] = str(field.type)
+    if types.is_dictionary(field.type) and field.type.ordered:
+        attributes["ordered"] = True
+    if not field.nullable:
+        attributes["nullable"] = False
     unit = attributes.pop("unit", None) or attributes.pop("units", None)
     return Column(
         name=field.name,
@@ -104,6 +156,73 @@ def _column(field: Any, shape: tuple[int, ...]) -> Column:  # noqa: ANN401
         shape=shape,
         attributes=attributes,
     )
+
+
+def _inner_metadata(kind: Any, above: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield what is said of the fields inside of a nested type."""
+    for place in range(getattr(kind, "num_fields", 0)):
+        field = kind.field(place)
+        name = f"{above}{field.name}"
+        for key, value in _metadata(field.metadata).items():
+            yield f"{name}: {key}", value
+        yield from _inner_metadata(field.type, f"{name}.")
+
+
+def _is_nested(kind: Any) -> bool:  # noqa: ANN401
+    """Tell a type whose rows are trees: of numbers in some structure."""
+    return bool(pa.types.is_nested(kind)) and not _shape(kind) and not _is_list(kind)
+
+
+def _read(array: Any, shape: tuple[int, ...], said: str) -> Values:  # noqa: ANN401
+    """Return one column of a field."""
+    if said == NULLS:
+        return Values(_null_elements(array))
+    if _is_nested(array.type):
+        return _trees(array, structure=said == STRUCTURE)
+    return _values(array, shape)
+
+
+def _null_elements(array: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Return for each list which of its elements are null."""
+    found = np.full(len(array), "", dtype=object)
+    if array.flatten().null_count:
+        for place, each in enumerate(array):
+            nulls = () if not each.is_valid else np.flatnonzero(each.values.is_null())
+            found[place] = ", ".join(map(str, nulls))
+    return found
+
+
+def _trees(array: Any, *, structure: bool) -> Values:  # noqa: ANN401
+    """Return the numbers of each row in their order, or what is left of it without them."""
+    found = np.empty(len(array), dtype=object)
+    for place, each in enumerate(array.to_pylist()):
+        held: list[Any] = []
+        text = _without_numbers(each, held)
+        found[place] = text if structure else _one_type(held)
+    missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    return Values(found, missing)
+
+
+def _without_numbers(tree: Any, held: list[Any]) -> str:  # noqa: ANN401
+    """Return a row as text with a mark for each of its numbers, which go where they are held."""
+    if isinstance(tree, dict):
+        inner = (f"{key!r}: {_without_numbers(each, held)}" for key, each in tree.items())
+        return f"{{{', '.join(inner)}}}"
+    if isinstance(tree, (list, tuple)):
+        return f"[{', '.join(_without_numbers(each, held) for each in tree)}]"
+    if isinstance(tree, (int, float, Decimal)) and not isinstance(tree, bool):
+        held.append(tree)
+        return "#"
+    return repr(tree)
+
+
+def _one_type(items: list[Any]) -> NDArray[Any]:
+    """Return numbers as doubles where they keep their digits, else as Python has them."""
+    if all(isinstance(each, float) for each in items):
+        return np.array(items, dtype=np.float64)
+    found = np.empty(len(items), dtype=object)
+    found[:] = items
+    return found
 
 
 def _metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -129,6 +248,8 @@ def _type(kind: Any) -> str:  # noqa: ANN401
         return f"list of {_type(kind.value_type)}"
     if types.is_primitive(kind) and not types.is_temporal(kind):
         return type_name(np.dtype(kind.to_pandas_dtype()))
+    if _is_nested(kind):
+        return f"object ({kind})"
     named = {
         "datetime": types.is_timestamp(kind) or types.is_date(kind),
         "string": types.is_string(kind) or types.is_large_string(kind),
@@ -179,10 +300,13 @@ def _objects(array: Any, instead: Decimal) -> NDArray[Any]:  # noqa: ANN401
 
 
 def _lists(array: Any) -> NDArray[Any]:  # noqa: ANN401
-    """Return lists as arrays; null in one of them is a NaN."""
+    """Return lists as arrays; null in one of them is a 0, and told apart by a column of its own."""
     data = np.empty(len(array), dtype=object)
     for place, each in enumerate(array):
         values = each.values if each.is_valid else None
+        if values is not None and values.null_count:
+            # Filled rather than converted: integers with nulls would become floats.
+            values = values.fill_null(pa.scalar(0).cast(values.type))
         data[place] = np.zeros(0) if values is None else values.to_numpy(zero_copy_only=False)
     return data
 

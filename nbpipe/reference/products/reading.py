@@ -33,6 +33,7 @@ READERS = {
     "votable": "votable",
     "png": "images",
     "jpeg": "images",
+    "tiff": "images",
     "json": "documents",
     "yaml": "documents",
     "text": "texts",
@@ -43,7 +44,13 @@ READERS = {
     "netcdf3": "arrays",
     "sqlite": "sqlite",
     "gzip": "archives",
+    "bzip2": "archives",
+    "xz": "archives",
+    "zstd": "archives",
     "zip": "archives",
+    "zarr": "zarr",
+    "casa": "casa",
+    "tar": "archives",
 }
 """Kind -> module of this package with `open_product(file, kind)`."""
 
@@ -56,8 +63,13 @@ LIBRARIES = {
     "parquet": "pyarrow",
     "images": "pillow",
     "votable": "astropy",
+    "zarr": "zarr",
+    "casa": "python-casacore",
 }
 """Module -> the package that it needs beside numpy."""
+
+EXTRAS = {"python-casacore": "casa"}
+"""Packages that are in an extra of their own."""
 
 BLOCK_BYTES = 4_000_000
 """About what one block of rows takes in memory."""
@@ -74,7 +86,7 @@ class NoLibrary(ProductError):  # noqa: N818  (what is missing, not what went wr
     @classmethod
     def of(cls, package: str) -> NoLibrary:
         """Return the error about a package."""
-        return cls(f"{package} is not installed: {pip_install('reference')}")
+        return cls(f"{package} is not installed: {pip_install(EXTRAS.get(package, 'reference'))}")
 
 
 @dataclass(frozen=True, slots=True)

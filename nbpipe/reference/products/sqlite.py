@@ -55,8 +55,11 @@ def _rest(database: sqlite3.Connection) -> tuple[Part, dict[str, Values]]:
             "ORDER BY type, name"
         )
     }
-    for name in ("user_version", "application_id"):
+    for name in ("user_version", "application_id", "encoding"):
         found[name] = database.execute(f"PRAGMA {name}").fetchone()[0]
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone():
+        for name, last in database.execute("SELECT name, seq FROM sqlite_sequence"):
+            found[f"last number of {name}"] = last
     return Part(name="", form="group", attributes=found), {}
 
 

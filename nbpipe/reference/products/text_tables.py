@@ -8,6 +8,7 @@ their digits: what a double would lose is held by Python. What only looks like a
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nbpipe.reference.manifest import Value
+
 MISSING = frozenset({"", "null", "NULL", "NA", "N/A", "--"})
 """What stands for no value where the others are no texts; among texts only the empty one does."""
 DELIMITERS = (",", "\t", ";", "|")
@@ -37,10 +40,12 @@ BLANKS = ""
 """The delimiter of columns apart by any number of blanks (numpy.savetxt)."""
 TEXT_ROWS = 4096
 """Lines that are held at once: as texts they take ten times what their numbers do."""
+CHUNK = 1 << 20
 FIELD_LIMIT = 10_000_000
 """Characters of one field."""
 TRUTH = {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "FALSE": False}
 ZONED = "datetime with time zone"
+FORMS = {"T": "dateTtime", " ": "date time"}
 
 # Each is matched against all of some rows at once, with a line end after every value.
 _INTEGER = r" *-?(?:0|[1-9][0-9]*) *"
@@ -104,6 +109,9 @@ class TextTable:
             attributes["delimiter"] = self._layout.delimiter or "blanks"
             if self._layout.comments:
                 attributes["COMMENT"] = cut(self._layout.comments)
+            if self._layout.delimiter == BLANKS and (told := _row_comments(file, self._layout)):
+                attributes["row comments"] = cut(told)
+        attributes |= _written(file)
         self._columns = {each.name: each for each in columns}
         part = Part(name="", form="table", rows=rows, columns=columns, attributes=attributes)
         self.parts = (part,)
@@ -154,11 +162,16 @@ class TextTable:
                 seen[place].add(texts)
         pairs = list(zip(self._layout.names, seen, strict=True))
         self._exact = frozenset(name for name, each in pairs if each.dtype == NUMBER and each.exact)
-        return tuple(Column(name=name, dtype=each.dtype) for name, each in pairs), rows
+        columns = (
+            Column(name=name, dtype=each.dtype, attributes=each.attributes())
+            for name, each in pairs
+        )
+        return tuple(columns), rows
 
 
 NUMBER = "float64"
 EMPTY = "empty"
+LIST = "list of "
 
 
 class _Seen:
@@ -173,6 +186,18 @@ class _Seen:
         self._dtypes = ["bool", NUMBER, "datetime", ZONED]
         """Those that it can still be."""
         self._empty = True
+        self._gone: set[str] = set()
+        self._forms: set[str] = set()
+        """How dates are written: alone, or with a time behind a `T` or a blank."""
+
+    def attributes(self) -> dict[str, Value]:
+        """Return how values are written, where that may be done in several ways."""
+        found: dict[str, Value] = {}
+        if self._gone - {""} and self.dtype not in {"string", EMPTY}:
+            found["missing as"] = ", ".join(sorted(repr(each) for each in self._gone))
+        if self.dtype in {"datetime", ZONED}:
+            found["dates as"] = ", ".join(sorted(self._forms))
+        return found
 
     @property
     def dtype(self) -> str:
@@ -184,6 +209,8 @@ class _Seen:
     def add(self, texts: Sequence[str]) -> None:
         """Take some values into account."""
         present = [text for text in texts if text not in MISSING]
+        if len(present) < len(texts):
+            self._gone.update(MISSING.intersection(texts))
         if present:
             self._empty = False
             joined = "\n".join([*present, ""])
@@ -199,7 +226,10 @@ class _Seen:
                 return self._numbers(joined)
             case _:
                 times = ZONED_TIMES if dtype == ZONED else TIMES
-                return bool(times.fullmatch(joined)) and _are_times(present)
+                if not (times.fullmatch(joined) and _are_times(present)):
+                    return False
+                self._forms.update(FORMS.get(text[10:11], "date") for text in present)
+                return True
 
     def _numbers(self, joined: str) -> bool:
         whole = INTEGERS.fullmatch(joined) is not None
@@ -243,16 +273,51 @@ def _parsed_rows(text: TextIO, layout: Layout) -> Iterator[tuple[int, list[str]]
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(text, delimiter=layout.delimiter)
     for record in reader:
-        if record and (len(record) > 1 or len(layout.names) == 1 or record[0].strip()):
+        if not record and len(layout.names) == 1:
+            yield reader.line_num, [""]  # of a single column a line of nothing is a value
+        elif record and (len(record) > 1 or len(layout.names) == 1 or record[0].strip()):
             yield reader.line_num, record
 
 
 def _split(text: TextIO) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table whose columns are apart by blanks."""
     for number, line in enumerate(text, 1):
-        words = line.partition("#")[0].split()
+        words = _words(line)
         if words:
             yield number, words
+
+
+def _words(line: str) -> list[str]:
+    """Return what stands between blanks; quotes hold it together."""
+    plain = line.partition("#")[0]
+    if '"' not in plain:
+        return plain.split()
+    reader = csv.reader([" ".join(line.split("\t")).strip()], delimiter=" ", skipinitialspace=True)
+    return [word for word in next(reader, []) if word]
+
+
+def _row_comments(file: Path, layout: Layout) -> str:
+    """Return what stands behind `#` in and between the rows of columns apart by blanks."""
+    with _lines(file) as text:
+        rows = islice(enumerate(text), layout.skip, None)
+        return "\n".join(
+            f"{n}: {line[line.index('#') :].rstrip()}" for n, line in rows if "#" in line
+        )
+
+
+def _written(file: Path) -> dict[str, Value]:
+    """Return what a text says beside its fields: a byte order mark, line ends."""
+    found: dict[str, Value] = {}
+    with file.open("rb") as stream:
+        if stream.read(3) == codecs.BOM_UTF8:
+            found["byte order mark"] = True
+        returns = lines = 0
+        while piece := stream.read(CHUNK):
+            returns += piece.count(b"\r")
+            lines += piece.count(b"\n")
+    if returns:
+        found["line ends"] = "CRLF" if returns == lines else "CR and LF"
+    return found
 
 
 def _csv_layout(file: Path) -> Layout:
@@ -327,7 +392,9 @@ def _ecsv_layout(file: Path) -> Layout:
         raise ProductError("the names of its columns are not those of its ECSV header")
     meta = said.get("meta") or {}
     plain = dict(meta) if isinstance(meta, dict) else {"meta": meta}
-    plain.pop("__serialized_columns__", None)
+    mixed = plain.pop("__serialized_columns__", None)
+    if mixed:
+        plain["serialized columns"] = json.dumps(mixed, sort_keys=True, default=str)
     return Layout(delimiter, len(header) + 1, tuple(found), columns=columns, meta=plain)
 
 
@@ -356,9 +423,19 @@ def _ecsv_column(said: dict[str, Any]) -> Column:
     dtype = subtype[1] if subtype else str(said["datatype"])
     shape = tuple(int(each) for each in subtype[2].split(",")) if subtype else ()
     if not subtype and "subtype" in said:
-        dtype = "object"
+        varying = re.fullmatch(r"(\w+)\[null\]", str(said["subtype"]))
+        dtype = f"{LIST}{varying[1]}" if varying and varying[1] != "string" else "object"
+    attributes: dict[str, Value] = {
+        key: plain_value(json.dumps(said[key], sort_keys=True, default=str))
+        for key in ("description", "format", "meta")
+        if key in said
+    }
     return Column(
-        name=said["name"], dtype=dtype, unit=None if unit is None else str(unit), shape=shape
+        name=said["name"],
+        dtype=dtype,
+        unit=None if unit is None else str(unit),
+        shape=shape,
+        attributes=attributes,
     )
 
 
@@ -370,6 +447,8 @@ def _values(texts: list[str], column: Column, *, exact: bool = False) -> Values:
         return Values(_objects(texts), absent)
     if column.shape:
         return _vectors(texts, column, missing)
+    if column.dtype.startswith(LIST):
+        return Values(_lists(texts, column.dtype.removeprefix(LIST)), absent)
     if absent is None:
         return Values(_parsed(texts, column.dtype, exact=exact))
     instead = {"bool": "False", "datetime": "1970-01-01", ZONED: "1970-01-01T00:00:00Z"}
@@ -424,6 +503,16 @@ def _times(texts: list[str]) -> NDArray[Any]:
     fine = any(len(text) > len("2026-01-01T00:00:00.000000") for text in bare)
     times = np.array(bare, dtype=f"datetime64[{'ns' if fine else 'us'}]")
     return times - np.array(shifts, dtype="timedelta64[m]") if any(shifts) else times
+
+
+def _lists(texts: list[str], dtype: str) -> NDArray[Any]:
+    """Return arrays of varying length, which ECSV holds as JSON."""
+    found = np.empty(len(texts), dtype=object)
+    for place, text in enumerate(texts):
+        items = json.loads(text) if text else []
+        whole = None not in items
+        found[place] = np.array(items, dtype=dtype if whole else object)
+    return found
 
 
 def _vectors(texts: list[str], column: Column, missing: NDArray[Any]) -> Values:

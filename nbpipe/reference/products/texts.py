@@ -34,8 +34,11 @@ DRAWING_LIMIT = 200_000_000
 """Bytes of a drawing that are read as one."""
 
 SVG_DATE = re.compile(r"<dc:date>[^<]*</dc:date>")
-SVG_ID = re.compile(r"""(?<![\w-])id=["']([^"']+)["']""")
-SVG_NAME = re.compile(r"""(\bid=["']|#)([^"')\s;]+)""")
+SVG_ID = re.compile(r"""(?<![\w-])id=["']([^"']*?(?=[0-9a-f]*\d)[0-9a-f]{2,})["']""")
+"""A name that ends like a digest or a number; others are somebody's own."""
+SVG_NAME = re.compile(r"""(\bid=["']|href=["']#|url\(["']?#)([^"')\s;]+)""")
+PDF_STREAM = re.compile(rb"(?s)(\bstream\r?\n.*?\bendstream\b)")
+XMP = b"<x:xmpmeta"
 
 PDF_VOLATILE = re.compile(
     rb"/(?:CreationDate|ModDate)\s*(?:\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]*>)"
@@ -114,7 +117,7 @@ def _svg(file: Path) -> Product:
     text = SVG_DATE.sub("<dc:date/>", text)
     numbers: dict[str, str] = {}
     for match in SVG_ID.finditer(text):
-        numbers.setdefault(match[1], f"id{len(numbers)}")
+        numbers.setdefault(match[1], f"\0{len(numbers)}")
     text = SVG_NAME.sub(lambda match: match[1] + numbers.get(match[2], match[2]), text)
     lines = np.array(text.split("\n"), dtype=object)
     return HeldProduct("svg", [table("", {"line": Values(lines)})])
@@ -122,7 +125,13 @@ def _svg(file: Path) -> Product:
 
 def _pdf(file: Path) -> Product:
     """Return the digest of a document without dates and identifiers."""
-    data = PDF_VOLATILE.sub(b"", file.read_bytes())
-    digest = hashlib.sha256(data).hexdigest()
+    pieces = PDF_STREAM.split(file.read_bytes())
+    # What a page draws is never taken for a date of the document; XMP stands in a stream.
+    drawn = [number % 2 and XMP not in piece for number, piece in enumerate(pieces)]
+    kept = (
+        piece if is_drawn else PDF_VOLATILE.sub(b"", piece)
+        for is_drawn, piece in zip(drawn, pieces, strict=True)
+    )
+    digest = hashlib.sha256(b"".join(kept)).hexdigest()
     part = Part(name="", form="document", attributes={"content": digest})
     return HeldProduct("pdf", [(part, {})])

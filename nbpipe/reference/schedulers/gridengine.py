@@ -10,7 +10,6 @@ sge_status), and what its daemons really answer (tests/integration/test_gridengi
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import signal
 import xml.etree.ElementTree as ET
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.schedulers import groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -30,6 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -117,7 +117,7 @@ class GridEngine:
 
     def _queue(self) -> list[Entry]:
         """Return what qstat knows of all jobs of this user: one question, however many jobs."""
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         text = self._programs.ask("qstat", "-xml", "-g", "d", "-u", user)
         try:
             return list(entries(document(text, "<")))
@@ -194,23 +194,19 @@ class GridEngine:
 def options(request: JobRequest, suffix: str = "") -> list[str]:
     """Return qsub's options for a job; the site's own come last and win.
 
-    h_vmem counts for each slot, so the memory is shared out.
+    h_vmem counts for each slot, so the memory is shared out. A feature is a boolean resource
+    (complex(5)), a reservation an advance reservation's id (qrsub(1)).
+
+    Raises:
+        SubmissionRefused: The profile asks for what Grid Engine does not have.
     """
     profile = request.profile
+    wishes.check("gridengine", profile, "constraint", "reservation")
     told = ["-terse", "-C", "", "-S", "/bin/bash", "-b", "n", "-j", "n"]
     told += ["-N", request.name, "-wd", str(request.folder)]
     told += ["-o", f"{request.stdout}{suffix}", "-e", f"{request.stderr}{suffix}"]
     told += ["-r", "y" if request.requeue else "n"]
-    limits = []
-    if profile.walltime:
-        limits.append(f"h_rt={profile.walltime}")
-    if request.grace:
-        limits.append(f"s_rt={request.grace}")
-    if profile.memory:
-        limits.append(f"h_vmem={max(1, profile.memory // spelling.MIB // profile.cores)}M")
-    if profile.gpus:
-        limits.append(f"gpu={profile.gpus}")
-    if limits:
+    if limits := list(_limits(request)):
         told += ["-l", ",".join(limits)]
     slots = profile.cores * profile.nodes
     if slots > 1:
@@ -219,9 +215,26 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
         told += ["-q", profile.queue]
     if profile.account:
         told += ["-P", profile.account]
+    if profile.reservation:
+        told += ["-ar", profile.reservation]
     if request.after:
         told += ["-hold_jid", ",".join(job.partition(".")[0] for job in request.after)]
     return [*told, *profile.extra]
+
+
+def _limits(request: JobRequest) -> Iterator[str]:
+    """Yield what `-l` asks for."""
+    profile = request.profile
+    if profile.walltime:
+        yield f"h_rt={profile.walltime}"
+    if request.grace:
+        yield f"s_rt={request.grace}"
+    if profile.node_memory:
+        yield f"h_vmem={max(1, profile.node_memory // spelling.MIB // profile.cores)}M"
+    if profile.gpus:
+        yield f"gpu={profile.gpus}"
+    if feature := wishes.feature("gridengine", profile):
+        yield f"{feature}=TRUE"
 
 
 @dataclass(frozen=True, slots=True)

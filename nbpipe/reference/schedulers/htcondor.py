@@ -12,8 +12,6 @@ wait for ever; for us it has ended, and its cause is the reason of the hold.
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import signal
 from datetime import UTC, datetime
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.schedulers import groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -32,6 +30,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -132,7 +131,7 @@ class HTCondor:
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
         del near  # the local schedd is all that can be asked
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         mine = f'Owner == "{user}" && QDate >= {int(since.timestamp())}'
         program = "condor_history" if ended else "condor_q"
         ads = self._ask(program, "-constraint", mine, attributes=_SUBMISSION)
@@ -181,9 +180,11 @@ def description(request: JobRequest, count: int = 0, at_once: int | None = None)
     """Return the submit description: a fixed table of commands, checked values.
 
     Raises:
-        SubmissionRefused: It waits for other jobs, or is for several machines.
+        SubmissionRefused: It waits for other jobs, is for several machines, or asks for what
+            HTCondor does not have.
     """
     profile = request.profile
+    wishes.check("htcondor", profile)
     if request.after or profile.nodes > 1:
         wish = "waits for other jobs" if request.after else "is for several machines"
         raise SubmissionRefused(
@@ -207,8 +208,8 @@ def description(request: JobRequest, count: int = 0, at_once: int | None = None)
     }
     if not request.requeue:
         lines["periodic_remove"] = "NumJobStarts > 1"
-    if profile.memory:
-        lines["request_memory"] = str(max(1, profile.memory // spelling.MIB))
+    if profile.node_memory:
+        lines["request_memory"] = str(max(1, profile.node_memory // spelling.MIB))
     if profile.gpus:
         lines["request_gpus"] = str(profile.gpus)
     if profile.walltime:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import private
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SchedulerOutage, SubmissionRefused
+from nbpipe.reference.schedulers import wishes
 from nbpipe.reference.schedulers.local_files import held, read, write
 from nbpipe.reference.schedulers.protocol import Accounting, JobRequest, JobState, JobStatus, Traits
 
@@ -71,6 +72,7 @@ class Local:
     def _submit(
         self, request: JobRequest, count: int | None, at_once: int | None
     ) -> tuple[str, ...]:
+        wishes.check("local", request.profile)
         cores = request.profile.cores * request.profile.nodes
         if cores > self._cores or request.profile.nodes > 1:
             raise SubmissionRefused(
@@ -104,7 +106,7 @@ class Local:
             "stdout": f"{request.stdout}{suffix}",
             "stderr": f"{request.stderr}{suffix}",
             "cores": profile.cores,
-            "memory": profile.memory,
+            "memory": profile.node_memory,
             "walltime": profile.walltime,
             "grace": request.grace,
             "after": list(request.after),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.schedulers import groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -204,15 +204,19 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
     """Return bsub's options for a job but for its name; the site's own come last and win.
 
     Raises:
-        SubmissionRefused: The limit is below a minute, which LSF counts in.
+        SubmissionRefused: The limit is below a minute, which LSF counts in, or the profile asks
+            for what LSF does not have.
     """
     profile = request.profile
+    wishes.check("lsf", profile, "constraint", "reservation")
     told = ["-cwd", str(request.folder)]
     told += ["-o", f"{request.stdout}{suffix}", "-e", f"{request.stderr}{suffix}"]
     told += ["-n", str(profile.cores * profile.nodes), "-R", f"span[ptile={profile.cores}]"]
     told += ["-r"] if request.requeue else ["-rn"]
-    if profile.memory:
-        told += ["-M", f"{max(1, profile.memory // spelling.MIB)}MB"]
+    if feature := wishes.feature("lsf", profile):
+        told += ["-R", f"select[{feature}]"]
+    if profile.node_memory:
+        told += ["-M", f"{max(1, profile.node_memory // spelling.MIB)}MB"]
     if profile.walltime:
         if profile.walltime < 60:  # noqa: PLR2004
             raise SubmissionRefused(
@@ -222,10 +226,8 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
         told += ["-W", f"{profile.walltime // 3600}:{profile.walltime // 60 % 60:02}"]
     if request.grace:
         told += ["-wa", "TERM", "-wt", str(max(1, request.warning // 60))]
-    if profile.queue:
-        told += ["-q", profile.queue]
-    if profile.account:
-        told += ["-P", profile.account]
+    places = {"-q": profile.queue, "-P": profile.account, "-U": profile.reservation}
+    told += [word for option, value in places.items() if value for word in (option, value)]
     if profile.gpus:
         told += ["-gpu", f"num={profile.gpus}"]
     if request.after:

@@ -11,8 +11,6 @@ PBS has no signal before the limit: the job watches its own clock.
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import signal
 from dataclasses import replace
@@ -20,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.schedulers import groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -32,6 +30,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -70,6 +69,7 @@ _SIGNALLED = 256
 """Exit_status above this: the signal that ended the job."""
 _DELETED = 271
 """SIGTERM + 256: how a deleted job usually ends."""
+_RESERVATION = "A reservation is a queue of PBS: name it as the queue."
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNITS = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 
@@ -164,14 +164,14 @@ class PBS:
     def find(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs of that name (see `Scheduler`)."""
         spelling.job_name(name)
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         out = self._programs.ask("qselect", "-x", "-N", name, "-u", user)
         return tuple(out.split())
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
         del near  # the server is all that can be asked
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         start = f"-tc.ge.{since.astimezone(UTC):%Y%m%d%H%M}"
         history = ("-x",) if ended else ()
         jobs = self._programs.ask("qselect", *history, "-u", user, start).split()
@@ -181,15 +181,24 @@ class PBS:
 
 
 def options(request: JobRequest, suffix: str = "") -> list[str]:
-    """Return qsub's options for a job; the site's own come last and win."""
+    """Return qsub's options for a job; the site's own come last and win.
+
+    A feature is a boolean resource of hosts.
+
+    Raises:
+        SubmissionRefused: The profile asks for what PBS does not have.
+    """
     profile = request.profile
+    wishes.check("pbs", profile, "constraint", advice=_RESERVATION)
     told = ["-N", request.name, "-r", "y" if request.requeue else "n"]
     told += ["-o", f"{request.stdout}{suffix}", "-e", f"{request.stderr}{suffix}"]
     chunk = f"select={profile.nodes}:ncpus={profile.cores}"
-    if profile.memory:
-        chunk += f":mem={max(1, profile.memory // spelling.MIB)}mb"
+    if profile.node_memory:
+        chunk += f":mem={max(1, profile.node_memory // spelling.MIB)}mb"
     if profile.gpus:
         chunk += f":ngpus={profile.gpus}"
+    if feature := wishes.feature("pbs", profile):
+        chunk += f":{feature}=True"
     told += ["-l", chunk]
     if profile.walltime:
         told += ["-l", f"walltime={spelling.clock(profile.walltime)}"]

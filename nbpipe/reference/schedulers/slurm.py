@@ -7,8 +7,6 @@ Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import signal
 from dataclasses import replace
@@ -30,9 +28,12 @@ from nbpipe.reference.schedulers.protocol import (
 )
 from nbpipe.reference.schedulers.slurm_reasons import advice
 from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
+from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from nbpipe.reference.profiles import Profile
 
 _STATES: Known = {
     "PENDING": JobState.PENDING,
@@ -217,7 +218,7 @@ class Slurm:
 
     def submitted(self, since: datetime, *, near: Collection[str], ended: bool) -> Submissions:
         """Return the jobs of this user and how they were submitted (see `tracing.Searchable`)."""
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = account()
         found: list[Seen] = []
         blind = ""
         for cluster in {"": None, **dict.fromkeys(_by_cluster(near))}:
@@ -300,21 +301,29 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
         f"--cpus-per-task={profile.cores}",
         "--requeue" if request.requeue else "--no-requeue",
     ]
-    if profile.memory:
+    if profile.memory_per_core:
+        told.append(f"--mem-per-cpu={max(1, profile.memory_per_core // spelling.MIB)}M")
+    elif profile.memory:
         told.append(f"--mem={max(1, profile.memory // spelling.MIB)}M")
     if profile.walltime:
         told.append(f"--time={spelling.clock(profile.walltime)}")
     if request.grace:
         told.append(f"--signal=B:TERM@{request.warning}")
-    if profile.queue:
-        told.append(f"--partition={profile.queue}")
-    if profile.account:
-        told.append(f"--account={profile.account}")
+    told += [f"--{option}={value}" for option, value in _places(profile) if value]
     if profile.gpus:
         told.append(f"--gpus-per-node={profile.gpus}")
     if request.after:
         told += [f"--dependency=afterok:{':'.join(request.after)}", "--kill-on-invalid-dep=yes"]
     return [*told, *profile.extra]
+
+
+def _places(profile: Profile) -> Iterator[tuple[str, str | None]]:
+    """Yield the options that say where and on whose account a job runs."""
+    yield "partition", profile.queue
+    yield "account", profile.account
+    yield "qos", profile.qos
+    yield "constraint", profile.constraint
+    yield "reservation", profile.reservation
 
 
 def in_queue(text: str, cluster: str = "") -> list[Seen]:
