@@ -17,8 +17,8 @@ from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
 from nbpipe.collecting.naming import on_disk
 from nbpipe.errors import NothingCollected
-from nbpipe.execution import capacity, threads
-from nbpipe.system import git
+from nbpipe.execution import threads
+from nbpipe.system import git, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,7 +137,7 @@ def _version(distribution: str) -> str:
 
 
 def _threads(test: TestSettings, tasks: tuple[Task, ...], environ: Mapping[str, str]) -> Threads:
-    cores = capacity.cores()
+    cores = machine.cores()
     jobs = cores if test.jobs == "auto" else test.jobs
     at_once = threads.at_once(tasks, jobs)
     return Threads(

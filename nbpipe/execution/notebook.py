@@ -17,7 +17,6 @@ from nbpipe.execution import (
     diagnosis,
     exits,
     halting,
-    memory,
     silent,
     source,
     terminals,
@@ -30,6 +29,7 @@ from nbpipe.execution.tracing import Watch
 from nbpipe.execution.waiting import first_of
 from nbpipe.execution.wellformed import failed
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
+from nbpipe.system import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,7 +265,7 @@ class _Execution:
                 self._workspace.logger.info("not preloaded: %s", refused)
             if caution := silent.caution(self._task.language):
                 self._workspace.logger.warning("%s", caution)
-        self._kills = memory.counter(self._kernel.process or os.getpid())
+        self._kills = machine.kill_counter(self._kernel.process or os.getpid())
         self._shell = watching.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
             self.watch.begin(self._kernel, self._notebook)
@@ -311,7 +311,7 @@ class _Execution:
         started = time.monotonic()
         self._verdict.executed += cell.origin is not None
         log_start = self._workspace.log_bytes()
-        self._kills_before = memory.kills(self._kills)
+        self._kills_before = machine.kills(self._kills)
         running = asyncio.ensure_future(self._session.run(cell.node, cell.index, last=last))
         try:
             await first_of(
@@ -381,7 +381,7 @@ class _Execution:
     async def _died(self, cell: CodeCell, log_start: int) -> None:
         how = await self._kernel.exited
         said = diagnosis.plain(self._workspace.said(log_start)).strip()
-        killed = memory.kills(self._kills) > self._kills_before
+        killed = machine.kills(self._kills) > self._kills_before
         self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
 
     def _judge(self, cell: CodeCell, answer: Answer) -> None:

@@ -26,9 +26,9 @@ from nbpipe.publishing.errors import (
     Refused,
     Stopped,
 )
-from nbpipe.publishing.mirror import open_folder
 from nbpipe.publishing.renaming import exchange
 from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -308,7 +308,7 @@ class Cache:
 
     def _take(self, fresh: Path) -> None:
         """Put the new cache in the place of the old one, which is thrown away."""
-        at = open_folder(self.state)
+        at = files.open_folder(self.state)
         try:
             swapped = exchange(fresh.name, self.folder.name, folder=at)
         finally:
@@ -549,10 +549,7 @@ class Cache:
     def _write(self, name: str, text: str, mode: int) -> None:
         file = self.state / name
         if not file.is_file() or file.read_text("utf-8") != text:
-            fresh = file.with_name(f"{name}.new")
-            fresh.write_text(text, "utf-8")
-            fresh.chmod(mode)
-            fresh.replace(file)
+            files.replace(file, text.encode(), mode=mode)
 
 
 def _locks(repository: Path) -> Iterator[Path]:

@@ -18,12 +18,13 @@ from nbpipe import private
 from nbpipe.publishing import address, build, gate, lock, manifest, retention, verify
 from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
 from nbpipe.publishing.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.mirror import Mirror, fsync_folder, open_folder, replace
+from nbpipe.publishing.mirror import Mirror
 from nbpipe.publishing.origin import Cache, DamagedCacheError
 from nbpipe.publishing.renaming import exchange
 from nbpipe.publishing.spare import Spare
 from nbpipe.publishing.tree import Reader
 from nbpipe.publishing.witness import Witness
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     import threading
@@ -258,7 +259,8 @@ class Publisher:
             now=at(ages.elapsed),
         )
         if not dry_run:
-            replace(self.mirror.state / "ages.json", msgspec.json.encode(ages))
+            data = msgspec.json.encode(ages)
+            files.replace(self.mirror.state / "ages.json", data, mode=private.FILE, durable=True)
         if gone and not dry_run:
             for commit in gone:
                 self._retire(commit)
@@ -326,7 +328,7 @@ class Publisher:
             self._take_away(made.commit)
             fresh.rename(old)
         build.seal(old)
-        fsync_folder(self.mirror.releases_folder)
+        files.sync_folder(self.mirror.releases_folder)
         if self.mirror.current() is None:
             self.mirror.flip(made.commit)
         self._clear_detours()
@@ -476,7 +478,7 @@ class Publisher:
     def _swap(self, fresh: Path, old: Path) -> bool:
         """Exchange two folders in one step; False where the file system cannot."""
         old.chmod(0o755)
-        one, other = open_folder(fresh.parent), open_folder(old.parent)
+        one, other = files.open_folder(fresh.parent), files.open_folder(old.parent)
         try:
             return exchange(fresh.name, old.name, folder=one, other_folder=other)
         finally:
