@@ -2,6 +2,7 @@
 
 files    written whole or not at all, on the disk where that counts; copies that share their blocks
 git      every git but the watched one of an origin: environment, timeout, isolation as an argument
+interpreters  questions to a kernel's Python or R, in a process of its own
 locks    flock(2)
 machine  processors, memory, control groups, and what was killed for memory
 secrets  `env:NAME` and `file:PATH`: what they stand for, by one set of rules

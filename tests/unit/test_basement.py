@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,17 @@ def measures_the_machine(node: ast.AST) -> bool:
     return False
 
 
+def asks_an_interpreter(node: ast.AST) -> bool:
+    """Return whether that is `[program, "-c", code]`, with a program from elsewhere."""
+    words = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+    return any(
+        isinstance(option, (ast.Constant, ast.Name))
+        and getattr(option, "value", getattr(option, "id", "")) in {"-c", "option"}
+        and not isinstance(program, ast.Constant)
+        for program, option in pairwise(words)
+    )
+
+
 @dataclass(frozen=True)
 class Rule:
     """An act, and who does it."""
@@ -132,6 +144,16 @@ RULES = {
         "nbpipe/system/machine.py",
         {"nbpipe/reference/": OTHERS["nbpipe/reference/"]},
     ),
+    "asks an interpreter": Rule(
+        asks_an_interpreter,
+        "nbpipe/system/interpreters.py",
+        {
+            "nbpipe/bisecting/building.py": "not a question: the constraints of pip",
+            "nbpipe/publishing/copies/commands.py": "not a question: git's settings",
+            "nbpipe/execution/servers.py": "not a question: the server that forks kernels",
+            "nbpipe/batch/": OTHERS["nbpipe/batch/"],
+        },
+    ),
     "formats a quantity": Rule(formats_a_quantity, "nbpipe/system/units.py", OTHERS),
 }
 
@@ -179,6 +201,8 @@ def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
         ("measures the machine", "os.cpu_count()"),
         ("measures the machine", "len(os.sched_getaffinity(0))"),
         ("measures the machine", 'root / "proc/meminfo"'),
+        ("asks an interpreter", '[*python, "-c", "print(1)"]'),
+        ("asks an interpreter", '[sys.executable, "-c", code]'),
         ("formats a quantity", 'f"{size / 1e6:.1f} MB"'),
         ("formats a quantity", "hours = seconds // 3_600"),
         ("formats a quantity", "size // 2**20"),
