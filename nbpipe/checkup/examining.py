@@ -71,6 +71,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *telling.about_machine(git=version, output=output, tasks=tasks),
             *telling.about_distribution(sys.path),
             *site.about_schedulers(config),
+            *site.about_secrets(config, environ),
             *site.about_service(config, environ),
         ),
     )
