@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -119,7 +118,7 @@ def replacing(file: Path, *, mode: int) -> Iterator[BinaryIO]:
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    fresh = file.with_name(f".nbpipe-{secrets.token_hex(8)}.tmp")
+    fresh = file.with_name(f".nbpipe-{os.urandom(8).hex()}.tmp")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -148,7 +147,7 @@ def create(file: Path, data: bytes, *, mode: int) -> bool:
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    fresh = file.with_name(f"{file.name}.{os.urandom(8).hex()}")
     try:
         write(fresh, data, mode=mode, durable=True)
         with contextlib.suppress(FileExistsError):
