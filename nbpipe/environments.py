@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import string
-import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from nbpipe.system import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_MARK = "nbpipe-answer:"
-_PATIENCE = 60
 _OWN = re.compile(r"python(\d(\.\d+)?)?")
-_PYTHON = re.compile(r"(pypy|python)[\d.]*(\.exe)?")
 
 _QUESTION = """
 import os, sys
@@ -70,15 +65,12 @@ class Environment:
 def command(argv: Sequence[str]) -> list[str] | None:
     """Return how a kernel's Python is started; None where that cannot be seen.
 
-    What stands before `-m` in the kernelspec starts it: `env A=b python -m ipykernel_launcher`.
     jupyter_client takes its own interpreter for `python`, `python3` and `python3.11`.
     """
     if not argv:
         return None
     program = sys.executable if _OWN.fullmatch(argv[0]) else argv[0]
-    if "-m" in argv:
-        return [program, *argv[1 : list(argv).index("-m")]]
-    return [program] if _PYTHON.fullmatch(Path(program).name) else None
+    return interpreters.command(program, argv)
 
 
 def ask(
@@ -95,22 +87,12 @@ def ask(
     starting = command(argv)
     if starting is None:
         return None
-    values = {
-        name: string.Template(str(text)).safe_substitute(environ) for name, text in own.items()
-    }
-    question = _QUESTION.replace("MARK", _MARK).replace("MODULES", str(modules))
+    values = interpreters.substituted(own, environ)
+    question = _QUESTION.replace("MARK", interpreters.MARK).replace("MODULES", str(modules))
     try:
-        said = subprocess.run(
-            [*starting, "-c", question],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd=os.sep,
-            env={**environ, **values},
-            timeout=_PATIENCE,
-            check=True,
-        ).stdout.decode(errors="replace")
-        python, found = ast.literal_eval(said.rpartition(_MARK)[2].strip())
-    except (OSError, subprocess.SubprocessError, ValueError, SyntaxError):
+        answer = interpreters.ask(starting, question, environ={**environ, **values})
+        python, found = ast.literal_eval(answer)
+    except (interpreters.NoAnswerError, ValueError, SyntaxError):
         return None
     brought: dict[str, set[str]] = {}
     for name, (_, names) in found.items():

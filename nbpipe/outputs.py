@@ -8,7 +8,6 @@ folder that somebody named is locked while a run writes into it: two at once wou
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from nbpipe import private
 from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
+from nbpipe.system import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,12 +84,9 @@ def used(folder: Path) -> Iterator[None]:
             descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
     try:
         if descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _in_use(mark) from None
-            except OSError:  # a file system without locks
-                pass
+            with contextlib.suppress(OSError):  # a file system without locks
+                if not locks.take(descriptor):
+                    raise _in_use(mark)
         yield
     finally:
         if descriptor is not None:
@@ -140,7 +137,7 @@ def _hold(mark: Path) -> None:
     """Lock a mark until the process ends: nobody closes the descriptor before."""
     descriptor = os.open(mark, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        locks.take(descriptor, shared=True)
 
 
 def _forget_old_runs(place: Path) -> None:
@@ -157,9 +154,6 @@ def _forget_old_runs(place: Path) -> None:
 def _is_held(mark: Path) -> bool:
     try:
         with mark.open("r+b") as file:  # over NFS only who may write gets such a lock
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not locks.take(file.fileno())
     except OSError:  # no locks here, or gone
         return False
-    return False

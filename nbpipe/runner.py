@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from nbpipe import outputs
 from nbpipe._version import __version__
 from nbpipe.errors import UsageError
-from nbpipe.execution import capacity
 from nbpipe.execution.kernels import descriptors, threads
 from nbpipe.model import Run
-from nbpipe.system import git, units
+from nbpipe.system import git, machine, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +46,7 @@ def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
         wanted: How many; auto: one per core.
         notebooks: How many there are.
     """
-    count = capacity.cores() if wanted == "auto" else wanted
+    count = machine.cores() if wanted == "auto" else wanted
     most = descriptors.fitting(min(count, notebooks))
     if most >= min(count, notebooks):
         return count, ""
@@ -65,7 +64,7 @@ def memory_budget(wanted: str | None) -> int | None:
         UsageError: It is a share, and nobody knows of what.
     """
     try:
-        return units.budget(wanted, whole=capacity.total()) if wanted else None
+        return units.budget(wanted, whole=machine.total()) if wanted else None
     except ValueError as error:
         raise UsageError(f"memory-budget: {error}", hint="Write 16G, for example.") from error
 
@@ -77,7 +76,7 @@ def with_threads(order: Order, wanted: int | Literal["auto", "off"]) -> Order:
         order: What to run.
         wanted: The setting, for a notebook that has no other.
     """
-    plan, cores, jobs = order.plan, capacity.cores(), order.jobs
+    plan, cores, jobs = order.plan, machine.cores(), order.jobs
     tasks = threads.shared(plan.tasks, jobs=jobs, cores=cores, environ=os.environ)
     together = threads.at_once(tasks, jobs)
     share = threads.share(wanted, slots=1, at_once=together, cores=cores, environ=os.environ)
@@ -206,7 +205,7 @@ def _here(
         output_dir=order.output_dir,
         listener=listener,
         maxfail=order.maxfail,
-        budget=MemoryBudget(order.memory_budget, capacity.available)
+        budget=MemoryBudget(order.memory_budget, machine.available)
         if order.memory_budget
         else None,
         shared=Shared(forks=forks, tracer=tracer),

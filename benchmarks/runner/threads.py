@@ -23,8 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nbpipe.execution import capacity
 from nbpipe.execution.kernels import threads
+from nbpipe.system import machine
 
 _CELL = """\
 import numpy as np
@@ -53,7 +53,7 @@ def main() -> None:
                 took[setting].append(_seconds(folder, setting, options.jobs))
     without, with_shares = (statistics.median(took[setting]) for setting in SETTINGS)
     print(
-        f"{platform.platform()}, {capacity.cores()} cores; {options.notebooks} notebooks,"
+        f"{platform.platform()}, {machine.cores()} cores; {options.notebooks} notebooks,"
         f" {options.jobs} at once, {options.rounds} rounds"
     )
     for setting in SETTINGS:
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("-n", "--jobs", type=int, default=max(2, capacity.cores()))
+    parser.add_argument("-n", "--jobs", type=int, default=max(2, machine.cores()))
     parser.add_argument("--notebooks", type=int, default=8)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)

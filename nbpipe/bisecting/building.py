@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from nbpipe.bisecting.judging import ENDS, Interrupted, handling
+from nbpipe.system import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ _LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 _MARKERS = """
 import json, os, platform, sys
 version = platform.python_version()
-print("\\n" + json.dumps({
+print("MARK" + json.dumps({
     "implementation_name": sys.implementation.name,
     "implementation_version": "%d.%d.%d" % sys.implementation.version[:3],
     "os_name": os.name, "platform_machine": platform.machine(),
@@ -201,8 +202,11 @@ def marker_values(python: Sequence[str]) -> dict[str, str]:
     Raises:
         CannotBuild: It does not say.
     """
-    said = _run([*python, "-c", _MARKERS], {}).rpartition("\n{")[2]
-    return dict(json.loads("{" + said))
+    question = _MARKERS.replace("MARK", interpreters.MARK)
+    try:
+        return dict(json.loads(interpreters.ask(python, question, environ=os.environ)))
+    except interpreters.NoAnswerError as error:
+        raise CannotBuild(f"{python[0]}: {error}") from error
 
 
 def _lines(pins: Mapping[str, Pin]) -> Iterator[str]:

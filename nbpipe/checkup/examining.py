@@ -17,9 +17,8 @@ from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
 from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import NothingCollected
-from nbpipe.execution import capacity
 from nbpipe.execution.kernels import threads
-from nbpipe.system import git
+from nbpipe.system import git, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,6 +71,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
             *telling.about_machine(git=version, output=output, tasks=tasks),
             *telling.about_distribution(sys.path),
             *site.about_schedulers(config),
+            *site.about_secrets(config, environ),
             *site.about_service(config, environ),
         ),
     )
@@ -138,7 +138,7 @@ def _version(distribution: str) -> str:
 
 
 def _threads(test: TestSettings, tasks: tuple[Task, ...], environ: Mapping[str, str]) -> Threads:
-    cores = capacity.cores()
+    cores = machine.cores()
     jobs = cores if test.jobs == "auto" else test.jobs
     at_once = threads.at_once(tasks, jobs)
     return Threads(

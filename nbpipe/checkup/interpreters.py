@@ -1,33 +1,26 @@
 """Asking a kernel's own interpreter which modules it has: one process each, nothing imported.
 
-The one place of this room that starts processes. The interpreter gets the environment that the
+The interpreter gets the environment that the
 kernel would get, and no folder of notebooks on its path.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
 import shlex
-import signal
-import string
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe.system import interpreters
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from nbpipe.collecting import InstalledKernel
 
-PATIENCE = 60.0
-"""Seconds for an interpreter to answer; on a network's file system the first start is slow."""
-
-_MARK = "nbpipe-answer:"
-_PYTHON = re.compile(r"(pypy|python)[\d.]*(\.exe)?")
+PATIENCE = interpreters.PATIENCE
 
 _QUESTION = f"""
 import json, os, site, sys
@@ -82,13 +75,14 @@ elif launcher.startswith("ipykernel"):
         import ipykernel
     except Exception as error:
         answer["problem"] = "import ipykernel: %s: %s" % (type(error).__name__, error)
-print("\\n{_MARK}" + json.dumps(answer))
+print("\\n{interpreters.MARK}" + json.dumps(answer))
 """
 
 _R_QUESTION = f"""
 has <- function(name) nzchar(system.file(package = name))
 asked <- commandArgs(TRUE)
-cat("\\n{_MARK}", as.character(getRversion()), Filter(Negate(has), c("IRkernel", asked)))
+missing <- Filter(Negate(has), c("IRkernel", asked))
+cat("\\n{interpreters.MARK}", as.character(getRversion()), missing)
 """
 
 
@@ -143,9 +137,10 @@ def _ask_python(
     command: list[str], launcher: str, names: list[str], environ: Mapping[str, str]
 ) -> Answer:
     asked = json.dumps({"modules": names, "launcher": launcher})
-    said = _run([*command, "-c", _QUESTION], asked, environ)
-    if isinstance(said, Answer):
-        return said
+    try:
+        said = interpreters.ask(command, _QUESTION, environ=environ, given=asked, patience=PATIENCE)
+    except interpreters.NoAnswerError as error:
+        return Answer(works=False, problem=str(error))
     answer = json.loads(said)
     return Answer(
         works=not answer["problem"],
@@ -162,9 +157,12 @@ def _ask_r(program: str, names: list[str], environ: Mapping[str, str]) -> Answer
     script = Path(program).with_name("Rscript")
     if not script.exists():
         return Answer(works=None, problem=f"Rscript not found beside {program}")
-    said = _run([str(script), "-e", _R_QUESTION, *names], "", environ)
-    if isinstance(said, Answer):
-        return said
+    try:
+        said = interpreters.ask(
+            [str(script)], _R_QUESTION, *names, environ=environ, option="-e", patience=PATIENCE
+        )
+    except interpreters.NoAnswerError as error:
+        return Answer(works=False, problem=str(error))
     version, *missing = said.split()
     problem = "" if "IRkernel" not in missing else "it has no package IRkernel"
     return Answer(
@@ -172,46 +170,11 @@ def _ask_r(program: str, names: list[str], environ: Mapping[str, str]) -> Answer
     )
 
 
-def _run(command: Sequence[str], given: str, environ: Mapping[str, str]) -> str | Answer:
-    """Return what a process says behind the mark, or the answer that it gave none."""
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=os.sep,
-            env=dict(environ),
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Answer(works=False, problem=f"{command[0]} cannot be started: {error.strerror}")
-    with process:
-        try:
-            said, complained = process.communicate(given, timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            return Answer(works=False, problem=f"it did not answer within {PATIENCE:g} s")
-    _, mark, answer = said.rpartition(_MARK)
-    if mark:
-        return answer.strip()
-    last = (complained.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-    return Answer(works=False, problem=f"it does not answer: {last.strip()}")
-
-
 def _python_command(kernel: InstalledKernel) -> list[str] | None:
-    """Return how the kernel's Python is started, wrappers included; None where it has none.
-
-    What stands before `-m` in the kernelspec starts it: `env A=b python -m ipykernel_launcher`.
-    """
+    """Return how the kernel's Python is started, with wrappers; None where it has none."""
     program = str(kernel.interpreter)
-    if "-m" in kernel.argv:
-        return [program, *kernel.argv[1 : kernel.argv.index("-m")]]
-    if _PYTHON.fullmatch(Path(program).name):
-        return [program]
+    if found := interpreters.command(program, kernel.argv):
+        return found
     beside = Path(program).with_name("python")
     if Path(program).name == "xpython" and beside.exists():
         return [str(beside)]
@@ -225,14 +188,10 @@ def _launcher(kernel: InstalledKernel) -> str:
 
 
 def _own_environment(kernel: InstalledKernel, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the kernelspec sets, `${NAME}` in them replaced.
-
-    Source: https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs
-    """
+    """Return the variables that the kernelspec sets."""
     try:
         spec = json.loads((Path(kernel.resource_dir) / "kernel.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     own = spec.get("env") if isinstance(spec, dict) else None
-    items = own.items() if isinstance(own, dict) else ()
-    return {name: string.Template(str(text)).safe_substitute(environ) for name, text in items}
+    return interpreters.substituted(own, environ) if isinstance(own, dict) else {}

@@ -6,6 +6,7 @@ a fetch. Nothing is submitted, fetched or kept; a secret is looked at and never 
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import shlex
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.checkup.findings import Finding, Severity
+from nbpipe.config import is_marked
 from nbpipe.config.settings import SHORTEST_SECRET
+from nbpipe.config.tables import Table
 from nbpipe.system import secrets
 
 if TYPE_CHECKING:
@@ -65,6 +68,30 @@ def about_schedulers(config: Config) -> Iterator[Finding]:
                 what=f"{told}: {scheduler}'s programs are not on PATH: {', '.join(programs)}",
                 how="Submit where they are, such as on a login node.",
             )
+
+
+def about_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield which secrets of runs and reports (history, GitHub, mail) are not to be had from here.
+
+    Notes only: that of GitHub may rightly exist in its workflows alone. A service's own are looked
+    at by `about_service`.
+    """
+    settings = config.settings
+    for name in ("history", "github", "notify"):
+        for where, source in _sources(getattr(settings, name), name):
+            if secrets.is_source(source):
+                for finding in _about_secret(where, source, environ):
+                    yield dataclasses.replace(finding, severity=Severity.NOTE)
+
+
+def _sources(table: Table, name: str) -> Iterator[tuple[str, str]]:
+    """Yield every key below a table that says where a secret is, as messages name it."""
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if isinstance(value, Table):
+            yield from _sources(value, f"{name}.{field.encode_name}")
+        elif isinstance(value, str) and is_marked(field.type, "secret"):
+            yield f"[{name}] {field.encode_name}", value
 
 
 def about_service(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -77,9 +77,9 @@ def _workers(cluster: str, config: Config, jobs: int | None) -> tuple[Workers, i
     """Return the workers, and how many notebooks each of them runs at once."""
     if cluster == "dask" or "://" in cluster:
         from nbpipe.batch.dask_workers import DaskWorkers  # noqa: PLC0415
-        from nbpipe.execution import capacity  # noqa: PLC0415
+        from nbpipe.system import machine  # noqa: PLC0415
 
-        return DaskWorkers(cluster, jobs, local=jobs or capacity.cores()), 1
+        return DaskWorkers(cluster, jobs, local=jobs or machine.cores()), 1
     from nbpipe.batch.array_workers import ArrayWorkers  # noqa: PLC0415
     from nbpipe.reference.schedulers import registry  # noqa: PLC0415
 

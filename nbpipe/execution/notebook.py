@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, halts, hidden_failures, memory, source, watchers
+from nbpipe.execution import diagnosis, halts, hidden_failures, source, watchers
 from nbpipe.execution.kernels.kernel import Kernel, KernelStartError
 from nbpipe.execution.kernels.provisioner import first_of
 from nbpipe.execution.kernels.session import Session
@@ -21,6 +21,7 @@ from nbpipe.execution.kernels.wellformed import failed
 from nbpipe.execution.ready import NOTHING_SHARED, Ready
 from nbpipe.impact.traces import Watch
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
+from nbpipe.system import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -259,7 +260,7 @@ class _Execution:
                 self._workspace.logger.info("not preloaded: %s", refused)
             if caution := hidden_failures.caution(self._task.language):
                 self._workspace.logger.warning("%s", caution)
-        self._kills = memory.counter(self._kernel.process or os.getpid())
+        self._kills = machine.kill_counter(self._kernel.process or os.getpid())
         self._shell = watchers.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
             self.watch.begin(self._kernel, self._notebook)
@@ -305,7 +306,7 @@ class _Execution:
         started = time.monotonic()
         self._verdict.executed += cell.origin is not None
         log_start = self._workspace.log_bytes()
-        self._kills_before = memory.kills(self._kills)
+        self._kills_before = machine.kills(self._kills)
         running = asyncio.ensure_future(self._session.run(cell.node, cell.index, last=last))
         try:
             await first_of(
@@ -375,7 +376,7 @@ class _Execution:
     async def _died(self, cell: CodeCell, log_start: int) -> None:
         how = await self._kernel.exited
         said = diagnosis.plain(self._workspace.said(log_start)).strip()
-        killed = memory.kills(self._kills) > self._kills_before
+        killed = machine.kills(self._kills) > self._kills_before
         self._fail(diagnosis.died(how, out_of_memory=killed, cell=cell, said=said))
 
     def _judge(self, cell: CodeCell, answer: Answer) -> None:

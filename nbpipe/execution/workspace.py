@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe import private
 from nbpipe.execution.kernels.spool import Spool
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ class Workspace:
         try:
             with open(partial, "wb", opener=private.opener) as stream:
                 stream.writelines(self.spool.expand(_document(notebook)))
-            partial.replace(self.copy)
+            files.settle(partial, self.copy)
         except OSError as error:
             why = error.strerror
         except (ValueError, TypeError, AttributeError, RecursionError) as error:

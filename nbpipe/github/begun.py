@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe import private
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +68,7 @@ class Folder:
         with contextlib.suppress(OSError):
             private.make_folder(self._folder)
             file = self._file(begun)
-            fresh = file.with_suffix(".new")
-            private.write(fresh, msgspec.json.encode(begun))
-            fresh.replace(file)
+            files.replace(file, msgspec.json.encode(begun), mode=private.mode(file))
 
     def forget(self, begun: Begun) -> None:
         """Remove it: it is finished."""

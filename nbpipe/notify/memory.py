@@ -6,7 +6,6 @@ A file that cannot be read is begun anew: then something may be told twice, and 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import msgspec
 
 from nbpipe import private
 from nbpipe.notify.events import Event, Occasion  # noqa: TC001  (msgspec reads the annotations)
+from nbpipe.system import files, locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def opened(file: Path) -> Iterator[Memory]:
     private.make_folder(file.parent)
     lock_file = file.with_suffix(".lock")
     with open(lock_file, "w", opener=private.opener) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.take(lock.fileno(), wait=True)
         try:
             memory = msgspec.json.decode(file.read_bytes(), type=Memory)
         except (OSError, msgspec.DecodeError):
@@ -96,9 +96,7 @@ def opened(file: Path) -> Iterator[Memory]:
         try:
             yield memory
         finally:
-            fresh = file.with_suffix(".new")
-            private.write(fresh, msgspec.json.encode(memory))
-            fresh.replace(file)
+            files.replace(file, msgspec.json.encode(memory), mode=private.mode(file))
 
 
 def default(key: str) -> Path:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe.publishing.releases.mirror import write as write_private
+from nbpipe import private
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from nbpipe.config.settings import CollectionSettings
@@ -121,4 +122,4 @@ def read(mirror: Mirror) -> Record:
 def write(mirror: Mirror, record: Record) -> None:
     """Keep what the worker knows, for other processes."""
     file = mirror.state / "health.json"
-    write_private(file.with_name("health.json.new"), msgspec.json.encode(record)).replace(file)
+    files.replace(file, msgspec.json.encode(record), mode=private.FILE)

@@ -1,12 +1,11 @@
 """One process at a time for one collection, by a lock that dies with its process.
 
-flock(2) belongs to the open file, so two threads exclude each other as well. What is written in
-the file says that its holder has not finished: found by the next one, it means a crash.
+Two threads exclude each other as well. What is written in the file says that its holder has not
+finished: found by the next one, it means a crash.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing.errors import Busy, Refused, Stopped
+from nbpipe.system import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,16 +55,13 @@ def held(file: Path, *, patience: float, stop: threading.Event | None = None) ->
 def _take(fd: int, file: Path, patience: float, stop: threading.Event) -> None:
     end = time.monotonic() + patience
     while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                holder = os.pread(fd, 20, 0).decode("ascii", "replace")
-                raise Busy(
-                    f"{file.parent.name}: process {holder} is at work on it",
-                    hint="Try again when it is done.",
-                ) from None
-            if stop.wait(_LOOK):
-                raise Stopped(f"{file.parent.name}: stopped before it began") from None
-        else:
+        if locks.take(fd):
             return
+        if time.monotonic() >= end:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace")
+            raise Busy(
+                f"{file.parent.name}: process {holder} is at work on it",
+                hint="Try again when it is done.",
+            )
+        if stop.wait(_LOOK):
+            raise Stopped(f"{file.parent.name}: stopped before it began")

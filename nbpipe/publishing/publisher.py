@@ -22,9 +22,10 @@ from nbpipe.publishing.origin.cache import Cache, DamagedCacheError
 from nbpipe.publishing.origin.tree import Reader
 from nbpipe.publishing.releases import build, gate, manifest, retention, verify
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.releases.mirror import Mirror, fsync_folder, open_folder, replace
+from nbpipe.publishing.releases.mirror import Mirror
 from nbpipe.publishing.releases.spare import Spare
 from nbpipe.publishing.releases.witness import Witness
+from nbpipe.system import files
 from nbpipe.system.rename import exchange
 
 if TYPE_CHECKING:
@@ -260,7 +261,8 @@ class Publisher:
             now=at(ages.elapsed),
         )
         if not dry_run:
-            replace(self.mirror.state / "ages.json", msgspec.json.encode(ages))
+            data = msgspec.json.encode(ages)
+            files.replace(self.mirror.state / "ages.json", data, mode=private.FILE, durable=True)
         if gone and not dry_run:
             for commit in gone:
                 self._retire(commit)
@@ -328,7 +330,7 @@ class Publisher:
             self._take_away(made.commit)
             fresh.rename(old)
         build.seal(old)
-        fsync_folder(self.mirror.releases_folder)
+        files.sync_folder(self.mirror.releases_folder)
         if self.mirror.current() is None:
             self.mirror.flip(made.commit)
         self._clear_detours()
@@ -478,7 +480,7 @@ class Publisher:
     def _swap(self, fresh: Path, old: Path) -> bool:
         """Exchange two folders in one step; False where the file system cannot."""
         old.chmod(0o755)
-        one, other = open_folder(fresh.parent), open_folder(old.parent)
+        one, other = files.open_folder(fresh.parent), files.open_folder(old.parent)
         try:
             return exchange(fresh.name, old.name, folder=one, other_folder=other)
         finally:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.errors import NbpipeError
 from nbpipe.publishing import health as healths
 from nbpipe.publishing.errors import (
@@ -33,8 +34,8 @@ from nbpipe.publishing.errors import (
 from nbpipe.publishing.origin import address, forge
 from nbpipe.publishing.publisher import Publisher
 from nbpipe.publishing.releases.journal import Event, Trigger
-from nbpipe.publishing.releases.mirror import write
 from nbpipe.publishing.schedule import Schedule
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -422,7 +423,7 @@ def signal(mirror: Mirror, delivery: str) -> None:
     """
     mirror.prepare()
     fresh = mirror.state / f"beacon.{os.getpid()}.{threading.get_ident()}"
-    write(fresh, delivery.encode("utf-8")).replace(mirror.state / "beacon")
+    files.replace(mirror.state / "beacon", delivery.encode(), mode=private.FILE, fresh=fresh)
 
 
 def _succeeded(record: Record, now: float) -> Record:

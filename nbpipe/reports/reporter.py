@@ -11,12 +11,12 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
-from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, runtime_checkable
 
 from nbpipe import private
 from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,14 @@ def _utf8(stream: TextIO) -> Iterator[TextIO]:
         yield stream
         return
     stream.flush()
-    wrapper = io.TextIOWrapper(buffer, encoding="utf-8", newline="\n")
+    with _utf8_of(buffer) as wrapper:
+        yield wrapper
+
+
+@contextmanager
+def _utf8_of(data: BinaryIO) -> Iterator[TextIO]:
+    """Give a stream of text over one of bytes, which stays open."""
+    wrapper = io.TextIOWrapper(data, encoding="utf-8", newline="\n")
     try:
         yield wrapper
     finally:
@@ -153,25 +160,16 @@ def _utf8(stream: TextIO) -> Iterator[TextIO]:
 @contextmanager
 def _replaced(path: Path) -> Iterator[TextIO]:
     """Give a stream whose text becomes the file when all of it is written, and not before."""
-    temporary: Path | None = None
     try:
         if _is_special(path):
             with path.open("w", encoding="utf-8", newline="\n") as stream:
                 yield stream
             return
         private.make_folder(path.parent)
-        descriptor, name = mkstemp(dir=path.parent, prefix=".nbpipe-", suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+        with files.replacing(path, mode=_mode(path)) as data, _utf8_of(data) as stream:
             yield stream
-        temporary.chmod(_mode(path))
-        temporary.replace(path)
-        temporary = None
     except OSError as error:
         raise cannot_write(path, error.strerror or str(error)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _mode(path: Path) -> int:

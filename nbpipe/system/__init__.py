@@ -1,6 +1,10 @@
 """The basement: what every room may use of the machine. Nothing here knows nbpipe's words.
 
-files    bytes of one file in another one, shared where the file system can
+files    written whole or not at all, on the disk where that counts; copies that share their blocks
+git      every git but the watched one of an origin: environment, timeout, isolation as an argument
+interpreters  questions to a kernel's Python or R, in a process of its own
+locks    flock(2)
+machine  processors, memory, control groups, and what was killed for memory
 secrets  `env:NAME` and `file:PATH`: what they stand for, by one set of rules
 units    sizes, durations and counts: one grammar, and how they are written for people
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.execution import capacity
 from nbpipe.execution.kernels import threads
+from nbpipe.system import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_the_libraries_of_notebooks_that_run_at_once_share_the_cores(
 ) -> None:
     for name in ("a", "b", "c"):
         collection.notebook(f"{name}.ipynb", PRINTS)
-    each = max(1, capacity.cores() // 2)
+    each = max(1, machine.cores() // 2)
     ended = collection.test("-n", "2")
     for name in ("a", "b", "c"):
         assert of(ended, f"{name}.ipynb") == [str(each)] * len(threads.VARIABLES)
@@ -129,7 +129,7 @@ def test_what_is_set_already_stays(collection: Collection, tmp_path: Path) -> No
     )
     assert (a["OPENBLAS_NUM_THREADS"], a["RAYON_NUM_THREADS"]) == ("5", "9")
     assert b["RAYON_NUM_THREADS"] == "9"
-    assert b["OPENBLAS_NUM_THREADS"] == str(max(1, capacity.cores() // 2))
+    assert b["OPENBLAS_NUM_THREADS"] == str(max(1, machine.cores() // 2))
 
 
 @pytest.mark.usefixtures("plain")
@@ -158,8 +158,8 @@ def test_a_library_takes_its_share_preloaded_or_not(
     for name in ("a", "b"):
         collection.notebook(f"{name}.ipynb", BLAS)
     ended = collection.test("-n", "2", *preload)
-    assert printed(ended, "a.ipynb") == str(max(1, capacity.cores() // 2))
-    assert printed(collection.test("-n", "1", *preload), "b.ipynb") == str(capacity.cores())
+    assert printed(ended, "a.ipynb") == str(max(1, machine.cores() // 2))
+    assert printed(collection.test("-n", "1", *preload), "b.ipynb") == str(machine.cores())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,44 @@ def spawns_git(node: ast.AST) -> bool:
     return "git" in literals and (options or any(isinstance(each, ast.Starred) for each in words))
 
 
+def replaces_a_file(node: ast.AST) -> bool:
+    """Return whether that puts a file in another's place, or waits for the disk."""
+    match node:
+        case ast.Attribute(value=ast.Name("os"), attr="replace" | "fsync" | "fdatasync"):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name("files"), attr="replace")):
+            return False  # the basement's own
+        case ast.Call(func=ast.Attribute(attr="replace"), args=[_], keywords=[]):
+            return True  # of pathlib; that of a text has two arguments
+    return False
+
+
+def takes_a_lock(node: ast.AST) -> bool:
+    """Return whether that locks an open file."""
+    return isinstance(node, ast.Attribute) and node.attr in {"flock", "lockf", "F_SETLK"}
+
+
+def measures_the_machine(node: ast.AST) -> bool:
+    """Return whether that asks for the processors, the memory or the limits of a group."""
+    match node:
+        case ast.Attribute(attr="cpu_count" | "sched_getaffinity" | "virtual_memory"):
+            return True
+        case ast.Constant(value=str() as text):
+            return text.endswith(("proc/meminfo", "sys/fs/cgroup"))
+    return False
+
+
+def asks_an_interpreter(node: ast.AST) -> bool:
+    """Return whether that is `[program, "-c", code]`, with a program from elsewhere."""
+    words = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+    return any(
+        isinstance(option, (ast.Constant, ast.Name))
+        and getattr(option, "value", getattr(option, "id", "")) in {"-c", "option"}
+        and not isinstance(program, ast.Constant)
+        for program, option in pairwise(words)
+    )
+
+
 @dataclass(frozen=True)
 class Rule:
     """An act, and who does it."""
@@ -82,6 +121,36 @@ RULES = {
         "nbpipe/system/git.py",
         {
             "nbpipe/publishing/origin/cache.py": "GitPython's, in a session that is watched",
+            "nbpipe/batch/": OTHERS["nbpipe/batch/"],
+        },
+    ),
+    "replaces a file": Rule(
+        replaces_a_file,
+        "nbpipe/system/files.py",
+        {
+            "nbpipe/publishing/releases/build.py": "the store, through descriptors of its folders",
+            "nbpipe/publishing/copies/folder.py": "a user's folder, through its descriptor",
+            "nbpipe/execution/kernels/forks.py": "not a file: a fork server in another's place",
+            **OTHERS,
+        },
+    ),
+    "takes a lock": Rule(
+        takes_a_lock,
+        "nbpipe/system/locks.py",
+        {"nbpipe/reference/": OTHERS["nbpipe/reference/"]},
+    ),
+    "measures the machine": Rule(
+        measures_the_machine,
+        "nbpipe/system/machine.py",
+        {"nbpipe/reference/": OTHERS["nbpipe/reference/"]},
+    ),
+    "asks an interpreter": Rule(
+        asks_an_interpreter,
+        "nbpipe/system/interpreters.py",
+        {
+            "nbpipe/bisecting/building.py": "not a question: the constraints of pip",
+            "nbpipe/publishing/copies/commands.py": "not a question: git's settings",
+            "nbpipe/execution/kernels/servers.py": "not a question: the server that forks kernels",
             "nbpipe/batch/": OTHERS["nbpipe/batch/"],
         },
     ),
@@ -125,6 +194,15 @@ def test_no_exception_is_left_that_is_not_needed(name: str) -> None:
         ("spawns git", 'subprocess.run(["git", "-C", str(folder), *words])'),
         ("spawns git", 'words = ["git", *arguments]'),
         ("spawns git", 'Popen([*jail, "git", "fetch"])'),
+        ("replaces a file", "fresh.replace(file)"),
+        ("replaces a file", "os.replace(one, other)"),
+        ("replaces a file", "os.fsync(stream.fileno())"),
+        ("takes a lock", "fcntl.flock(file, fcntl.LOCK_EX)"),
+        ("measures the machine", "os.cpu_count()"),
+        ("measures the machine", "len(os.sched_getaffinity(0))"),
+        ("measures the machine", 'root / "proc/meminfo"'),
+        ("asks an interpreter", '[*python, "-c", "print(1)"]'),
+        ("asks an interpreter", '[sys.executable, "-c", code]'),
         ("formats a quantity", 'f"{size / 1e6:.1f} MB"'),
         ("formats a quantity", "hours = seconds // 3_600"),
         ("formats a quantity", "size // 2**20"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from nbpipe.execution import capacity
+from nbpipe.system import machine as capacity
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from nbpipe.batch import following
 from nbpipe.cli.reference import command
+from nbpipe.reference import store
 from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
@@ -255,7 +256,7 @@ def test_who_may_only_read_a_run_sees_how_it_stands(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(StoredRun, "write", refuse)
+    monkeypatch.setattr(store, "write_json", refuse)
     assert following.look(made).job.standing.state is S.RUNNING
 
 

@@ -27,7 +27,7 @@ def test_cores_are_those_that_this_process_may_use(need: Callable[[bool, str], N
     need(hasattr(os, "sched_setaffinity"), "sched_setaffinity")
     one = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n"
-        "from nbpipe.execution import capacity; print(capacity.cores())"
+        "from nbpipe.system import machine; print(machine.cores())"
     )
     done = subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from nbpipe.checkup import site
-from nbpipe.config import load
-from nbpipe.config.files import is_marked
+from nbpipe.checkup.findings import Severity
+from nbpipe.config import is_marked, load
 from nbpipe.config.keys import keys, table_in
 from nbpipe.config.settings import (
     CollectionSettings,
@@ -146,6 +146,25 @@ def test_doctor_finds_what_the_readers_refuse(tmp_path: Path) -> None:
         f"collection nb: file:{tmp_path}: it cannot be read: Is a directory",
         'collection nb: a source is neither "env:NAME" nor "file:PATH"',
     ]
+
+
+def test_doctor_notes_which_secrets_of_reports_are_not_to_be_had(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text(LONG)
+    (tmp_path / "good").chmod(0o600)
+    (tmp_path / "open").write_text(LONG)
+    (tmp_path / "open").chmod(0o644)
+    (tmp_path / "nbpipe.toml").write_text(
+        '[history]\nurl = "env:BLANK"\n[github]\ntoken = "file:good"\nkey = "file:none"\n'
+        '[notify]\nwebhook = "https://hooks.example.org/typed"\n'
+        '[notify.email]\npassword = "file:open"\n'
+    )
+    found = [*site.about_secrets(load(tmp_path), {"BLANK": " "})]
+    assert [each.what for each in found] == [
+        "[history] url: env:BLANK: the variable is not set",
+        f"[github] key: file:{tmp_path}/none: it cannot be read: No such file or directory",
+        f"[notify.email] password: {tmp_path}/open can be read by other users (mode 0644)",
+    ]
+    assert {each.severity for each in found} == {Severity.NOTE}
 
 
 def everywhere(kind: type[Table]) -> Iterator[tuple[str, bool]]:

@@ -28,7 +28,7 @@ PHRASES = {
     r"\bso many\b": "up to N",
     r"\blikewise\b": "what it does",
     r"\bamiss\b": "wrong",
-    r"\btold\b": "reported, notified",
+    r"\btold\b(?! apart)": "reported, notified",
     r"\bsomebody else\b": "another user",
     r"\bwhat there is\b": "lists …",
     r"\bone a (?:core|line|slot)\b": "one per …",

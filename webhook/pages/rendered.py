@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.reports.html.rendering import Limits, NotShown, Renderer
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ class Rendered:
             if _state(copy) != before:
                 self._note(key, Why("it is being written just now"))
             elif drawn:
-                fresh.replace(self._folder / f"{key}.html")
+                files.settle(fresh, self._folder / f"{key}.html")
                 self._trim()
             else:
                 self._refuse(key, "it is not a notebook that can be read")
@@ -163,10 +164,7 @@ class Rendered:
     def _refuse(self, key: str, reason: str) -> None:
         """Keep on disk why there is no page."""
         fresh = self._folder / f"{secrets.token_hex(8)}.part"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(reason)
-        fresh.replace(self._folder / f"{key}.txt")
+        files.replace(self._folder / f"{key}.txt", reason.encode(), mode=0o600, fresh=fresh)
 
     def _note(self, key: str, why: Why) -> None:
         """Remember a problem for a while."""

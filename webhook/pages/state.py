@@ -9,7 +9,6 @@ Only the service's own user may look in here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import stat
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from nbpipe.errors import ConfigError
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases.mirror import STATE, make_root
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,16 +87,4 @@ def token_file(folder: Path) -> tuple[Path, bool]:
 
 def _make(file: Path) -> bool:
     """Write a new token; False where another process was first."""
-    fresh = file.with_name(f"token.{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(f"{secrets.token_urlsafe(32)}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, file)  # unlike a rename it never replaces the token that another made
-            return True
-        return False
-    finally:
-        fresh.unlink()
+    return files.create(file, f"{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)

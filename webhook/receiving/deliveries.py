@@ -172,7 +172,7 @@ def _open(file: Path) -> sqlite3.Connection:
             raise
         aside = file.with_name(f"{file.name}.damaged")
         logger.warning("%s: is damaged (%s); put aside as %s", file, error, aside.name)
-        file.replace(aside)
+        file.rename(aside)
         for ending in ("-wal", "-shm"):
             file.with_name(file.name + ending).unlink(missing_ok=True)
         return _connect(file)

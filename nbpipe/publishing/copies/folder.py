@@ -10,7 +10,6 @@ where the user was quicker. What is decided is decided elsewhere.
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import stat
@@ -22,6 +21,7 @@ from nbpipe.publishing.copies.errors import CopyBusy, CopyError
 from nbpipe.publishing.copies.manifest import FOLDER, NAME
 from nbpipe.publishing.copies.releases import CHUNK, file_content, text_content
 from nbpipe.publishing.copies.substance import LARGEST, substance
+from nbpipe.system import locks
 from nbpipe.system.files import clone
 from nbpipe.system.filesystem import sync_file_system
 from nbpipe.system.rename import exchange, exists, move_to_free
@@ -37,7 +37,6 @@ READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
 INCOMING = "incoming"
 PART, SWAP = ".part", ".swap"
 ENDED_JUST_NOW = "another getlatest ended just now"
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 Seen = tuple[int, int, int]
 """A file's inode, size in bytes and time of change in ns: what a look at it saw."""
@@ -165,15 +164,16 @@ class CopyFolder:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._lock = os.open("lock", flags, 0o666, dir_fd=own)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            alone = locks.take(self._lock)
+        except OSError as error:
+            if error.errno not in locks.NONE_HERE:  # without locks renames still protect
+                raise
+            alone = True
+        if not alone:
             raise CopyBusy(
                 f"{self.path}: another getlatest is at work in this folder",
                 hint="Run it again when that one has ended.",
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:  # a file system without locks: renames still protect
-                raise
+            )
 
     def clear(self, known: set[str], commit: str) -> list[str]:
         """Remove what a crash left in the incoming folder; return what was kept instead.

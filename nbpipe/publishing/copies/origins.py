@@ -6,7 +6,6 @@ repository runs. What was fetched once is there without the network.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -24,6 +23,7 @@ from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.releases import Listed
 from nbpipe.publishing.origin.names import problem, shown
 from nbpipe.system import git as system_git
+from nbpipe.system import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -299,7 +299,7 @@ def _alone(repository: Path) -> Iterator[None]:
         raise CopyError(f"{repository}: cannot be made: {error.strerror}") from error
     with lock:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locks.take(lock.fileno(), wait=True)
         for stale in [*repository.glob("*.lock"), *repository.glob("refs/**/*.lock")]:
             stale.unlink(missing_ok=True)
         yield

@@ -26,8 +26,8 @@ from nbpipe.publishing.errors import (
     Stopped,
 )
 from nbpipe.publishing.origin import address, complaints, isolation, lfs, processes
-from nbpipe.publishing.releases.mirror import open_folder
 from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system import files
 from nbpipe.system.rename import exchange
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ class Cache:
 
     def _take(self, fresh: Path) -> None:
         """Put the new cache in the place of the old one, which is thrown away."""
-        at = open_folder(self.state)
+        at = files.open_folder(self.state)
         try:
             swapped = exchange(fresh.name, self.folder.name, folder=at)
         finally:
@@ -549,10 +549,7 @@ class Cache:
     def _write(self, name: str, text: str, mode: int) -> None:
         file = self.state / name
         if not file.is_file() or file.read_text("utf-8") != text:
-            fresh = file.with_name(f"{name}.new")
-            fresh.write_text(text, "utf-8")
-            fresh.chmod(mode)
-            fresh.replace(file)
+            files.replace(file, text.encode(), mode=mode)
 
 
 def _locks(repository: Path) -> Iterator[Path]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
-from nbpipe.publishing.releases.mirror import write
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from nbpipe.publishing.releases.mirror import Mirror
@@ -63,9 +64,9 @@ def learn(mirror: Mirror, known: Known, commit: str, *, now: float) -> str:
         return ""
     mirror.prepare()
     fresh = mirror.state / f"forge.json.{os.getpid()}.{threading.get_ident()}"
-    write(fresh, msgspec.json.encode(known))
     try:
-        fresh.replace(mirror.state / "forge.json")
+        data = msgspec.json.encode(known)
+        files.replace(mirror.state / "forge.json", data, mode=private.FILE, fresh=fresh)
     finally:
         fresh.unlink(missing_ok=True)
     if known.renamed:

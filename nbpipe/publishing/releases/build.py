@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nbpipe import private
 from nbpipe.publishing.origin.cache import DamagedCacheError
 from nbpipe.publishing.releases.hardlinks import Linking, open_below
-from nbpipe.publishing.releases.mirror import fsync_folder, open_folder
-from nbpipe.system.files import copy_bytes
+from nbpipe.system.files import copy_bytes, open_folder, sync_folder
 from nbpipe.system.filesystem import sync_file_system
 
 if TYPE_CHECKING:
@@ -229,7 +228,7 @@ def build(manifest: Manifest, folder: Path, store: Store, content: Content) -> N
             os.close(top)
     # All that came before is in the file system's journal, in this order; one look at the
     # structure after a restart (`Publisher.settle`) covers those that promise less.
-    fsync_folder(folder)
+    sync_folder(folder)
 
 
 def change(folder: Path, before: Manifest, after: Manifest, store: Store, content: Content) -> None:
@@ -265,7 +264,7 @@ def change(folder: Path, before: Manifest, after: Manifest, store: Store, conten
         finally:
             os.close(top)
     # The spare was on the disk before; this is in the journal behind it.
-    fsync_folder(folder)
+    sync_folder(folder)
 
 
 def copy(manifest: Manifest, release: Path, folder: Path) -> None:

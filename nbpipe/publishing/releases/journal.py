@@ -6,12 +6,13 @@ current: that is the mirror's `current` link alone. No secret enters it.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,16 +77,7 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Write one line and have it on the disk; a line torn by a crash is ended first."""
-        line = msgspec.json.encode(entry) + b"\n"
-        fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            os.write(fd, line)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        files.append_line(self.file, msgspec.json.encode(entry), mode=0o600)
 
     def entries(self) -> list[Entry]:
         """Return every whole line, the oldest first; torn ones are passed over."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe import private
-from nbpipe.publishing.releases.mirror import write as write_private
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,8 +96,8 @@ def loss(before: Manifest, after: Manifest) -> float:
 def write(folder: Path, manifest: Manifest) -> None:
     """Keep a manifest in the folder, whole or not at all."""
     folder.mkdir(private.FOLDER, exist_ok=True)
-    fresh = write_private(folder / f"{manifest.commit}.new", msgspec.json.encode(manifest))
-    fresh.replace(folder / f"{manifest.commit}.json")
+    file, fresh = (folder / f"{manifest.commit}.{ending}" for ending in ("json", "new"))
+    files.replace(file, msgspec.json.encode(manifest), mode=private.FILE, fresh=fresh)
 
 
 def read(folder: Path, commit: str) -> Manifest | None:

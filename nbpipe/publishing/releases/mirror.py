@@ -24,6 +24,7 @@ import msgspec
 from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases.journal import Journal
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from nbpipe.config.settings import CollectionSettings
@@ -105,8 +106,9 @@ class Mirror:
         if pin is None:
             (self.state / "pin.json").unlink(missing_ok=True)
         else:
-            replace(self.state / "pin.json", msgspec.json.encode(pin))
-        fsync_folder(self.state)
+            data = msgspec.json.encode(pin)
+            files.replace(self.state / "pin.json", data, mode=private.FILE, durable=True)
+        files.sync_folder(self.state)
 
     def check(self) -> None:
         """Refuse folders in which a release is not safe, or cannot be; makes none.
@@ -158,11 +160,8 @@ class Mirror:
 
     def flip(self, commit: str) -> None:
         """Make that release the current one: one atomic rename; a left-over link is no obstacle."""
-        fresh = self.state / "current.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(Path("releases") / commit)
-        fresh.replace(self.link)
-        fsync_folder(self.path)
+        target = Path("releases") / commit
+        files.relink(self.link, target, fresh=self.state / "current.new")
 
 
 def _refuse_unsafe(folder: Path) -> None:
@@ -200,34 +199,3 @@ def make_root(root: Path) -> None:
             with suppress(FileExistsError):  # another process was quicker
                 folder.mkdir()
                 folder.chmod(0o755)
-
-
-def replace(file: Path, data: bytes) -> None:
-    """Write a small file of the service's own: the old content or the new, never between."""
-    fresh = write(file.with_name(f"{file.name}.new"), data)
-    with fresh.open("rb") as stream:
-        os.fsync(stream.fileno())
-    fresh.replace(file)
-
-
-def write(file: Path, data: bytes) -> Path:
-    """Write a file of the service's own, for its eyes only."""
-    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, private.FILE)
-    with os.fdopen(fd, "wb") as stream:
-        os.fchmod(fd, private.FILE)
-        stream.write(data)
-    return file
-
-
-def open_folder(folder: Path) -> int:
-    """Return a descriptor of the folder, to be closed."""
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk."""
-    fd = open_folder(folder)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing.releases import build
-from nbpipe.publishing.releases.mirror import open_folder
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Spare:
         """
         self.drop()
         build.build(manifest, self._folder, store, content)
-        fd = open_folder(self._folder)
+        fd = files.open_folder(self._folder)
         self._held = _Held(manifest, fd, _changed(fd, manifest))
 
     def take(self, candidate: Path) -> Manifest | None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases import verify
-from nbpipe.publishing.releases.mirror import replace
+from nbpipe.system import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class Witness:
 
     def remember(self, seen: Seen) -> None:
         """Keep it for after a crash."""
-        replace(self._file, msgspec.json.encode(seen))
+        files.replace(self._file, msgspec.json.encode(seen), mode=private.FILE, durable=True)
 
     def remembered(self) -> Seen | None:
         """Return what a gate's end was never compared with; mostly None."""

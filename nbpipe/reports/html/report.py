@@ -81,7 +81,7 @@ class HtmlReporter:
             private.close_all(made)
             if folder.exists():
                 shutil.rmtree(folder)
-            made.replace(folder)
+            made.rename(folder)
         except OSError as problem:
             raise UsageError(
                 f"{folder}: the report cannot be written: {problem.strerror}",
