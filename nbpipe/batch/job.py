@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
-from nbpipe.batch import packages, worker
+from nbpipe.batch import exchange, packages, worker
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.errors import ExitCode, NbpipeError
 from nbpipe.model import Category, Outcome
@@ -82,7 +82,7 @@ def main(folder: Path) -> int:
     _die_with(os.environ.pop(PARENT, None))
     clock = time.monotonic()
     job = store.read_json(folder / "job.json")
-    if job.get("format") != FORMAT:
+    if job.get("format") != (exchange.FORMAT if job.get("kind") == "worker" else FORMAT):
         _say(f"{folder}/job.json: format {job.get('format')} is not known to this nbpipe")
         return ExitCode.INTERNAL_ERROR
     if job["kind"] == "worker":

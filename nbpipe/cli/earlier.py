@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbpipe.config import Config
-    from nbpipe.history import History
+    from nbpipe.history import History, PastRun
     from nbpipe.model import Plan
 
 _KNOWN_RUNS = 500
@@ -100,6 +100,19 @@ def _resumed(plan: Plan, past: History, name: str) -> Plan:
         err=True,
     )
     return history.keep_missing(plan, run.id, results)
+
+
+def resumed_run(config: Config, plan: Plan, name: str) -> tuple[PastRun, bool]:
+    """Return the run that `--resume` names, and whether the plan leaves out what it did not run.
+
+    Raises:
+        HistoryError: The history cannot be read, or does not know it.
+    """
+    with history.open_history(config.settings.history, plan.root) as past:
+        run = past.run(name)
+        wanted = {history.storable(task.path) for task in plan.tasks}
+        results = past.results(run)
+    return run, any(not each.complete and each.path not in wanted for each in results)
 
 
 def _by_failure(plan: Plan, past: History, config: Config, *, last_failed: bool) -> Plan:

@@ -331,10 +331,15 @@ def _executed(
 ) -> int:
     test, plan = config.settings.test, order.plan
     requests = reporting.requests(config, plan, order.output_dir)
+    resumed, keep = None, False
+    if given["resume"]:
+        resumed, keep = earlier.resumed_run(config, plan, given["resume"])
+        if not given["cluster"]:
+            elsewhere.refuse_left_behind(resumed)
     with nullcontext() if given["cluster"] else _forked(order.plan, test):
         order, problem = runner.remember(order, config.settings.history)
         away = given["cluster"] and elsewhere.executor(
-            given["cluster"], config, order, jobs=_asked(ctx, test)
+            given["cluster"], config, order, jobs=_asked(ctx, test), resumed=resumed, keep=keep
         )
         run = _with_progress(order, given, away or None)
     run, unread = with_past(run, config.settings.history)
