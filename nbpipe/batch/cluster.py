@@ -81,7 +81,7 @@ class Cluster:
 
     Args:
         tasks: In the order in which to start them.
-        folder: Shared with the workers; made here, removed at the end.
+        folder: Shared with the workers; made here, removed at the end, unless there is `left`.
         output_dir: Where copies and logs go; shared with the workers.
         listener: Is told what happens.
         workers: Do the work.
@@ -101,7 +101,6 @@ class Cluster:
         left: LeftBehind | None = None,
     ) -> None:
         self._tasks = list(tasks)
-        self._folder = folder
         self._shared = left.shared if left else Exchange(folder)
         self._output_dir = output_dir
         self._listener = listener
@@ -218,9 +217,7 @@ class Cluster:
             raise
 
     def _take_up(self) -> None:
-        """Begin with what another client left; a third one will find it from here."""
-        with contextlib.suppress(OSError):  # a file system without links
-            self._folder.symlink_to(self._shared.folder)
+        """Begin with what another client left."""
         self._round = self._shared.last_round()
         if self._round is None:  # it did not get so far
             self._start()
@@ -402,9 +399,8 @@ class Cluster:
 
     def _clean(self) -> None:
         """Remove the shared folder, but for results that nobody has taken up."""
-        if self._folder.is_symlink():
-            self._folder.unlink(missing_ok=True)
         if not self._is_kept():
+            taking.forget_links(self._shared)
             shutil.rmtree(self._shared.folder, ignore_errors=True)
 
     def _finish(self, result: Result) -> None:

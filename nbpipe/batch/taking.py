@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nbpipe.model import Result
 
+_LINKS = "links"
 _WORDS = 300
 """Characters of what a worker that could not begin said last."""
 
@@ -83,6 +84,33 @@ def find(output_dir: Path, run: str) -> tuple[Exchange, dict[str, Any]] | None:
             hint=f"Resume with that version, or remove {folder} to run its notebooks again.",
         )
     return Exchange(folder.resolve()), store.read_json(folder / exchange.WORKERS)
+
+
+def link(left: LeftBehind, output_dir: Path, run: str) -> None:
+    """Have what was left found under a later run, too, before that one is known to anybody.
+
+    Raises:
+        UsageError: It cannot be, as the client that started it is alive or nothing can be written.
+    """
+    place = folder_of(output_dir, run)
+    try:
+        with left.shared.followed():
+            with (left.shared.folder / _LINKS).open("a", encoding="utf-8") as links:
+                links.write(f"{place}\n")
+            place.symlink_to(left.shared.folder)
+    except OSError as error:
+        raise UsageError(
+            f"{place}: cannot be made: {error.strerror}",
+            hint="Check free space and permissions, or name another --output-dir.",
+        ) from error
+
+
+def forget_links(shared: Exchange) -> None:
+    """Remove what `link` made."""
+    with contextlib.suppress(OSError):
+        for line in (shared.folder / _LINKS).read_text(encoding="utf-8").splitlines():
+            if Path(line).is_symlink():
+                Path(line).unlink()
 
 
 def bring(result: Result, source: str | None, output_dir: Path) -> None:

@@ -65,6 +65,8 @@ def executor(  # noqa: PLR0913  (keywords)
     from nbpipe.batch.cluster import Cluster, Terms  # noqa: PLC0415
 
     left = _left_behind(config, resumed, keep=keep) if resumed else None
+    if left is not None:
+        taking.link(left, order.output_dir, order.run_id)
     workers, slots = _workers(cluster, config, order, jobs)
     terms = Terms(
         slots=slots,
