@@ -211,11 +211,11 @@ class HistorySettings(Table, frozen=True):
 class ClusterSettings(Table, frozen=True):
     """`[cluster]`: files for `nbpipe test --cluster tls://…`, in place of Dask's configuration."""
 
-    ca: FileName | None = None
+    ca: Name | None = None
     """Certificates of the authorities that signed the scheduler's, in PEM form."""
-    cert: FileName | None = None
+    cert: Name | None = None
     """This client's certificate, in PEM form."""
-    key: FileName | None = None
+    key: Name | None = None
     """This client's private key, in PEM form."""
 
 
