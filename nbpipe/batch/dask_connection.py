@@ -6,8 +6,8 @@
     gateway+https://HOST[/PATH]#NAME  one of its clusters that runs, left running
     gateway://[#NAME]                 the Gateway that Dask's configuration names
 
-TLS is configured as for Dask itself (`distributed.comm.tls`, DASK_DISTRIBUTED__COMM__TLS__CA_FILE
-and so on), or by `[cluster]`. Who may use a Gateway is Dask Gateway's configuration alone.
+TLS is configured as for Dask itself: `distributed.comm.tls` in its files, or
+DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on. So is who may use a Gateway (`gateway.auth`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from nbpipe.distribution import pip_install
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 GATEWAY = "gateway"
 _TIMEOUT = 30
 """Seconds for the first answer of a scheduler."""
-_TLS = {"ca": "ca-file", "cert": "client.cert", "key": "client.key"}
-"""Keys of `[cluster]` -> Dask's own below `distributed.comm.tls`."""
 _HINTS = {
-    "tls": "Name ca, cert and key in [cluster], or in DASK_DISTRIBUTED__COMM__TLS__CA_FILE,"
-    " …__CLIENT__CERT and …__CLIENT__KEY, as for Dask itself.",
+    "tls": "Dask's own configuration names the files: DASK_DISTRIBUTED__COMM__TLS__CA_FILE,"
+    " …__CLIENT__CERT and …__CLIENT__KEY, or distributed.comm.tls in ~/.config/dask.",
     "tcp": "Start one (dask scheduler), or name its address as it prints it.",
 }
 
@@ -50,20 +48,18 @@ class Connection:
         return self.address == "dask"
 
 
-def connect(address: str, *, local: int, tls: Mapping[str, str | None]) -> Connection:
+def connect(address: str, *, local: int) -> Connection:
     """Return the connection that an address of `--cluster` means.
 
     Args:
         address: As above.
         local: How many workers a cluster that is made gets.
-        tls: `ca`, `cert` and `key`: files, in place of those of Dask's configuration.
 
     Raises:
         UsageError: Dask is not installed, or nothing answers there.
     """
     dask, distributed = _dask(address)
-    given = {f"distributed.comm.tls.{_TLS[name]}": file for name, file in tls.items() if file}
-    dask.config.set({"distributed.scheduler.allowed-failures": 0, **given})
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     try:
         if address.partition(":")[0].partition("+")[0] == GATEWAY:
             return _by_gateway(address, local)

@@ -134,7 +134,6 @@ def workers_at(  # noqa: PLR0913  (keywords)
     count: int | None,
     *,
     local: int,
-    tls: Mapping[str, str | None],
     tasks: tuple[Task, ...],
     root: Path,
     folder: Path,
@@ -145,7 +144,6 @@ def workers_at(  # noqa: PLR0913  (keywords)
         address: See `dask_connection`.
         count: How many at most; None: as many as the cluster has threads.
         local: How many a cluster that is made gets.
-        tls: See `dask_connection`.
         tasks: What is to run.
         root: The collection's.
         folder: Of the run; workers see it, or get everything by Dask.
@@ -153,7 +151,7 @@ def workers_at(  # noqa: PLR0913  (keywords)
     Raises:
         UsageError: Nothing answers there, or the workers cannot run these notebooks.
     """
-    connection = connect(address, local=local, tls=tls)
+    connection = connect(address, local=local)
     try:
         if connection.local or _look(connection, tasks, folder):
             return DaskWorkers(connection, count)
@@ -165,9 +163,7 @@ def workers_at(  # noqa: PLR0913  (keywords)
         raise
 
 
-def earlier_workers(
-    where: Mapping[str, Any], folder: Path, *, tls: Mapping[str, str | None]
-) -> Workers:
+def earlier_workers(where: Mapping[str, Any], folder: Path) -> Workers:
     """Return the workers that another client wrote down.
 
     Raises:
@@ -178,7 +174,7 @@ def earlier_workers(
     address = where["address"]
     if address.startswith("gateway") and "#" not in address:  # it was that client's own
         return OwnDaskIsGone(folder)
-    connection = connect(address, local=0, tls=tls)
+    connection = connect(address, local=0)
     if where["kind"] != KIND:
         from nbpipe.batch.dask_apart import end_relays  # noqa: PLC0415
 

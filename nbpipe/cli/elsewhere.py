@@ -64,7 +64,7 @@ def executor(  # noqa: PLR0913  (keywords)
     from nbpipe.batch import taking  # noqa: PLC0415  (slow)
     from nbpipe.batch.cluster import Cluster, Terms  # noqa: PLC0415
 
-    left = _left_behind(config, resumed, keep=keep) if resumed else None
+    left = _left_behind(resumed, keep=keep) if resumed else None
     if left is not None:
         taking.link(left, order.output_dir, order.run_id)
     workers, slots = _workers(cluster, config, order, jobs)
@@ -107,7 +107,7 @@ def refuse_left_behind(resumed: PastRun) -> None:
         )
 
 
-def _left_behind(config: Config, resumed: PastRun, *, keep: bool) -> LeftBehind | None:
+def _left_behind(resumed: PastRun, *, keep: bool) -> LeftBehind | None:
     """Return what the client of a run left, with the workers that may still be at work.
 
     Raises:
@@ -131,7 +131,7 @@ def _left_behind(config: Config, resumed: PastRun, *, keep: bool) -> LeftBehind 
     else:
         from nbpipe.batch.dask_workers import earlier_workers  # noqa: PLC0415
 
-        workers = earlier_workers(where, shared.folder, tls=_tls(config))
+        workers = earlier_workers(where, shared.folder)
     return taking.LeftBehind(run=resumed.id, shared=shared, workers=workers, keep=keep)
 
 
@@ -145,7 +145,6 @@ def _workers(cluster: str, config: Config, order: Order, jobs: int | None) -> tu
             cluster,
             jobs,
             local=jobs or capacity.cores(),
-            tls=_tls(config),
             tasks=order.plan.tasks,
             root=order.plan.root,
             folder=order.output_dir,
@@ -158,10 +157,3 @@ def _workers(cluster: str, config: Config, order: Order, jobs: int | None) -> tu
     slots = profile.cores
     count = _LOCAL_WORKERS if jobs is None else max(1, -(-jobs // slots))
     return ArrayWorkers(registry.scheduler(profile.scheduler), profile, count), slots
-
-
-def _tls(config: Config) -> dict[str, str | None]:
-    """Return the files of `[cluster]`, relative to the configuration."""
-    given = config.settings.cluster
-    names = {"ca": given.ca, "cert": given.cert, "key": given.key}
-    return {name: str(config.root / file) if file else None for name, file in names.items()}

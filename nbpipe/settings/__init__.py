@@ -41,7 +41,6 @@ from nbpipe.settings.tables import (
 
 __all__ = [
     "Budget",
-    "ClusterSettings",
     "CollectionSettings",
     "Count",
     "EmailSettings",
@@ -208,17 +207,6 @@ class HistorySettings(Table, frozen=True):
     """Days after which a run is forgotten (0: never)."""
 
 
-class ClusterSettings(Table, frozen=True):
-    """`[cluster]`: files for `nbpipe test --cluster tls://…`, in place of Dask's configuration."""
-
-    ca: Name | None = None
-    """Certificates of the authorities that signed the scheduler's, in PEM form."""
-    cert: Name | None = None
-    """This client's certificate, in PEM form."""
-    key: Name | None = None
-    """This client's private key, in PEM form."""
-
-
 class Keep(Table, frozen=True):
     """`keep` of a collection: a release is removed only when *both* allow it."""
 
@@ -378,8 +366,6 @@ class Settings(Table, frozen=True):
     """How runs are told on GitHub by `nbpipe github`."""
     notify: NotifySettings = NotifySettings()
     """Who is told when a notebook begins to fail, and when it works again."""
-    cluster: ClusterSettings = ClusterSettings()
-    """How `nbpipe test --cluster` reaches a Dask scheduler with TLS."""
     reference: dict[Title, ReferenceSettings] = msgspec.field(default_factory=dict)
     """NAME -> what a reference run leaves, and what counts as the same."""
     profiles: dict[str, ProfileSettings] = msgspec.field(default_factory=dict)
