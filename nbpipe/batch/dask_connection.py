@@ -122,7 +122,6 @@ def _by_gateway(address: str, local: int) -> Connection:
             cluster.shutdown()
         with contextlib.suppress(Exception):
             cluster.close()
-            gateway.close()
 
     return Connection(address, client, close)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def probe(token: str, notebook: str, kernels: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the process that runs this is.
+    """Return what the process that runs this is; of each kernel, where its program lies.
 
     Args:
         token: A file in the run's folder.
@@ -52,6 +52,13 @@ def probe(token: str, notebook: str, kernels: tuple[str, ...]) -> dict[str, Any]
             program = manager.get_kernel_spec(name).argv[0]
         except Exception:  # noqa: BLE001, S112  (a missing or broken one: not listed)
             continue
+        own = {
+            "python",
+            f"python{sys.version_info[0]}",
+            f"python{sys.version_info[0]}.{sys.version_info[1]}",
+        }
+        if program in own:  # as jupyter_client reads it
+            program = sys.executable
         found = shutil.which(program) or program
-        answer["kernels"][name] = os.path.abspath(found)  # noqa: PTH100
+        answer["kernels"][name] = os.path.realpath(os.path.dirname(found))  # noqa: PTH120
     return answer

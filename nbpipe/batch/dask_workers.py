@@ -261,7 +261,7 @@ def _refuse_unfit(
             )
         if shared and there != program:
             raise UsageError(
-                f"{where} starts the kernel {name!r} with {there}; here it is {program}",
+                f"{where} starts the kernel {name!r} from {there}; here it is {program}",
                 hint="Start the workers from this environment: notebooks would run in another one.",
             )
 

@@ -156,7 +156,8 @@ Examples:
 @click.option(
     "--cluster",
     metavar="PROFILE|ADDRESS",
-    help="Run on other machines: a profile (`nbpipe profiles`), dask, or tcp://… of Dask.",
+    help="Run on other machines: a profile (`nbpipe profiles`), dask, or an address of Dask"
+    " (tcp://…, tls://…, gateway+https://…).",
 )
 @click.option(
     "-x", "--exitfirst", is_flag=True, help="Start no more notebooks after the first failure."
