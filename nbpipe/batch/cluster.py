@@ -308,7 +308,7 @@ class Cluster:
     def _accept(self, worker: _Worker, result: Result) -> None:
         """Finish a notebook with the result that a worker reports, where it is (still) wanted."""
         task = self._open.get(result.path)
-        if task is None:
+        if task is None or self._is_void(worker, result):
             return
         notes = result.notes
         if self._left is not None and worker.facts.get("output_dir") != str(self._output_dir):
@@ -318,6 +318,11 @@ class Cluster:
         if result.started is not None and abs(skew) > _CLOCK_SECONDS:
             result = replace(result, started=result.started + timedelta(seconds=skew))
         self._finish(replace(result, task=task, notes=notes))
+
+    def _is_void(self, worker: _Worker, result: Result) -> bool:
+        """Return whether a worker only says that it was ended, as others work in its place."""
+        now = self._round.number if self._round is not None else 0
+        return result.outcome is Outcome.SKIPPED and worker.facts.get("round", now) < now
 
     def _failed(self) -> int:
         return sum(result.outcome is Outcome.FAILED for result in self.results)

@@ -65,17 +65,20 @@ class ApartWorkers:
         self._running: dict[Any, list[Task]] = {}
         self._thread: threading.Thread | None = None
         self._error = ""
-        self._halted = False
+        self._halted = 0
+        """How far the workers were told to end: 1, start nothing more; 2, interrupt what runs."""
 
     def start(self, shared: Exchange, portions: int) -> None:
         """Send the collection, and hand out what is in the newest round (see `Workers`)."""
+        if self._name:
+            end_relays(self._client, self._name)
         self._name = f"nbpipe-test-{secrets.token_hex(6)}"
         where = {"kind": KIND, "address": self._connection.address, "name": self._name}
         store.write_json(shared.folder / exchange.WORKERS, where)
         place = shared.last_round()
         if place is None:
             raise UsageError(f"{shared.folder}: no plan for {portions} portions", hint="Try again.")
-        self._error, self._halted = "", False
+        self._error, self._halted = "", 0
         self._sent = self._client.scatter(self._archive, broadcast=True, hash=False)
         log = Log(shared.logs / f"dask-{secrets.token_hex(6)}")
         job = store.read_json(shared.folder / exchange.JOB)
@@ -147,11 +150,10 @@ class ApartWorkers:
 
     def _halt(self, place: Round) -> None:
         """Pass the client's wish to end on to the workers."""
-        stopped = place.stopped
-        if stopped or (place.draining and not self._halted):
-            if not self._halted or stopped:
-                self._client.run(dask_relay.halt, self._name, kill=stopped)
-            self._halted = True
+        wanted = 2 if place.stopped else int(place.draining)
+        if wanted > self._halted:
+            self._halted = wanted
+            self._client.run(dask_relay.halt, self._name, kill=wanted > 1)
 
     def _say(self, log: Log, kind: str, value: dict[str, Any]) -> None:
         log.append([exchange.report(kind, msgspec.json.encode(value))], safe=False)

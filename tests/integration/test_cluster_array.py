@@ -181,6 +181,34 @@ def test_a_cluster_that_cannot_run_anything_fails_every_notebook(
     assert failure["message"] == "no worker took it; all ended: failed with exit code 3"
 
 
+def test_slots_and_groups_count_within_a_worker_as_on_one_machine(
+    collection: Collection, tmp_path: Path
+) -> None:
+    times = tmp_path / "times"
+    times.mkdir()
+    for name in ("big", "one", "two", "three"):
+        collection.notebook(
+            f"{name}.ipynb",
+            f"import pathlib, time\nbegun = time.time()\ntime.sleep(1)\n"
+            f"pathlib.Path({str(times)!r}, '{name}').write_text(f'{{begun}} {{time.time()}}')",
+            nbpipe={"group": "db"} if name in {"one", "two"} else {},
+        )
+    collection.root.joinpath("nbpipe.toml").write_text(
+        '[profiles.node]\nscheduler = "local"\ncores = 2\n'
+        '[[test.overrides]]\npaths = ["big.ipynb"]\nslots = 2\n'
+    )
+    ended = collection.test("-n", "2", "--cluster", "node")
+    assert ended.code == 0, ended.err
+    spans = {each.name: [*map(float, each.read_text().split())] for each in times.iterdir()}
+
+    def beside(one: str, other: str) -> bool:
+        return spans[one][0] < spans[other][1] and spans[other][0] < spans[one][1]
+
+    assert not any(beside("big", name) for name in ("one", "two", "three"))
+    assert not beside("one", "two")
+    assert beside("one", "three") or beside("two", "three")
+
+
 @pytest.mark.parametrize(
     ("cluster", "told"),
     [

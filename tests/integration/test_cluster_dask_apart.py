@@ -17,7 +17,7 @@ from clusters import free_ports, listening, until
 from ondisk import lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ondisk import Collection
 
@@ -120,6 +120,27 @@ def test_workers_without_the_file_system_get_notebooks_and_data_by_dask(
     until(lambda: not list(Path(folder).rglob("nbpipe-*")), "the worker's files being gone")
 
 
+def test_an_interrupt_reaches_kernels_that_dask_alone_reaches(
+    collection: Collection, dask: Dask, apart: tuple[str, ...]
+) -> None:
+    dask.worker(before=apart)
+    (port,) = free_ports(1)
+    collection.notebook(
+        "slow.ipynb",
+        f"import socket, time\ns = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(600)",
+    )
+    collection.notebook("z.ipynb", "1")
+    client = _client(collection, dask.address)
+    until(lambda: listening(port), "the kernel")
+    client.send_signal(signal.SIGINT)
+    _, err = client.communicate(timeout=120)
+    ended = collection.ended(client.returncode, "", err)
+    assert ended.code == 2, err
+    assert ended.report is not None
+    assert {each["outcome"] for each in ended.report["notebooks"]} == {"skipped"}
+    until(lambda: not listening(port), "the kernel's end")
+
+
 def test_what_cannot_be_sent_to_workers_apart_is_refused_before_anything_runs(
     collection: Collection, dask: Dask, apart: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -206,12 +227,12 @@ def test_a_killed_clients_workers_on_dask_are_followed_and_nothing_runs_twice(
             f"pathlib.Path({str(starts)!r}, '{name}-' + uuid.uuid4().hex).touch()\n"
             f"{wait if name == 'b' else ''}",
         )
-    first = _client(collection, dask.address, {})
+    first = _client(collection, dask.address)
     until(lambda: list(starts.glob("b-*")), "the start of b")
     first.send_signal(signal.SIGKILL)
     first.communicate()
     collection.output_dir = collection.output_dir.with_name("again")
-    second = _client(collection, dask.address, {}, "--resume")
+    second = _client(collection, dask.address, "--resume")
     until(lambda: list(collection.output_dir.glob(".cluster-*")), "the second client")
     (starts / "go").touch()
     _, err = second.communicate(timeout=300)
@@ -221,13 +242,11 @@ def test_a_killed_clients_workers_on_dask_are_followed_and_nothing_runs_twice(
     assert any("taken up by --resume" in note for note in ended["b.ipynb"]["notes"])
 
 
-def _client(
-    collection: Collection, address: str, environ: Mapping[str, str], *options: str
-) -> subprocess.Popen[str]:
+def _client(collection: Collection, address: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         collection.command("--cluster", address, *options),
         cwd=collection.root,
-        env={**collection.environment, **environ},
+        env=collection.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -245,6 +245,28 @@ def test_a_lost_notebook_runs_again_once_and_only_what_was_started_says_so(tmp_p
     assert results["b"].notes == ()
 
 
+def test_a_worker_that_was_only_cut_off_does_not_speak_for_the_one_in_its_place(
+    tmp_path: Path,
+) -> None:
+    hands: list[Hand] = []
+
+    def cut_off(shared: Exchange) -> str:
+        hands.append(Hand(shared, "first", round=1))
+        hands[0].starts("a")
+        return "node-fail"
+
+    def works(shared: Exchange) -> str:
+        hand = Hand(shared, "second", round=2)
+        hand.starts("a")
+        hands[0].ends("a", Outcome.SKIPPED, reason="the run was interrupted")
+        time.sleep(0.3)
+        hand.ends("a")
+        return "completed"
+
+    results, _ = run(tmp_path, "a", Played(cut_off, works))
+    assert results["a"].outcome is Outcome.PASSED
+
+
 def test_a_notebook_that_takes_its_worker_down_twice_failed_by_what_killed_it(
     tmp_path: Path,
 ) -> None:
