@@ -55,6 +55,7 @@ class DaskWorkers:
         self.count = count or max(sum(self._client.nthreads().values()), 1)
         self._name = ""
         self._futures: list[Any] = []
+        self._none = "none was started"
 
     def start(self, shared: Exchange, portions: int) -> None:
         """Submit workers (see `Workers`)."""
@@ -71,13 +72,14 @@ class DaskWorkers:
     def find(self, where: Mapping[str, Any]) -> None:
         """Follow workers that another client started; a scheduler that restarted has none."""
         self._name = where["name"]
+        self._none = "the client that started it was killed"
         with contextlib.suppress(KeyError):
             self._futures = list(self._client.get_dataset(self._name))
 
     def lost(self) -> str | None:
         """Return how the workers ended, once all have (see `Workers`)."""
         if not self._futures:
-            return "none was started"
+            return self._none
         if not all(future.done() for future in self._futures):
             return None
         errors = {

@@ -191,10 +191,10 @@ def test_slots_and_groups_count_within_a_worker_as_on_one_machine(
             f"{name}.ipynb",
             f"import pathlib, time\nbegun = time.time()\ntime.sleep(1)\n"
             f"pathlib.Path({str(times)!r}, '{name}').write_text(f'{{begun}} {{time.time()}}')",
-            nbpipe={"group": "db"} if name in {"one", "two"} else {},
         )
     collection.root.joinpath("nbpipe.toml").write_text(
         '[profiles.node]\nscheduler = "local"\ncores = 2\n'
+        '[test.groups]\ndb = ["one.ipynb", "two.ipynb"]\n'
         '[[test.overrides]]\npaths = ["big.ipynb"]\nslots = 2\n'
     )
     ended = collection.test("-n", "2", "--cluster", "node")
