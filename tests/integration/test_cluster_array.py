@@ -264,7 +264,7 @@ def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
             "node = os.environ['SLURMD_NODENAME']\n"
             f"mark = pathlib.Path({str(marks)!r}, 'slow{number}')\n"
             "first = not mark.exists()\n"
-            "mark.write_text(node)\n"
+            "mark.write_text(f'{node} {os.getpid()}')\n"
             f"while first and not pathlib.Path({str(tmp_path)!r}, 'go').exists(): time.sleep(0.1)\n"
             "print(node)",
         )
@@ -286,10 +286,13 @@ def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
     try:
         until(lambda: len(list(marks.glob("*"))) == 2, "two notebooks at work")
         until(lambda: all(each.read_text() for each in marks.iterdir()), "where they are")
-        where = {each.name: each.read_text() for each in marks.iterdir()}
+        told = {each.name: each.read_text().split() for each in marks.iterdir()}
+        where = {name: first for name, (first, _) in told.items()}
         lost = where["slow0"]
         node = ("scontrol", "update", f"NodeName={lost}")
         slurm_cluster.daemons.run(*node, "State=DOWN", "Reason=test")
+        kernels = [int(kernel) for first, kernel in told.values() if first == lost]
+        until(lambda: not any(map(psutil.pid_exists, kernels)), "the end of what ran there")
         (tmp_path / "go").touch()
         _, err = process.communicate(timeout=300)
     finally:
