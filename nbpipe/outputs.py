@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from nbpipe.model import Task
 
 KEPT_RUNS = 20
+_LEFT_SECONDS = 30 * 86_400.0
+"""For so long does the folder of a run stay that `--resume` could take up."""
 
 _HELD: set[Path] = set()
 """Folders of the default place that this process has locked already."""
@@ -147,8 +150,18 @@ def _forget_old_runs(place: Path) -> None:
         with contextlib.suppress(OSError):  # another process forgets, too
             marks.append((mark.stat().st_mtime_ns, mark))
     for _, mark in sorted(marks)[:-KEPT_RUNS]:
-        if not _is_held(mark):
+        if not (_is_held(mark) or _has_workers(mark.parent)):
             shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def _has_workers(folder: Path) -> bool:
+    """Return whether a client of `--cluster` that was killed left workers or results there."""
+    now = time.time()
+    for each in folder.glob(".cluster-*/logs"):
+        with contextlib.suppress(OSError):
+            if now - each.stat().st_mtime < _LEFT_SECONDS:
+                return True
+    return False
 
 
 def _is_held(mark: Path) -> bool:

@@ -297,6 +297,7 @@ JobAcctGatherParams=OverMemoryKill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=200
+MaxArraySize=5
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=5

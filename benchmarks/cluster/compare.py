@@ -4,8 +4,9 @@
 
 The ways take turns in every round. `slurm` starts daemons of its own (as the tests do; it needs
 root and the packages that `.ci/run` installs) and is left out, with a word, where they are
-missing. What counts is the ratio to the run on this machine; workers start their own Python and
-fork server, the scheduler takes its time, and results are looked for every 0.3 s.
+missing. Each notebook notes when its first cell began: what comes before the first of them is the
+start-up (our own, the scheduler's or Dask's, the workers'), all else is the work, to the end of the
+command. What counts is the work's ratio to that of the run on this machine.
 """
 
 from __future__ import annotations
@@ -46,22 +47,31 @@ DAEMONS = ("slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd")
 def collection(folder: Path, notebooks: int, seconds: float) -> Path:
     """Make the collection: every notebook sleeps a little, differently long."""
     folder.mkdir()
+    (folder.parent / "marks").mkdir()
     (folder / "nbpipe.toml").write_text(PROFILES)
     for number in range(notebooks):
         sleep = seconds * (0.5 + number % 5 / 4)
+        mark = folder.parent / "marks" / f"n{number:03}"
         cells = [
-            v4.new_code_cell(f"import time; time.sleep({sleep})"),
+            v4.new_code_cell(
+                "import pathlib, time\n"
+                f"pathlib.Path({str(mark)!r}).write_text(str(time.time()))\n"
+                f"time.sleep({sleep})"
+            ),
             v4.new_code_cell("print(1)"),
         ]
         nbformat.write(v4.new_notebook(cells=cells), folder / f"n{number:03}.ipynb")
     return folder
 
 
-def run(root: Path, environ: Mapping[str, str], *options: str) -> float:
-    """Return the seconds of one run; every notebook has to pass."""
+def run(root: Path, environ: Mapping[str, str], *options: str) -> tuple[float, float]:
+    """Return the seconds until the first notebook, and from there on; every one has to pass."""
+    marks = root.parent / "marks"
+    for each in marks.iterdir():
+        each.unlink()
     with tempfile.TemporaryDirectory(dir=root.parent) as output:
         command = [sys.executable, "-m", "nbpipe", "test", "--progress", "none"]
-        begun = time.monotonic()
+        begun = time.time()
         done = subprocess.run(
             [*command, "-n", str(SLOTS), "--output-dir", f"{output}/out", *options],
             cwd=root,
@@ -70,10 +80,11 @@ def run(root: Path, environ: Mapping[str, str], *options: str) -> float:
             text=True,
             check=False,
         )
-        seconds = time.monotonic() - begun
+        ended = time.time()
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(options)} did not pass:\n{done.stdout}\n{done.stderr}")
-    return seconds
+    first = min(float(each.read_text()) for each in marks.iterdir())
+    return first - begun, ended - first
 
 
 def slurm(stack: ExitStack, folder: Path) -> SlurmCluster | None:
@@ -110,16 +121,26 @@ def main() -> None:
         }
         if (cluster := slurm(stack, folder / "slurm")) is not None:
             ways["job array, Slurm"] = (dict(cluster.environ), ("--cluster", "slurm"))
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for number in range(given.rounds):
             for name, (environ, options) in ways.items():
                 seconds[name].append(run(root, environ, *options))
-                print(f"round {number + 1}: {name} {seconds[name][-1]:.1f} s", file=sys.stderr)
-    base = statistics.median(seconds["this machine"])
-    print(f"{'':18} {'median s':>9} {'ratio':>6}   {given.notebooks} notebooks, {SLOTS} slots")
-    for name, each in seconds.items():
-        median = statistics.median(each)
-        print(f"{name:18} {median:9.1f} {median / base:6.2f}")
+                startup, work = seconds[name][-1]
+                print(f"round {number + 1}: {name} {startup:.1f} + {work:.1f} s", file=sys.stderr)
+    show(seconds, given.notebooks)
+
+
+def show(seconds: Mapping[str, list[tuple[float, float]]], notebooks: int) -> None:
+    """Print the medians, and the work's ratio to that of the first way."""
+    medians = {
+        name: [statistics.median(part) for part in zip(*each, strict=True)]
+        for name, each in seconds.items()
+    }
+    base = next(iter(medians.values()))[1]
+    title = f"{notebooks} notebooks, {SLOTS} slots"
+    print(f"{'':18} {'start-up s':>11} {'work s':>8} {'ratio':>6}   {title}")
+    for name, (startup, work) in medians.items():
+        print(f"{name:18} {startup:11.1f} {work:8.1f} {work / base:6.2f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@
     following    how the job and its children stand; wait; cancel
     gathering    a finished run -> its manifest
     judging      promote, compare, accept
-    cluster      `nbpipe test --cluster`: a plan in slices, results as they come
+    cluster      `nbpipe test --cluster`: a plan on workers, results as they come
+    exchange     the folder that client and workers of it share
+    taking       what a killed client left, for a later run
     wire         tasks and results as JSON, for the way to a job and back
 
 This room knows both the engine (`execution`, `runner`) and the schedulers (`reference`), which do

@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nbpipe.batch import exchange
 from nbpipe.batch.following import signal_name
 from nbpipe.batch.submission import script
-from nbpipe.reference import asking
+from nbpipe.reference import asking, store
 from nbpipe.reference.asking import Followed
 from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.schedulers.protocol import JobRequest, JobState
 from nbpipe.reference.state import Standing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from nbpipe.batch.exchange import Exchange
     from nbpipe.reference.profiles import Profile
     from nbpipe.reference.schedulers.protocol import Scheduler
 
+KIND = "array"
 _ASK = 2.0
 """Seconds between two questions to the scheduler, at least."""
 _PATIENCE = 60.0
 """Seconds that workers get to end by themselves before they are cancelled."""
+_FIND = 5.0
+"""Seconds between two questions whether a submission without an answer was taken."""
 
 
 class ArrayWorkers:
@@ -34,13 +37,14 @@ class ArrayWorkers:
         """Take the scheduler, what each worker gets, and how many there are at most."""
         self._scheduler = scheduler
         self._profile = profile
-        self._count = count
+        self.count = count
         self._jobs: dict[str, Standing] = {}
         self._asked = 0.0
         self._pause = _ASK
 
-    def start(self, folder: Path, portions: list[str]) -> None:
+    def start(self, shared: Exchange, portions: int) -> None:
         """Submit workers (see `Workers`)."""
+        folder = shared.folder
         request = JobRequest(
             name=f"nbpipe-test-{secrets.token_hex(6)}",
             command=(str(script(folder, self._profile)), str(folder)),
@@ -50,9 +54,23 @@ class ArrayWorkers:
             profile=self._profile,
             requeue=False,
         )
-        count = min(self._count, len(portions))
-        self._jobs = dict.fromkeys(self._scheduler.submit_array(request, count), Standing())
-        self._asked = time.monotonic()
+        where = {"kind": KIND, "scheduler": self._scheduler.name, "name": request.name}
+        store.write_json(folder / exchange.WORKERS, where)
+        jobs = self._submit(request, min(self.count, portions))
+        store.write_json(folder / exchange.WORKERS, {**where, "jobs": list(jobs)})
+        self._follow(jobs)
+
+    def find(self, where: dict[str, Any]) -> None:
+        """Follow workers that another client started.
+
+        Args:
+            where: What it wrote down of them.
+
+        Raises:
+            SchedulerOutage: It died while it submitted them, and nobody knows whether they are.
+        """
+        self._follow(where.get("jobs") or self._scheduler.find(where["name"]))
+        self._asked = 0.0
 
     def lost(self) -> str | None:
         """Return how the workers ended, once all have (see `Workers`)."""
@@ -66,12 +84,42 @@ class ArrayWorkers:
         bad = [each for each in ends if each != JobState.COMPLETED.value]
         return ", ".join(bad or ends)
 
-    def stop(self) -> None:
-        """Wait for the workers to end, then cancel those that do not (see `Workers`)."""
+    def stop(self, *, ended: int) -> None:
+        """Cancel what waits, wait for what works, then cancel that, too (see `Workers`)."""
+        if ended >= len(self._jobs):
+            return
         deadline = time.monotonic() + _PATIENCE
+        self._pause = 0.0
         while time.monotonic() < deadline and self.lost() is None:
+            self._cancel(JobState.PENDING)
+            self._pause = min(self._pause, _ASK)
             time.sleep(0.2)
-        left = [job for job, standing in self._jobs.items() if not standing.state.ended]
+        self._cancel()
+
+    def _submit(self, request: JobRequest, count: int) -> tuple[str, ...]:
+        """Submit workers, and look for them where the scheduler's answer did not come."""
+        try:
+            return self._scheduler.submit_array(request, count)
+        except SchedulerOutage:
+            deadline = time.monotonic() + _PATIENCE
+            while time.monotonic() < deadline:
+                with contextlib.suppress(SchedulerOutage):
+                    if jobs := self._scheduler.find(request.name):
+                        return jobs
+                time.sleep(_FIND)
+            raise
+
+    def _follow(self, jobs: tuple[str, ...] | list[str]) -> None:
+        self._jobs = dict.fromkeys(jobs, Standing())
+        self._asked = time.monotonic()
+
+    def _cancel(self, *states: JobState) -> None:
+        """Cancel those that have not ended; of these states alone, where any are given."""
+        left = [
+            job
+            for job, standing in self._jobs.items()
+            if (standing.state in states if states else not standing.state.ended)
+        ]
         if left:
             with contextlib.suppress(SchedulerOutage):
                 self._scheduler.cancel(left)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
-from nbpipe.batch import children, packages, worker
+from nbpipe.batch import children, exchange, packages, worker
 from nbpipe.batch.inventory import inventory
 from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.config.settings import Settings
@@ -89,7 +89,7 @@ def main(folder: Path) -> int:
     _die_with(os.environ.pop(PARENT, None))
     clock = time.monotonic()
     job = store.read_json(folder / "job.json")
-    if job.get("format") != FORMAT:
+    if job.get("format") != (exchange.FORMAT if job.get("kind") == "worker" else FORMAT):
         _say(f"{folder}/job.json: format {job.get('format')} is not known to this nbpipe")
         return ExitCode.INTERNAL_ERROR
     if job["kind"] == "worker":

@@ -77,14 +77,7 @@ def tree_of(notebook: Path, root: Path) -> Tree:
         raise UsageError(f"{notebook}: notebook not found", hint="Name an existing file.")
     found = _known_to_git(notebook.parent)
     if found is None:
-        folder = root if notebook.is_relative_to(root) else notebook.parent
-        paths = sorted(
-            Path(parent, name).relative_to(folder)
-            for parent, folders, names in os.walk(folder)
-            if not _skip(folders)
-            for name in names
-        )
-        found = Tree(root=folder, paths=tuple(paths))
+        found = _walked(root if notebook.is_relative_to(root) else notebook.parent)
     own = notebook.relative_to(found.root)
     if own not in found.paths:
         found = replace(found, paths=(*found.paths, own))
@@ -96,6 +89,23 @@ def tree_of(notebook: Path, root: Path) -> Tree:
             hint="Keep large data outside of the repository, and give the notebook its path.",
         )
     return found
+
+
+def files_of(root: Path) -> tuple[Path, tuple[Path, ...], tuple[str, ...]]:
+    """Return the top of a collection, the files to copy from there, and what git ignores of it."""
+    found = _known_to_git(root) or _walked(root)
+    return found.root, found.paths, found.ignored
+
+
+def _walked(folder: Path) -> Tree:
+    """Return the files below a folder, but for hidden ones."""
+    paths = sorted(
+        Path(parent, name).relative_to(folder)
+        for parent, folders, names in os.walk(folder)
+        if not _skip(folders)
+        for name in names
+    )
+    return Tree(root=folder, paths=tuple(paths))
 
 
 def _skip(folders: list[str]) -> bool:

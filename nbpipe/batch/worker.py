@@ -1,170 +1,236 @@
 """What a worker of `nbpipe test --cluster` does: takes notebooks one after the other, runs them.
 
-The run's folder is all that workers share with each other and with who started them:
-
-    tasks/NNNNN.json       notebooks that stay together, in the order in which to start them
-    claims/NNNNN/WORKER    made by the worker that took them; a folder is made by one only
-    running/WORKER.json    what a worker runs now
-    results/PATH.json      one notebook's result, whole
-    stop                   appears when everything is to end
-
-A worker that dies leaves a claim without results: whoever started the run sees it, and says so.
-Nothing is ever run a second time by a worker on its own.
+The run's folder (`exchange`) is all that workers share with each other and with who started them.
+They need nobody: where the client dies they go on to the end of the plan, and what they report
+waits for a client that takes it up. A worker that dies leaves a notebook that was started and has
+no result: whoever follows the run sees it, and says so. Nothing is ever run a second time by a
+worker on its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import json
 import os
+import platform
+import secrets
 import socket
+import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.batch import wire
-from nbpipe.batch.stopping import OUTLIVE_SECONDS, was_killed
+import msgspec
+
+from nbpipe._version import __version__
+from nbpipe.batch import exchange, wire
+from nbpipe.batch.exchange import END, HELLO, MOVED, RESULT, STARTED, Cursor, Exchange, Log
 from nbpipe.errors import ExitCode
 from nbpipe.model import Outcome
 from nbpipe.reference import store
-from nbpipe.reference.schedulers.indices import index_in
 
 if TYPE_CHECKING:
+    from nbpipe.batch.drawing import DrawingScheduler
+    from nbpipe.batch.exchange import Round
     from nbpipe.batch.stopping import Stopping
-    from nbpipe.execution.ready import Shared
+    from nbpipe.execution.kernels.forks import Forks
     from nbpipe.model import Progress, Result, Task
 
 _LOOK = 0.3
-"""Seconds between two looks for the file that ends it all."""
-TASKS, CLAIMS, RUNNING, RESULTS, STOP = "tasks", "claims", "running", "results", "stop"
+"""Seconds between two looks for the files that end it all."""
+_MOVED_SECONDS = 0.5
+"""Seconds between two reports of how far a notebook is, at least."""
+_PATIENCE = 300.0
+"""Seconds in which a report that cannot be written (a full disk) is tried again."""
 
 
 def main(folder: Path, stopping: Stopping) -> int:
     """Work until nothing is left or everything is to end; return the exit code of the job."""
-    job = store.read_json(folder / "job.json")
-    name = f"{socket.gethostname()}-{os.getpid()}-{index_in(os.environ) or 0}"
-    asyncio.run(_work(folder, job, name, stopping))
+    from nbpipe.execution.kernels.forks import forks  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernels.kernel import begin_servers  # noqa: PLC0415
+
+    job = store.read_json(folder / exchange.JOB)
+    shared = Exchange(folder)
+    place = shared.last_round()
+    if place is None:
+        return ExitCode.INTERNAL_ERROR
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    told = Teller(Log(shared.logs / name), stopping)
+    portions = Portions(place, told, lanes=job["lanes"], growing=job["growing"])
+    told.say(HELLO, _hello(job, place))
+    told.say(HELLO, {"clock": exchange.clock_offset(shared.logs / name)})
+    tasks = portions.tasks()
+    with forks(tasks, fork=job["fork"], preload=tuple(job["preload"])) as made:
+        if made is not None:
+            begin_servers(tasks, made)  # while the rest is imported
+        asyncio.run(_work(job, portions, told, stopping, made))
+    told.say(END, {"reason": stopping.reason})
+    if told.lost:
+        sys.stderr.write(f"nbpipe: {told.lost}\n")
+        return ExitCode.INTERNAL_ERROR
     return ExitCode.INTERRUPTED if stopping.reason else ExitCode.OK
 
 
-async def _work(folder: Path, job: dict[str, Any], name: str, stopping: Stopping) -> None:
+def _hello(job: dict[str, Any], place: Round) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "interpreter": sys.executable,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "round": place.number,
+        "output_dir": job["output_dir"],
+    }
+
+
+async def _work(
+    job: dict[str, Any], portions: Portions, told: Teller, stopping: Stopping, made: Forks | None
+) -> None:
+    from nbpipe.batch.drawing import DrawingScheduler  # noqa: PLC0415  (slow)
     from nbpipe.execution.kernels import descriptors  # noqa: PLC0415
-    from nbpipe.execution.kernels.forks import forks  # noqa: PLC0415  (slow)
-    from nbpipe.execution.ready import Shared  # noqa: PLC0415  (slow)
-    from nbpipe.impact.traces import tracing  # noqa: PLC0415  (slow)
+    from nbpipe.execution.ready import Shared  # noqa: PLC0415
+    from nbpipe.impact.traces import tracing  # noqa: PLC0415
 
-    portions = (folder / TASKS).glob("*.json")
-    tasks = [task for each in portions for task in wire.decode_tasks(each.read_bytes())]
-    forked = forks(tasks, fork=job["fork"], preload=tuple(job["preload"]))
-    root = Path(job["traced"]) if job["traced"] else None
-    traced = tracing(root, Path(job["output_dir"]))
-    files = descriptors.enough(job["slots"])
-    with stopping.listening(), files, forked as made, traced as tracer:
+    output_dir, slots = Path(job["output_dir"]), job["slots"]
+    traced = tracing(Path(job["traced"]) if job["traced"] else None, output_dir)
+    with stopping.listening(), descriptors.enough(slots), traced as tracer:
         shared = Shared(forks=made, tracer=tracer)
-        watch = asyncio.create_task(_watch(folder, stopping))
-        lanes = (
-            _lane(folder, job, f"{name}-{number}", stopping, shared)
-            for number in range(job["slots"])
+        scheduler = DrawingScheduler(
+            portions, jobs=slots, output_dir=output_dir, listener=told, shared=shared
         )
-        try:
-            await asyncio.gather(*lanes)
-        finally:
-            watch.cancel()
+        with stopping.around(scheduler):
+            watch = asyncio.create_task(_watch(portions.round, scheduler, told, stopping))
+            try:
+                await scheduler.run()
+                await told.delivered()
+            finally:
+                watch.cancel()
 
 
-async def _watch(folder: Path, stopping: Stopping) -> None:
-    while not (folder / STOP).exists():  # noqa: ASYNC110  (another host makes it)
+async def _watch(
+    place: Round, scheduler: DrawingScheduler, told: Teller, stopping: Stopping
+) -> None:
+    drained = False
+    while not place.stopped:
+        if not drained and place.draining:
+            drained = True
+            scheduler.drain()
         await asyncio.sleep(_LOOK)
+        told.try_again()
     stopping.stop("the run was interrupted")
 
 
-async def _lane(
-    folder: Path, job: dict[str, Any], name: str, stopping: Stopping, shared: Shared
-) -> None:
-    """Take what is next and run it, until nothing is left."""
-    for portion in sorted((folder / TASKS).glob("*.json")):
-        if stopping.reason is not None:
-            return
-        if claim(folder, portion.stem, name):
-            await run_portion(folder, portion.stem, job, name, stopping, shared)
+class Portions:
+    """The portions of a round, as this worker takes them.
 
-
-def claim(folder: Path, portion: str, worker: str) -> bool:
-    """Take a portion; tell whether nobody else has.
-
-    Making a folder is the one thing that every network file system lets a single client do.
+    Args:
+        place: The round.
+        told: Reports what was taken.
+        lanes: How many notebooks all workers together run at once.
+        growing: Whether portions may be added until the round is drained.
     """
-    try:
-        (folder / CLAIMS / portion).mkdir()
-    except FileExistsError:
-        return False
-    (folder / CLAIMS / portion / worker).touch()
-    return True
+
+    def __init__(self, place: Round, told: Teller, *, lanes: int, growing: bool) -> None:
+        self.round = place
+        self._told = told
+        self._lanes = lanes
+        self._growing = growing
+        self._portions, self._end = place.portions()
+        self._cursor = Cursor(place, len(self._portions))
+
+    def tasks(self) -> list[Task]:
+        """Return all tasks of the round, whoever takes them."""
+        return [task for each in self._portions for task in wire.decode_tasks(each)]
+
+    def take(self, *, ahead: bool) -> list[Task]:
+        """Take the next portion (see `drawing.Source`)."""
+        if self._told.lost or (ahead and self._cursor.left <= self._lanes):
+            return []
+        if not self._cursor.left and self._growing:
+            fresh, self._end = self.round.added(self._end)
+            self._portions += fresh
+            self._cursor.count = len(self._portions)
+        index = self._cursor.take()
+        return [] if index is None else wire.decode_tasks(self._portions[index])
+
+    def may_grow(self) -> bool:
+        """Return whether more may come (see `drawing.Source`)."""
+        return self._growing
+
+    async def delivered(self) -> None:
+        """Return when all reports are written (see `drawing.Source`)."""
+        await self._told.delivered()
 
 
-async def run_portion(  # noqa: PLR0913, PLR0917  (what a lane works with)
-    folder: Path, portion: str, job: dict[str, Any], name: str, stopping: Stopping, shared: Shared
-) -> None:
-    """Run notebooks that stay together, one after the other; write the result of each."""
-    from nbpipe.execution.schedule import Scheduler  # noqa: PLC0415  (slow)
+@dataclass(slots=True)
+class Teller:
+    """Reports what a worker does; keeps what cannot be written for a while."""
 
-    tasks = wire.decode_tasks((folder / TASKS / f"{portion}.json").read_bytes())
-    teller = _Teller(folder, name, stopping)
-    output_dir = Path(job["output_dir"])
-    scheduler = Scheduler(tasks, jobs=1, output_dir=output_dir, listener=teller, shared=shared)
-    with stopping.around(scheduler):
-        await scheduler.run()
-    if teller.doubtful:
-        await asyncio.sleep(OUTLIVE_SECONDS)
-        for result in teller.doubtful:
-            teller.write(result)
-
-
-class _Teller:
-    """Tells by files what a worker does."""
-
-    def __init__(self, folder: Path, worker: str, stopping: Stopping) -> None:
-        self._folder = folder
-        self._stopping = stopping
-        self._running = folder / RUNNING / f"{worker}.json"
-        self.doubtful: list[Result] = []
-        """Results that count only where this worker lives on."""
+    log: Log
+    stopping: Stopping
+    lost: str = ""
+    """Why reports were given up; empty while none was."""
+    _waiting: list[bytes] = field(default_factory=list)
+    _since: float | None = None
+    _moved: dict[str, float] = field(default_factory=dict)
 
     def started(self, progress: Progress) -> None:
         """A notebook starts."""
-        self.moved(progress)
+        self._progress(STARTED, progress)
 
     def moved(self, progress: Progress) -> None:
         """It reached another cell."""
-        with contextlib.suppress(OSError):  # for people only
-            fresh = self._running.with_suffix(".new")
-            told = {"path": progress.task.path, "cell": progress.cell, "cells": progress.cells}
-            fresh.write_text(json.dumps({**told, "attempt": progress.attempt}), encoding="utf-8")
-            fresh.replace(self._running)
+        now = time.monotonic()
+        if progress.cell and now - self._moved.get(progress.task.path, 0.0) >= _MOVED_SECONDS:
+            self._progress(MOVED, progress)
 
     def finished(self, result: Result) -> None:
         """It has its result."""
-        self._running.unlink(missing_ok=True)
-        if self._stopping.signal is not None and result.outcome is Outcome.SKIPPED:
+        self._moved.pop(result.path, None)
+        if self.stopping.signal is not None and result.outcome is Outcome.SKIPPED:
             return  # this worker's own end is no verdict: another one takes it
-        if was_killed(result):
-            self.doubtful.append(result)
+        self._write(exchange.report(RESULT, wire.encode(result)), safe=True)
+
+    def say(self, kind: str, value: dict[str, Any]) -> None:
+        """Report something about the worker itself."""
+        self._write(exchange.report(kind, msgspec.json.encode(value)), safe=False)
+
+    def try_again(self) -> None:
+        """Write what could not be written."""
+        if self._waiting:
+            self._flush(safe=True)
+
+    async def delivered(self) -> None:
+        """Return when all is written, or given up: then this worker has nothing more to do."""
+        while self._waiting and not self.lost:
+            await asyncio.sleep(_LOOK)
+            self._flush(safe=True)
+
+    def _progress(self, kind: str, progress: Progress) -> None:
+        self._moved[progress.task.path] = time.monotonic()
+        self.say(
+            kind,
+            {
+                "path": progress.task.path,
+                "cell": progress.cell,
+                "cells": progress.cells,
+                "attempt": progress.attempt,
+            },
+        )
+
+    def _write(self, value: bytes, *, safe: bool) -> None:
+        self._waiting.append(value)
+        self._flush(safe=safe)
+
+    def _flush(self, *, safe: bool) -> None:
+        try:
+            self.log.append(self._waiting, safe=safe)
+        except OSError as error:
+            now = time.monotonic()
+            self._since = self._since or now
+            if now - self._since > _PATIENCE and not self.lost:
+                self.lost = f"{self.log.file}: cannot be written: {error.strerror}"
+                self.stopping.stop(self.lost)
         else:
-            self.write(result)
-
-    def write(self, result: Result) -> None:
-        """Write a result, whole, where the run looks for it."""
-        file = result_file(self._folder, result.task)
-        fresh = file.with_suffix(".new")
-        with fresh.open("wb") as stream:
-            stream.write(wire.encode(result))
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(file)
-
-
-def result_file(folder: Path, task: Task) -> Path:
-    """Return where the result of a task goes."""
-    digest = hashlib.sha256(os.fsencode(task.path)).hexdigest()[:32]
-    return folder / RESULTS / f"{digest}.json"
+            self._waiting.clear()
+            self._since = None

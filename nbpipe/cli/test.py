@@ -24,6 +24,7 @@ from nbpipe.history import with_past
 from nbpipe.model import Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.subset import Subset
+from nbpipe.subset.results import resumed_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,7 +149,8 @@ Examples:
 @click.option(
     "--cluster",
     metavar="PROFILE|ADDRESS",
-    help="Run on other machines: a profile (`nbpipe profiles`), dask, or tcp://… of Dask.",
+    help="Run on other machines: a profile (`nbpipe profiles`), dask, or an address of Dask"
+    " (tcp://…, tls://…, gateway+https://…).",
 )
 @click.option(
     "-x", "--exitfirst", is_flag=True, help="Start no more notebooks after the first failure."
@@ -358,10 +360,19 @@ def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
 def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
     test, cluster = config.settings.test, asked.options.cluster
     requests = reporting.requests(config, order.plan, order.output_dir)
+    resumed, keep = None, False
+    if asked.options.subset.resume:
+        resumed, keep = resumed_run(
+            config.settings.history, order.plan, asked.options.subset.resume
+        )
+        if not cluster:
+            elsewhere.refuse_left_behind(resumed)
     with nullcontext() if cluster else runner.kernels(order.plan, test) as forks:
         order, problem = runner.remember(order, config.settings.history)
-        away = elsewhere.executor(cluster, config, order, jobs=asked.jobs) if cluster else None
-        run = _with_progress(order, asked, forks, away)
+        away = cluster and elsewhere.executor(
+            cluster, config, order, jobs=asked.jobs, resumed=resumed, keep=keep
+        )
+        run = _with_progress(order, asked, forks, away or None)
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:

@@ -99,7 +99,8 @@ class Scheduler:
         self._shared = shared
         self._budget = budget
         self._room = Room(jobs, budget.total if budget else 0)
-        self._waiting = deque(_Job(task, self._need(task)) for task in tasks)
+        self._waiting: deque[_Job] = deque()
+        self._take_in(tasks)
         self._places: dict[Need, Running] = {}
         self._output_dir = output_dir
         self._listener = listener
@@ -148,7 +149,9 @@ class Scheduler:
 
     def _make_ready(self) -> None:
         """Start the kernel of the notebook that is next, so that nobody waits for it later."""
-        if self._next_up is not None or not self._waiting or self._budget is not None:
+        if self._next_up is not None or self._budget is not None:
+            return
+        if not self._waiting and not self._draw(ahead=True):
             return
         job = self._waiting[0]
         early = can_be_early(job.task, self._shared.forks)
@@ -170,24 +173,41 @@ class Scheduler:
 
     def _next(self) -> _Job | None:
         """Take the first that may start now out of those that wait; None: something must end."""
-        if not self._waiting:
+        if not self._waiting and not self._draw():
             return None
         if self._known(self._waiting[0]) is not None:
             return self._waiting.popleft()
-        chosen = choose(
-            (job.need for job in self._waiting),
-            self._places.values(),
-            self._room,
-            available=self._budget.available() if self._budget else None,
-        )
-        if chosen is None:
-            return None
+        while (chosen := self._choice()) is None:
+            free = self._room.without(each.need for each in self._places.values())
+            if free.slots < 1 or len(self._waiting) > self._room.slots or not self._draw():
+                return None
         place, head = chosen
         job = self._waiting[place]
         del self._waiting[place]
         if self._known(job) is None:
             self._places[job.need] = Running(job.need, overtook=head)
         return job
+
+    def _choice(self) -> tuple[int, Need | None] | None:
+        """Return which of those that wait may start now, and what it overtakes."""
+        return choose(
+            (job.need for job in self._waiting),
+            self._places.values(),
+            self._room,
+            available=self._budget.available() if self._budget else None,
+        )
+
+    def _draw(self, *, ahead: bool = False) -> bool:  # noqa: ARG002  (for whoever draws)
+        """Take in more tasks, where they come one by one; return whether there were any.
+
+        Args:
+            ahead: Nothing can start now: it is for being ready earlier.
+        """
+        return False
+
+    def _take_in(self, tasks: Iterable[Task]) -> None:
+        """Have more tasks wait for their turn."""
+        self._waiting.extend(_Job(task, self._need(task)) for task in tasks)
 
     def _need(self, task: Task) -> Need:
         if task.failure is not None or task.skip is not None:
@@ -199,9 +219,9 @@ class Scheduler:
     async def _work(self, job: _Job, group: asyncio.TaskGroup) -> None:
         need = job.need
         result = await self._attempt(job)
-        del self._places[need]
         if result is not None:
-            self._finish(result)
+            await self._hand_out(result)
+        del self._places[need]
         self._fill(group)
 
     def _known(self, job: _Job) -> Result | None:
@@ -256,6 +276,10 @@ class Scheduler:
     def _moved(self, progress: Progress) -> None:
         self.running[progress.task.path] = progress
         self._listener.moved(progress)
+
+    async def _hand_out(self, result: Result) -> None:
+        """Hand out a result before anything takes the place of its notebook."""
+        self._finish(result)
 
     def _finish(self, result: Result) -> None:
         self._failed += result.outcome is Outcome.FAILED

@@ -15,7 +15,8 @@ from nbpipe.model import Excluded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from nbpipe.history import History
+    from nbpipe.config.settings import HistorySettings
+    from nbpipe.history import History, PastRun
     from nbpipe.history.records import Last, PastResult
     from nbpipe.model import Plan, Task
 
@@ -48,6 +49,19 @@ def resumed(plan: Plan, past: History, name: str, *, say: Callable[[str], None])
         f" ({failed} failed)"
     )
     return keep_missing(plan, run.id, results)
+
+
+def resumed_run(settings: HistorySettings, plan: Plan, name: str) -> tuple[PastRun, bool]:
+    """Return the run that `--resume` names, and whether the plan leaves out what it did not run.
+
+    Raises:
+        HistoryError: The history cannot be read, or does not know it.
+    """
+    with history.open_history(settings, plan.root) as past:
+        run = past.run(name)
+        wanted = {storable(task.path) for task in plan.tasks}
+        results = past.results(run)
+    return run, any(not each.complete and each.path not in wanted for each in results)
 
 
 def by_failure(plan: Plan, past: History, *, flaky: str, last_failed: bool) -> Plan:

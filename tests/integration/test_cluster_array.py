@@ -181,6 +181,34 @@ def test_a_cluster_that_cannot_run_anything_fails_every_notebook(
     assert failure["message"] == "no worker took it; all ended: failed with exit code 3"
 
 
+def test_slots_and_groups_count_within_a_worker_as_on_one_machine(
+    collection: Collection, tmp_path: Path
+) -> None:
+    times = tmp_path / "times"
+    times.mkdir()
+    for name in ("big", "one", "two", "three"):
+        collection.notebook(
+            f"{name}.ipynb",
+            f"import pathlib, time\nbegun = time.time()\ntime.sleep(1)\n"
+            f"pathlib.Path({str(times)!r}, '{name}').write_text(f'{{begun}} {{time.time()}}')",
+        )
+    collection.root.joinpath("nbpipe.toml").write_text(
+        '[profiles.node]\nscheduler = "local"\ncores = 2\n'
+        '[test.groups]\ndb = ["one.ipynb", "two.ipynb"]\n'
+        '[[test.overrides]]\npaths = ["big.ipynb"]\nslots = 2\n'
+    )
+    ended = collection.test("-n", "2", "--cluster", "node")
+    assert ended.code == 0, ended.err
+    spans = {each.name: [*map(float, each.read_text().split())] for each in times.iterdir()}
+
+    def beside(one: str, other: str) -> bool:
+        return spans[one][0] < spans[other][1] and spans[other][0] < spans[one][1]
+
+    assert not any(beside("big", name) for name in ("one", "two", "three"))
+    assert not beside("one", "two")
+    assert beside("one", "three") or beside("two", "three")
+
+
 @pytest.mark.parametrize(
     ("cluster", "told"),
     [
@@ -236,7 +264,7 @@ def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
             "node = os.environ['SLURMD_NODENAME']\n"
             f"mark = pathlib.Path({str(marks)!r}, 'slow{number}')\n"
             "first = not mark.exists()\n"
-            "mark.write_text(node)\n"
+            "mark.write_text(f'{node} {os.getpid()}')\n"
             f"while first and not pathlib.Path({str(tmp_path)!r}, 'go').exists(): time.sleep(0.1)\n"
             "print(node)",
         )
@@ -258,10 +286,13 @@ def test_notebooks_on_a_node_that_is_lost_run_again_elsewhere_and_say_so(
     try:
         until(lambda: len(list(marks.glob("*"))) == 2, "two notebooks at work")
         until(lambda: all(each.read_text() for each in marks.iterdir()), "where they are")
-        where = {each.name: each.read_text() for each in marks.iterdir()}
+        told = {each.name: each.read_text().split() for each in marks.iterdir()}
+        where = {name: first for name, (first, _) in told.items()}
         lost = where["slow0"]
         node = ("scontrol", "update", f"NodeName={lost}")
         slurm_cluster.daemons.run(*node, "State=DOWN", "Reason=test")
+        kernels = [int(kernel) for first, kernel in told.values() if first == lost]
+        until(lambda: not any(map(psutil.pid_exists, kernels)), "the end of what ran there")
         (tmp_path / "go").touch()
         _, err = process.communicate(timeout=300)
     finally:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers import groups, splitting, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -98,6 +98,13 @@ class GridEngine:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        said = splitting.answer(self._programs, "qconf", "-sconf")
+        most = splitting.number(said, r"^max_aj_tasks\s+(\d+)")
+        return splitting.in_parts(
+            self, request, count, most=most, at_once=at_once, submit=self._array
+        )
+
+    def _array(self, request: JobRequest, count: int, at_once: int | None) -> tuple[str, ...]:
         array = ["-t", f"1-{count}", *(["-tc", str(at_once)] if at_once else [])]
         arguments = [*options(request, suffix=".$TASK_ID"), *array, *request.command]
         out = self._programs.submit("qsub", *arguments)

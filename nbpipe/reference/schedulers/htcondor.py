@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers import groups, splitting, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -101,6 +101,13 @@ class HTCondor:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        question = ("condor_config_val", "MAX_JOBS_PER_SUBMISSION")
+        most = splitting.number(splitting.answer(self._programs, *question), r"^(\d+)$")
+        return splitting.in_parts(
+            self, request, count, most=most, at_once=at_once, submit=self._array
+        )
+
+    def _array(self, request: JobRequest, count: int, at_once: int | None) -> tuple[str, ...]:
         return self._submit(description(request, count=count, at_once=at_once))
 
     def _submit(self, text: str) -> tuple[str, ...]:

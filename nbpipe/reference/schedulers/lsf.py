@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers import groups, splitting, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -136,6 +136,13 @@ class LSF:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        said = splitting.answer(self._programs, "bparams", "-a")
+        most = splitting.number(said, r"MAX_JOB_ARRAY_SIZE\s*=\s*(\d+)")
+        return splitting.in_parts(
+            self, request, count, most=most, at_once=at_once, submit=self._array
+        )
+
+    def _array(self, request: JobRequest, count: int, at_once: int | None) -> tuple[str, ...]:
         throttle = f"%{at_once}" if at_once else ""
         array = ["-J", f"{request.name}[1-{count}]{throttle}", *options(request, suffix=".%I")]
         job = self._submit(array, request)

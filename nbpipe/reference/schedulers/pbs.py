@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import groups, wishes
+from nbpipe.reference.schedulers import groups, splitting, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -101,6 +101,13 @@ class PBS:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        said = splitting.answer(self._programs, "qstat", "-B", "-f")
+        most = splitting.number(said, r"^\s*max_array_size = (\d+)")
+        return splitting.in_parts(
+            self, request, count, most=most, at_once=at_once, submit=self._array
+        )
+
+    def _array(self, request: JobRequest, count: int, at_once: int | None) -> tuple[str, ...]:
         if count == 1:  # PBS has no array of one
             return (self.submit(request),)
         throttle = f"%{at_once}" if at_once else ""

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
-from nbpipe.reference.errors import NoAccounting
-from nbpipe.reference.schedulers import groups
+from nbpipe.reference.errors import NoAccounting, SubmissionRefused
+from nbpipe.reference.schedulers import groups, splitting
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -123,6 +123,21 @@ class Slurm:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
+        question = ("scontrol", "show", "config")
+        said = splitting.answer(self._programs, *question) if count > 1 else ""
+        size = splitting.number(said, r"^MaxArraySize\s*=\s*(\d+)")
+        jobs = splitting.number(said, r"^MaxJobCount\s*=\s*(\d+)")
+        if jobs and count > jobs:
+            raise SubmissionRefused(
+                f"slurm: {count} tasks are more than the controller keeps (MaxJobCount={jobs})",
+                hint="Ask for fewer at once (`-n`).",
+            )
+        most = size - 1 if size else None  # the largest index is one less
+        return splitting.in_parts(
+            self, request, count, most=most, at_once=at_once, submit=self._array
+        )
+
+    def _array(self, request: JobRequest, count: int, at_once: int | None) -> tuple[str, ...]:
         throttle = f"%{at_once}" if at_once else ""
         array = options(request, suffix=".%a")
         job = self._submit([*array, f"--array=1-{count}{throttle}"], request)
