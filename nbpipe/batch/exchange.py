@@ -21,7 +21,6 @@ that dies while it writes loses that record and nothing before it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import time
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbpipe.errors import UsageError
+from nbpipe.system import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -306,16 +306,15 @@ class Exchange:
             UsageError: Another one does.
         """
         with (self.folder / LOCK).open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            mine = True
+            with contextlib.suppress(OSError):  # a file system without locks
+                mine = locks.take(lock.fileno())
+            if not mine:
                 lock.seek(0)
                 raise UsageError(
                     f"{self.folder}: another nbpipe follows this run: {lock.read().strip()}",
                     hint="Wait until it has ended, or end it.",
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+                )
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()

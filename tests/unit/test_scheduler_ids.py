@@ -118,6 +118,8 @@ def test_an_answer_without_an_id_is_an_outage_as_the_job_may_have_been_taken(
 def test_the_tasks_of_an_array_are_found_between_lines_of_the_site(
     programs: Spoken, program: str, make: Made, said: str, jobs: tuple[str, ...]
 ) -> None:
+    for asked_for_limits in ("scontrol", "qstat", "qconf", "bparams", "condor_config_val"):
+        programs.program(asked_for_limits, "")
     programs.program(program, f"{BANNERS[1]}{said}\n")
     assert make(programs.environ).submit_array(REQUEST, 2) == jobs
 
