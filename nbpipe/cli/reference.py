@@ -344,7 +344,9 @@ def _late(view: View) -> str:
 @options.color_option
 @_shared
 def compare(config_file: Path | None, store: Path | None, run: str, **given: Any) -> int:  # noqa: ANN401
-    """Compare a run with a release or another run; 0 the same, 1 different, 2 could not.
+    """Compare a run with a release or another run.
+
+    Exit code 0: the same, or within tolerance; 1: different, or not comparable.
 
     The verdict is kept with the run, and shown by list, status, show and the service's pages.
     """

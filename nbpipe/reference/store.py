@@ -29,6 +29,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ MEMORIES = ("standing.json",)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_KILLED_SECONDS = 3 * 86_400.0
+"""After so long nobody fills the folder of a promotion any more."""
 
 
 def location(environ: Mapping[str, str], given: Path | None = None) -> Path:
@@ -334,6 +337,7 @@ class Store:
         documents: Documents,
     ) -> None:
         """Fill a folder beside its place, make it read-only, and put it there by one rename."""
+        _clear_leftovers(folder.parent)
         fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
         try:
             (fresh / "files").mkdir(parents=True)
@@ -358,6 +362,15 @@ class Store:
             if fresh.exists():
                 unseal(fresh)
                 shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _clear_leftovers(place: Path) -> None:
+    """Remove what a promotion left that was killed days ago."""
+    for left in place.glob(".*.????????"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > _KILLED_SECONDS:
+                unseal(left)
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _record(run: StoredRun) -> dict[str, Path]:

@@ -378,6 +378,10 @@ DIFFERENT: dict[str, tuple[Writer, Writer]] = {
         text("t.jsonl", '{"a":1}\n{"a":2}\n'),
         text("t.jsonl", '{"a":2}\n{"a":1}\n'),
     ),
+    "yaml: a text that YAML 1.1 takes for a number in base 60": (
+        text("t.yaml", "a: 1:30\n"),
+        text("t.yaml", "a: 90\n"),
+    ),
     "yaml: a key twice": (text("t.yaml", "a: 1\na: 2\n"), text("t.yaml", "a: 3\na: 2\n")),
     "yaml: documents or a list": (
         text("t.yaml", "a: 1\n---\na: 2\n"),

@@ -187,6 +187,17 @@ def test_what_vanished_or_changed_since_is_not_promoted(collected: Place) -> Non
     assert collected.leftovers() == []
 
 
+def test_what_a_killed_promotion_left_goes_when_nobody_can_be_writing_it(collected: Place) -> None:
+    releases = collected.store / "mini/releases/1.0"
+    old, new = releases / ".1.00c0ffee", releases / ".1.0badcafe"
+    for left in (old, new):
+        (left / "files").mkdir(parents=True)
+        (left / "files").chmod(0o555)  # as far as it got
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    collected.promote()
+    assert collected.leftovers() == [new]
+
+
 def test_a_file_that_is_written_while_it_is_read_is_not_promoted(collected: Place) -> None:
     file = collected.run_folder / "manifest.json"
     made = json.loads(file.read_text())

@@ -22,11 +22,16 @@ def test_never():
 """
 
 
+OUTER = ("NBPIPE_FLAKY", "PYTEST_ADDOPTS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+"""What the run that this test belongs to may have got, and the inner ones must not."""
+
+
 def pytest_in(folder: Path, *words: str, **environ: str) -> tuple[int, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in OUTER}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), *words, "test_x.py"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(TESTS), "COLUMNS": "80"} | environ,
+        env=inherited | {"PYTHONPATH": str(TESTS), "COLUMNS": "80"} | environ,
         capture_output=True,
         text=True,
         check=False,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nbpipe.reference.comparison.rules import Rules
     from nbpipe.reference.manifest import Manifest
 
-SAME, DIFFERENT, COULD_NOT_COMPARE = 0, 1, 2
+SAME, DIFFERENT = 0, 1
 """Exit codes of a comparison."""
 
 DONE = frozenset({"", "COMPLETED", "DONE", "FINISHED"})
@@ -80,14 +80,15 @@ def compare(  # noqa: PLR0913, PLR0917  (two runs, each with its files; the rule
 def overall(files: Sequence[FileComparison], performance: Sequence[Measure]) -> tuple[Verdict, int]:
     """Return the verdict on the run, and its exit code.
 
-    A difference is a difference, whatever else could not be compared.
+    A difference is a difference, whatever else could not be compared; and what could not be
+    compared is never taken for the same.
     """
     verdicts = {each.verdict for each in files}
     slow = any(each.verdict in FAILING for each in performance)
     if slow or verdicts & FAILING:
         return Verdict.DIFFERENT, DIFFERENT
     if Verdict.NOT_COMPARABLE in verdicts:
-        return Verdict.NOT_COMPARABLE, COULD_NOT_COMPARE
+        return Verdict.NOT_COMPARABLE, DIFFERENT
     if verdicts <= {Verdict.SAME}:
         return Verdict.SAME, SAME
     return Verdict.WITHIN, SAME

@@ -239,7 +239,7 @@ class Comparison:
     """ISO 8601: the day by which expectations were judged."""
     verdict: Verdict
     exit_code: int
-    """0 same, 1 different, 2 could not compare."""
+    """0: the same, or within tolerance; 1: different, or not comparable."""
     summary: str
     """The verdict in one sentence."""
     reference: RunSide

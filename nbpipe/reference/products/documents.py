@@ -108,6 +108,12 @@ class _Loader(yaml.SafeLoader):
         return _float(text) if DIGITS.fullmatch(text) else self.construct_yaml_float(node)
 
 
+def _without_base_60(tag: str, pattern: re.Pattern[str]) -> re.Pattern[str]:
+    if tag not in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}:
+        return pattern
+    return re.compile(rf"(?!.*:)(?:{pattern.pattern})", pattern.flags)
+
+
 def _untagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
     if isinstance(node, yaml.MappingNode):
         value: object = loader.construct_mapping(node, deep=True)
@@ -118,6 +124,11 @@ def _untagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
     return {f"!{suffix}": value}
 
 
+# A number in base 60 of YAML 1.1 is a text in YAML 1.2, and to people: 1:30 is not 90.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _without_base_60(tag, pattern)) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_multi_constructor("!", _untagged)
 _Loader.add_multi_constructor("tag:yaml.org,2002:python/", _untagged)
 _Loader.add_constructor(
