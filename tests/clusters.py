@@ -22,8 +22,8 @@ import psutil
 import pytest
 from ondisk import lacking
 
-from nbpipe.reference import asking
-from nbpipe.reference.asking import Followed
+from nbpipe.reference import looks
+from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers.protocol import JobRequest
 
 if TYPE_CHECKING:
@@ -460,7 +460,7 @@ class Jobs:
     def look(self, now: float | None = None) -> dict[str, Standing]:
         """Look at all jobs once."""
         moment = time.monotonic() if now is None else now
-        standings = asking.look(self.scheduler, [*self._followed.values()], now=moment)
+        standings = looks.look(self.scheduler, [*self._followed.values()], now=moment)
         for job, standing in standings.items():
             self._followed[job] = replace(self._followed[job], standing=standing)
             if [each.state for each in self.seen[job][-1:]] != [standing.state]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbpipe.history import History
-    from nbpipe.history.looking import Look
+    from nbpipe.history.page_queries import Look
 
 START = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 FAILURE = Failure(

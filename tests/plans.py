@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pasts import opened
 
 from nbpipe.history.engine import address
-from nbpipe.history.looking import Look
+from nbpipe.history.page_queries import Look
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.history import schema
-from nbpipe.history.writing import change
+from nbpipe.history.writes import change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

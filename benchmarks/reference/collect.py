@@ -27,7 +27,7 @@ from astropy.io import fits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from nbpipe.reference.products.describing import describe, matching
+from nbpipe.reference.products.description import describe, matching
 from nbpipe.reference.products.parallel import Progress, each_of
 
 LARGE = 20

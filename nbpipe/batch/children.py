@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import recorder, store
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
-from nbpipe.reference.schedulers import registry, tracing
+from nbpipe.reference.schedulers import registry, unnoted
 from nbpipe.reference.schedulers.protocol import JobState
-from nbpipe.reference.schedulers.tracing import HasSteps, How, Marks, Searchable, Step
+from nbpipe.reference.schedulers.unnoted import HasSteps, How, Marks, Searchable, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nbpipe.reference.schedulers.tracing import Seen
+    from nbpipe.reference.schedulers.unnoted import Seen
 
 AGAIN = 60.0
 """Seconds between two searches while jobs go on: Slurm forgets a job after five minutes."""
@@ -196,7 +196,7 @@ class _Sought:
         """Take the jobs among those a scheduler named that are the run's, and keep them."""
         numbers = {job for scheduler, job in self.known if scheduler == name}
         for each in seen:
-            how = tracing.belongs(each, marks)
+            how = unnoted.belongs(each, marks)
             member = Member(id=each.id, scheduler=name, how=how or "", submitted=each.submitted)
             if member.identity in self.known:
                 continue
@@ -204,7 +204,7 @@ class _Sought:
                 self.known.add(member.identity)
                 self.fresh.append(member)
                 _keep(folder, member)
-            elif why := tracing.related(each, numbers):
+            elif why := unnoted.related(each, numbers):
                 words = f"{name} job {each.id} is not counted as the run's, though {why}"
                 self.related.append(words)
 
@@ -380,7 +380,7 @@ def _unseen_launches(folder: Path, others: Sequence[Member]) -> Iterator[str]:
             each
             for each in free
             if each.scheduler == launch.scheduler
-            and abs((each.submitted or 0) - launch.when) <= tracing.CLOCKS
+            and abs((each.submitted or 0) - launch.when) <= unnoted.CLOCKS
         ]
         if near:
             free.remove(min(near, key=lambda each: abs((each.submitted or 0) - launch.when)))

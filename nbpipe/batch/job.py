@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
-from nbpipe.batch import children, exchange, packages, worker
+from nbpipe.batch import children, packages
 from nbpipe.batch.inventory import inventory
-from nbpipe.batch.stopping import OUTLIVE_SECONDS, Stopping, was_killed
+from nbpipe.batch.stop import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.config.settings import Settings
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.model import Category, Outcome
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from nbpipe.model import Plan, Progress, Result, Run
 
 FORMAT = 1
-PARENT = "NBPIPE_PARENT"
-"""The id of a process that the job must not outlive, where there is one."""
 TOLD_TO_STOP = 143
 """The exit code of a job that ended because it was told to (128 + SIGTERM)."""
 
@@ -84,16 +82,12 @@ class Timing:
 
 def main(folder: Path) -> int:
     """Run the job in a folder; return its exit code."""
-    stopping = Stopping()
-    stopping.install()
-    _die_with(os.environ.pop(PARENT, None))
+    stopping = Stopping.begun()
     clock = time.monotonic()
     job = store.read_json(folder / "job.json")
-    if job.get("format") != (exchange.FORMAT if job.get("kind") == "worker" else FORMAT):
+    if job.get("format") != FORMAT:
         _say(f"{folder}/job.json: format {job.get('format')} is not known to this nbpipe")
         return ExitCode.INTERNAL_ERROR
-    if job["kind"] == "worker":
-        return worker.main(folder, stopping)
     (folder / "result.json").unlink(missing_ok=True)  # of an attempt that was queued again
     answer: dict[str, Any] = {"format": FORMAT, "started": datetime.now(UTC).isoformat()}
     try:
@@ -118,17 +112,6 @@ def main(folder: Path) -> int:
         with contextlib.suppress(NbpipeError, OSError):
             children.search_from_within(folder)
     return int(answer["exit_code"])
-
-
-def _die_with(parent: str | None) -> None:
-    """Ask the system for a signal when the parent dies; Linux only, elsewhere nothing."""
-    if parent is None or not sys.platform.startswith("linux"):
-        return
-    import ctypes  # noqa: PLC0415
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG of linux/prctl.h
-    if os.getppid() != int(parent):  # it died before
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
 
 from nbpipe import collecting
+from nbpipe.system import interpreters
 
-_LIST = """
+_LIST = f"""
 import json, sys
 from importlib.metadata import distributions
-found = {}
+found = {{}}
 for each in distributions():
     name = (each.metadata["Name"] or "").lower().replace("_", "-")
     if name:
         found.setdefault(name, each.version or "")
-print(json.dumps({"python": sys.version.split()[0], **dict(sorted(found.items()))}))
+found = {{"python": sys.version.split()[0], **dict(sorted(found.items()))}}
+print({interpreters.MARK!r}, json.dumps(found))
 """
 _SECONDS = 60
 
@@ -27,13 +29,9 @@ def of_kernel(name: str) -> dict[str, str]:
     if kernel is None or kernel.language != "python":
         return {}
     try:
-        done = subprocess.run(
-            [kernel.interpreter or sys.executable, "-c", _LIST],
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
+        answer = interpreters.ask(
+            [kernel.interpreter or sys.executable], _LIST, environ=os.environ, patience=_SECONDS
         )
-        return {str(key): str(value) for key, value in json.loads(done.stdout).items()}
-    except (OSError, subprocess.SubprocessError, ValueError):
+        return {str(key): str(value) for key, value in json.loads(answer).items()}
+    except (interpreters.NoAnswerError, ValueError):
         return {}

@@ -252,13 +252,20 @@ def _submit(scheduler: Scheduler, profile: Profile, run: StoredRun, places: _Pla
     return run
 
 
-def script(folder: Path, profile: Profile, variables: Mapping[str, str] | None = None) -> Path:
+def script(
+    folder: Path,
+    profile: Profile,
+    variables: Mapping[str, str] | None = None,
+    *,
+    module: str | None = None,
+) -> Path:
     """Put the constant script of every job, and what it reads, into a folder; return its path.
 
     Args:
         folder: The job's.
         profile: What it asks for.
         variables: Of its environment; by default the profile's.
+        module: What the job runs; None: a reference run.
 
     Raises:
         UsageError: A variable of the profile cannot be filled in.
@@ -267,6 +274,8 @@ def script(folder: Path, profile: Profile, variables: Mapping[str, str] | None =
     path.write_bytes(resources.files("nbpipe.reference").joinpath("job.sh").read_bytes())
     path.chmod(0o755)
     (folder / "interpreter").write_text(f"{sys.executable}\n", encoding="utf-8")
+    if module is not None:
+        (folder / "module").write_text(f"{module}\n", encoding="utf-8")
     told = _filled(profile.variables, {}) if variables is None else variables
     if told:
         lines = "".join(f"{name}={value}\n" for name, value in told.items())

@@ -7,13 +7,13 @@ of the tree the run does not see.
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import UsageError
 from nbpipe.reports.plaintext import count
+from nbpipe.system import git, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def tree_of(notebook: Path, root: Path) -> Tree:
     total = sum(each.lstat().st_size for each in sizes if each.exists())
     if total > _MOST_BYTES:
         raise UsageError(
-            f"{found.root}: {total / 1e9:.1f} GB would be copied for the run",
+            f"{found.root}: {units.data(total)} would be copied for the run",
             hint="Keep large data outside of the repository, and give the notebook its path.",
         )
     return found
@@ -116,12 +116,12 @@ def _skip(folders: list[str]) -> bool:
 
 def _known_to_git(folder: Path) -> Tree | None:
     try:
-        top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+        top = Path(os.fsdecode(git.output(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
         paths, submodules, absent = _tracked(top)
         ignored = _ignored(top)
         for each in submodules:
             ignored += [f"{each}/{name}" for name in _ignored(top / each)]
-    except (OSError, subprocess.SubprocessError):
+    except git.GitError:
         return None
     left = [name for name in ignored if not _is_byproduct(name)]
     return Tree(
@@ -149,7 +149,7 @@ def _tracked(top: Path) -> tuple[list[Path], dict[str, str], list[str]]:
             paths.append(Path(name))
         elif (place / ".git").exists():
             inner, deeper, missing = _tracked(place)
-            head = _git(place, "rev-parse", "HEAD").decode().strip()
+            head = git.output(place, "rev-parse", "HEAD").decode().strip()
             paths += [Path(name) / each for each in inner]
             submodules |= {name.rstrip("/"): head}
             submodules |= {f"{name.rstrip('/')}/{each}": commit for each, commit in deeper.items()}
@@ -160,7 +160,7 @@ def _tracked(top: Path) -> tuple[list[Path], dict[str, str], list[str]]:
 
 
 def _names(top: Path, *words: str) -> list[str]:
-    return sorted({os.fsdecode(name) for name in _git(top, *words).split(b"\0") if name})
+    return sorted({os.fsdecode(name) for name in git.output(top, *words).split(b"\0") if name})
 
 
 def _is_byproduct(name: str) -> bool:
@@ -174,17 +174,10 @@ def _is_byproduct(name: str) -> bool:
 def _changes(root: Path) -> list[str]:
     """Return what differs from the commit; [] outside of a repository."""
     try:
-        lines = _git(root, "status", "--porcelain", "--no-renames", "-z").split(b"\0")
-    except (OSError, subprocess.SubprocessError):
+        lines = git.output(root, "status", "--porcelain", "--no-renames", "-z").split(b"\0")
+    except git.GitError:
         return []
     return [line[3:].decode(errors="backslashreplace") for line in lines if line][:_MOST_NAMES]
-
-
-def _git(folder: Path, *words: str) -> bytes:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, timeout=60, check=True
-    )
-    return done.stdout
 
 
 def _few(names: Sequence[str]) -> str:

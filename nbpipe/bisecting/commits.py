@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe import collecting, history, worktree
-from nbpipe.bisecting.judging import Verdict, judge
+from nbpipe.bisecting.verdict import Verdict, judge
 from nbpipe.config import load
 from nbpipe.errors import NbpipeError, UsageError
 from nbpipe.system import git as system_git

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nbpipe import collecting, environments, kernelspecs
-from nbpipe.bisecting import building, locks, recalled
-from nbpipe.bisecting.judging import Verdict, judge
-from nbpipe.bisecting.narrowing import narrow
-from nbpipe.bisecting.ordering import neighbours
+from nbpipe.bisecting import locks, recalled, venvs
+from nbpipe.bisecting.delta import narrow
+from nbpipe.bisecting.order import neighbours
+from nbpipe.bisecting.verdict import Verdict, judge
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from nbpipe.bisecting.building import Builder
     from nbpipe.bisecting.locks import Change, Lock, Pin
-    from nbpipe.bisecting.ordering import Needs, Neighbours
+    from nbpipe.bisecting.order import Needs, Neighbours
     from nbpipe.bisecting.recalled import Recalled
+    from nbpipe.bisecting.venvs import Builder
     from nbpipe.config import Config
     from nbpipe.model import Plan
 
@@ -100,8 +100,8 @@ class PackageBisection:
         self._path = plan.tasks[0].path
         python, own = _interpreter(plan)
         try:
-            markers = building.marker_values(python)
-        except building.CannotBuild as error:
+            markers = venvs.marker_values(python)
+        except venvs.CannotBuild as error:
             raise UsageError(f"{python[0]}: says nothing of itself: {error}") from error
         good, bad = (locks.read(file, markers) for file in self._files)
         changes = locks.differences(good, bad)
@@ -114,7 +114,7 @@ class PackageBisection:
         if self._use_history and plan.tasks[0].failure is None:
             version = markers["python_full_version"]
             self._known = recalled.recall(self._config, plan.tasks[0], python, version)
-        with building.builder(python, own, good.options + bad.options) as builder:
+        with venvs.builder(python, own, good.options + bad.options) as builder:
             return self._searched(_Mixes(plan, good, changes, builder, markers), bad, likely)
 
     def _searched(self, mixes: _Mixes, bad: Lock, likely: frozenset[str]) -> Guilty:
@@ -147,7 +147,7 @@ class PackageBisection:
             company=tuple(by_name[name] for name in found.company),
             why=self._cause or "",
             gets_kernel=tuple(
-                str(lock.file) for lock in (mixes.good, bad) if building.KERNEL not in lock.pins
+                str(lock.file) for lock in (mixes.good, bad) if venvs.KERNEL not in lock.pins
             ),
         )
 
@@ -173,7 +173,7 @@ class PackageBisection:
                 )
                 plan = replace(mixes.plan, tasks=(task,))
                 verdict, why = judge(plan, self._retries, built.place)
-        except building.CannotBuild as error:
+        except venvs.CannotBuild as error:
             return replace(step, verdict=Verdict.SKIP, why=f"cannot be installed: {error}")
         between = 0 < len(step.changes) < step.of
         if between and verdict is Verdict.BAD and why != self._cause:

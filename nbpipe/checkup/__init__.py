@@ -10,7 +10,7 @@ their own.
 
 from __future__ import annotations
 
-from nbpipe.checkup.examining import examine
+from nbpipe.checkup.examination import examine
 from nbpipe.checkup.findings import Checkup, Finding, KernelState, Severity
 
 __all__ = ["Checkup", "Finding", "KernelState", "Severity", "examine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nbpipe.publishing.copies.finding import short
+from nbpipe.publishing.copies.places import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

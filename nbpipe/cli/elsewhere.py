@@ -13,7 +13,7 @@ from nbpipe.reference import profiles
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.batch.taking import LeftBehind, Workers
+    from nbpipe.cluster.takeover import LeftBehind, Workers
     from nbpipe.config import Config
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import PastRun
@@ -61,12 +61,12 @@ def executor(  # noqa: PLR0913  (keywords)
     Raises:
         UsageError: There is no such profile, or nothing answers at the address.
     """
-    from nbpipe.batch import taking  # noqa: PLC0415  (slow)
-    from nbpipe.batch.cluster import Cluster, Terms  # noqa: PLC0415
+    from nbpipe.cluster import takeover  # noqa: PLC0415  (slow)
+    from nbpipe.cluster.run import Cluster, Terms  # noqa: PLC0415
 
     left = _left_behind(resumed, keep=keep) if resumed else None
     if left is not None:
-        taking.link(left, order.output_dir, order.run_id)
+        takeover.link(left, order.output_dir, order.run_id)
     workers, slots = _workers(cluster, config, order, jobs)
     terms = Terms(
         slots=slots,
@@ -79,7 +79,7 @@ def executor(  # noqa: PLR0913  (keywords)
     def make(tasks: tuple[Task, ...], listener: Listener) -> Executor:
         return Cluster(
             tasks,
-            folder=taking.folder_of(order.output_dir, order.run_id),
+            folder=takeover.folder_of(order.output_dir, order.run_id),
             output_dir=order.output_dir,
             listener=listener,
             workers=workers,
@@ -96,9 +96,9 @@ def refuse_left_behind(resumed: PastRun) -> None:
     Raises:
         UsageError: The run was one of `--cluster`, and its client is gone.
     """
-    from nbpipe.batch import taking  # noqa: PLC0415
+    from nbpipe.cluster import takeover  # noqa: PLC0415
 
-    if (found := taking.find(Path(resumed.output_dir), resumed.id)) is not None:
+    if (found := takeover.find(Path(resumed.output_dir), resumed.id)) is not None:
         raise UsageError(
             f"run {resumed.id} was one of --cluster, whose workers may still be running, and have"
             " left results",
@@ -114,9 +114,9 @@ def _left_behind(resumed: PastRun, *, keep: bool) -> LeftBehind | None:
         UsageError: It cannot be taken up.
         SchedulerOutage: Nobody knows whether workers are at work.
     """
-    from nbpipe.batch import array_workers, taking  # noqa: PLC0415
+    from nbpipe.cluster import array_workers, takeover  # noqa: PLC0415
 
-    found = taking.find(Path(resumed.output_dir), resumed.id)
+    found = takeover.find(Path(resumed.output_dir), resumed.id)
     if found is None:
         return None
     shared, where = found
@@ -129,16 +129,16 @@ def _left_behind(resumed: PastRun, *, keep: bool) -> LeftBehind | None:
         workers = array_workers.ArrayWorkers(registry.scheduler(profile.scheduler), profile, 0)
         workers.find(where)
     else:
-        from nbpipe.batch.dask_workers import earlier_workers  # noqa: PLC0415
+        from nbpipe.cluster.dask_workers import earlier_workers  # noqa: PLC0415
 
         workers = earlier_workers(where, shared.folder)
-    return taking.LeftBehind(run=resumed.id, shared=shared, workers=workers, keep=keep)
+    return takeover.LeftBehind(run=resumed.id, shared=shared, workers=workers, keep=keep)
 
 
 def _workers(cluster: str, config: Config, order: Order, jobs: int | None) -> tuple[Workers, int]:
     """Return the workers, and how many notebooks each of them runs at once."""
     if cluster == "dask" or "://" in cluster:
-        from nbpipe.batch.dask_workers import workers_at  # noqa: PLC0415
+        from nbpipe.cluster.dask_workers import workers_at  # noqa: PLC0415
         from nbpipe.system import machine  # noqa: PLC0415
 
         workers = workers_at(
@@ -150,7 +150,7 @@ def _workers(cluster: str, config: Config, order: Order, jobs: int | None) -> tu
             folder=order.output_dir,
         )
         return workers, 1
-    from nbpipe.batch.array_workers import ArrayWorkers  # noqa: PLC0415
+    from nbpipe.cluster.array_workers import ArrayWorkers  # noqa: PLC0415
     from nbpipe.reference.schedulers import registry  # noqa: PLC0415
 
     profile = known_profiles(config).get(cluster)

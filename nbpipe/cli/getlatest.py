@@ -28,10 +28,10 @@ from nbpipe.cli.copy_report import (
 )
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.publishing.copies.finding import SeveralCollections, Source, find, short, site_file
 from nbpipe.publishing.copies.listing import listing
 from nbpipe.publishing.copies.origins import SILENCE
-from nbpipe.publishing.copies.taking import Wanted, take
+from nbpipe.publishing.copies.places import SeveralCollections, Source, find, short, site_file
+from nbpipe.publishing.copies.update import Wanted, take
 from nbpipe.system import units
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ def report(run: str, *, comment: int | None, **given: Any) -> None:  # noqa: ANN
     RUN is the beginning of its id, `latest`, the JSON report of `nbpipe test --report json`, or
     the output directory with it. Ends what `start` began; works without it, too.
     """
-    from nbpipe.github.loading import load  # noqa: PLC0415  (slow)
+    from nbpipe.github.runs import load  # noqa: PLC0415  (slow)
 
     session = _session(given, comment=comment)
     content = session.compose(load(run, session.config))

@@ -93,7 +93,7 @@ def after(config: Config, run: Run) -> None:
 
 def _changes(config: Config, name: str) -> tuple[list[Event], Occasion]:
     from nbpipe import history  # noqa: PLC0415  (slow)
-    from nbpipe.notify import changes, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify import changes, delivery  # noqa: PLC0415  (slow)
     from nbpipe.notify.events import Occasion  # noqa: PLC0415  (slow)
 
     settings = config.settings
@@ -105,15 +105,15 @@ def _changes(config: Config, name: str) -> tuple[list[Event], Occasion]:
     occasion = Occasion(
         about=run.root, host=run.host, commit=run.commit, next=f"nbpipe show {run.id}"
     )
-    return telling.wanted(events, settings.notify.on), occasion
+    return delivery.wanted(events, settings.notify.on), occasion
 
 
 def _show(events: Sequence[Event], occasion: Occasion) -> int:
-    from nbpipe.notify import wording  # noqa: PLC0415  (slow)
+    from nbpipe.notify import message_texts  # noqa: PLC0415  (slow)
 
     if events:
-        click.echo(f"## {wording.subject(events)}\n")
-        click.echo(wording.markdown(events, occasion), nl=False)
+        click.echo(f"## {message_texts.subject(events)}\n")
+        click.echo(message_texts.markdown(events, occasion), nl=False)
     return ExitCode.OK
 
 
@@ -125,10 +125,10 @@ def _tell(config: Config, events: Sequence[Event], occasion: Occasion) -> int:
 
 def _deliver(config: Config, events: Sequence[Event], occasion: Occasion) -> tuple[int, list[str]]:
     from nbpipe.history import identity  # noqa: PLC0415
-    from nbpipe.notify import memory, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify import delivery, memory  # noqa: PLC0415  (slow)
 
     key = identity.keys(config.root, name=config.settings.history.collection)[0]
-    return telling.tell(
+    return delivery.tell(
         lambda _: events,
         occasion,
         _channels(config.settings),
@@ -182,10 +182,10 @@ def _watch(settings: Settings, source: Path, stop: threading.Event) -> None:
 
 
 def _tell_troubles(settings: Settings, source: Path) -> tuple[int, list[str]]:
-    from nbpipe.notify import memory, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify import delivery, memory  # noqa: PLC0415  (slow)
 
     every = settings.collection
-    return telling.tell(
+    return delivery.tell(
         lambda past: _troubles(every, settings.notify, past),
         _service(source),
         _channels(settings),
@@ -197,12 +197,12 @@ def _tell_troubles(settings: Settings, source: Path) -> tuple[int, list[str]]:
 def _troubles(
     every: Sequence[CollectionSettings], settings: NotifySettings, past: Memory
 ) -> list[Event]:
-    from nbpipe.notify import publishing, telling  # noqa: PLC0415  (slow)
+    from nbpipe.notify import delivery, mirror_changes  # noqa: PLC0415  (slow)
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
     health = [Reconciler(each).health() for each in every]
-    events = publishing.of_collections(health, told=past.open_troubles())
-    return telling.wanted(events, settings.on)
+    events = mirror_changes.of_collections(health, told=past.open_troubles())
+    return delivery.wanted(events, settings.on)
 
 
 def _service(source: Path) -> Occasion:

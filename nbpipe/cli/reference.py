@@ -17,14 +17,14 @@ from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.schedulers.protocol import JobState
-from nbpipe.reference.schedulers.tracing import How
+from nbpipe.reference.schedulers.unnoted import How
 from nbpipe.reference.store import VARIABLE, Store, location
 from nbpipe.reports.plaintext import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.batch.following import View
+    from nbpipe.batch.run_views import View
     from nbpipe.reference.comparison.kept import Kept
     from nbpipe.reference.pages.writing import Kind
     from nbpipe.reference.state import Standing
@@ -179,10 +179,10 @@ def _notebook(path: Path) -> Path:
 @_shared
 def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show how a run's job and its children stand."""
-    from nbpipe.batch import following  # noqa: PLC0415
+    from nbpipe.batch import run_views  # noqa: PLC0415
 
     keep = _store(store, config_file)
-    view = following.look(keep.run(run), search=True)
+    view = run_views.look(keep.run(run), search=True)
     click.echo("\n".join([*_lines(view), *_compared(keep, view.run)]))
     return ExitCode.OK
 
@@ -214,7 +214,7 @@ def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) ->
 
     Exit code 1 where one of them did not complete.
     """
-    from nbpipe.batch import following  # noqa: PLC0415
+    from nbpipe.batch import run_views  # noqa: PLC0415
 
     keep = _store(store, config_file)
     chosen = {run.folder: run for run in (keep.run(each) for each in runs or ("latest",))}
@@ -227,21 +227,21 @@ def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) ->
         told[view.run.folder] = lines
 
     try:
-        views = following.wait(*chosen.values(), told=tell)
+        ended = run_views.wait(*chosen.values(), told=tell)
     except KeyboardInterrupt:
         ids = " ".join(run.id for run in chosen.values())
         _warn(f"\nnot waiting any more; the job goes on: nbpipe reference wait {ids}")
         return ExitCode.INTERRUPTED
-    for view in views:
+    for view in ended:
         if not view.completed:
-            _warn(following.log_tail(view.run).rstrip())
+            _warn(run_views.log_tail(view.run).rstrip())
         _warn(f"next: nbpipe reference collect {view.run.id}")
-    return ExitCode.OK if all(view.completed for view in views) else ExitCode.FAILED
+    return ExitCode.OK if all(view.completed for view in ended) else ExitCode.FAILED
 
 
 def _lines(view: View) -> list[str]:
     """Return the run, its job and its children, a line each."""
-    from nbpipe.batch.following import cell_now  # noqa: PLC0415
+    from nbpipe.batch.run_views import cell_now  # noqa: PLC0415
 
     lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
     if not view.job.standing.state.ended and (cell := cell_now(view.run)):
@@ -291,13 +291,13 @@ def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
 @_shared
 def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
-    from nbpipe.batch import following, gathering  # noqa: PLC0415
-    from nbpipe.cli import describing  # noqa: PLC0415
+    from nbpipe.batch import collect, run_views  # noqa: PLC0415
+    from nbpipe.cli import description_bar  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
-    view = following.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
-    with describing.shown() as tell:
-        made = gathering.collect(view, tell)
+    view = run_views.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
+    with description_bar.shown() as tell:
+        made = collect.collect(view, tell)
     total = sum(job.core_hours or 0.0 for job in made.jobs)
     jobs = count(len(made.jobs), "job")
     size = sum(output.bytes for output in made.outputs)
@@ -307,7 +307,7 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     )
     for line in _children(view):
         _warn(line)
-    for doubt in gathering.doubts(made, chosen.request.get("outputs", ())):
+    for doubt in collect.doubts(made, chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
     if view.contradiction:
         _warn(f"warning: job {view.job.id}: {view.contradiction}")
@@ -350,7 +350,7 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
 
     The verdict is kept with the run, and shown by list, status, show and the service's pages.
     """
-    from nbpipe.batch import judging  # noqa: PLC0415
+    from nbpipe.batch import promotion  # noqa: PLC0415
     from nbpipe.reference.comparison import kept  # noqa: PLC0415
     from nbpipe.reference.pages import write_page  # noqa: PLC0415
 
@@ -358,8 +358,8 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     keep = _store(store, None)
     chosen = keep.run(run)
     wanted = [_page(text) for text in given["report"]]
-    against = judging.reference(keep, chosen, given["against"])
-    found = judging.judge(keep, against, chosen, config, now=datetime.now(UTC))
+    against = promotion.reference(keep, chosen, given["against"])
+    found = promotion.judge(keep, against, chosen, config, now=datetime.now(UTC))
     try:
         kept.keep(chosen, found)
     except OSError as error:
@@ -395,13 +395,13 @@ def promote(
     **given: str,
 ) -> int:
     """Make a collected run the reference of a release; it never changes afterwards."""
-    from nbpipe.batch import gathering, judging  # noqa: PLC0415
+    from nbpipe.batch import collect, promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
     chosen = keep.run(run)
-    for doubt in gathering.doubts(chosen.manifest(), chosen.request.get("outputs", ())):
+    for doubt in collect.doubts(chosen.manifest(), chosen.request.get("outputs", ())):
         _warn(f"warning: {doubt}")
-    made = judging.promote(keep, chosen, **given)
+    made = promotion.promote(keep, chosen, **given)
     click.echo(f"{made.name} {made.release}: {made.folder}")
     return ExitCode.OK
 
@@ -414,7 +414,7 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
 
     Exit code 1 where a file is missing, has other content, or does not belong to the release.
     """
-    from nbpipe.batch import judging  # noqa: PLC0415
+    from nbpipe.batch import promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
     name, _, wanted = (release or "").partition("/")
@@ -428,7 +428,7 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
         )
     failed = False
     for each in found:
-        problems = judging.verify(each)
+        problems = promotion.verify(each)
         failed = failed or bool(problems)
         data = "" if each.files else ", without its data"
         label = f"{each.name} {each.release} (revision {each.revision}{data})"
@@ -485,10 +485,10 @@ def accept(
     **given: Any,  # noqa: ANN401
 ) -> int:
     """Take a run's outputs as the reference's from now on; recorded with the reason."""
-    from nbpipe.batch import judging  # noqa: PLC0415
+    from nbpipe.batch import promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
-    made = judging.accept(keep, keep.run(run), **given)
+    made = promotion.accept(keep, keep.run(run), **given)
     click.echo(f"{made.name} {made.release}, revision {made.revision}: {made.folder}")
     return ExitCode.OK
 
@@ -581,9 +581,9 @@ def _with_verdicts(manifest: bytes, verdicts: tuple[Kept, ...]) -> str:
 @_shared
 def cancel(config_file: Path | None, store: Path | None, run: str) -> int:
     """Cancel a run's job and its children."""
-    from nbpipe.batch import following  # noqa: PLC0415
+    from nbpipe.batch import run_views  # noqa: PLC0415
 
-    click.echo("\n".join(_lines(following.cancel(_store(store, config_file).run(run)))))
+    click.echo("\n".join(_lines(run_views.cancel(_store(store, config_file).run(run)))))
     return ExitCode.OK
 
 

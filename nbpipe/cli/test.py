@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import elsewhere, notify, options, reporting
+from nbpipe.cli import elsewhere, notify, options, test_reports
 from nbpipe.collecting.paths import on_disk
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
@@ -279,7 +279,7 @@ def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
         progress=given["progress"],
         color=given["color"],
         durations=given["durations"],
-        rerun=partial(reporting.rerun_command, ctx),
+        rerun=partial(test_reports.rerun_command, ctx),
     )
 
 
@@ -337,8 +337,8 @@ def _report_nothing(asked: _Asked, config: Config, plan: Plan) -> None:
     if asked.list_only or not (config.settings.test.reports or github):
         return
     order = _order(asked, config, plan)
-    requests = reporting.requests(config, plan, order.output_dir)
-    reporting.write(runner.begin(order), requests, _console(asked), people=False)
+    requests = test_reports.requests(config, plan, order.output_dir)
+    test_reports.write(runner.begin(order), requests, _console(asked), people=False)
     if not config.settings.test.output_dir:
         outputs.drop_empty(order.output_dir)
 
@@ -359,7 +359,7 @@ def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
 
 def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
     test, cluster = config.settings.test, asked.options.cluster
-    requests = reporting.requests(config, order.plan, order.output_dir)
+    requests = test_reports.requests(config, order.plan, order.output_dir)
     resumed, keep = None, False
     if asked.options.subset.resume:
         resumed, keep = resumed_run(
@@ -376,7 +376,7 @@ def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:
-        reporting.write(run, requests, _console(asked))
+        test_reports.write(run, requests, _console(asked))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from nbpipe.config import variables
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-from nbpipe.github import connecting
+from nbpipe.github import connection
 from nbpipe.github.begun import Begun, Folder, began
 from nbpipe.github.comments import Comment
 from nbpipe.github.content import compose, ended
-from nbpipe.github.loading import from_report
 from nbpipe.github.places import Places
+from nbpipe.github.runs import from_report
 from nbpipe.github.targets import Commit, Target, target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbpipe.config import Config
     from nbpipe.github.client import Client, Clock
     from nbpipe.github.content import Content
-    from nbpipe.github.loading import Loaded
+    from nbpipe.github.runs import Loaded
 
 _AT_START = 15.0
 """Seconds that a run's beginning waits for GitHub; its end is what counts."""
@@ -55,10 +55,10 @@ class Session:
     _target: Target = field(init=False)
 
     def __post_init__(self) -> None:
-        connecting.check_names(self.commit.repository, self.commit.sha)
+        connection.check_names(self.commit.repository, self.commit.sha)
         settings = self.config.settings.github
         self._client = self._connect(self.commit.repository, comment=self.comment is not None)
-        self._target = target(connecting.kind_of(settings), self._client, self.commit)
+        self._target = target(connection.kind_of(settings), self._client, self.commit)
 
     def begin(self, *, process: int) -> str:
         """Show that a run goes on as long as a process does; return where.
@@ -131,7 +131,7 @@ class Session:
     def child_environ(self) -> dict[str, str]:
         """Return the environment without the variables that hold a token or a key."""
         settings = self.config.settings
-        hidden = variables.named((settings, connecting.DEFAULT_TOKEN))
+        hidden = variables.named((settings, connection.DEFAULT_TOKEN))
         return variables.without(self.environ, hidden, but=settings.history)  # the run needs that
 
     def _sweep(self, one: Begun) -> bool:
@@ -147,7 +147,7 @@ class Session:
         return True
 
     def _connect(self, repository: str, *, comment: bool = False) -> Client:
-        return connecting.connect(
+        return connection.connect(
             self.config.settings.github,
             repository,
             environ=self.environ,
@@ -168,7 +168,7 @@ class Session:
             repository=self.commit.repository,
             sha=self.commit.sha,
             name=self.commit.name,
-            kind=connecting.kind_of(self.config.settings.github),
+            kind=connection.kind_of(self.config.settings.github),
             api=self._client.url,
             at=self.clock.now(),
             process=process,

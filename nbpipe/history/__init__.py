@@ -21,7 +21,7 @@ from nbpipe.history.access import LATEST, History, open_history, storable
 from nbpipe.history.archive import Archive
 from nbpipe.history.before import looked_up, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
-from nbpipe.history.ordering import by_duration, start_order
+from nbpipe.history.order import by_duration, start_order
 from nbpipe.history.recorder import Recorder
 from nbpipe.history.records import (
     Known,

@@ -76,57 +76,57 @@ class History:
 
     def begin(self, run: PastRun, planned: Iterable[tuple[str, str]]) -> None:
         """Record that a run begins, with the path and kernel of each notebook in its plan."""
-        from nbpipe.history import writing  # noqa: PLC0415  (slow)
+        from nbpipe.history import writes  # noqa: PLC0415  (slow)
 
-        with writing.transaction(self._engine, self.where) as connection:
-            collection = writing.collection(connection, self._keys)
-            writing.begin(connection, collection, run, planned)
+        with writes.transaction(self._engine, self.where) as connection:
+            collection = writes.collection(connection, self._keys)
+            writes.begin(connection, collection, run, planned)
 
     def add(self, run: str, results: Iterable[Result]) -> None:
         """Record results of a run that has begun."""
-        from nbpipe.history import writing  # noqa: PLC0415  (slow)
+        from nbpipe.history import writes  # noqa: PLC0415  (slow)
 
-        with writing.transaction(self._engine, self.where) as connection:
-            writing.add(connection, run, results)
+        with writes.transaction(self._engine, self.where) as connection:
+            writes.add(connection, run, results)
 
     def end(self, run: str, *, seconds: float, interrupted: bool) -> None:
         """Record that a run has ended."""
-        from nbpipe.history import writing  # noqa: PLC0415  (slow)
+        from nbpipe.history import writes  # noqa: PLC0415  (slow)
 
-        with writing.transaction(self._engine, self.where) as connection:
-            writing.end(connection, run, seconds=seconds, interrupted=interrupted)
+        with writes.transaction(self._engine, self.where) as connection:
+            writes.end(connection, run, seconds=seconds, interrupted=interrupted)
 
     def forget(self, *, keep_runs: int, before: datetime | None) -> None:
         """Remove the runs that started before a time, and all but the newest `keep_runs` (0: all).
 
         What is known last about a notebook stays, unless it is older than that time too.
         """
-        from nbpipe.history import writing  # noqa: PLC0415  (slow)
+        from nbpipe.history import writes  # noqa: PLC0415  (slow)
 
-        with writing.transaction(self._engine, self.where) as connection:
-            collection = writing.collection(connection, self._keys)
-            writing.forget(connection, collection, keep_runs=keep_runs, before=before)
+        with writes.transaction(self._engine, self.where) as connection:
+            collection = writes.collection(connection, self._keys)
+            writes.forget(connection, collection, keep_runs=keep_runs, before=before)
 
     def last(self) -> dict[str, Last]:
         """Return what is known last about every notebook, by its path."""
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            return reading.last(connection, reading.collection(connection, self._keys))
+        with queries.connected(self._engine, self.where) as connection:
+            return queries.last(connection, queries.collection(connection, self._keys))
 
     def traces(self) -> dict[str, PastTrace]:
         """Return what each notebook depended on when it passed last, by its path."""
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            return reading.traces(connection, reading.collection(connection, self._keys))
+        with queries.connected(self._engine, self.where) as connection:
+            return queries.traces(connection, queries.collection(connection, self._keys))
 
     def runs(self, limit: int) -> list[PastRun]:
         """Return the newest runs, the newest first."""
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            return reading.runs(connection, reading.collection(connection, self._keys), limit)
+        with queries.connected(self._engine, self.where) as connection:
+            return queries.runs(connection, queries.collection(connection, self._keys), limit)
 
     def run(self, name: str) -> PastRun:
         """Return a run by the beginning of its id, or the `latest` one.
@@ -134,11 +134,11 @@ class History:
         Raises:
             HistoryError: There is none, or there are several.
         """
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            collection = reading.collection(connection, self._keys)
-            found = reading.runs(connection, collection, 2, "" if name == LATEST else name)
+        with queries.connected(self._engine, self.where) as connection:
+            collection = queries.collection(connection, self._keys)
+            found = queries.runs(connection, collection, 2, "" if name == LATEST else name)
         if not found:
             called = "yet" if name == LATEST else f"whose id begins with {name!r}"
             raise HistoryError(
@@ -154,10 +154,10 @@ class History:
 
     def results(self, run: PastRun) -> list[PastResult]:
         """Return everything about the notebooks of a run, in the order of its plan."""
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            return reading.results(connection, run)
+        with queries.connected(self._engine, self.where) as connection:
+            return queries.results(connection, run)
 
     def notebook(self, path: str, limit: int) -> list[PastResult]:
         """Return a notebook's newest results, the newest first; only of runs that got to it."""
@@ -170,11 +170,11 @@ class History:
             limit: How many runs are looked at; for one notebook: how many of its results.
             path: Only this notebook; None: all of them.
         """
-        from nbpipe.history import reading  # noqa: PLC0415  (slow)
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
 
-        with reading.connected(self._engine, self.where) as connection:
-            collection = reading.collection(connection, self._keys)
-            rows = reading.outcomes(connection, collection, limit, path and storable(path))
+        with queries.connected(self._engine, self.where) as connection:
+            collection = queries.collection(connection, self._keys)
+            rows = queries.outcomes(connection, collection, limit, path and storable(path))
         found: dict[str, list[PastResult]] = {}
         for row in rows:
             found.setdefault(row.path, []).append(row)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from nbpipe.config.settings import HistorySettings
-    from nbpipe.history.looking import Look
+    from nbpipe.history.page_queries import Look
 
 
 class Archive:
@@ -43,8 +43,8 @@ class Archive:
             NoHistory: There is no database yet.
             HistoryError: It is switched off, or cannot be used.
         """
-        from nbpipe.history.looking import Look  # noqa: PLC0415  (slow)
-        from nbpipe.history.reading import connected  # noqa: PLC0415  (slow)
+        from nbpipe.history.page_queries import Look  # noqa: PLC0415  (slow)
+        from nbpipe.history.queries import connected  # noqa: PLC0415  (slow)
 
         engine, where = self._connected()
         with connected(engine, where) as connection:

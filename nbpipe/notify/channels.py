@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from nbpipe.config.variables import without
 from nbpipe.errors import ConfigError, ExitCode, NbpipeError
-from nbpipe.notify import wording
+from nbpipe.notify import message_texts
 from nbpipe.publishing.origin.address import mask, secret, secrets_of
 from nbpipe.reports.plaintext import first_line, plain
 
@@ -114,13 +114,13 @@ class Email:
 
     def _message(self, events: Sequence[Event], occasion: Occasion) -> EmailMessage:
         message = EmailMessage()
-        message["Subject"] = first_line(wording.subject(events))
+        message["Subject"] = first_line(message_texts.subject(events))
         message["From"] = self.settings.sender
         message["To"] = ", ".join(self.settings.to)
         message["Date"] = formatdate(localtime=False)
         message["Message-ID"] = make_msgid(domain="nbpipe")
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notices in return
-        message.set_content(wording.text(events, occasion))
+        message.set_content(message_texts.text(events, occasion))
         return message
 
 
@@ -147,7 +147,7 @@ class Webhook:
         try:
             with requests.post(
                 url,
-                json=wording.slack(events, occasion),
+                json=message_texts.slack(events, occasion),
                 timeout=self.timeout,
                 allow_redirects=False,
                 stream=True,
@@ -186,7 +186,9 @@ class Command:
             raise NotSent(f"command: {self.words[0]}: {error.strerror}") from error
         with process:
             try:
-                _, stderr = process.communicate(wording.document(events, occasion), self.timeout)
+                _, stderr = process.communicate(
+                    message_texts.document(events, occasion), self.timeout
+                )
             except BaseException as error:
                 # With what it has started: that would keep its pipes open.
                 os.killpg(process.pid, signal.SIGKILL)

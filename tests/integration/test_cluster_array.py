@@ -151,7 +151,7 @@ def test_a_notebook_whose_worker_was_killed_runs_again_and_says_so(
     )
     until(lambda: mark.exists() and mark.read_text(), "the notebook's start")
     kernel = psutil.Process(int(mark.read_text()))
-    worker = next(each for each in kernel.parents() if "nbpipe.batch.job" in each.cmdline())
+    worker = next(each for each in kernel.parents() if "nbpipe.cluster.worker" in each.cmdline())
     if first == "kernel":  # as a scheduler does that kills a job's processes one by one
         kernel.kill()
         log = collection.output_dir / "deadly.log"

@@ -122,7 +122,7 @@ def test_a_killed_worker_neither_loses_a_notebook_nor_runs_one_twice_unseen(
     ours = next(
         each
         for each in psutil.Process(int(deadly.read_text())).parents()
-        if "nbpipe.batch.job" in each.cmdline()
+        if "nbpipe.cluster.worker" in each.cmdline()
     )
     dask_worker = ours.parent()
     assert dask_worker is not None

@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nbpipe.batch.array_workers import ArrayWorkers
-from nbpipe.batch.cluster import Cluster, Terms
+from nbpipe.cluster.array_workers import ArrayWorkers
+from nbpipe.cluster.run import Cluster, Terms
 from nbpipe.model import Category, Outcome, Task
 from nbpipe.reference.profiles import Profile
 from nbpipe.reference.schedulers.slurm import Slurm

@@ -82,7 +82,7 @@ def workers() -> list[psutil.Process]:
     return [
         each
         for each in psutil.process_iter(["cmdline", "environ"])
-        if "nbpipe.batch.job" in (each.info["cmdline"] or [])
+        if "nbpipe.cluster.worker" in (each.info["cmdline"] or [])
         and (each.info["environ"] or {}).get("XDG_STATE_HOME") == os.environ["XDG_STATE_HOME"]
     ]
 

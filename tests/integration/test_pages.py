@@ -19,7 +19,7 @@ from doors import BEARER, TOKEN, door
 from manifests import manifest
 from ondisk import Collection
 
-from nbpipe.batch import judging
+from nbpipe.batch import promotion
 from nbpipe.config import Config
 from nbpipe.config.settings import HistorySettings, ReferenceSettings, Settings
 from nbpipe.history import Archive
@@ -94,7 +94,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
         archive=Archive(HistorySettings(url=url), folder),
         copies=(folder,),
         rendered=folder / "rendered",
-        store=references(folder / "store"),
+        store=promotion(folder / "store"),
     )
 
 
@@ -116,9 +116,9 @@ def references(root: Path) -> Path:
     settings = Settings(reference={"minitest": ReferenceSettings(absolute=1.0)})
     config = Config(root=root, file=root / "nbpipe.toml", settings=settings, given=frozenset())
     run = store.run(f"{RUN[:-1]}1")
-    against = judging.reference(store, run, "1.0")
+    against = promotion.reference(store, run, "1.0")
     (run.work / "zcat.fits").unlink()  # compared by its statistics
-    made = judging.judge(store, against, run, config, now=datetime(2026, 2, 1, 12, tzinfo=UTC))
+    made = promotion.judge(store, against, run, config, now=datetime(2026, 2, 1, 12, tzinfo=UTC))
     kept.keep(run, made)
     first = store.run(f"{RUN[:-1]}0")
     store.promote(first, replace(first.manifest(), release="1.1"))

@@ -16,7 +16,7 @@ from clusters import until
 from nbformat import v4
 
 from nbpipe.reference import manifest as manifests
-from nbpipe.reference.schedulers.tracing import How
+from nbpipe.reference.schedulers.unnoted import How
 
 if TYPE_CHECKING:
     from clusters import SlurmCluster

@@ -15,7 +15,7 @@ from manifests import PLAIN
 from rocrate_validator import models, services
 from rocrate_validator.utils.http import HttpRequester
 
-from nbpipe.batch import judging
+from nbpipe.batch import promotion
 from nbpipe.cli.reference import command
 from nbpipe.reference.manifest import Job, write
 from nbpipe.reference.products import describe_outputs
@@ -57,7 +57,7 @@ def release(tmp_path: Path) -> StoredRelease:
         outputs=describe_outputs(run.work, ["*.csv", "*.png"]),
     )
     write(made, run.folder / "manifest.json")
-    return judging.promote(keep, run, release="1.0", reason="the first")
+    return promotion.promote(keep, run, release="1.0", reason="the first")
 
 
 def problems(crate: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -6,9 +6,9 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nbpipe.cli.describing import lines
+from nbpipe.cli.description_bar import lines
 from nbpipe.reference.products import parallel
-from nbpipe.reference.products.describing import describe, describe_all
+from nbpipe.reference.products.description import describe, describe_all
 from nbpipe.reference.products.parallel import Progress, each_of
 
 if TYPE_CHECKING:

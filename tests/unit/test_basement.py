@@ -109,11 +109,6 @@ class Rule:
         )
 
 
-OTHERS = {
-    "nbpipe/batch/": "being rewritten at the time of the move; to follow",
-    "nbpipe/reference/": "likewise",
-}
-
 RULES = {
     "resolves a secret": Rule(resolves_a_secret, "nbpipe/system/secrets.py", {}),
     "spawns git": Rule(
@@ -121,7 +116,6 @@ RULES = {
         "nbpipe/system/git.py",
         {
             "nbpipe/publishing/origin/cache.py": "GitPython's, in a session that is watched",
-            "nbpipe/batch/": OTHERS["nbpipe/batch/"],
         },
     ),
     "replaces a file": Rule(
@@ -131,30 +125,31 @@ RULES = {
             "nbpipe/publishing/releases/build.py": "the store, through descriptors of its folders",
             "nbpipe/publishing/copies/folder.py": "a user's folder, through its descriptor",
             "nbpipe/execution/kernels/forks.py": "not a file: a fork server in another's place",
-            **OTHERS,
+            "nbpipe/cluster/exchange.py": "its logs and plans, through open descriptors",
+            "nbpipe/reference/pages/writing.py": "a page",
         },
     ),
-    "takes a lock": Rule(
-        takes_a_lock,
-        "nbpipe/system/locks.py",
-        {"nbpipe/reference/": OTHERS["nbpipe/reference/"]},
-    ),
-    "measures the machine": Rule(
-        measures_the_machine,
-        "nbpipe/system/machine.py",
-        {"nbpipe/reference/": OTHERS["nbpipe/reference/"]},
-    ),
+    "takes a lock": Rule(takes_a_lock, "nbpipe/system/locks.py", {}),
+    "measures the machine": Rule(measures_the_machine, "nbpipe/system/machine.py", {}),
     "asks an interpreter": Rule(
         asks_an_interpreter,
         "nbpipe/system/interpreters.py",
         {
-            "nbpipe/bisecting/building.py": "not a question: the constraints of pip",
+            "nbpipe/bisecting/venvs.py": "not a question: the constraints of pip",
             "nbpipe/publishing/copies/commands.py": "not a question: git's settings",
             "nbpipe/execution/kernels/servers.py": "not a question: the server that forks kernels",
-            "nbpipe/batch/": OTHERS["nbpipe/batch/"],
         },
     ),
-    "formats a quantity": Rule(formats_a_quantity, "nbpipe/system/units.py", OTHERS),
+    "formats a quantity": Rule(
+        formats_a_quantity,
+        "nbpipe/system/units.py",
+        {
+            "nbpipe/reference/comparison/differences.py": "numpy's own units of time",
+            "nbpipe/reference/products/statistics.py": "numpy's microseconds",
+            "nbpipe/reference/schedulers/lsf.py": "times as LSF takes them",
+            "nbpipe/reference/state.py": "core-hours, the unit of a record",
+        },
+    ),
 }
 
 

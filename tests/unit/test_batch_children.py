@@ -14,7 +14,7 @@ from nbpipe.reference import recorder, store
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import JobState
-from nbpipe.reference.schedulers.tracing import CLOCKS, How, Seen, Step, Submissions
+from nbpipe.reference.schedulers.unnoted import CLOCKS, How, Seen, Step, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

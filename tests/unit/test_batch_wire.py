@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbpipe.batch import wire
+from nbpipe.cluster import wire
 from nbpipe.model import Category, Failure, Limits, Outcome, Prerun, Result, Task
 
 TASK = Task(

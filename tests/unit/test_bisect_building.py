@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.bisecting.building import builder
-from nbpipe.bisecting.judging import ENDS, Interrupted, handling
+from nbpipe.bisecting.venvs import builder
+from nbpipe.bisecting.verdict import ENDS, Interrupted, handling
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.bisecting.judging import Verdict
-from nbpipe.bisecting.narrowing import Narrowed, narrow
+from nbpipe.bisecting.delta import Narrowed, narrow
+from nbpipe.bisecting.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nbpipe.bisecting.judging import Verdict
+from nbpipe.bisecting.delta import Narrowed, narrow
 from nbpipe.bisecting.locks import Change, Lock, Pin, differences
-from nbpipe.bisecting.narrowing import Narrowed, narrow
-from nbpipe.bisecting.ordering import Neighbours, neighbours
+from nbpipe.bisecting.order import Neighbours, neighbours
+from nbpipe.bisecting.verdict import Verdict
 
 MARKERS = {"sys_platform": "linux", "python_version": "3.11"}
 

@@ -17,12 +17,12 @@ import pytest
 
 from nbpipe import outputs
 from nbpipe._version import __version__
-from nbpipe.batch import exchange, taking, wire, worker
-from nbpipe.batch.cluster import Cluster, Terms
-from nbpipe.batch.exchange import Cursor, Exchange, Log
-from nbpipe.batch.stopping import Stopping
-from nbpipe.batch.taking import LeftBehind
-from nbpipe.batch.worker import Portions, Teller
+from nbpipe.batch.stop import Stopping
+from nbpipe.cluster import exchange, takeover, wire, worker
+from nbpipe.cluster.exchange import Cursor, Exchange, Log
+from nbpipe.cluster.run import Cluster, Terms
+from nbpipe.cluster.takeover import LeftBehind
+from nbpipe.cluster.worker import Portions, Teller
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
 from nbpipe.reference.errors import SubmissionRefused
@@ -361,20 +361,20 @@ def test_what_is_not_wanted_now_stays_for_later(tmp_path: Path) -> None:
 def test_a_later_run_is_a_way_to_what_was_left_until_that_is_gone(tmp_path: Path) -> None:
     left = left_behind(tmp_path, lambda _: None)
     (left.shared.folder / exchange.JOB).write_text('{"format": 2, "kind": "worker"}')
-    taking.link(left, tmp_path, "2")
-    found = taking.find(tmp_path, "2")
+    takeover.link(left, tmp_path, "2")
+    found = takeover.find(tmp_path, "2")
     assert found is not None
     assert found[0] == left.shared
-    taking.forget_links(left.shared)
-    assert taking.find(tmp_path, "2") is None
+    takeover.forget_links(left.shared)
+    assert takeover.find(tmp_path, "2") is None
 
 
 def test_what_another_version_left_is_refused_with_its_name(tmp_path: Path) -> None:
-    folder = taking.folder_of(tmp_path, "1")
+    folder = takeover.folder_of(tmp_path, "1")
     folder.mkdir()
     (folder / exchange.JOB).write_text('{"format": 99, "kind": "worker", "version": "7.0"}')
     with pytest.raises(UsageError, match=r"left by nbpipe 7\.0, .*\(format 99\)"):
-        taking.find(tmp_path, "1")
+        takeover.find(tmp_path, "1")
 
 
 def test_the_folder_of_a_run_with_workers_is_not_forgotten_with_old_runs(

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nbpipe.batch import dask_connection, dask_probe
+from nbpipe.cluster import dask_connection, dask_probe
 from nbpipe.errors import UsageError
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import nbpipe
+from nbpipe.checkup.advice import about_distribution
 from nbpipe.checkup.distributions import distribution_of
-from nbpipe.checkup.telling import about_distribution
 from nbpipe.distribution import NAME, mixture, others, pip_install, refuse_mixture
 from nbpipe.errors import UsageError
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe.checkup import interpreters, telling
+from nbpipe.checkup import advice, interpreters
 from nbpipe.checkup.interpreters import ask
 from nbpipe.collecting import InstalledKernel
 
@@ -157,9 +157,9 @@ def test_packages_of_the_home_are_told_apart_with_what_they_hide(tmp_path: Path)
     answer = ask(kernel(base, "-c"), [], environ)
     assert answer.home == str(home)
     assert answer.of_home == (("only", "1", ""), ("Some_thing", "2.0", "1.9"))
-    [finding] = telling.about_home({"tried": answer})
+    [finding] = advice.about_home({"tried": answer})
     assert finding.severity == "note"
     assert finding.what.endswith("not of its environment: only 1, Some_thing 2.0 (hides 1.9)")
     hidden = ask(kernel(base, "-c"), [], {**environ, "PYTHONNOUSERSITE": "1"})
     assert (hidden.home, hidden.of_home) == ("", ())
-    assert list(telling.about_home({"tried": hidden})) == []
+    assert list(advice.about_home({"tried": hidden})) == []

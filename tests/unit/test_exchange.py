@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbpipe.batch import exchange
-from nbpipe.batch.exchange import Cursor, DamagedError, Exchange, Log, Logs, Round
+from nbpipe.cluster import exchange
+from nbpipe.cluster.exchange import Cursor, DamagedError, Exchange, Log, Logs, Round
 from nbpipe.errors import UsageError
 
 VALUES = [b'{"a":1}', b"{}", '"é"'.encode(), b"[" + b"1," * 500 + b"1]"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nbpipe.batch import following
-from nbpipe.batch.following import JobView, View
+from nbpipe.batch import run_views
+from nbpipe.batch.run_views import JobView, View
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
 from nbpipe.reference.state import GRACE, Standing
 
@@ -35,13 +35,13 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> Settled:
     """Return what `settle` makes of views that follow each other: the last, told, pauses."""
 
     def settled(*views: View) -> tuple[View, list[View], list[float]]:
-        coming = list(views)
+        coming = list(run_views)
         monkeypatch.setattr(
-            following, "look", lambda _run, **_: coming.pop(0) if len(coming) > 1 else coming[0]
+            run_views, "look", lambda _run, **_: coming.pop(0) if len(coming) > 1 else coming[0]
         )
         told: list[View] = []
         pauses: list[float] = []
-        return following.settle(RUN, told=told.append, pause=pauses.append), told, pauses
+        return run_views.settle(RUN, told=told.append, pause=pauses.append), told, pauses
 
     return settled
 
@@ -110,21 +110,21 @@ def test_the_longer_nothing_changes_the_longer_are_the_pauses(
         state = JobState.PENDING if clock[0] < 3 else running if clock[0] < 3600 else ended
         return view(state=state)
 
-    monkeypatch.setattr(following, "look", at)
+    monkeypatch.setattr(run_views, "look", at)
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(following, "_expected", lambda _runs: {})
-    following.wait(RUN, told=lambda _: None, pause=pause)
+    monkeypatch.setattr(run_views, "_expected", lambda _runs: {})
+    run_views.wait(RUN, told=lambda _: None, pause=pause)
     assert pauses[:3] == [1, 1, 1]
     assert max(pauses) == 60
     assert len(pauses) < 90
     clock[0] = 0.0
     in_a_minute = 0
     while clock[0] < 60:
-        pause(following._between(clock[0]))
+        pause(run_views._between(clock[0]))
         in_a_minute += 1
     assert in_a_minute <= 18

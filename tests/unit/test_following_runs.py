@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from nbpipe.batch import following
+from nbpipe.batch import run_views
 from nbpipe.cli.reference import command
 from nbpipe.reference import store
 from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
@@ -115,8 +115,8 @@ def test_one_question_is_about_all_runs_and_their_children(
             scheduler.queue = {}
             scheduler.accounts = {job: (ended(job),) for job in jobs}
 
-    views = following.wait(*runs, told=lambda _view: None, pause=pause)
-    assert [view.completed for view in views] == [True] * 3
+    found = run_views.wait(*runs, told=lambda _view: None, pause=pause)
+    assert [view.completed for view in found] == [True] * 3
     assert rounds == [1, 2, 3], "a question a round, not of the accounting while all go on"
     assert set(scheduler.asked[:3]) == {("queue", frozenset(jobs))}
     assert {kind for kind, _ in scheduler.asked[4:]} == {"accounting"}
@@ -137,7 +137,7 @@ def test_a_run_that_has_ended_is_not_asked_about_while_others_go_on(
             scheduler.accounts["21"] = (ended("21", S.FAILED),)
             del scheduler.queue["21"]
 
-    one, two = following.wait(first, second, told=lambda _view: None, pause=pause)
+    one, two = run_views.wait(first, second, told=lambda _view: None, pause=pause)
     assert (one.completed, two.completed) == (True, False)
     later = scheduler.asked[told[0] :]
     assert all("11" not in jobs for _, jobs in later)
@@ -149,9 +149,9 @@ def test_an_end_that_is_accounted_for_is_not_asked_about_again(
     made = run(tmp_path, 1, "11", ["12"])
     scheduler.queue = {"11": queued("11", S.RUNNING)}
     scheduler.accounts = {"12": (ended("12", core_seconds=7200.0),)}
-    following.look(made)
+    run_views.look(made)
     scheduler.asked.clear()
-    view = following.look(made)
+    view = run_views.look(made)
     assert scheduler.asked == [("queue", frozenset({"11"}))]
     assert view.children[0].core_hours == 2
 
@@ -162,10 +162,10 @@ def test_a_run_that_ended_can_be_looked_at_where_the_scheduler_is_not(
     made = run(tmp_path, 1, "11")
     scheduler.error = SchedulerMissing("slurm: the program squeue cannot be started", hint="Go.")
     passed(made)
-    view = following.look(made)
+    view = run_views.look(made)
     assert (view.ended, view.completed) == (True, True)
     assert "squeue cannot be started" in view.problem
-    (waited,) = following.wait(made, told=lambda _view: None, pause=pytest.fail)
+    (waited,) = run_views.wait(made, told=lambda _view: None, pause=pytest.fail)
     assert waited.completed
 
 
@@ -174,9 +174,9 @@ def test_waiting_where_the_scheduler_is_not_says_so_at_once(
 ) -> None:
     made = run(tmp_path, 1, "11")
     scheduler.error = SchedulerMissing("slurm: the program squeue cannot be started", hint="Go.")
-    assert following.look(made).job.standing.state is S.UNKNOWN
+    assert run_views.look(made).job.standing.state is S.UNKNOWN
     with pytest.raises(SchedulerMissing, match="squeue cannot be started"):
-        following.wait(made, told=lambda _view: None, pause=pytest.fail)
+        run_views.wait(made, told=lambda _view: None, pause=pytest.fail)
 
 
 def test_an_outage_is_waited_out(tmp_path: Path, scheduler: Recording) -> None:
@@ -190,7 +190,7 @@ def test_an_outage_is_waited_out(tmp_path: Path, scheduler: Recording) -> None:
             scheduler.error = None
             scheduler.accounts = {"11": (ended("11"),)}
 
-    (view,) = following.wait(made, told=lambda _view: None, pause=pause)
+    (view,) = run_views.wait(made, told=lambda _view: None, pause=pause)
     assert view.completed
     assert pauses == [4, 8, 16, 32], "and less and less often asked"
 
@@ -208,12 +208,12 @@ def test_a_job_that_got_the_id_of_a_run_of_long_ago_is_not_the_runs(
                ended("11", S.RUNNING, **stranger)),
         "12": (ended("12", S.FAILED, name="wrap", **own), ended("12", S.COMPLETED, **stranger)),
     }  # fmt: skip
-    view = following.look(made)
+    view = run_views.look(made)
     assert view.job.standing.state is S.TIMEOUT
     assert view.job.core_hours == 1
     assert view.children[0].standing.state is S.FAILED
     assert view.children[0].core_hours == 1
-    following.cancel(made)
+    run_views.cancel(made)
     assert scheduler.cancelled == []
 
 
@@ -223,10 +223,10 @@ def test_what_the_accounting_says_against_a_result_is_told_when_it_is_known(
     made = run(tmp_path, 1, "11")
     passed(made)
     scheduler.queue = {"11": queued("11", S.RUNNING)}
-    first = following.look(made)
+    first = run_views.look(made)
     assert (first.job.standing.reason, first.contradiction) == ("exit code 0", "")
     scheduler.queue, scheduler.accounts = {}, {"11": (ended("11", S.OUT_OF_MEMORY),)}
-    view = following.look(made)
+    view = run_views.look(made)
     assert view.completed
     assert view.job.standing.reason == "exit code 0, while the accounting says OUT-OF-MEMORY"
     assert view.contradiction == view.job.standing.reason
@@ -242,7 +242,7 @@ def test_where_no_accounting_is_kept_the_end_is_there_and_nobody_waits_for_figur
         raise NoAccounting("slurm: no accounting is kept here", {})
 
     monkeypatch.setattr(scheduler, "account", account)
-    view = following.settle(made, told=pytest.fail, pause=pytest.fail)
+    view = run_views.settle(made, told=pytest.fail, pause=pytest.fail)
     assert view.completed
     assert view.problem.startswith("slurm: no accounting is kept here")
 
@@ -257,7 +257,7 @@ def test_who_may_only_read_a_run_sees_how_it_stands(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(store, "write_json", refuse)
-    assert following.look(made).job.standing.state is S.RUNNING
+    assert run_views.look(made).job.standing.state is S.RUNNING
 
 
 def invoke(root: Path, *words: str) -> tuple[int, str]:
@@ -297,7 +297,7 @@ def test_wait_says_it_once_and_goes_on(
             scheduler.queue = {}
             scheduler.accounts = {job: (ended(job),) for job in ("11", "21")}
 
-    monkeypatch.setattr(following.wait, "__kwdefaults__", {"pause": sleep})
+    monkeypatch.setattr(run_views.wait, "__kwdefaults__", {"pause": sleep})
     code, text = invoke(tmp_path, "wait", *(made.id for made in runs))
     assert code == 0
     assert text.count("may never start: wait for licences") == 1

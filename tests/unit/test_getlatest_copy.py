@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nbpipe.errors import UsageError
-from nbpipe.publishing.copies import taking
+from nbpipe.publishing.copies import update
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError, ReleaseGone
 from nbpipe.publishing.copies.folder import CopyFolder
 from nbpipe.publishing.copies.releases import MirrorFolder
-from nbpipe.publishing.copies.taking import Wanted, take
-from nbpipe.publishing.copies.writing import Writer
+from nbpipe.publishing.copies.update import Wanted, take
+from nbpipe.publishing.copies.writer import Writer
 from tests.mirrors import HandMadeMirror, tree
 
 if TYPE_CHECKING:
@@ -544,7 +544,7 @@ def test_another_one_that_ends_between_two_looks_is_not_in_the_way(
             building.rename(copy.path)
         return found
 
-    monkeypatch.setattr(taking, "CopyFolder", opened)
+    monkeypatch.setattr(update, "CopyFolder", opened)
     assert len(copy.take().same) == len(FIRST)
     assert tree(copy.path) == FIRST
 
@@ -557,7 +557,7 @@ def test_another_one_that_is_removed_between_two_looks_was_there(
         path.rmdir()
         return found
 
-    monkeypatch.setattr(taking, "CopyFolder", opened)
+    monkeypatch.setattr(update, "CopyFolder", opened)
     with pytest.raises(CopyBusy, match="another getlatest ended just now"):
         copy.take()
 

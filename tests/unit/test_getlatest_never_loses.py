@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nbpipe.publishing.copies import folder as copy_folder
 from nbpipe.publishing.copies.releases import MirrorFolder
-from nbpipe.publishing.copies.taking import Wanted, take
+from nbpipe.publishing.copies.update import Wanted, take
 from tests.mirrors import HandMadeMirror
 
 NAMES = ["a", "b.ipynb", "d/x.ipynb", "d/y", "d/e/z", "e"]

@@ -15,8 +15,8 @@ import pytest
 from nbpipe.publishing.copies.folder import CopyFolder
 from nbpipe.publishing.copies.releases import MirrorFolder
 from nbpipe.publishing.copies.substance import substance
-from nbpipe.publishing.copies.taking import Wanted, take
-from nbpipe.publishing.copies.writing import Writer
+from nbpipe.publishing.copies.update import Wanted, take
+from nbpipe.publishing.copies.writer import Writer
 from tests.mirrors import HandMadeMirror, tree
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import pytest
 
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies.errors import CopyError
-from nbpipe.publishing.copies.finding import SeveralCollections, Source, find
 from nbpipe.publishing.copies.origins import fetch, is_url, local
-from nbpipe.publishing.copies.taking import Wanted, take
+from nbpipe.publishing.copies.places import SeveralCollections, Source, find
+from nbpipe.publishing.copies.update import Wanted, take
 from tests.mirrors import HandMadeMirror, tree
 
 if TYPE_CHECKING:

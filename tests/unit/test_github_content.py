@@ -14,12 +14,12 @@ from nbpipe.config.settings import GithubSettings
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.begun import Begun, Folder, began
 from nbpipe.github.client import Clock
-from nbpipe.github.connecting import check_names, connect, kind_of
+from nbpipe.github.connection import check_names, connect, kind_of
 from nbpipe.github.content import compose, short
 from nbpipe.github.credentials import AppKey, Token
-from nbpipe.github.loading import from_report
 from nbpipe.github.patience import ATTEMPTS, Trouble, pause
 from nbpipe.github.places import Places
+from nbpipe.github.runs import from_report
 from nbpipe.model import Result, Run
 
 NOW = 1_800_000_000.0

@@ -40,6 +40,7 @@ LAYERS = (
         *("nbpipe.hub", "nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.github"),
         *("nbpipe.notify", "nbpipe.reference.pages"),
     },
+    {"nbpipe.cluster"},
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},
 )

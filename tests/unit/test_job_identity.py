@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nbpipe.reference import asking
-from nbpipe.reference.asking import Followed
+from nbpipe.reference import looks
 from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import SKEW, Identity
+from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
 from nbpipe.reference.schedulers.shared import Round, Shared
 from nbpipe.reference.schedulers.slurm import records
@@ -136,22 +136,22 @@ def test_a_look_finds_the_own_end_behind_a_strangers_job_with_the_same_id() -> N
     stranger = JobStatus(id="5", state=S.RUNNING, name="other", submitted=at(900_000.0))
     scheduler = Answers({"5": stranger}, {"5": (BEFORE, OWN, AFTER)})
     followed = Followed(id="5", identity=OURS, standing=Standing(state=S.RUNNING))
-    assert asking.look(scheduler, [followed], now=0.0)["5"].state is S.COMPLETED
+    assert looks.look(scheduler, [followed], now=0.0)["5"].state is S.COMPLETED
 
 
 def test_a_host_without_the_programs_leaves_what_is_known_and_says_why() -> None:
     missing = SchedulerMissing("slurm: the program squeue cannot be started", hint="Go there.")
     followed = Followed(id="5", standing=Standing(state=S.RUNNING, source="queue"))
-    told = asking.look(Answers(missing, missing), [followed], now=0.0)["5"]
+    told = looks.look(Answers(missing, missing), [followed], now=0.0)["5"]
     assert (told.state, told.source) == (S.RUNNING, "queue")
     assert told.trouble == "slurm: the program squeue cannot be started; Go there."
 
 
 def test_without_accounting_a_forgotten_job_is_lost_with_advice() -> None:
     scheduler = Answers({}, NoAccounting("none is kept", {}))
-    first = asking.look(scheduler, [Followed(id="5")], now=0.0)["5"]
+    first = looks.look(scheduler, [Followed(id="5")], now=0.0)["5"]
     assert first.state is S.UNKNOWN
-    told = asking.look(scheduler, [Followed(id="5", standing=first)], now=GRACE)["5"]
+    told = looks.look(scheduler, [Followed(id="5", standing=first)], now=GRACE)["5"]
     assert told.state is S.LOST
     assert told.reason == "neither result nor queue knows it, and the scheduler keeps no accounting"
     assert "output" in told.advice
@@ -162,7 +162,7 @@ def test_without_accounting_what_the_queue_remembers_is_the_end() -> None:
     scheduler = Answers(
         {"5": JobStatus(id="5", state=S.FAILED)}, NoAccounting("none is kept", {"5": (ended,)})
     )
-    told = asking.look(scheduler, [Followed(id="5"), Followed(id="6")], now=0.0)
+    told = looks.look(scheduler, [Followed(id="5"), Followed(id="6")], now=0.0)
     assert (told["5"].state, told["5"].exit_code) == (S.FAILED, 3)
     assert told["6"].state is S.UNKNOWN
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from nbpipe.reference import asking
-from nbpipe.reference.asking import Followed
+from nbpipe.reference import looks
 from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
 from nbpipe.reference.schedulers.slurm import queue, records
 from nbpipe.reference.state import (
@@ -313,7 +313,7 @@ class Silent:
 
 def test_a_look_at_a_silent_scheduler_is_no_error() -> None:
     done = Followed(id="2", standing=Standing(state=S.COMPLETED))
-    told = asking.look(Silent(), [Followed(id="1", standing=RUNNING), done], now=0.0)  # type: ignore[arg-type]
+    told = looks.look(Silent(), [Followed(id="1", standing=RUNNING), done], now=0.0)  # type: ignore[arg-type]
     assert (told["1"].state, told["1"].failures) == (S.RUNNING, 1)
     assert told["2"] == done.standing
 

@@ -16,7 +16,7 @@ from pasts import FAILURE, opened, past_run, record, result
 from receivers import PASSWORD, Hook, Mailbox, certificate, mail_server, webhook
 
 from nbpipe import cli
-from nbpipe.notify import changes, publishing, telling, wording
+from nbpipe.notify import changes, delivery, message_texts, mirror_changes
 from nbpipe.notify.events import Event, Occasion
 from nbpipe.publishing.health import Health, State
 
@@ -37,11 +37,11 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 def told(history: History, outcomes: str, *, still_after: int = 3) -> list[tuple[str, str]]:
     """Record a notebook's outcomes, one run each; return what each run changed."""
-    words = {".": "passed", "F": "failed", "~": "flaky", "s": "skipped"}
+    names = {".": "passed", "F": "failed", "~": "flaky", "s": "skipped"}
     found = []
     for number, mark in enumerate(outcomes):
         run = past_run(f"r{number:02}", days=number)
-        record(history, run, result("a.ipynb", words[mark]))
+        record(history, run, result("a.ipynb", names[mark]))
         events = changes.of_run(history, run, still_after=still_after, flaky="pass")
         found += [(run.id, each.kind) for each in events]
     return found
@@ -93,19 +93,19 @@ def test_words_are_plain_whatever_a_notebook_says(history: History) -> None:
     failure = replace(FAILURE, signature="\x1b[31m<!channel> & `x`\nBcc: a@b")
     record(history, past_run("r1"), result("a\nb.ipynb", "failed", failures=(failure,)))
     events = changes.of_run(history, past_run("r1"), still_after=3, flaky="pass")
-    assert "\x1b" not in wording.text(events, OCCASION)
-    assert "a\\nb.ipynb" in wording.text(events, OCCASION)
-    assert "&lt;!channel&gt; &amp; `x`" in wording.slack(events, OCCASION)["text"]
-    assert "`` <!channel> & `x` ``" in wording.markdown(events, OCCASION)
-    assert wording.subject(events) == "nbpipe: 1 newly failing"
+    assert "\x1b" not in message_texts.text(events, OCCASION)
+    assert "a\\nb.ipynb" in message_texts.text(events, OCCASION)
+    assert "&lt;!channel&gt; &amp; `x`" in message_texts.slack(events, OCCASION)["text"]
+    assert "`` <!channel> & `x` ``" in message_texts.markdown(events, OCCASION)
+    assert message_texts.subject(events) == "nbpipe: 1 newly failing"
 
 
 def test_ten_thousand_failures_make_a_small_message() -> None:
     events = [Event(kind="failing", subject=f"{n}.ipynb", key=f"{n}") for n in range(10_000)]
-    text = wording.text(events, OCCASION)
+    text = message_texts.text(events, OCCASION)
     assert "and 9,950 more" in text
     assert len(text) < 5_000
-    assert len(wording.slack(events, OCCASION)["text"]) < 4_000
+    assert len(message_texts.slack(events, OCCASION)["text"]) < 4_000
 
 
 class Site:
@@ -282,9 +282,11 @@ def test_a_collection_is_told_when_it_is_refused_and_when_it_is_well_again(tmp_p
 
     def look(state: State, **fields: Any) -> None:  # noqa: ANN401
         def find(memory: Memory) -> list[Event]:
-            return publishing.of_collections([health(state, **fields)], told=memory.open_troubles())
+            return mirror_changes.of_collections(
+                [health(state, **fields)], told=memory.open_troubles()
+            )
 
-        assert telling.tell(find, OCCASION, [Channel()], file=file, now=1000.0)[1] == []
+        assert delivery.tell(find, OCCASION, [Channel()], file=file, now=1000.0)[1] == []
 
     look(State.OK)
     look(State.FAILING)

@@ -7,7 +7,7 @@ import pytest
 
 from nbpipe.reference.comparison.differences import Differences
 from nbpipe.reference.comparison.model import ColumnDifference, Tolerance, Verdict, Worst
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 
 NAN, INF = float("nan"), float("inf")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nbpipe.reference.comparison.joining import Join, join
+from nbpipe.reference.comparison.joins import Join, join
 
 
 def pairs(old: list[object], new: list[object], *more: tuple[list[object], list[object]]) -> Join:

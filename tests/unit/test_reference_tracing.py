@@ -17,7 +17,7 @@ from nbpipe.reference.schedulers.lsf import LSF
 from nbpipe.reference.schedulers.pbs import PBS
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.schedulers.slurm import Slurm, steps_of
-from nbpipe.reference.schedulers.tracing import (
+from nbpipe.reference.schedulers.unnoted import (
     CLOCKS,
     How,
     Marks,

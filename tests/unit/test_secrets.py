@@ -22,7 +22,7 @@ from nbpipe.config.settings import (
 )
 from nbpipe.errors import ConfigError
 from nbpipe.github.client import Clock
-from nbpipe.github.connecting import connect
+from nbpipe.github.connection import connect
 from nbpipe.history.engine import address as database
 from nbpipe.history.errors import HistoryError
 from nbpipe.publishing.origin.address import secret

@@ -13,7 +13,7 @@ import pytest
 from doors import admitted, door
 from manifests import manifest
 
-from nbpipe.batch import judging
+from nbpipe.batch import promotion
 from nbpipe.config import Config
 from nbpipe.config.settings import Settings
 from nbpipe.reference.comparison import default_rules, kept
@@ -101,7 +101,7 @@ def keep(store: Store, settings: dict[str, Any] | None = None, now: datetime = N
     """Compare the newer run with the release as the command does, and keep it."""
     config = configured(store, settings or {})
     run = store.run(NEW)
-    made = judging.judge(store, judging.reference(store, run, "1.0"), run, config, now=now)
+    made = promotion.judge(store, promotion.reference(store, run, "1.0"), run, config, now=now)
     kept.keep(run, made)
     return made
 
@@ -118,7 +118,7 @@ def test_the_verdict_is_the_one_that_was_kept_whatever_the_rules_of_the_service(
     store.promote(store.run(OLD), replace(store.run(OLD).manifest(), release="2.0"))
     config = configured(store, {"relative": 0.01})
     run = store.run(NEW)
-    made = judging.judge(store, judging.reference(store, run, "2.0"), run, config, now=NOW)
+    made = promotion.judge(store, promotion.reference(store, run, "2.0"), run, config, now=NOW)
     kept.keep(run, made)
     assert made.verdict == "within tolerance"
     for rules in (lambda _: None, lambda _: default_rules()):
@@ -165,7 +165,7 @@ def test_a_comparison_that_was_kept_is_shown(store: Store, client: FlaskClient) 
 
 
 def accepted(store: Store) -> None:
-    judging.accept(store, store.run(NEW), release="1.0", only=["*"], reason="better")
+    promotion.accept(store, store.run(NEW), release="1.0", only=["*"], reason="better")
 
 
 def collected(store: Store) -> None:

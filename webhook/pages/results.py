@@ -32,7 +32,7 @@ from webhook.pages.names import Named, named
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nbpipe.history.looking import Look
+    from nbpipe.history.page_queries import Look
     from webhook.pages.copies import Copies
 
 STRIP = 50

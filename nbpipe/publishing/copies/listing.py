@@ -13,7 +13,7 @@ from nbpipe.publishing.copies.titles import title
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nbpipe.publishing.copies.finding import Source
+    from nbpipe.publishing.copies.places import Source
     from nbpipe.publishing.copies.releases import Published, Release
 
 

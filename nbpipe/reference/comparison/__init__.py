@@ -10,9 +10,9 @@ is the business of `nbpipe.reference.pages`.
 
 from __future__ import annotations
 
-from nbpipe.reference.comparison.comparing import compare
 from nbpipe.reference.comparison.document import encode, schema
 from nbpipe.reference.comparison.model import Comparison, Verdict
 from nbpipe.reference.comparison.rules import Rules, default_rules
+from nbpipe.reference.comparison.whole import compare
 
 __all__ = ["Comparison", "Rules", "Verdict", "compare", "default_rules", "encode", "schema"]

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference.comparison.model import RowChange
 from nbpipe.reference.comparison.schemas import keyed_rows, row_shape
-from nbpipe.reference.products.reading import Values, guarded, rows_at_once
+from nbpipe.reference.products.protocol import Values, guarded, rows_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbpipe.reference.comparison.differences import Differences
-    from nbpipe.reference.comparison.joining import Join
+    from nbpipe.reference.comparison.joins import Join
     from nbpipe.reference.comparison.model import ColumnDifference
     from nbpipe.reference.comparison.rules import Rules
     from nbpipe.reference.manifest import Column, Part
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 EXAMPLES = 5
 """Rows that are named of those that came or went."""
@@ -110,7 +110,7 @@ class _Sides:
                     )
             self._run(columns, None, keys)
             return
-        from nbpipe.reference.comparison.joining import join  # noqa: PLC0415  (numpy)
+        from nbpipe.reference.comparison.joins import join  # noqa: PLC0415  (numpy)
 
         old = _whole(self.old, self.part, keys)
         new = _whole(self.new, self.other, keys)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.comparison.model import Tolerance
-    from nbpipe.reference.products.reading import Values
+    from nbpipe.reference.products.protocol import Values
 
 KEPT = 5
 """Worst values that are kept."""

@@ -10,10 +10,10 @@ from nbpipe.reference.comparison.model import FileComparison, RowChange, Verdict
 from nbpipe.reference.comparison.schemas import keyed_rows, keyword_changes, schema_changes
 from nbpipe.reference.comparison.summaries import compare_statistics, without_statistics
 from nbpipe.reference.manifest import LINK, Output
-from nbpipe.reference.products.describing import moment
+from nbpipe.reference.products.description import moment
 from nbpipe.reference.products.directories import LOCK, directories, members
 from nbpipe.reference.products.kinds import kind_of
-from nbpipe.reference.products.reading import (
+from nbpipe.reference.products.protocol import (
     KINDS,
     NoLibrary,
     ProductError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nbpipe.reference.comparison.model import ColumnDifference
     from nbpipe.reference.comparison.rules import Rules
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ and no manifest as a whole, enters here.
 
 from __future__ import annotations
 
-from nbpipe.reference.products.describing import describe_outputs
-from nbpipe.reference.products.reading import ProductError, opened
+from nbpipe.reference.products.description import describe_outputs
+from nbpipe.reference.products.protocol import ProductError, opened
 
 __all__ = ["ProductError", "describe_outputs", "opened"]

@@ -27,7 +27,7 @@ import numpy as np
 from nbpipe.reference.products.directories import MARKS, ZARR
 from nbpipe.reference.products.held import HeldProduct, table
 from nbpipe.reference.products.kinds import kind_of
-from nbpipe.reference.products.reading import (
+from nbpipe.reference.products.protocol import (
     READERS,
     NoLibrary,
     ProductError,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Column, Part
-    from nbpipe.reference.products.reading import Opener, Product
+    from nbpipe.reference.products.protocol import Opener, Product
 
 LARGEST = 20_000_000_000
 """Bytes that are unpacked at most."""

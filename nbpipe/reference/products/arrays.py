@@ -11,7 +11,7 @@ import numpy as np
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct, dtype_of
-from nbpipe.reference.products.reading import NoLibrary, ProductError, Values
+from nbpipe.reference.products.protocol import NoLibrary, ProductError, Values
 from nbpipe.reference.products.types import plain_value
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Value
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from casacore.tables import table
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 from nbpipe.reference.products.types import plain_value
 
 if TYPE_CHECKING:

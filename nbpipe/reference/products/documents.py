@@ -23,7 +23,7 @@ import yaml
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct, dtype_of
-from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.protocol import ProductError, Values
 from nbpipe.reference.products.texts import Text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Value
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 MOST_BYTES = {"json": 50_000_000, "yaml": 5_000_000}
 """A larger document is compared as text: as a tree it takes ten times its size, or minutes."""

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.protocol import ProductError, Values
 from nbpipe.reference.products.types import plain_value, type_name
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.arrays import unpacked
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 from nbpipe.reference.products.types import plain_value, type_name
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 from nbpipe.reference.products.types import type_name
 
 if TYPE_CHECKING:

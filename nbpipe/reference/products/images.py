@@ -17,7 +17,7 @@ from PIL.TiffTags import TAGS_V2
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct
-from nbpipe.reference.products.reading import Product, Values
+from nbpipe.reference.products.protocol import Product, Values
 from nbpipe.reference.products.types import cut, plain_value
 
 if TYPE_CHECKING:

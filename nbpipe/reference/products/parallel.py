@@ -7,13 +7,14 @@ before: processes, not threads. A few small files are not worth starting one.
 from __future__ import annotations
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from nbpipe.system import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,7 @@ def _batches(sizes: dict[str, int]) -> Iterator[list[str]]:
 def _workers(sizes: dict[str, int]) -> int:
     if sum(sizes.values()) < WORTH_BYTES and len(sizes) < WORTH_FILES:
         return 1
-    return min(len(os.sched_getaffinity(0)), MOST_WORKERS, len(sizes))
+    return min(machine.cores(), MOST_WORKERS, len(sizes))
 
 
 def _size(file: Path) -> int:

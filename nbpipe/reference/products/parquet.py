@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.protocol import ProductError, Values
 from nbpipe.reference.products.types import plain_value, type_name
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import numpy as np
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct
-from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.protocol import ProductError, Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from nbpipe.reference.manifest import Value
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 MOST_BYTES = 500_000_000
 """A larger database is compared by its bytes alone: its rows are held in memory."""

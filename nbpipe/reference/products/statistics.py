@@ -17,7 +17,7 @@ from nbpipe.reference.manifest import Statistics
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nbpipe.reference.products.reading import Values
+    from nbpipe.reference.products.protocol import Values
 
 NUMERIC = "biufcM"
 """Kinds of numpy's dtypes that have statistics: complex by their size, times in seconds."""

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from nbpipe.reference.manifest import Column, Part
-from nbpipe.reference.products.reading import ProductError, Values
+from nbpipe.reference.products.protocol import ProductError, Values
 from nbpipe.reference.products.types import cut, plain_value
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct, table
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbpipe.reference.manifest import Value
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 LINE_LIMIT = 1_000_000
 """Characters of a line that are looked at at once."""

@@ -14,7 +14,7 @@ from astropy.io.votable import parse
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import HeldProduct, dtype_of
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 from nbpipe.reference.products.types import cut
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.reference.manifest import Value
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 
 FRACTIONS = frozenset({"float", "double"})

@@ -16,7 +16,7 @@ from zarr.storage import LocalStore, ZipStore
 
 from nbpipe.reference.manifest import Column, Part
 from nbpipe.reference.products.held import dtype_of
-from nbpipe.reference.products.reading import Values
+from nbpipe.reference.products.protocol import Values
 from nbpipe.reference.products.types import plain_value, type_name
 
 if TYPE_CHECKING:

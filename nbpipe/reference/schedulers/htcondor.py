@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups, splitting, wishes
+from nbpipe.reference.schedulers import array_limits, groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -29,7 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
-from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.reference.schedulers.unnoted import Seen, Submissions
 from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class HTCondor:
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
         question = ("condor_config_val", "MAX_JOBS_PER_SUBMISSION")
-        most = splitting.number(splitting.answer(self._programs, *question), r"^(\d+)$")
-        return splitting.in_parts(
+        most = array_limits.number(array_limits.answer(self._programs, *question), r"^(\d+)$")
+        return array_limits.in_parts(
             self, request, count, most=most, at_once=at_once, submit=self._array
         )
 

@@ -8,7 +8,6 @@ is no daemon: the guards themselves take turns for the machine's cores.
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import socket
@@ -25,6 +24,7 @@ from nbpipe.reference.errors import SchedulerOutage, SubmissionRefused
 from nbpipe.reference.schedulers import wishes
 from nbpipe.reference.schedulers.local_files import held, read, write
 from nbpipe.reference.schedulers.protocol import Accounting, JobRequest, JobState, JobStatus, Traits
+from nbpipe.system import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -55,7 +55,7 @@ class Local:
             now: The clock that jobs' ids begin with, seconds since 1970.
         """
         self._root = root or _state_directory()
-        self._cores = cores or len(os.sched_getaffinity(0))
+        self._cores = cores or machine.cores()
         self._now = now
 
     def submit(self, request: JobRequest) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SubmissionRefused
-from nbpipe.reference.schedulers import groups, splitting, wishes
+from nbpipe.reference.schedulers import array_limits, groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -32,7 +32,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
-from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.reference.schedulers.unnoted import Seen, Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -136,9 +136,9 @@ class LSF:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
-        said = splitting.answer(self._programs, "bparams", "-a")
-        most = splitting.number(said, r"MAX_JOB_ARRAY_SIZE\s*=\s*(\d+)")
-        return splitting.in_parts(
+        said = array_limits.answer(self._programs, "bparams", "-a")
+        most = array_limits.number(said, r"MAX_JOB_ARRAY_SIZE\s*=\s*(\d+)")
+        return array_limits.in_parts(
             self, request, count, most=most, at_once=at_once, submit=self._array
         )
 

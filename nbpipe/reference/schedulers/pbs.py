@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reference import spelling
-from nbpipe.reference.schedulers import groups, splitting, wishes
+from nbpipe.reference.schedulers import array_limits, groups, wishes
 from nbpipe.reference.schedulers.programs import Programs, document
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -29,7 +29,7 @@ from nbpipe.reference.schedulers.protocol import (
     Traits,
     batches,
 )
-from nbpipe.reference.schedulers.tracing import Seen, Submissions
+from nbpipe.reference.schedulers.unnoted import Seen, Submissions
 from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class PBS:
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
-        said = splitting.answer(self._programs, "qstat", "-B", "-f")
-        most = splitting.number(said, r"^\s*max_array_size = (\d+)")
-        return splitting.in_parts(
+        said = array_limits.answer(self._programs, "qstat", "-B", "-f")
+        most = array_limits.number(said, r"^\s*max_array_size = (\d+)")
+        return array_limits.in_parts(
             self, request, count, most=most, at_once=at_once, submit=self._array
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import NoAccounting, SubmissionRefused
-from nbpipe.reference.schedulers import groups, splitting
+from nbpipe.reference.schedulers import array_limits, groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
     Accounting,
@@ -27,7 +27,7 @@ from nbpipe.reference.schedulers.protocol import (
     batches,
 )
 from nbpipe.reference.schedulers.slurm_reasons import advice
-from nbpipe.reference.schedulers.tracing import Seen, Step, Submissions
+from nbpipe.reference.schedulers.unnoted import Seen, Step, Submissions
 from nbpipe.system.accounts import account
 
 if TYPE_CHECKING:
@@ -124,16 +124,16 @@ class Slurm:
     ) -> tuple[str, ...]:
         """Submit tasks 1 to `count`; return their ids (see `Scheduler`)."""
         question = ("scontrol", "show", "config")
-        said = splitting.answer(self._programs, *question) if count > 1 else ""
-        size = splitting.number(said, r"^MaxArraySize\s*=\s*(\d+)")
-        jobs = splitting.number(said, r"^MaxJobCount\s*=\s*(\d+)")
+        said = array_limits.answer(self._programs, *question) if count > 1 else ""
+        size = array_limits.number(said, r"^MaxArraySize\s*=\s*(\d+)")
+        jobs = array_limits.number(said, r"^MaxJobCount\s*=\s*(\d+)")
         if jobs and count > jobs:
             raise SubmissionRefused(
                 f"slurm: {count} tasks are more than the controller keeps (MaxJobCount={jobs})",
                 hint="Ask for fewer at once (`-n`).",
             )
         most = size - 1 if size else None  # the largest index is one less
-        return splitting.in_parts(
+        return array_limits.in_parts(
             self, request, count, most=most, at_once=at_once, submit=self._array
         )
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe._version import __version__
-from nbpipe.batch import exchange, wire
-from nbpipe.batch.exchange import RESULT, Exchange, Logs
-from nbpipe.batch.job import PARENT
+from nbpipe.batch.stop import PARENT
+from nbpipe.cluster import exchange, wire
+from nbpipe.cluster.exchange import RESULT, Exchange, Logs
 from nbpipe.reference import store
 
 if TYPE_CHECKING:
-    from nbpipe.batch.exchange import Round
+    from nbpipe.cluster.exchange import Round
     from nbpipe.model import Task
 
 RESULTS = "results"
@@ -128,7 +128,7 @@ class _Relay:
         self._used = time.monotonic()
         with (self._folder / "worker.out").open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "nbpipe.batch.job", str(shared.folder)],
+                [sys.executable, "-P", "-m", exchange.WORKER, str(shared.folder)],
                 env={**os.environ, PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from nbpipe.batch.stopping import OUTLIVE_SECONDS, was_killed
+from nbpipe.batch.stop import OUTLIVE_SECONDS, was_killed
 from nbpipe.execution.schedule import Scheduler
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nbpipe._version import __version__
-from nbpipe.batch import exchange, taking, wire
-from nbpipe.batch.exchange import END, HELLO, MOVED, RESULT, STARTED, Exchange, Logs
+from nbpipe.cluster import exchange, takeover, wire
+from nbpipe.cluster.exchange import END, HELLO, MOVED, RESULT, STARTED, Exchange, Logs
 from nbpipe.errors import NbpipeError, UsageError
 from nbpipe.execution import diagnosis
 from nbpipe.model import Category, Outcome, Progress, Result
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nbpipe.batch.exchange import Report, Round
-    from nbpipe.batch.taking import LeftBehind, Workers
+    from nbpipe.cluster.exchange import Report, Round
+    from nbpipe.cluster.takeover import LeftBehind, Workers
     from nbpipe.execution.schedule import Listener
     from nbpipe.model import Task
 
@@ -313,7 +313,7 @@ class Cluster:
         notes = result.notes
         if self._left is not None and worker.facts.get("output_dir") != str(self._output_dir):
             notes = (*notes, f"result of run {self._left.run}, taken up by --resume")
-            taking.bring(result, worker.facts.get("output_dir"), self._output_dir)
+            takeover.bring(result, worker.facts.get("output_dir"), self._output_dir)
         skew = worker.facts.get("clock", self._clock) - self._clock
         if result.started is not None and abs(skew) > _CLOCK_SECONDS:
             result = replace(result, started=result.started + timedelta(seconds=skew))
@@ -387,7 +387,7 @@ class Cluster:
         told = f"the worker that ran it was lost {tries} times: {why}"
         if not tries:
             told = f"no worker took it; all ended: {why}"
-            told += taking.last_words(self._shared.folder)
+            told += takeover.last_words(self._shared.folder)
         memory = "out-of-memory" in why
         category = Category.OUT_OF_MEMORY if memory else Category.KERNEL_DIED
         failure = diagnosis.failure(category, "WorkerLost", told)
@@ -405,7 +405,7 @@ class Cluster:
     def _clean(self) -> None:
         """Remove the shared folder, but for results that nobody has taken up."""
         if not self._is_kept():
-            taking.forget_links(self._shared)
+            takeover.forget_links(self._shared)
             shutil.rmtree(self._shared.folder, ignore_errors=True)
 
     def _finish(self, result: Result) -> None:

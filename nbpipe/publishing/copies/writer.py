@@ -16,13 +16,7 @@ from nbpipe.publishing.copies import manifest
 from nbpipe.publishing.copies.decision import Action, Kind, Placed, Role, Taken
 from nbpipe.publishing.copies.errors import CopyError, NoSpace
 from nbpipe.publishing.copies.folder import BlockedError, CopyFolder
-from nbpipe.publishing.copies.planning import (
-    CHECKPOINTS,
-    judged,
-    read_substance,
-    tell,
-    tell_blocked,
-)
+from nbpipe.publishing.copies.plans import CHECKPOINTS, judged, read_substance, tell, tell_blocked
 from nbpipe.publishing.copies.substance import LARGEST, SUFFIX, substance
 
 if TYPE_CHECKING:
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
 
     from nbpipe.publishing.copies.decision import Content, Mine, Substance
     from nbpipe.publishing.copies.folder import Seen
-    from nbpipe.publishing.copies.planning import Plan, Step
+    from nbpipe.publishing.copies.plans import Plan, Step
     from nbpipe.publishing.copies.report import Report
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

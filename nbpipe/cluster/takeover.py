@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nbpipe.batch import exchange
-from nbpipe.batch.exchange import Exchange
+from nbpipe.cluster import exchange
+from nbpipe.cluster.exchange import Exchange
 from nbpipe.errors import UsageError
 from nbpipe.reference import store
 

@@ -14,7 +14,7 @@ from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
 from nbpipe.reference.errors import IncompleteRun
 from nbpipe.reference.manifest import Cell, Job, Manifest, Notebook, Output, Source
-from nbpipe.reference.products.describing import describe_all
+from nbpipe.reference.products.description import describe_all
 from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.products.parallel import nobody
 from nbpipe.reference.roots import lacking
@@ -25,9 +25,9 @@ from nbpipe.wildmatch import spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nbpipe.batch.following import JobView, View
+    from nbpipe.batch.run_views import JobView, View
     from nbpipe.reference.products.parallel import Progress
-    from nbpipe.reference.schedulers.tracing import Step
+    from nbpipe.reference.schedulers.unnoted import Step
     from nbpipe.reference.store import StoredRun
 
 _INJECTED = {"injected-prerun", "injected-parameters"}

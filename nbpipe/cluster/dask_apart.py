@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nbpipe._version import __version__
-from nbpipe.batch import dask_relay, exchange, tree, wire
-from nbpipe.batch.exchange import END, HELLO, RESULT, STARTED, Cursor, Log
+from nbpipe.batch import tree
+from nbpipe.cluster import dask_relay, exchange, wire
+from nbpipe.cluster.exchange import END, HELLO, RESULT, STARTED, Cursor, Log
 from nbpipe.errors import UsageError
 from nbpipe.reference import store
 from nbpipe.reports.plaintext import count as counted
+from nbpipe.system import units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nbpipe.batch.dask_connection import Connection
-    from nbpipe.batch.exchange import Exchange, Round
+    from nbpipe.cluster.dask_connection import Connection
+    from nbpipe.cluster.exchange import Exchange, Round
     from nbpipe.model import Task
 
 KIND = "dask-apart"
@@ -188,7 +190,7 @@ def _packed(root: Path, tasks: Sequence[Task]) -> tuple[Path, bytes]:
     total = sum((top / each).lstat().st_size for each in every if (top / each).exists())
     if total > _MOST_BYTES:
         raise UsageError(
-            f"{top}: {counted(len(every), 'file')} with {total / 1e9:.1f} GB would be sent to every"
+            f"{top}: {counted(len(every), 'file')} with {units.data(total)} would be sent to every"
             " worker, as they do not share this file system",
             hint="Keep large data where the workers find them, or use a shared file system.",
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbpipe.history import reading, schema
+from nbpipe.history import queries, schema
 from nbpipe.history.records import (
     Known,
     PastCollection,
@@ -114,18 +114,18 @@ class Look:
             table.c.run == run, table.c.path == path, table.c.collection == collection
         )
         row = self._connection.execute(query).mappings().one_or_none()
-        return None if row is None else reading.result({**row})
+        return None if row is None else queries.result({**row})
 
     def failures(self, run: str, limit: int) -> list[PastResult]:
         """Return everything about the notebooks that failed in a run, in the order of its plan."""
         table = schema.results
         query = sa.select(table).where(table.c.run == run, table.c.outcome == "failed")
         query = query.order_by(table.c.position).limit(limit)
-        return [reading.result({**row}) for row in self._connection.execute(query).mappings()]
+        return [queries.result({**row}) for row in self._connection.execute(query).mappings()]
 
     def notebook(self, collection: int, path: str, limit: int) -> list[PastLine]:
         """Return a notebook's newest complete results, the newest first."""
-        return self._lines(reading.past(sa.select(*_LINE), collection, path, limit))
+        return self._lines(queries.past(sa.select(*_LINE), collection, path, limit))
 
     def known(self, collection: int, path: str) -> Known | None:
         """Return what is known last about a notebook, None for one that was never executed."""
@@ -193,7 +193,7 @@ class Look:
 def _together(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
     """Return one query made of one for each notebook: SQLite has no other way."""
     each = [
-        sa.select(reading.past(sa.select(*_MARK), collection, path, limit).subquery())
+        sa.select(queries.past(sa.select(*_MARK), collection, path, limit).subquery())
         for path in paths
     ]
     return each[0] if len(each) == 1 else sa.union_all(*each)
@@ -202,6 +202,6 @@ def _together(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa
 def _beside(collection: int, paths: Sequence[str], limit: int) -> Any:  # noqa: ANN401
     """Return one query that is planned once for all notebooks."""
     table = schema.notebooks
-    lines = reading.past(sa.select(*_MARK), collection, table.c.path, limit).lateral()
+    lines = queries.past(sa.select(*_MARK), collection, table.c.path, limit).lateral()
     query = sa.select(lines).select_from(table).join(lines, sa.true())
     return query.where(table.c.collection == collection, table.c.path.in_(paths))

@@ -20,9 +20,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbpipe._version import __version__
-from nbpipe.batch import dask_probe, exchange
-from nbpipe.batch.dask_connection import connect
-from nbpipe.batch.job import PARENT
+from nbpipe.batch.stop import PARENT
+from nbpipe.cluster import dask_probe, exchange
+from nbpipe.cluster.dask_connection import connect
 from nbpipe.errors import UsageError
 from nbpipe.reference import store
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nbpipe.batch.dask_connection import Connection
-    from nbpipe.batch.exchange import Exchange
-    from nbpipe.batch.taking import Workers
+    from nbpipe.cluster.dask_connection import Connection
+    from nbpipe.cluster.exchange import Exchange
+    from nbpipe.cluster.takeover import Workers
     from nbpipe.model import Task
 
 KIND = "dask"
@@ -123,7 +123,7 @@ class OwnDaskIsGone:
 
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if self._folder in words and "nbpipe.batch.job" in words:
+            if self._folder in words and exchange.WORKER in words:
                 return None
         return "its Dask cluster ended"
 
@@ -157,7 +157,7 @@ def workers_at(  # noqa: PLR0913  (keywords)
     try:
         if connection.local or _look(connection, tasks, folder):
             return DaskWorkers(connection, count)
-        from nbpipe.batch.dask_apart import ApartWorkers  # noqa: PLC0415
+        from nbpipe.cluster.dask_apart import ApartWorkers  # noqa: PLC0415
 
         return ApartWorkers(connection, count, root=root, tasks=tasks)
     except BaseException:
@@ -178,7 +178,7 @@ def earlier_workers(where: Mapping[str, Any], folder: Path) -> Workers:
         return OwnDaskIsGone(folder)
     connection = connect(address, local=0)
     if where["kind"] != KIND:
-        from nbpipe.batch.dask_apart import end_relays  # noqa: PLC0415
+        from nbpipe.cluster.dask_apart import end_relays  # noqa: PLC0415
 
         end_relays(connection.client, where["name"])
     workers = DaskWorkers(connection, None)
@@ -271,7 +271,7 @@ def _refuse_unfit(
 def work(folder: str) -> int:
     """Run one worker to its end, in a process that does not outlive this one."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "nbpipe.batch.job", folder],
+        [sys.executable, "-P", "-m", exchange.WORKER, folder],
         env={**os.environ, PARENT: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         check=False,

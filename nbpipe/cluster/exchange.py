@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+WORKER = "nbpipe.cluster.worker"
+"""The module that a worker runs: `python -m nbpipe.cluster.worker FOLDER`."""
 FORMAT = 2
 """Of everything in the folder; another version's is refused."""
 JOB, WORKERS, LOCK = "job.json", "workers.json", "client.lock"

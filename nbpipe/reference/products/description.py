@@ -19,7 +19,7 @@ from nbpipe.reference.manifest import Output
 from nbpipe.reference.products.directories import directories, members
 from nbpipe.reference.products.kinds import kind_of
 from nbpipe.reference.products.parallel import each_of, nobody
-from nbpipe.reference.products.reading import (
+from nbpipe.reference.products.protocol import (
     READERS,
     NoLibrary,
     ProductError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from nbpipe.reference.manifest import Column, Part, Statistics
     from nbpipe.reference.products.parallel import Progress
-    from nbpipe.reference.products.reading import Product
+    from nbpipe.reference.products.protocol import Product
 
 NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
 """What the types begin with that have no statistics."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe.batch import children
 from nbpipe.batch.children import Member
-from nbpipe.reference import asking
-from nbpipe.reference.asking import Followed
+from nbpipe.reference import looks
 from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import Identity
+from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.protocol import Accounting, JobState
 from nbpipe.reference.schedulers.shared import Round
@@ -205,7 +205,7 @@ def _views(
         group = [job for job in jobs if job.scheduler == name]
         followed = [_followed(run, job, own, kept[job.id]) for job in group]
         scheduler = asked.scheduler(name)
-        standings = asking.look(scheduler, followed, now=now)
+        standings = looks.look(scheduler, followed, now=now)
         before = {job: _records(kept[job]) for job in kept}
         # Only what has ended has figures, and once; of what goes on the queue alone is asked.
         ended = [
@@ -296,11 +296,11 @@ def _records_of(
 ) -> tuple[dict[str, tuple[Accounting, ...]], str]:
     """Return what the accounting says of jobs, and why it says nothing."""
     try:
-        return (asking.accounting(scheduler, jobs) if jobs else {}), ""
+        return (looks.accounting(scheduler, jobs) if jobs else {}), ""
     except NoAccounting as error:
-        return error.found, asking.words(error)
+        return error.found, looks.words(error)
     except (SchedulerOutage, SchedulerMissing) as error:
-        return {}, asking.words(error)
+        return {}, looks.words(error)
 
 
 def _result(run: StoredRun) -> JobResult | None:

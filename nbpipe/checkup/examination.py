@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe import collecting
-from nbpipe.checkup import site, telling
+from nbpipe.checkup import advice, site
 from nbpipe.checkup.findings import Checkup, Finding, KernelState, Threads
 from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
@@ -44,7 +44,7 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
         NothingCollected: The patterns chose no notebook.
     """
     kernels = collecting.installed_kernels()
-    settings, config = telling.about_settings(config, kernels)
+    settings, config = advice.about_settings(config, kernels)
     plan = _plan(selection, config, kernels)
     tasks = plan.tasks if plan else ()
     needs, unreadable = _read_all(tasks, plan.root if plan else config.root)
@@ -63,13 +63,13 @@ def examine(selection: Selection, config: Config, *, environ: Mapping[str, str])
         notebooks=len(needs),
         findings=(
             *settings,
-            *telling.about_tasks(tasks, kernels),
+            *advice.about_tasks(tasks, kernels),
             *unreadable,
-            *telling.about_kernels(answers, needs),
-            *telling.about_packages(needs, answers),
-            *telling.about_home(answers if test.user_site == "warn" else {}),
-            *telling.about_machine(git=version, output=output, tasks=tasks),
-            *telling.about_distribution(sys.path),
+            *advice.about_kernels(answers, needs),
+            *advice.about_packages(needs, answers),
+            *advice.about_home(answers if test.user_site == "warn" else {}),
+            *advice.about_machine(git=version, output=output, tasks=tasks),
+            *advice.about_distribution(sys.path),
             *site.about_schedulers(config),
             *site.about_secrets(config, environ),
             *site.about_service(config, environ),
@@ -99,7 +99,7 @@ def _read_all(tasks: Iterable[Task], root: Path) -> tuple[list[Needs], list[Find
         try:
             needs.append(read_needs(task, root))
         except UnreadableNotebookError as error:
-            unreadable.append(telling.unreadable(task, str(error)))
+            unreadable.append(advice.unreadable(task, str(error)))
     return needs, unreadable
 
 

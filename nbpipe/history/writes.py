@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbpipe.history import reading, schema
+from nbpipe.history import queries, schema
 from nbpipe.history.access import storable
 from nbpipe.history.engine import explained
 from nbpipe.model import Outcome
@@ -36,7 +36,7 @@ def transaction(engine: sa.Engine, where: str) -> Iterator[sa.Connection]:
 
 def collection(connection: sa.Connection, keys: tuple[str, ...]) -> int:
     """Return the number of the collection with one of these keys; it has all of them then."""
-    number = reading.collection(connection, keys)
+    number = queries.collection(connection, keys)
     if number is None:
         new = schema.collections.insert().returning(schema.collections.c.id)
         number = int(connection.execute(new).scalar_one())
@@ -48,7 +48,7 @@ def collection(connection: sa.Connection, keys: tuple[str, ...]) -> int:
 
 def _first_of(connection: sa.Connection, keys: tuple[str, ...]) -> int:
     """Return the number again: another run may have been the first to write the same keys."""
-    number = reading.collection(connection, keys)
+    number = queries.collection(connection, keys)
     assert number is not None  # noqa: S101  (its keys were just written)
     return number
 

@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nbpipe._version import __version__
-from nbpipe.batch import exchange, wire
-from nbpipe.batch.exchange import END, HELLO, MOVED, RESULT, STARTED, Cursor, Exchange, Log
+from nbpipe.batch.stop import Stopping
+from nbpipe.cluster import exchange, wire
+from nbpipe.cluster.exchange import END, HELLO, MOVED, RESULT, STARTED, Cursor, Exchange, Log
 from nbpipe.errors import ExitCode
 from nbpipe.model import Outcome
 from nbpipe.reference import store
 
 if TYPE_CHECKING:
-    from nbpipe.batch.drawing import DrawingScheduler
-    from nbpipe.batch.exchange import Round
-    from nbpipe.batch.stopping import Stopping
+    from nbpipe.cluster.exchange import Round
+    from nbpipe.cluster.worker_scheduler import DrawingScheduler
     from nbpipe.execution.kernels.forks import Forks
     from nbpipe.model import Progress, Result, Task
 
@@ -44,12 +44,20 @@ _PATIENCE = 300.0
 """Seconds in which a report that cannot be written (a full disk) is tried again."""
 
 
-def main(folder: Path, stopping: Stopping) -> int:
+def main(folder: Path) -> int:
     """Work until nothing is left or everything is to end; return the exit code of the job."""
+    stopping = Stopping.begun()
+    job = store.read_json(folder / exchange.JOB)
+    if job.get("format") != exchange.FORMAT:
+        sys.stderr.write(f"{folder}: format {job.get('format')} is not known to this nbpipe\n")
+        return ExitCode.INTERNAL_ERROR
+    return _worked(folder, job, stopping)
+
+
+def _worked(folder: Path, job: dict[str, Any], stopping: Stopping) -> int:
     from nbpipe.execution.kernels.forks import forks  # noqa: PLC0415  (slow)
     from nbpipe.execution.kernels.kernel import begin_servers  # noqa: PLC0415
 
-    job = store.read_json(folder / exchange.JOB)
     shared = Exchange(folder)
     place = shared.last_round()
     if place is None:
@@ -86,7 +94,7 @@ def _hello(job: dict[str, Any], place: Round) -> dict[str, Any]:
 async def _work(
     job: dict[str, Any], portions: Portions, told: Teller, stopping: Stopping, made: Forks | None
 ) -> None:
-    from nbpipe.batch.drawing import DrawingScheduler  # noqa: PLC0415  (slow)
+    from nbpipe.cluster.worker_scheduler import DrawingScheduler  # noqa: PLC0415  (slow)
     from nbpipe.execution.kernels import descriptors  # noqa: PLC0415
     from nbpipe.execution.ready import Shared  # noqa: PLC0415
     from nbpipe.impact.traces import tracing  # noqa: PLC0415
@@ -234,3 +242,7 @@ class Teller:
         else:
             self._waiting.clear()
             self._since = None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from nbpipe.bisecting.judging import ENDS, Interrupted, handling
+from nbpipe.bisecting.verdict import ENDS, Interrupted, handling
 from nbpipe.system import interpreters
 
 if TYPE_CHECKING:

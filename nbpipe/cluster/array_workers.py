@@ -7,17 +7,17 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.batch import exchange
-from nbpipe.batch.following import signal_name
+from nbpipe.batch.run_views import signal_name
 from nbpipe.batch.submission import script
-from nbpipe.reference import asking, store
-from nbpipe.reference.asking import Followed
+from nbpipe.cluster import exchange
+from nbpipe.reference import looks, store
 from nbpipe.reference.errors import SchedulerOutage
+from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers.protocol import JobRequest, JobState
 from nbpipe.reference.state import Standing
 
 if TYPE_CHECKING:
-    from nbpipe.batch.exchange import Exchange
+    from nbpipe.cluster.exchange import Exchange
     from nbpipe.reference.profiles import Profile
     from nbpipe.reference.schedulers.protocol import Scheduler
 
@@ -47,7 +47,7 @@ class ArrayWorkers:
         folder = shared.folder
         request = JobRequest(
             name=f"nbpipe-test-{secrets.token_hex(6)}",
-            command=(str(script(folder, self._profile)), str(folder)),
+            command=(str(script(folder, self._profile, module=exchange.WORKER)), str(folder)),
             folder=folder,
             stdout=folder / "worker.out",
             stderr=folder / "worker.err",
@@ -129,7 +129,7 @@ class ArrayWorkers:
             Followed(id=job, standing=standing, memory=self._profile.memory)
             for job, standing in self._jobs.items()
         ]
-        self._jobs = asking.look(self._scheduler, followed, now=time.monotonic())
+        self._jobs = looks.look(self._scheduler, followed, now=time.monotonic())
         self._asked = time.monotonic()
         self._pause = max((each.pause for each in self._jobs.values()), default=_ASK)
 

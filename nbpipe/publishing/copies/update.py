@@ -16,15 +16,15 @@ from nbpipe.publishing.copies import manifest
 from nbpipe.publishing.copies.decision import Action
 from nbpipe.publishing.copies.errors import CopyBusy, CopyError
 from nbpipe.publishing.copies.folder import ENDED_JUST_NOW, CopyFolder
-from nbpipe.publishing.copies.planning import EmptyPlace, Request, Wanted, plan, tell, tell_blocked
+from nbpipe.publishing.copies.plans import EmptyPlace, Request, Wanted, plan, tell, tell_blocked
 from nbpipe.publishing.copies.report import Report
-from nbpipe.publishing.copies.writing import Writer, explained
+from nbpipe.publishing.copies.writer import Writer, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nbpipe.publishing.copies.planning import Place
+    from nbpipe.publishing.copies.plans import Place
     from nbpipe.publishing.copies.releases import Release
 
 __all__ = ["Wanted", "take"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,10 @@ What is said of a killed kernel is believed only where the job itself still live
 """
 
 
+PARENT = "NBPIPE_PARENT"
+"""The variable with the id of a process that the job must not outlive, where there is one."""
+
+
 def was_killed(result: Result) -> bool:
     """Return whether a notebook's kernel died, which may be the beginning of its job's death."""
     deaths = {Category.KERNEL_DIED, Category.OUT_OF_MEMORY}
@@ -40,6 +46,14 @@ class Stopping:
     """Why everything is to stop; not always a signal."""
     schedulers: list[Executor] = field(default_factory=list)
     """What runs now."""
+
+    @classmethod
+    def begun(cls) -> Stopping:
+        """Return what turns signals, and the parent's death, into a gentle end from now on."""
+        made = cls()
+        made.install()
+        _die_with(os.environ.pop(PARENT, None))
+        return made
 
     def install(self) -> None:
         """Take the signals, in the main thread and before there is an event loop."""
@@ -88,3 +102,14 @@ class Stopping:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
             self.install()
+
+
+def _die_with(parent: str | None) -> None:
+    """Ask the system for a signal when the parent dies; Linux only, elsewhere nothing."""
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    import ctypes  # noqa: PLC0415
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG of linux/prctl.h
+    if os.getppid() != int(parent):  # it died before
+        os.kill(os.getpid(), signal.SIGTERM)
