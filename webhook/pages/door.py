@@ -18,7 +18,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, redirect, render_template, request
-from itsdangerous import BadSignature, TimestampSigner
+from itsdangerous import BadSignature, Signer
 
 from nbpipe.errors import ConfigError
 from nbpipe.system.secrets import SecretUnusableError
@@ -148,8 +148,8 @@ class Door:
         if token is None or not hmac.compare_digest(given, token):
             return render_template("login.html", reason=_WRONG, target=target), 403
         response = redirect(request.script_root + target, 303)
-        session = _Signer(token, "session", self._now).sign("").decode()
-        self._set_cookie(response, session, SESSION_SECONDS)
+        expires = str(int(self._now()) + SESSION_SECONDS)
+        self._set_cookie(response, _signer(token, "session").sign(expires).decode(), SESSION_SECONDS)
         return response
 
     def _logout(self) -> Answer | tuple[Response, int]:
@@ -173,7 +173,7 @@ class Door:
         token = self._token.read() if self._token else None
         if token is None or not self._session(token):
             return ""
-        return _Signer(token, "sign out", self._now).get_signature(request.cookies[COOKIE]).decode()
+        return _signer(token, "sign out").get_signature(request.cookies[COOKIE]).decode()
 
     @staticmethod
     def _set_cookie(response: Answer, value: str, seconds: int) -> None:
@@ -189,25 +189,10 @@ class Door:
 
     def _session(self, token: bytes) -> bool:
         try:
-            _Signer(token, "session", self._now).unsign(
-                request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS
-            )
+            expires = int(_signer(token, "session").unsign(request.cookies.get(COOKIE, "")))
         except BadSignature:
             return False
-        return True
-
-
-class _Signer(TimestampSigner):
-    """Signs with a key made from the token for one purpose; the time comes in from outside."""
-
-    def __init__(self, token: bytes, purpose: str, now: Callable[[], float]) -> None:
-        salt = f"nbpipe {purpose}"
-        super().__init__(token, salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        self._now = now
-
-    def get_timestamp(self) -> int:
-        """Return the time of signing, in seconds since the epoch."""
-        return int(self._now())
+        return expires > self._now()
 
 
 def _shows(token: bytes) -> bool:
@@ -217,3 +202,8 @@ def _shows(token: bytes) -> bool:
         return False
     shown = given.token if given.type == "bearer" else given.password
     return hmac.compare_digest((shown or "").encode("utf-8", "replace"), token)
+
+
+def _signer(token: bytes, purpose: str) -> Signer:
+    """Return what signs with a key made from the token for one purpose."""
+    return Signer(token, f"nbpipe {purpose}", key_derivation="hmac", digest_method=hashlib.sha256)
