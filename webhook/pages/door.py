@@ -148,8 +148,9 @@ class Door:
         if token is None or not hmac.compare_digest(given, token):
             return render_template("login.html", reason=_WRONG, target=target), 403
         response = redirect(request.script_root + target, 303)
-        expires = str(int(self._now()) + SESSION_SECONDS)
-        self._set_cookie(response, _signer(token, "session").sign(expires).decode(), SESSION_SECONDS)
+        expires = int(self._now()) + SESSION_SECONDS
+        signed = _signer(token, "session").sign(str(expires)).decode()
+        self._set_cookie(response, signed, SESSION_SECONDS)
         return response
 
     def _logout(self) -> Answer | tuple[Response, int]:
