@@ -3,6 +3,10 @@
 Pure: a judge comes in as a function. A judged set is the set of changes that are made; everything
 else is as it was. Source: A. Zeller, R. Hildebrandt, "Simplifying and Isolating Failure-Inducing
 Input", IEEE TSE 28 (2002): `dd`, whose "unresolved" is git's skip.
+
+Written by hand: `git bisect` (see `commits`) searches the commits of a history, not subsets of
+changes. picire has `ddmin`, which shrinks what fails and knows only pass and fail: there is no
+third answer for an environment that cannot be built.
 """
 
 from __future__ import annotations

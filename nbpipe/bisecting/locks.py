@@ -2,6 +2,9 @@
 
 What `pip freeze`, pip-compile and `uv export` write, with hashes, markers and continued lines; and
 pylock.toml (PEP 751). Whatever does not fix one version is refused with its file and line.
+
+`packaging.pylock` reads the second kind. Nothing public reads the first: pip's own parser is
+internal to pip, and `packaging.requirements` knows a requirement, but no line of such a file.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.pylock import Pylock, PylockValidationError, is_valid_pylock_path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from packaging.markers import Marker
+    from packaging.pylock import Package
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _OPTION = re.compile(r"\s--(?!hash)[a-z-]+.*$")
@@ -110,7 +115,7 @@ def read(file: Path, markers: Mapping[str, str]) -> Lock:
         ) from error
     pins: dict[str, Pin] = {}
     options: list[str] = []
-    found = _of_pylock(file, text) if _is_pylock(file) else _of_lines(file, text, options)
+    found = _of_pylock(file, text) if is_valid_pylock_path(file) else _of_lines(file, text, options)
     for where, pin, marker in found:
         if not _holds(where, marker, markers):
             continue
@@ -155,10 +160,6 @@ def mixed(good: Lock, changes: Collection[Change]) -> dict[str, Pin]:
         else:
             pins[change.name] = change.bad
     return pins
-
-
-def _is_pylock(file: Path) -> bool:
-    return file.suffix == ".toml" and file.name.startswith("pylock.")
 
 
 def _of_lines(
@@ -248,38 +249,33 @@ def _pin(where: str, text: str, hashes: tuple[str, ...] = ()) -> Pin:
 def _of_pylock(file: Path, text: str) -> Iterator[tuple[str, Pin, Marker | None]]:
     """Yield the pins of a pylock.toml with their places and markers."""
     try:
-        packages = tomllib.loads(text).get("packages", [])
+        packages = Pylock.from_dict(tomllib.loads(text)).packages
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}: is not TOML: {error}") from error
-    if not isinstance(packages, list):
-        raise UsageError(f"{file}: packages: not a list", hint="Write `[[packages]]` tables.")
+    except PylockValidationError as error:
+        raise UsageError(
+            f"{file}: not a valid pylock.toml: {error}",
+            hint="See https://packaging.python.org/specifications/pylock-toml.",
+        ) from error
     for number, package in enumerate(packages):
         where = f"{file}: packages[{number}]"
-        try:
-            name = str(package["name"])
-            marker = f" ; {package['marker']}" if "marker" in package else ""
-            yield where, *_of_package(where, name, package, marker)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(
-                f"{where}: not a valid package of a pylock.toml: {error}",
-                hint="See https://packaging.python.org/specifications/pylock-toml.",
-            ) from error
+        yield where, _of_package(where, package), package.marker
 
 
-def _of_package(
-    where: str, name: str, package: Mapping[str, Any], marker: str
-) -> tuple[Pin, Marker | None]:
-    if vcs := package.get("vcs"):
-        text = f"{name} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}"
-    elif archive := package.get("archive"):
-        text = f"{name} @ {archive['url']}"
-    elif "version" in package and "directory" not in package:
-        text = f"{name}=={package['version']}"
+def _of_package(where: str, package: Package) -> Pin:
+    vcs, archive = package.vcs, package.archive
+    if vcs and vcs.url:
+        text = f"{package.name} @ {vcs.type}+{vcs.url}@{vcs.commit_id}"
+    elif archive and archive.url:
+        text = f"{package.name} @ {archive.url}"
+    elif package.version and not package.is_direct:
+        text = f"{package.name}=={package.version}"
     else:
         raise UsageError(
-            f"{where}: {name}: a folder has no fixed version",
+            f"{where}: {package.name}: a folder has no fixed version",
             hint="Lock a version that pip can install, or remove it from both files.",
         )
-    files = [*package.get("wheels", ()), *filter(None, [package.get("sdist")])]
-    hashes = tuple(f"{kind}:{text}" for file in files for kind, text in file["hashes"].items())
-    return _pin(where, text, hashes), _requirement(where, text + marker).marker
+    hashes = [wheel.hashes for wheel in package.wheels or ()]
+    if package.sdist:
+        hashes.append(package.sdist.hashes)
+    return _pin(where, text, tuple(f"{k}:{value}" for each in hashes for k, value in each.items()))

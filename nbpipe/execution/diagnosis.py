@@ -2,7 +2,8 @@
 
 Pure functions on text. The rules were made from real notebooks in Python, R, bash and Julia; an
 exception's name is not reliable across kernels (bash gives none, R gives `ERROR`, xeus-python
-gives `<class '…'>`), so messages and tracebacks are read as well.
+gives `<class '…'>`), so messages and tracebacks are read as well. No library does this: nbclient's
+CellExecutionError carries the kernel's name, message and traceback, and sorts nothing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 A new version adds a function to `STEPS` and never changes an old one. Each spells out the tables
 as they were then, and knows nothing of `schema`, which describes the newest. Imports SQLAlchemy.
+
+Alembic would be one more dependency, with an environment of scripts to ship and a table of its own,
+for a few steps in a row, which whoever opens the database first takes in one transaction.
 """
 
 from __future__ import annotations

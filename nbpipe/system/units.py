@@ -9,6 +9,7 @@ One grammar for each, wherever a text comes from: an option, a configuration, a 
   (`2:00:00`, `1-12:00:00`). `1:30` is refused: it is minutes to some and hours to others.
 
 Which amounts make sense is for the caller to say. Nothing here looks at a machine or a clock.
+humanize is not used: it writes, in forms of its own, and reads nothing.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MARKERS = {"python_version": "3.11", "sys_platform": "linux", "extra": ""}
 COMMIT = "0123456789" * 4
+PYLOCK = 'lock-version = "1.0"\ncreated-by = "a test"\n'
 
 
 def lock(folder: Path, text: str, name: str = "lock.txt") -> locks.Lock:
@@ -67,26 +68,34 @@ def test_a_folder_of_wheels_beside_the_lock_file_is_found_from_elsewhere(tmp_pat
 
 
 def test_a_pylock_is_read(tmp_path: Path) -> None:
-    text = f"""lock-version = "1.0"
+    text = f"""{PYLOCK}
 [[packages]]
 name = "numpy"
 version = "2.0.0"
 marker = "python_version >= '3.9'"
-wheels = [{{name = "numpy-2.0.0-py3-none-any.whl", hashes = {{sha256 = "aa"}}}}]
+sdist = {{url = "https://example.org/numpy-2.0.0.tar.gz", hashes = {{sha256 = "bb"}}}}
+[[packages.wheels]]
+url = "https://example.org/numpy-2.0.0-py3-none-any.whl"
+hashes = {{sha256 = "aa"}}
 [[packages]]
 name = "colorama"
 version = "0.4.6"
 marker = "sys_platform == 'win32'"
+sdist = {{url = "https://example.org/colorama-0.4.6.tar.gz", hashes = {{sha256 = "cc"}}}}
 [[packages]]
 name = "own"
 vcs = {{type = "git", url = "https://example.org/own", commit-id = "{COMMIT}"}}
+[[packages]]
+name = "packed"
+archive = {{url = "https://example.org/packed.zip", hashes = {{sha256 = "dd"}}}}
 """
     found = lock(tmp_path, text, "pylock.toml")
     assert versions(found) == {
         "numpy": "2.0.0",
         "own": f"git+https://example.org/own@{COMMIT}",
+        "packed": "https://example.org/packed.zip",
     }
-    assert found.pins["numpy"].hashes == ("sha256:aa",)
+    assert found.pins["numpy"].hashes == ("sha256:aa", "sha256:bb")
 
 
 @pytest.mark.parametrize(
@@ -115,16 +124,23 @@ def test_a_line_that_is_no_pin_is_refused_with_its_place(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("packages = 1", "packages"),
+        ("packages = 1", "not a valid pylock.toml: Unexpected type int"),
         ("nonsense", "is not TOML"),
-        ("[[packages]]\nversion = '1'", "packages[0]: not a valid package"),
+        ("[[packages]]\nversion = '1'", "Missing required value in 'packages[0].name'"),
         ("[[packages]]\nname = 'a'\ndirectory = {path = '.'}", "a: a folder has no fixed version"),
+        ("[[packages]]\nname = 'a'\nversion = '1'", "packages[0]"),
     ],
 )
 def test_a_pylock_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
-        lock(tmp_path, text, "pylock.toml")
+        lock(tmp_path, PYLOCK + text, "pylock.toml")
     assert said in str(error.value)
+    assert str(tmp_path / "pylock.toml") in str(error.value)
+
+
+def test_a_pylock_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"version 2\.0 is not supported"):
+        lock(tmp_path, PYLOCK.replace("1.0", "2.0") + "packages = []", "pylock.later.toml")
 
 
 def test_a_file_that_is_not_text_or_not_there_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ Every page asks for the service's token: `Authorization: Bearer`, a basic login'
 readers), or the cookie of the login form. Where a request comes from decides nothing: a proxy on
 this machine looks like a browser on it, and the machine has other users. The configuration may
 name a token, leave it to the service to make one (see `state`), or open the pages in a word.
+
+itsdangerous signs the cookie. Flask's own session needs a key that stays the same while the
+service runs, and this one may be replaced. Flask-HTTPAuth guards views one by one with its
+decorators and has no cookie: here every request is asked, and werkzeug parses the header.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, redirect, render_template, request
+from itsdangerous import BadSignature, Signer
 
 from nbpipe.errors import ConfigError
 from nbpipe.system.secrets import SecretUnusableError
@@ -144,7 +149,8 @@ class Door:
             return render_template("login.html", reason=_WRONG, target=target), 403
         response = redirect(request.script_root + target, 303)
         expires = int(self._now()) + SESSION_SECONDS
-        self._set_cookie(response, f"{expires}.{_sign(token, expires)}", SESSION_SECONDS)
+        signed = _signer(token, "session").sign(str(expires)).decode()
+        self._set_cookie(response, signed, SESSION_SECONDS)
         return response
 
     def _logout(self) -> Answer | tuple[Response, int]:
@@ -168,7 +174,7 @@ class Door:
         token = self._token.read() if self._token else None
         if token is None or not self._session(token):
             return ""
-        return _code(token, f"nbpipe sign out of {request.cookies[COOKIE]}")
+        return _signer(token, "sign out").get_signature(request.cookies[COOKIE]).decode()
 
     @staticmethod
     def _set_cookie(response: Answer, value: str, seconds: int) -> None:
@@ -183,11 +189,11 @@ class Door:
         )
 
     def _session(self, token: bytes) -> bool:
-        expires, _, signature = request.cookies.get(COOKIE, "").partition(".")
-        if not (expires.isascii() and expires.isdecimal() and len(expires) <= 12):  # noqa: PLR2004  (digits of a time)
+        try:
+            expires = int(_signer(token, "session").unsign(request.cookies.get(COOKIE, "")))
+        except BadSignature:
             return False
-        genuine = hmac.compare_digest(signature.encode(), _sign(token, int(expires)).encode())
-        return genuine and int(expires) > self._now()
+        return expires > self._now()
 
 
 def _shows(token: bytes) -> bool:
@@ -199,9 +205,6 @@ def _shows(token: bytes) -> bool:
     return hmac.compare_digest((shown or "").encode("utf-8", "replace"), token)
 
 
-def _sign(token: bytes, expires: int) -> str:
-    return _code(token, f"nbpipe session until {expires}")
-
-
-def _code(token: bytes, text: str) -> str:
-    return hmac.new(token, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+def _signer(token: bytes, purpose: str) -> Signer:
+    """Return what signs with a key made from the token for one purpose."""
+    return Signer(token, f"nbpipe {purpose}", key_derivation="hmac", digest_method=hashlib.sha256)

@@ -1,15 +1,19 @@
-"""waitress, told what a receiver needs: bodies that nobody signed are not read.
+"""waitress, with a rule for each request's body: what nobody signed is not read.
 
-waitress keeps a whole body in memory and temporary files before it calls the application. Here
-the parser ends such a request with its headers; the application, which sees them all, then
-answers as it always does: 404, 405, 413, 415 or 403. What still arrives on that connection is
-thrown away for a while, because a socket that is closed on unread bytes resets, and the client
-would never see the answer (nginx calls it lingering close).
+Plain waitress cannot keep the contract, so its parser, channel and tasks are subclassed:
 
-A body that claims a signature has to be kept until it is whole, because only then can the claim be
-judged. All that is kept for them together is bounded: beyond it the body that has been arriving for
-the longest time is given up. A forge sends its beacon at once, so it is never that one while
-somebody holds uploads open. What was kept goes with its connection, whoever still refers to it.
+- It keeps a whole body, in memory and temporary files, before it calls the application. Here the
+  parser ends a request with its headers unless a form of the pages or a signature says that the
+  body is wanted; the application answers from the headers: 404, 405, 413, 415 or 403.
+- It answers a body that is too large and closes at once; a socket that is closed on unread bytes
+  resets, and the client never sees the 413. Here what still arrives is thrown away for a while
+  (nginx calls it lingering close).
+- It limits each body, not all together. A claimed signature can be judged only when its body is
+  whole; what is kept for all of them is bounded here. Beyond that, the body that has been arriving
+  for the longest time is given up: a forge sends its beacon at once, so it is never that one.
+- Its `channel_timeout` is about silence: who sends a byte now and then may take for ever. Here a
+  whole request has to arrive in time, and silent connections make room for new ones.
+- It leaves a body to the garbage collector when its client goes away. Here it goes at once.
 
 Built on waitress 3: `parse_header`, `channel_class` and `parser_class` are where it lets itself
 be extended.
@@ -226,11 +230,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         under_way = self.request
         return sum(one.kept for one in [*self.requests, *([under_way] if under_way else [])])
 
-    @property
-    def waiting(self) -> bool:
-        """Whether it is the client's turn, to send or to take more of the answer."""
-        return not self.requests
-
     def give_up(self) -> None:
         """Answer that the service is busy instead of waiting for the rest of the request."""
         with self.requests_lock:
@@ -430,7 +429,8 @@ def _bound_connections(channels: Sequence[Channel]) -> None:
     over = len(channels) - (CONNECTIONS - SPARE_CONNECTIONS)
     if over <= 0:
         return
-    waiting = [one for one in channels if one.waiting and not one.will_close]
+    # without a whole request it is the client's turn, to send or to take more of an answer
+    waiting = [one for one in channels if not (one.requests or one.will_close)]
     for channel in sorted(waiting, key=lambda one: one.last_activity)[:over]:
         channel.will_close = True
 

@@ -8,6 +8,9 @@ It forks a guard (see `guard`), which forks the kernel; the kernel leaves all
 functions of this module and runs the launcher as a fresh interpreter would. The end of the socket
 is the end of the server; kernels that run then go on.
 
+Written by hand: the fork server of multiprocessing runs functions that its own program pickles.
+Here it is a kernel's Python, and what is forked must be like a fresh launcher in every respect.
+
 What a notebook must not notice is put right in `_become`; what differs is listed and compared in
 tests/integration/test_fork_fidelity.py.
 """

@@ -14,7 +14,9 @@ runner. It starts the kernel in a session of its own and then
 - tells the runner on a pipe, without being asked, which process the kernel is, how it ended, and
   how much memory all of this took at its peak (see `Memory`).
 
-Linux only; see prctl(2). A kernel's own Python may run this: 3.8 is enough.
+Linux only; see prctl(2). A kernel's own Python may run this: 3.8 is enough. Written by hand:
+jupyter_client's LocalProvisioner signals one process group, which a process that made a session of
+its own has left; psutil finds children by their parents, and a daemon's has ended.
 """
 
 import contextlib

@@ -1,6 +1,8 @@
 """Start and stop one kernel's process, and know at once when it ends.
 
-Nothing here speaks the Jupyter protocol.
+Nothing here speaks the Jupyter protocol. jupyter_client's LocalProvisioner is the base: its
+launch, poll, wait and kill are replaced, because it looks every 100 ms whether the process is
+alive, and does not know what that process left behind.
 """
 
 from __future__ import annotations

@@ -10,6 +10,10 @@
     folder    the user's folder, through descriptors, never through a link
     taking    all of it together: plan, write, remember
 
+Written by hand: nbgitpuller commits the user's changes in a clone and lets `git merge -Xours`
+decide line by line, which can mix two notebooks into one that is neither; what the user deleted
+comes back. Here whole files are decided, and the user's folder is no repository.
+
 It starts in a blink and runs as the user, on laptops too: nothing slow is imported at the top
 of a module here, and no setting is needed.
 """

@@ -3,6 +3,10 @@
 The store holds every file of every release once, named by its blob and mode. What a release
 shares with another costs one link, keeps its inode, its time and its place in the page cache;
 only new content is read from git. Bytes are the blobs': no checkout, filter or attribute.
+
+Written by hand: git, also through GitPython, fills a new folder (`checkout`, `worktree`, `archive`)
+by writing every file, and obeys the attributes that a commit brings. DVC links files from a store
+like this one, but only those that were added to DVC, not the files of a commit.
 """
 
 from __future__ import annotations

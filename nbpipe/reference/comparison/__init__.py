@@ -4,6 +4,10 @@
     found = compare(reference, reference_files, new, new_files, rules, today)
     found.verdict, found.exit_code
 
+Written by hand: numpy.testing asserts on two arrays in memory, astropy's FITSDiff and h5diff know
+one format each and one tolerance for all of a file. None has tolerances by column, rows paired by
+keys, or a verdict where a reference's data are gone.
+
 Manifests and data products come in, a `Comparison` of plain values goes out; what it looks like
 is the business of `nbpipe.reference.pages`.
 """

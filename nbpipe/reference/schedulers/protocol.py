@@ -20,6 +20,10 @@ How it is used:
 `poll`, `account` and `find` raise SchedulerOutage where there was no answer: that is no news, and
 never a state. `state.decide` puts result.json, queue and accounting together.
 
+Written by hand. PSI/J asks only the queue (of Slurm, `squeue`) and lists jobs by id: there is no
+accounting, and no job found by the name that it was to get. submitit pickles Python functions for
+Slurm, dask-jobqueue starts Dask workers, DRMAA needs a C library that the site has to provide.
+
 `submit` refuses (SubmissionRefused) what the scheduler will not take. A script gets nothing but
 its arguments: never put the text of a user anywhere but into a file that the job reads.
 """
