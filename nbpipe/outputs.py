@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import private
 from nbpipe.collecting import RUN_MARK
 from nbpipe.errors import UsageError
-from nbpipe.system import locks
+from nbpipe.system import locks, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

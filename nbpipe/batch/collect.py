@@ -20,7 +20,7 @@ from nbpipe.reference.products.parallel import nobody
 from nbpipe.reference.roots import lacking
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.store import unwritable
-from nbpipe.wildmatch import spec
+from nbpipe.system.wildmatch import spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

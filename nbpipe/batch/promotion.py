@@ -19,7 +19,7 @@ from nbpipe.reference.manifest import LINK, SPECIAL, Acceptance, Promotion
 from nbpipe.reference.store import RECORD, contents
 from nbpipe.system.accounts import user_name
 from nbpipe.system.files import digest
-from nbpipe.wildmatch import compiled
+from nbpipe.system.wildmatch import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

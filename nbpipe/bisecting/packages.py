@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nbpipe import collecting, environments, kernelspecs
+from nbpipe import collecting
 from nbpipe.bisecting import locks, recalled, venvs
 from nbpipe.bisecting.delta import narrow
 from nbpipe.bisecting.order import neighbours
 from nbpipe.bisecting.verdict import Verdict, judge
 from nbpipe.errors import UsageError
 from nbpipe.model import Category
+from nbpipe.system import environments, kernelspecs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

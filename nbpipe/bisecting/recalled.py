@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_version
 
-from nbpipe import environments, history, kernelspecs, worktree
+from nbpipe import history, worktree
 from nbpipe.impact import fingerprint
 from nbpipe.model import CHANGED
+from nbpipe.system import environments, kernelspecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 
 from nbpipe.collecting.paths import unified
 from nbpipe.errors import UsageError
-from nbpipe.wildmatch import spec
+from nbpipe.system.wildmatch import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe import kernelspecs
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure
+from nbpipe.system import kernelspecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

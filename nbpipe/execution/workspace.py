@@ -15,9 +15,8 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nbpipe import private
 from nbpipe.execution.kernels.spool import Spool
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbpipe import private
 from nbpipe.distribution import pip_install
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.schema import migrate
-from nbpipe.system import secrets
+from nbpipe.system import private, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
-from nbpipe import environments, private, worktree
+from nbpipe import worktree
 from nbpipe.impact import fingerprint, mentions, notes
 from nbpipe.impact.openings import CannotWatchError, Openings
 from nbpipe.model import CHANGED, Trace
+from nbpipe.system import environments, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
-    from nbpipe.environments import Environment
     from nbpipe.impact.notes import Notes
     from nbpipe.impact.openings import Opened
     from nbpipe.model import Task
+    from nbpipe.system.environments import Environment
 
 _SLACK_NS = 5_000_000
 """A file system's clock may be so far behind."""

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.notify.events import Event, Occasion  # noqa: TC001  (msgspec reads the annotations)
-from nbpipe.system import files, locks
+from nbpipe.system import files, locks, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

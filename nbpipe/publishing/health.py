@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from nbpipe.config.settings import CollectionSettings

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.publishing import lock
 from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
 from nbpipe.publishing.origin import address
@@ -25,7 +24,7 @@ from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.releases.mirror import Mirror
 from nbpipe.publishing.releases.spare import Spare
 from nbpipe.publishing.releases.witness import Witness
-from nbpipe.system import files
+from nbpipe.system import files, private
 from nbpipe.system.rename import exchange
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.errors import NbpipeError
 from nbpipe.publishing import health as healths
 from nbpipe.publishing.errors import (
@@ -35,7 +34,7 @@ from nbpipe.publishing.origin import address, forge
 from nbpipe.publishing.publisher import Publisher
 from nbpipe.publishing.releases.journal import Event, Trigger
 from nbpipe.publishing.schedule import Schedule
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -34,9 +34,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.reference import manifest as manifests
+from nbpipe.system import private
 from nbpipe.system.accounts import owner_of
 from nbpipe.system.files import copy_file, write_whole
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, runtime_checkable
 
-from nbpipe import private
 from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import environments, history, kernelspecs, worktree
+from nbpipe import history, worktree
 from nbpipe.errors import UsageError
 from nbpipe.history import HistoryError, NoHistory
 from nbpipe.impact import fingerprint, mentions
 from nbpipe.impact.affected import Difference, Known, Present, affected
+from nbpipe.system import environments, kernelspecs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

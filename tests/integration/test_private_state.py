@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from ondisk import write_notebook
 
-from nbpipe import private
 from nbpipe.notify import memory
 from nbpipe.publishing import health
 from nbpipe.publishing.reconcile import signal
 from nbpipe.publishing.releases import manifest
 from nbpipe.publishing.releases.mirror import Mirror, Pin
 from nbpipe.reference.store import Store, location
+from nbpipe.system import private
 from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:

@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 
 LAYERS = (
+    {"nbpipe.errors", "nbpipe.model", "nbpipe._version", "nbpipe.system"},
     {
-        *("nbpipe.errors", "nbpipe.model", "nbpipe.private", "nbpipe._version"),
-        "nbpipe.system",
-    },
-    {
-        *("nbpipe.worktree", "nbpipe.environments"),
-        *("nbpipe.kernelspecs", "nbpipe.wildmatch", "nbpipe.distribution"),
+        *("nbpipe.worktree", "nbpipe.distribution"),
         "nbpipe.reports.plaintext",  # text from outside comes in everywhere
     },
     {"nbpipe.config"},

@@ -23,7 +23,6 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
 
-from nbpipe import kernelspecs
 from nbpipe.execution import diagnosis
 from nbpipe.execution.kernels import threads
 from nbpipe.execution.kernels.forks import ForkedProvisioner
@@ -31,6 +30,7 @@ from nbpipe.execution.kernels.provisioner import Exit, first_of, supported
 from nbpipe.execution.kernels.shutdown import End
 from nbpipe.execution.kernels.sockets import Sockets
 from nbpipe.model import Category
+from nbpipe.system import kernelspecs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -14,7 +14,6 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.publishing.copies import commands
 from nbpipe.publishing.copies.commands import PASSWORD, PROTOCOLS, SETTINGS, GitFailed, git
@@ -23,7 +22,7 @@ from nbpipe.publishing.copies.errors import CopyError
 from nbpipe.publishing.copies.releases import Listed
 from nbpipe.publishing.origin.names import problem, shown
 from nbpipe.system import git as system_git
-from nbpipe.system import locks
+from nbpipe.system import locks, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from nbpipe.publishing.releases.mirror import Mirror

@@ -19,9 +19,9 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
-from nbpipe import private
 from nbpipe.publishing.origin.cache import DamagedCacheError
 from nbpipe.publishing.releases.hardlinks import Linking, open_below
+from nbpipe.system import private
 from nbpipe.system.files import copy_bytes, open_folder, sync_folder
 from nbpipe.system.filesystem import sync_file_system
 

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases.journal import Journal
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from nbpipe.config.settings import CollectionSettings

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.releases import verify
-from nbpipe.system import files
+from nbpipe.system import files, private
 
 if TYPE_CHECKING:
     from pathlib import Path

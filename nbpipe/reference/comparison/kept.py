@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nbpipe import private
 from nbpipe.reference.comparison.document import encode
 from nbpipe.reference.comparison.model import FORMAT, Comparison, Made, RunSide, Verdict
 from nbpipe.reference.store import write_text
+from nbpipe.system import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

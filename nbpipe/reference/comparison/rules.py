@@ -111,7 +111,7 @@ def any_matches(patterns: Iterable[str], name: str, whole: str = "") -> bool:
 
 @lru_cache(maxsize=256)
 def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
-    from nbpipe.wildmatch import spec  # noqa: PLC0415
+    from nbpipe.system.wildmatch import spec  # noqa: PLC0415
 
     return spec(patterns)
 

@@ -78,7 +78,7 @@ def _one(folder: Path, kinds: dict[str, str], path: str) -> Output:
 
 def matching(folder: Path, globs: Sequence[str]) -> Iterator[str]:
     """Yield the relative path of what matches; links to folders are named, not followed."""
-    from nbpipe.wildmatch import spec  # noqa: PLC0415  (only where files are looked for)
+    from nbpipe.system.wildmatch import spec  # noqa: PLC0415  (only where files are looked for)
 
     chosen = spec(globs)
     for where, folders, files in os.walk(folder):

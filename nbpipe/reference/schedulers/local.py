@@ -18,13 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe import private
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import SchedulerOutage, SubmissionRefused
 from nbpipe.reference.schedulers import wishes
 from nbpipe.reference.schedulers.local_files import held, read, write
 from nbpipe.reference.schedulers.protocol import Accounting, JobRequest, JobState, JobStatus, Traits
-from nbpipe.system import machine
+from nbpipe.system import machine, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nbpipe import private
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome
 from nbpipe.reports.console import rerun_command, totals
@@ -22,6 +21,7 @@ from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
 from nbpipe.reports.html import charts, rendering
 from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
+from nbpipe.system import private
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
