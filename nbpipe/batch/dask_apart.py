@@ -24,7 +24,7 @@ from nbpipe.batch import dask_relay, exchange, tree, wire
 from nbpipe.batch.exchange import END, HELLO, RESULT, STARTED, Cursor, Log
 from nbpipe.errors import UsageError
 from nbpipe.reference import store
-from nbpipe.reports.plaintext import count as counted
+from nbpipe.system.units import count as counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from nbpipe.reference import profiles
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.schedulers.tracing import How
 from nbpipe.reference.store import VARIABLE, Store, location
-from nbpipe.reports.plaintext import count
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,6 @@ from nbpipe.reports.json_report import JsonReporter
 from nbpipe.reports.junit import JunitReporter
 from nbpipe.reports.listing import listing
 from nbpipe.reports.markdown import MarkdownReporter
-from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
     FolderReporter,
@@ -42,6 +41,7 @@ from nbpipe.reports.reporter import (
     parse,
     write,
 )
+from nbpipe.system.text import shell_quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -18,8 +18,8 @@ from nbpipe.reports import matrix
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
 from nbpipe.reports.past import before, slower, usual
-from nbpipe.reports.plaintext import cut, plain, plain_name, shell_quoted
 from nbpipe.reports.terminal import Color, Page, is_colored
+from nbpipe.system.text import cut, plain, plain_name, shell_quoted
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from nbpipe.model import Outcome
 from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.place import line_in_file
-from nbpipe.reports.plaintext import encodable, plain
+from nbpipe.system.text import encodable, plain
 
 if TYPE_CHECKING:
     from nbpipe.model import Failure, Result, Run

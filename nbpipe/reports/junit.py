@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from nbpipe.model import Category, Outcome
 from nbpipe.reports.groups import NO_REASON
-from nbpipe.reports.plaintext import cut, first_line, plain, plain_name
+from nbpipe.system.text import cut, first_line, plain, plain_name
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -18,7 +18,7 @@ from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
 from nbpipe.reports.past import before, slower, usual
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:

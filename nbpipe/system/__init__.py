@@ -6,6 +6,7 @@ interpreters  questions to a kernel's Python or R, in a process of its own
 locks    flock(2)
 machine  processors, memory, control groups, and what was killed for memory
 secrets  `env:NAME` and `file:PATH`: what they stand for, by one set of rules
+text     what comes from outside, made harmless for terminals, XML, UTF-8 and shells
 units    sizes, durations and counts: one grammar, and how they are written for people
 
 Each is the only one that does what it does; `tests/unit/test_basement.py` finds everybody else.

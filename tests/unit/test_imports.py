@@ -27,7 +27,6 @@ LAYERS = (
     {
         *("nbpipe.worktree", "nbpipe.environments"),
         *("nbpipe.kernelspecs", "nbpipe.wildmatch", "nbpipe.distribution"),
-        "nbpipe.reports.plaintext",  # text from outside comes in everywhere
     },
     {"nbpipe.config"},
     {"nbpipe.impact"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from nbpipe.reports.plaintext import plain_name
+from nbpipe.system.text import plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:

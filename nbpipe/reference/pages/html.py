@@ -13,7 +13,7 @@ from nbpipe.reference.pages import plots
 from nbpipe.reference.pages.content import sections
 from nbpipe.reference.pages.naming import below
 from nbpipe.reference.pages.wording import text, title, tone
-from nbpipe.reports.plaintext import encodable
+from nbpipe.system.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

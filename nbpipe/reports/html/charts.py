@@ -10,7 +10,7 @@ from heapq import nlargest
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbpipe.reports.plaintext import cut, plain_name
+from nbpipe.system.text import cut, plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
