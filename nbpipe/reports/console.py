@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from nbpipe.model import Failure, Result, Run
     from nbpipe.reports.groups import Group
+    from nbpipe.reports.reporter import Reporter
 
 SHOWN_EACH = 3
 """A cause with at most so many notebooks is told for each of them, else for the first."""
@@ -118,6 +119,11 @@ class ConsoleReporter:
         if result.log:
             page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
         page.line("    run it again:  ", (self.rerun(result), "bold"))
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return console
 
 
 def _categories(groups: Iterable[Group]) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.reporter import Reporter
 
 ANNOTATIONS = 10
 MESSAGE_LIMIT = 4_000
@@ -110,6 +112,11 @@ class GithubReporter:
         with file.open("a", encoding="utf-8", newline="\n") as stream:
             limit = max(_SUMMARY_LIMIT - used, 1_000)
             MarkdownReporter(rerun=self.rerun, limit=limit).report(run, stream)
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return GithubReporter(environ=console.environ, rerun=console.rerun)
 
 
 def command(word: str, message: str, **properties: str | int) -> str:

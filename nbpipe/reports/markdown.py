@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.groups import Group
+    from nbpipe.reports.reporter import Reporter
 
 LIMIT = 900_000
 """Bytes; GitHub takes 1 MiB for the summary of a step."""
@@ -92,6 +94,11 @@ class MarkdownReporter:
             parts.append(f"It {told}.")
         parts.append(f"Run it again: {span(self.rerun(result))}")
         return "\n\n".join(parts) + "\n\n"
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return MarkdownReporter(rerun=console.rerun)
 
 
 def span(text: str) -> str:

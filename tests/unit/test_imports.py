@@ -37,7 +37,7 @@ LAYERS = (
     {
         *("nbpipe.subset", "nbpipe.prepare", "nbpipe.runner", "nbpipe.outputs", "nbpipe.api"),
         *("nbpipe.hub", "nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.github"),
-        *("nbpipe.notify", "nbpipe.reference.pages"),
+        *("nbpipe.notify", "nbpipe.comparison_reports"),
     },
     {"nbpipe.cli", "webhook"},
     {"nbpipe", "nbpipe.__main__"},

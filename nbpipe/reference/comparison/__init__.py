@@ -5,7 +5,7 @@
     found.verdict, found.exit_code
 
 Manifests and data products come in, a `Comparison` of plain values goes out; what it looks like
-is the business of `nbpipe.reference.pages`.
+is the business of `nbpipe.comparison_reports`.
 """
 
 from __future__ import annotations
