@@ -359,8 +359,8 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     keep = _store(store, None)
     chosen = keep.run(run)
     wanted = [reports.parse(text, kinds=KINDS, output_dir=None) for text in given["report"]]
-    hows = [comparison_reports.reporter(each) for each in wanted]
-    for request, how in zip(wanted, hows, strict=True):
+    asked = [(each, comparison_reports.reporter(each)) for each in wanted]
+    for request, how in asked:
         reports.check(request, how)
     reports.check_apart(wanted)
     against = judging.reference(keep, chosen, given["against"])
@@ -373,8 +373,9 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     page = ConsoleReporter(color=given["color"], environ=os.environ)
     with options.while_read():
         reports.write(page, found, None, stdout=screen)
-    for request, how in zip(wanted, hows, strict=True):
-        reports.write(how, found, request.path, stdout=sys.stdout)
+    for request, how in asked:
+        with options.while_read():
+            reports.write(how, found, request.path, stdout=sys.stdout)
     return found.exit_code
 
 
