@@ -30,7 +30,7 @@ from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.model import Category, Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.reference import recorder, store
-from nbpipe.reports import json_report
+from nbpipe.reports.json import document
 
 if TYPE_CHECKING:
     from nbpipe.config import Config
@@ -137,7 +137,7 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
     return {
         "exit_code": int(_code(ran)),
         "out_of_memory": any(each.category is Category.OUT_OF_MEMORY for each in result.failures),
-        "report": json_report.document(ran),
+        "report": document(ran),
         "cells": timing.cells(),
         "packages": packages.of_kernel(result.kernel),
         "peak_memory_bytes": _peak(),

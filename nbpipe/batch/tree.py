@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.errors import UsageError
-from nbpipe.reports.plaintext import count
 from nbpipe.system import git, units
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

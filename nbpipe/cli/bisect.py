@@ -9,7 +9,7 @@ import click
 
 from nbpipe.cli import options
 from nbpipe.errors import UsageError
-from nbpipe.reports.plaintext import first_line, plain, plain_name
+from nbpipe.system.text import first_line, plain, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.reference.pages.wording import size
+from nbpipe.comparison_reports.wording import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

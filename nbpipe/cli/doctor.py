@@ -14,8 +14,8 @@ import click
 from nbpipe._version import __version__
 from nbpipe.cli import options
 from nbpipe.errors import ExitCode
-from nbpipe.reports.plaintext import plain, plain_name
 from nbpipe.reports.terminal import Page, is_colored
+from nbpipe.system.text import plain, plain_name
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import click
 from nbpipe import history
 from nbpipe.cli import options
 from nbpipe.history.statistics import STRIP_LEGEND
-from nbpipe.reports.plaintext import first_line, plain_name
+from nbpipe.system.text import first_line, plain_name
 from nbpipe.system.units import duration
 from nbpipe.system.units import memory as in_memory
 

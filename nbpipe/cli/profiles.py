@@ -12,7 +12,7 @@ from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.errors import ExitCode
 from nbpipe.reference import profiles
 from nbpipe.reference.schedulers import registry
-from nbpipe.reports.plaintext import plain
+from nbpipe.system.text import plain
 
 if TYPE_CHECKING:
     from pathlib import Path

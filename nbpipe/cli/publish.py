@@ -14,7 +14,7 @@ from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.publishing.errors import MirrorError
-from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
     from types import FrameType

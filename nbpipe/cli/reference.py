@@ -12,27 +12,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nbpipe import comparison_reports, reports
 from nbpipe.cli import options
 from nbpipe.cli.elsewhere import known_profiles
+from nbpipe.comparison_reports import KINDS
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.reference import profiles
 from nbpipe.reference.schedulers.protocol import JobState
 from nbpipe.reference.schedulers.unnoted import How
 from nbpipe.reference.store import VARIABLE, Store, location
-from nbpipe.reports.plaintext import count
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbpipe.batch.run_views import View
     from nbpipe.reference.comparison.kept import Kept
-    from nbpipe.reference.pages.writing import Kind
     from nbpipe.reference.state import Standing
     from nbpipe.reference.store import StoredRelease, StoredRun
 
 _Stored = TypeVar("_Stored", "StoredRelease", "StoredRun")
 _OVERRIDES = profiles.OVERRIDABLE
-_PAGES: tuple[Kind, ...] = ("console", "json", "markdown", "junit", "html")
+_REPORTS = [kind for kind in KINDS if kind != "console"]
 
 
 @click.group(
@@ -189,7 +190,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
 
 def _compared(keep: Store, run: StoredRun) -> list[str]:
     """Return each verdict that is kept with a run, in a line; none where it has no manifest."""
-    from nbpipe.reference.pages.wording import kept_line  # noqa: PLC0415  (msgspec)
+    from nbpipe.comparison_reports.wording import kept_line  # noqa: PLC0415  (msgspec)
 
     if not (run.folder / "manifest.json").exists():
         return []
@@ -339,7 +340,7 @@ def _late(view: View) -> str:
     help="Release or run to compare with (default: the newest release).",
 )
 @click.option(
-    "--report", multiple=True, metavar="KIND=PATH", help=f"Also write: {', '.join(_PAGES[1:])}."
+    "--report", multiple=True, metavar="KIND=PATH", help=f"Also write: {', '.join(_REPORTS)}."
 )
 @options.color_option
 @_shared
@@ -351,36 +352,31 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
     The verdict is kept with the run, and shown by list, status, show and the service's pages.
     """
     from nbpipe.batch import promotion  # noqa: PLC0415
+    from nbpipe.comparison_reports.console import ConsoleReporter  # noqa: PLC0415
     from nbpipe.reference.comparison import kept  # noqa: PLC0415
-    from nbpipe.reference.pages import write_page  # noqa: PLC0415
 
     config = options.load_config(config_file)
     keep = _store(store, None)
     chosen = keep.run(run)
-    wanted = [_page(text) for text in given["report"]]
+    wanted = [reports.parse(text, kinds=KINDS, output_dir=None) for text in given["report"]]
+    asked = [(each, comparison_reports.reporter(each)) for each in wanted]
+    for request, how in asked:
+        reports.check(request, how)
+    reports.check_apart(wanted)
     against = promotion.reference(keep, chosen, given["against"])
     found = promotion.judge(keep, against, chosen, config, now=datetime.now(UTC))
     try:
         kept.keep(chosen, found)
     except OSError as error:
         _warn(f"warning: {chosen.folder}: the verdict was not kept there: {error.strerror}")
+    screen = sys.stderr if any(each.path is None for each in wanted) else sys.stdout
+    page = ConsoleReporter(color=given["color"], environ=os.environ)
     with options.while_read():
-        write_page(
-            found, "console", None, stdout=sys.stdout, color=given["color"], environ=os.environ
-        )
-    for kind, path in wanted:
-        write_page(found, kind, path, stdout=sys.stdout)
+        reports.write(page, found, None, stdout=screen)
+    for request, how in asked:
+        with options.while_read():
+            reports.write(how, found, request.path, stdout=sys.stdout)
     return found.exit_code
-
-
-def _page(text: str) -> tuple[Kind, Path]:
-    word, equals, path = text.partition("=")
-    for kind in _PAGES[1:]:
-        if kind == word and equals and path:
-            return kind, Path(path)
-    raise UsageError(
-        f"--report {text}: is not KIND=PATH", hint=f"Kinds are: {', '.join(_PAGES[1:])}."
-    )
 
 
 @_subcommand("promote", 'promote latest --release 1.0 --reason "release of 2026-01"')

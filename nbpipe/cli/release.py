@@ -9,8 +9,8 @@ import click
 
 from nbpipe.cli import service
 from nbpipe.errors import ExitCode
-from nbpipe.reports.plaintext import plain_name
 from nbpipe.system import units
+from nbpipe.system.text import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import click
 from nbpipe.cli.options import debug_option
 from nbpipe.config import SERVICE_FILE, load, variables
 from nbpipe.errors import ConfigError, UsageError
-from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import click
 
 from nbpipe import history
 from nbpipe.cli import options
-from nbpipe.reports.plaintext import plain, plain_name
+from nbpipe.system.text import plain, plain_name
 from nbpipe.system.units import count, duration
 from nbpipe.system.units import memory as in_memory
 

@@ -32,7 +32,8 @@ def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Reque
     }
     read |= {config.file} if config.file else set()
     for request in wanted:
-        reports.check(request, sources={os.path.realpath(file) for file in read})
+        how = reports.reporter(request.kind)
+        reports.check(request, how, sources={os.path.realpath(file) for file in read})
     reports.check_apart(wanted)
     return wanted
 

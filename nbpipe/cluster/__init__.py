@@ -6,5 +6,6 @@
     takeover           what a killed client left, for a later run
     array_workers      workers as a job array; `dask_workers`, ... as tasks of a Dask cluster
 
-Jobs and schedulers are `batch` and `reference`; how a notebook runs is `execution`.
+Jobs and schedulers are `batch` and `reference`, how a notebook runs is `execution`: nothing of
+either is decided here.
 """

@@ -25,8 +25,8 @@ from nbpipe.cluster import dask_relay, exchange, wire
 from nbpipe.cluster.exchange import END, HELLO, RESULT, STARTED, Cursor, Log
 from nbpipe.errors import UsageError
 from nbpipe.reference import store
-from nbpipe.reports.plaintext import count as counted
 from nbpipe.system import units
+from nbpipe.system.units import count as counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

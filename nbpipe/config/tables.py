@@ -5,7 +5,7 @@ The description of a pattern is what a message says was expected.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -43,17 +43,27 @@ FileName = Annotated[
         pattern=r"^[^/\x00-\x1f]{1,255}\Z", description="the name of a file, without a slash"
     ),
 ]
-REPORTS = {
-    "console": None,
-    "junit": "junit.xml",
-    "json": "report.json",
-    "html": "html",
-    "markdown": "report.md",
-    "github": None,
-}
-"""Every kind of report, with the name of its file (`html`: folder) where `=PATH` is missing.
 
-None: standard output. What writes each of them is listed in `reports.reporter`.
+
+class ReportKind(NamedTuple):
+    """A kind of report: of a run, and perhaps of a comparison of reference runs."""
+
+    default: str | None
+    """Name of its file (`html`: folder) where `=PATH` is missing; None: standard output."""
+    compares: bool
+    """Whether a comparison has it, too: always with a path."""
+
+
+REPORTS = {
+    "console": ReportKind(None, compares=True),
+    "junit": ReportKind("junit.xml", compares=True),
+    "json": ReportKind("report.json", compares=True),
+    "html": ReportKind("html", compares=True),
+    "markdown": ReportKind("report.md", compares=True),
+    "github": ReportKind(None, compares=False),
+}
+"""Every kind of report. The module of this name in `reports` writes that of a run, the one in
+`comparison_reports` that of a comparison; each has a function `reporter`.
 """
 Report = Annotated[
     str,

@@ -18,7 +18,7 @@ from nbpipe.errors import ConfigError
 from nbpipe.github.errors import GithubError, NotFound, Unclear
 from nbpipe.github.patience import Trouble, pause
 from nbpipe.publishing.origin.address import mask
-from nbpipe.reports.plaintext import cut, plain
+from nbpipe.system.text import cut, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

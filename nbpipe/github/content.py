@@ -16,7 +16,7 @@ from nbpipe.reports.console import totals
 from nbpipe.reports.groups import cause, error
 from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.past import before
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:

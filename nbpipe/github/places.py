@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.place import line_in_text
-from nbpipe.reports.plaintext import plain
 from nbpipe.system import git
+from nbpipe.system.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

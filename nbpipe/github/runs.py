@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbpipe import history
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Excluded, Failure, Outcome, Past, Result, Run, Task
-from nbpipe.reports.json_report import FORMAT
+from nbpipe.reports.json import FORMAT
 
 if TYPE_CHECKING:
     from nbpipe.config import Config

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe import history
 from nbpipe.notify.events import Event
-from nbpipe.reports.plaintext import first_line
+from nbpipe.system.text import first_line
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from nbpipe.config.variables import without
 from nbpipe.errors import ConfigError, ExitCode, NbpipeError
 from nbpipe.notify import message_texts
 from nbpipe.publishing.origin.address import mask, secret, secrets_of
-from nbpipe.reports.plaintext import first_line, plain
+from nbpipe.system.text import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

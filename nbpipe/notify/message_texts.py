@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.reports.markdown import span
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain_name
+from nbpipe.system.text import cut, encodable, first_line, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.notify.events import Event
 from nbpipe.publishing.health import State
-from nbpipe.reports.plaintext import first_line
+from nbpipe.system.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

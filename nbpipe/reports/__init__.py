@@ -3,11 +3,11 @@
 Reports, after the run:
 
     request = parse("junit=out/junit.xml", output_dir=folder)      before the run
-    check(request)                                                 before the run
-    write(JunitReporter(), run, request.path, stdout=sys.stdout)   after it
+    how = reporter(request.kind); check(request, how)              before the run
+    write(how, run, request.path, stdout=sys.stdout)               after it
 
-`reporter` chooses a `Reporter` by its kind; `HtmlReporter` is a `FolderReporter`. Progress, during
-the run:
+A new kind is a module with a function `reporter`, and a line of `config.tables.REPORTS`.
+Progress, during the run:
 
     with open_progress("auto", total=len(tasks), stream=sys.stderr, environ=os.environ) as display:
         display.started(progress); display.moved(progress); display.finished(result)
@@ -21,31 +21,28 @@ Importing this package imports neither rich nor junit_xml.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nbpipe.config.tables import REPORTS
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
-from nbpipe.reports.github import GithubReporter, commands_stopped, is_running
-from nbpipe.reports.html import HtmlReporter
-from nbpipe.reports.json_report import JsonReporter
-from nbpipe.reports.junit import JunitReporter
+from nbpipe.reports.github import commands_stopped, is_running
 from nbpipe.reports.listing import listing
-from nbpipe.reports.markdown import MarkdownReporter
-from nbpipe.reports.plaintext import shell_quoted
 from nbpipe.reports.progress import Display, ProgressMode, open_progress
 from nbpipe.reports.reporter import (
     FolderReporter,
     Reporter,
     Request,
-    cannot_write,
+    check,
+    check_apart,
     check_writable,
     parse,
     write,
 )
+from nbpipe.system.text import shell_quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from pathlib import Path
+    from nbpipe.model import Run
 
 KINDS = tuple(REPORTS)
 
@@ -54,11 +51,6 @@ __all__ = [
     "ConsoleReporter",
     "Display",
     "FolderReporter",
-    "GithubReporter",
-    "HtmlReporter",
-    "JsonReporter",
-    "JunitReporter",
-    "MarkdownReporter",
     "ProgressMode",
     "Reporter",
     "Request",
@@ -78,51 +70,13 @@ __all__ = [
 ]
 
 
-def check(request: Request, *, sources: Collection[str] = ()) -> None:
-    """Find out before a long run whether a report can be written; changes nothing.
+def reporter(
+    kind: str, *, console: ConsoleReporter | None = None
+) -> Reporter[Run] | FolderReporter[Run]:
+    """Return the reporter of that kind, one of `KINDS`: the one of the module of that name.
 
-    Args:
-        request: The report.
-        sources: Resolved paths of files that the run reads, which no report may replace.
-
-    Raises:
-        UsageError: It cannot.
+    `console` is the console's, as set up: the others have from it how to run a notebook again.
     """
-    if request.path is None:
-        return
-    if str(request.path.resolve()) in sources:
-        raise cannot_write(request.path, "the run itself reads that file")
-    if request.kind == "html":
-        HtmlReporter().check(request.path)
-        check_writable(request.path / "index.html")
-    else:
-        check_writable(request.path)
-
-
-def check_apart(requests: Iterable[Request]) -> None:
-    """Find out before a long run whether each report has a place of its own.
-
-    Raises:
-        UsageError: Two kinds of report would be written to one file.
-    """
-    taken: dict[Path, str] = {}
-    for request in requests:
-        path = request.path and request.path.resolve()
-        if path is None or (path.exists() and not path.is_file()):  # a pipe takes them all
-            continue
-        if (other := taken.setdefault(path, request.kind)) != request.kind:
-            raise cannot_write(path, f"the {other} report goes there too")
-
-
-def reporter(kind: str, *, console: ConsoleReporter) -> Reporter | FolderReporter:
-    """Return the reporter of that kind, one of `KINDS`; `console` is the console's, as set up."""
-    rerun = console.rerun
-    makers: dict[str, Callable[[], Reporter | FolderReporter]] = {
-        "console": lambda: console,
-        "junit": JunitReporter,
-        "json": JsonReporter,
-        "html": lambda: HtmlReporter(rerun=rerun),
-        "markdown": lambda: MarkdownReporter(rerun=rerun),
-        "github": lambda: GithubReporter(environ=console.environ, rerun=rerun),
-    }
-    return makers[kind]()
+    module = import_module(f"{__name__}.{kind}")
+    made: Reporter[Run] | FolderReporter[Run] = module.reporter(console or ConsoleReporter())
+    return made

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from nbpipe.model import Outcome
 from nbpipe.reports.matrix import COLORS
-from nbpipe.reports.plaintext import plain_name
 from nbpipe.reports.progress import REDRAW, Display, Running, finished_line
 from nbpipe.reports.terminal import Color, Encodable, is_colored, is_terminal
+from nbpipe.system.text import plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from nbpipe.reports import matrix
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
 from nbpipe.reports.past import before, slower, usual
-from nbpipe.reports.plaintext import cut, plain, plain_name, shell_quoted
 from nbpipe.reports.terminal import Color, Page, is_colored
+from nbpipe.system.text import cut, plain, plain_name, shell_quoted
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from nbpipe.model import Failure, Result, Run
     from nbpipe.reports.groups import Group
+    from nbpipe.reports.reporter import Reporter
 
 SHOWN_EACH = 3
 """A cause with at most so many notebooks is told for each of them, else for the first."""
@@ -118,6 +119,11 @@ class ConsoleReporter:
         if result.log:
             page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
         page.line("    run it again:  ", (self.rerun(result), "bold"))
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return console
 
 
 def _categories(groups: Iterable[Group]) -> str:

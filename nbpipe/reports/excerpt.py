@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nbpipe.reports.plaintext import cut, plain
+from nbpipe.system.text import cut, plain
 
 LINES = 15
 WIDTH = 300

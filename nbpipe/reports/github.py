@@ -23,13 +23,15 @@ from nbpipe.reports.groups import cause, error
 from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.past import before
 from nbpipe.reports.place import line_in_file
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.reporter import Reporter
 
 ANNOTATIONS = 10
 MESSAGE_LIMIT = 4_000
@@ -110,6 +112,11 @@ class GithubReporter:
         with file.open("a", encoding="utf-8", newline="\n") as stream:
             limit = max(_SUMMARY_LIMIT - used, 1_000)
             MarkdownReporter(rerun=self.rerun, limit=limit).report(run, stream)
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return GithubReporter(environ=console.environ, rerun=console.rerun)
 
 
 def command(word: str, message: str, **properties: str | int) -> str:

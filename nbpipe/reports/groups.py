@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
-from nbpipe.reports.plaintext import first_line
+from nbpipe.system.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

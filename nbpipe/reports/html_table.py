@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nbpipe.model import Outcome
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, cause, error, with_category
-from nbpipe.reports.plaintext import cut, first_line, plain, plain_name
+from nbpipe.system.text import cut, first_line, plain, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ an unreadable file). A flaky notebook passed: its failing attempt is in `system-
 (Surefire's `flakyFailure` is known to nobody else). One element holds all the errors of a case,
 as GitLab and Jenkins read only one. Excluded notebooks are no tests.
 
+The document is written here for a comparison as well, which says only what its cases are.
+
 Sources: GitLab's "Unit test reports", Jenkins' junit-10.xsd (times have at most three decimals).
 """
 
@@ -22,14 +24,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from nbpipe.model import Category, Outcome
 from nbpipe.reports.groups import NO_REASON
-from nbpipe.reports.plaintext import cut, first_line, plain, plain_name
+from nbpipe.system.text import cut, first_line, plain, plain_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
     from junit_xml import TestCase
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.reporter import Reporter
 
 ERRORS = frozenset({Category.KERNEL_MISSING, Category.INVALID_NOTEBOOK})
 """Categories where the notebook itself was never tried."""
@@ -46,36 +51,60 @@ class JunitReporter:
 
     def report(self, run: Run, stream: TextIO) -> None:
         """Write one suite with a case for each notebook."""
-        from xml.etree import ElementTree as ET  # noqa: PLC0415  (only where one is wanted)
+        seen: set[tuple[str, str]] = set()
+        properties = {"run": run.id, "commit": run.commit or "", "nbpipe": run.version}
+        write_suite(
+            stream,
+            "nbpipe",
+            [_case(result, seen) for result in run.results],
+            seconds=run.seconds,
+            hostname=plain_name(run.host),
+            timestamp=run.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            properties={**properties, "python": run.python, "jobs": str(run.jobs)},
+        )
 
-        suite = _suite(run)
-        suites = ET.Element("testsuites", {"name": "nbpipe"})
-        for key in ("tests", "failures", "errors", "time"):
-            suites.set(key, suite.get(key, "0"))
-        suites.append(suite)
-        ET.indent(suites)
-        stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        stream.write(ET.tostring(suites, encoding="unicode"))
-        stream.write("\n")
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:  # noqa: ARG001  (alike for each kind)
+    """Return the reporter of this kind."""
+    return JunitReporter()
 
 
-def _suite(run: Run) -> Element:
+def write_suite(
+    stream: TextIO,
+    name: str,
+    cases: Sequence[TestCase],
+    *,
+    seconds: float | None = None,
+    **details: str | dict[str, str],
+) -> None:
+    """Write a document of one suite, as all three readers take it.
+
+    Args:
+        stream: Where to.
+        name: The suite's.
+        cases: Its cases, of harmless text; a time that is known shows, also one of 0.
+        seconds: What all took; None: the sum of the cases.
+        details: What else `junit_xml.TestSuite` takes.
+    """
+    from xml.etree import ElementTree as ET  # noqa: PLC0415  (only where one is wanted)
+
     from junit_xml import TestSuite  # noqa: PLC0415
 
-    seen: set[tuple[str, str]] = set()
-    properties = {"run": run.id, "commit": run.commit or "", "nbpipe": run.version}
-    suite: Element = TestSuite(
-        "nbpipe",
-        [_case(result, seen) for result in run.results],
-        hostname=plain_name(run.host),
-        timestamp=run.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        properties={**properties, "python": run.python, "jobs": str(run.jobs)},
-    ).build_xml_doc()
+    suite: Element = TestSuite(name, cases, **details).build_xml_doc()
     suite.attrib.pop("disabled", None)  # junit-10.xsd does not know it
-    suite.set("time", f"{run.seconds:.3f}")
-    for case, result in zip(suite.iter("testcase"), run.results, strict=True):
-        case.set("time", f"{result.seconds:.3f}")
-    return suite
+    if seconds is not None:
+        suite.set("time", f"{seconds:.3f}")
+    for element, case in zip(suite.iter("testcase"), cases, strict=True):
+        if case.elapsed_sec is not None:
+            element.attrib.pop("time", None)  # of six decimals; Jenkins takes three at most
+            element.set("time", f"{case.elapsed_sec:.3f}")
+    suites = ET.Element("testsuites", {"name": "nbpipe"})
+    for key in ("tests", "failures", "errors", "time"):
+        suites.set(key, suite.get(key, "0"))
+    suites.append(suite)
+    ET.indent(suites)
+    text = ET.tostring(suites, encoding="unicode")
+    stream.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
 
 
 def _case(result: Result, seen: set[tuple[str, str]]) -> TestCase:
@@ -85,7 +114,8 @@ def _case(result: Result, seen: set[tuple[str, str]]) -> TestCase:
     if (classname, name) in seen:
         name = plain_name(result.path)
     seen.add((classname, name))
-    case = TestCase(name, classname=classname, file=plain_name(result.path))
+    file = plain_name(result.path)
+    case = TestCase(name, classname=classname, file=file, elapsed_sec=result.seconds)
     if result.outcome is Outcome.SKIPPED:
         reason = first_line(result.reason or "") or NO_REASON
         case.add_skipped_info(reason, reason)  # Jenkins reads the message, GitLab the text

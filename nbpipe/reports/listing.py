@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from nbpipe.reports.plaintext import columns, plain, plain_name
 from nbpipe.reports.terminal import Color, Page, is_colored
+from nbpipe.system.text import columns, plain, plain_name
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:

@@ -18,14 +18,16 @@ from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
 from nbpipe.reports.past import before, slower, usual
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.groups import Group
+    from nbpipe.reports.reporter import Reporter
 
 LIMIT = 900_000
 """Bytes; GitHub takes 1 MiB for the summary of a step."""
@@ -92,6 +94,11 @@ class MarkdownReporter:
             parts.append(f"It {told}.")
         parts.append(f"Run it again: {span(self.rerun(result))}")
         return "\n\n".join(parts) + "\n\n"
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:
+    """Return the reporter of this kind."""
+    return MarkdownReporter(rerun=console.rerun)
 
 
 def span(text: str) -> str:

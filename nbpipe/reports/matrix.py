@@ -10,7 +10,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
-from nbpipe.reports.plaintext import plain_name
+from nbpipe.system.text import plain_name
 from nbpipe.system.units import count, duration
 from nbpipe.system.units import memory as in_memory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbpipe.model import Outcome
-from nbpipe.reports.plaintext import plain_name
+from nbpipe.system.text import plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal, Self, TextIO
 from nbpipe.model import Outcome
 from nbpipe.reports.groups import error
 from nbpipe.reports.matrix import COLORS
-from nbpipe.reports.plaintext import first_line, plain_name
 from nbpipe.reports.terminal import Page, is_colored, is_terminal
+from nbpipe.system.text import first_line, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:

@@ -11,33 +11,33 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, TypeVar, runtime_checkable
 
 from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
 from nbpipe.system import files, private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nbpipe.model import Run
+    from collections.abc import Collection, Iterable, Iterator
 
 STANDARD_OUTPUT = "-"
+_Subject_contra = TypeVar("_Subject_contra", contravariant=True)
+_Told = TypeVar("_Told")
 
 
 @runtime_checkable
-class Reporter(Protocol):
-    """Something that tells what became of a run."""
+class Reporter(Protocol[_Subject_contra]):
+    """Something that tells of a run, or of a comparison, in one file."""
 
     @property
     def kind(self) -> str:
         """The word that `--report` knows it by."""
 
-    def report(self, run: Run, stream: TextIO) -> None:
+    def report(self, subject: _Subject_contra, /, stream: TextIO) -> None:
         """Write the whole report to the stream."""
 
 
-class FolderReporter(Protocol):
+class FolderReporter(Protocol[_Subject_contra]):
     """Something that tells it in a folder of its own."""
 
     @property
@@ -47,7 +47,7 @@ class FolderReporter(Protocol):
     def check(self, folder: Path) -> None:
         """Find out before a long run whether the folder can be written; changes nothing."""
 
-    def write(self, run: Run, folder: Path) -> None:
+    def write(self, subject: _Subject_contra, /, folder: Path) -> None:
         """Write the whole report."""
 
 
@@ -60,32 +60,82 @@ class Request:
     """Where to; None is standard output."""
 
 
-def parse(text: str, *, output_dir: Path) -> Request:
+def parse(
+    text: str, *, output_dir: Path | None, kinds: Collection[str] = tuple(REPORTS)
+) -> Request:
     """Return what `KIND`, `KIND=PATH` or `KIND=-` asks for.
+
+    Args:
+        text: That.
+        output_dir: Where a report without a path goes; None: it needs a path.
+        kinds: Those to choose from.
 
     Raises:
         UsageError: The kind is unknown, or the path is empty.
     """
     kind, equals, name = text.partition("=")
-    if kind not in REPORTS:
-        kinds = ", ".join(REPORTS)
+    if kind not in kinds:
+        choice = ", ".join(kinds)
         raise UsageError(
             f"--report {text}: unknown report `{kind}`",
-            hint=f"Choose one of: {kinds}; for example --report junit=results/junit.xml.",
+            hint=f"Choose one of: {choice}; for example --report junit=results/junit.xml.",
         )
-    if equals and not name:
+    if not name and (equals or output_dir is None):
         raise UsageError(
             f"--report {text}: the path is missing",
             hint=f"Write {kind}=PATH, or {kind}=- for standard output.",
         )
-    if not equals and (default := REPORTS[kind]) is not None:
+    default = REPORTS[kind].default
+    if not equals and output_dir is not None and default is not None:
         return Request(kind, output_dir / default)
-    if kind == "html" and name == STANDARD_OUTPUT:
-        raise UsageError(
-            f"--report {text}: the HTML report is a folder, and does not fit into a stream",
-            hint="Write html=FOLDER.",
-        )
     return Request(kind, Path(name) if name and name != STANDARD_OUTPUT else None)
+
+
+def check(
+    request: Request,
+    reporter: Reporter[_Told] | FolderReporter[_Told],
+    *,
+    sources: Collection[str] = (),
+) -> None:
+    """Find out before a long run whether a report can be written; changes nothing.
+
+    Args:
+        request: The report.
+        reporter: What will write it.
+        sources: Resolved paths of files that are read, which no report may replace.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    folder = None if isinstance(reporter, Reporter) else reporter
+    path = request.path
+    if path is None:
+        if folder is not None:
+            raise UsageError(
+                f"--report {request.kind}=-: it is a folder, which does not fit into a stream",
+                hint=f"Write {request.kind}=FOLDER.",
+            )
+        return
+    if str(path.resolve()) in sources:
+        raise cannot_write(path, "the run itself reads that file")
+    if folder is not None:
+        folder.check(path)
+    check_writable(path if folder is None else path / "index.html")
+
+
+def check_apart(requests: Iterable[Request]) -> None:
+    """Find out before a long run whether each report has a place of its own.
+
+    Raises:
+        UsageError: Two kinds of report would be written to one file.
+    """
+    taken: dict[Path, str] = {}
+    for request in requests:
+        path = request.path and request.path.resolve()
+        if path is None or (path.exists() and not path.is_file()):  # a pipe takes them all
+            continue
+        if (other := taken.setdefault(path, request.kind)) != request.kind:
+            raise cannot_write(path, f"the {other} report goes there too")
 
 
 def check_writable(path: Path) -> None:
@@ -112,7 +162,11 @@ def check_writable(path: Path) -> None:
 
 
 def write(
-    reporter: Reporter | FolderReporter, run: Run, path: Path | None, *, stdout: TextIO
+    reporter: Reporter[_Told] | FolderReporter[_Told],
+    subject: _Told,
+    path: Path | None,
+    *,
+    stdout: TextIO,
 ) -> None:
     """Write one report to its file or folder, or to standard output where `path` is None.
 
@@ -121,16 +175,16 @@ def write(
     """
     if not isinstance(reporter, Reporter):
         if path is not None:
-            reporter.write(run, path)
+            reporter.write(subject, path)
     elif path is not None:
         check_writable(path)
         with _replaced(path.resolve()) as stream:
-            reporter.report(run, stream)
+            reporter.report(subject, stream)
     elif reporter.kind == "console":
-        reporter.report(run, stdout)
+        reporter.report(subject, stdout)
     else:
         with _utf8(stdout) as stream:
-            reporter.report(run, stream)
+            reporter.report(subject, stream)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Writing to terminals, pipes and files: colours only where wanted, never an encoding error.
 
 The one place that decides about colours and that knows the stream's encoding. No words of a
-report, and nothing about notebooks, enter here; text comes in harmless (see plaintext).
+report, and nothing about notebooks, enter here; text comes in harmless (see `system.text`).
 """
 
 from __future__ import annotations

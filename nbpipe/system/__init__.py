@@ -10,6 +10,7 @@ secrets  `env:NAME` and `file:PATH`: what they stand for, by one set of rules
 rename, filesystem, accounts   renameat2(2), syncfs(2), users by name or by number
 environments, kernelspecs      what an interpreter has; where kernels are described
 wildmatch                      git's patterns, through pathspec
+text     what comes from outside, made harmless for terminals, XML, UTF-8 and shells
 units    sizes, durations and counts: one grammar, and how they are written for people
 
 Each is the only one that does what it does; `tests/unit/test_basement.py` finds everybody else.

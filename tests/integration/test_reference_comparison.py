@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
@@ -19,9 +18,9 @@ from comparing import TODAY, catalogue, compared, only, rules, run, survey, surv
 from jsonschema import Draft202012Validator
 from products import TABLE, write_every_kind, write_fits, write_hdf5, write_netcdf, write_parquet
 
+from nbpipe.comparison_reports.html import html
 from nbpipe.distribution import pip_install
 from nbpipe.reference.comparison import Verdict, compare, encode, schema
-from nbpipe.reference.pages import write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -325,7 +324,7 @@ print(json.dumps({{"peak": peak, "columns": [each.column for each in found.files
 
 def test_the_page_is_sound_in_a_browser(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    write_page(survey_comparison(tmp_path), "html", page, stdout=io.StringIO())
+    page.write_text(html(survey_comparison(tmp_path), tmp_path), encoding="utf-8")
     looks = [
         {"url": page.as_uri(), "scheme": scheme, "width": width} for scheme, width in EVERYWHERE
     ]

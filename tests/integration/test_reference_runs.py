@@ -151,6 +151,10 @@ def released(site: Site, profile: str) -> None:
 def test_two_releases_on_this_machine(site: Site) -> None:
     released(site, "local")
     site.run("compare", "--against", "mini/1.0", code=0)
+    report = site.run("compare", "--against", "1.0", "--report", "json=-")
+    assert json.JSONDecoder().raw_decode(report)[0]["name"] == "mini"  # standard output alone
+    refused = site.run("compare", "--report", f"html={site.root}", code=4)
+    assert "the report cannot be written: it is a folder" in refused
     schema = manifests.schema()
     jsonschema.validate(json.loads(site.run("show", "mini/1.0")), schema)
     made = site.manifest()

@@ -126,7 +126,6 @@ RULES = {
             "nbpipe/publishing/copies/folder.py": "a user's folder, through its descriptor",
             "nbpipe/execution/kernels/forks.py": "not a file: a fork server in another's place",
             "nbpipe/cluster/exchange.py": "its logs and plans, through open descriptors",
-            "nbpipe/reference/pages/writing.py": "a page",
         },
     ),
     "takes a lock": Rule(takes_a_lock, "nbpipe/system/locks.py", {}),

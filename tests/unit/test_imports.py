@@ -21,20 +21,17 @@ REPOSITORY = Path(__file__).parents[2]
 
 LAYERS = (
     {"nbpipe.errors", "nbpipe.model", "nbpipe._version", "nbpipe.system"},
-    {
-        *("nbpipe.worktree", "nbpipe.distribution"),
-        "nbpipe.reports.plaintext",  # text from outside comes in everywhere
-    },
+    {"nbpipe.worktree", "nbpipe.distribution"},
     {"nbpipe.config"},
     {"nbpipe.impact"},
     {
         *("nbpipe.collecting", "nbpipe.execution", "nbpipe.reports", "nbpipe.history"),
-        *("nbpipe.checking", "nbpipe.publishing", "nbpipe.reference"),
+        *("nbpipe.publishing", "nbpipe.reference"),
     },
     {
         *("nbpipe.subset", "nbpipe.prepare", "nbpipe.runner", "nbpipe.outputs", "nbpipe.api"),
-        *("nbpipe.hub", "nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.github"),
-        *("nbpipe.notify", "nbpipe.reference.pages"),
+        *("nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.comparison_reports"),
+        *("nbpipe.github", "nbpipe.notify"),
     },
     {"nbpipe.cluster"},
     {"nbpipe.cli", "webhook"},

@@ -14,6 +14,8 @@ from junitparser import JUnitXml
 from manifests import PLAIN
 from schemas import meaning
 
+from nbpipe.comparison_reports import KINDS, reporter
+from nbpipe.comparison_reports.console import ConsoleReporter
 from nbpipe.errors import UsageError
 from nbpipe.reference.comparison import Verdict, compare, default_rules, encode, schema
 from nbpipe.reference.comparison.document import derived_schema
@@ -26,8 +28,7 @@ from nbpipe.reference.comparison.model import (
     Tolerance,
     Worst,
 )
-from nbpipe.reference.pages import KINDS, write_page
-from nbpipe.reference.pages.writing import render
+from nbpipe.reports import Reporter, Request, check, parse, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,19 @@ if TYPE_CHECKING:
     from nbpipe.reference.comparison import Comparison
 
 from datetime import date
+
+
+def render(comparison: Comparison, kind: str, width: int | None = None) -> str:
+    stream = io.StringIO()
+    console = ConsoleReporter(width=width)
+    chosen = console if kind == "console" else reporter(Request(kind, None))
+    chosen.report(comparison, stream)
+    return stream.getvalue()
+
+
+def write_page(comparison: Comparison, kind: str, path: Path) -> None:
+    write(reporter(Request(kind, path)), comparison, path, stdout=io.StringIO())
+
 
 EVIL = "</td><script>alert(1)</script>&\x1b[31m`|\n"
 
@@ -99,7 +113,7 @@ def test_the_published_schema_is_the_one_of_the_classes(comparison: Comparison) 
 
 @pytest.mark.parametrize("kind", ["console", "markdown", "html", "junit"])
 def test_no_control_character_leaves_a_page(kind: str, comparison: Comparison) -> None:
-    page = render(comparison, kind)  # type: ignore[arg-type]
+    page = render(comparison, kind)
     assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", page) == []
 
 
@@ -193,14 +207,40 @@ def test_markdown_leaves_words_and_numbers_plain(comparison: Comparison) -> None
 def test_colours_only_where_they_are_wanted(comparison: Comparison) -> None:
     for color, colored in (("always", True), ("never", False)):
         stream = io.StringIO()
-        write_page(comparison, "console", None, stdout=stream, color=color)  # type: ignore[arg-type]
+        ConsoleReporter(color=color).report(comparison, stream)  # type: ignore[arg-type]
         assert ("\x1b[" in stream.getvalue()) is colored
+
+
+def test_every_kind_that_a_comparison_has_is_one_of_a_run_and_has_its_reporter() -> None:
+    assert KINDS == ("console", "junit", "json", "html", "markdown")
+    assert [reporter(Request(kind, None)).kind for kind in KINDS] == list(KINDS)
+    assert all(isinstance(reporter(Request(kind, None)), Reporter) for kind in KINDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("github=x", "unknown report `github`\n.*console, junit, json, html, markdown;"),
+        ("html", "the path is missing"),
+        ("html=", "the path is missing"),
+    ],
+)
+def test_a_report_of_a_comparison_is_asked_for_with_its_path(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"--report {text}: {why}"):
+        parse(text, kinds=KINDS, output_dir=None)
+
+
+def test_html_is_one_file_that_fits_into_a_stream(comparison: Comparison) -> None:
+    request, stdout = parse("html=-", kinds=KINDS, output_dir=None), io.StringIO()
+    check(request, reporter(request))
+    write(reporter(request), comparison, request.path, stdout=stdout)
+    assert stdout.getvalue().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_is_written_whole(kind: str, comparison: Comparison, tmp_path: Path) -> None:
     path = tmp_path / "deep" / f"page.{kind}"
-    write_page(comparison, kind, path, stdout=io.StringIO())  # type: ignore[arg-type]
+    write_page(comparison, kind, path)
     assert path.read_text(encoding="utf-8").strip()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -208,21 +248,21 @@ def test_a_page_is_written_whole(kind: str, comparison: Comparison, tmp_path: Pa
 def test_a_page_never_replaces_a_notebook(comparison: Comparison, tmp_path: Path) -> None:
     notebook = tmp_path / "minitest.ipynb"
     notebook.write_text("{}")
-    with pytest.raises(UsageError, match="it is a notebook, which no page replaces"):
-        write_page(comparison, "html", notebook, stdout=io.StringIO())
+    with pytest.raises(UsageError, match="it is a notebook, which no report replaces"):
+        write_page(comparison, "html", notebook)
     assert notebook.read_text() == "{}"
 
 
 def test_a_page_that_cannot_be_written_is_named(comparison: Comparison, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="page cannot be written: "):
-        write_page(comparison, "json", tmp_path / "file/x.json", stdout=io.StringIO())
+    with pytest.raises(UsageError, match="report cannot be written: "):
+        write_page(comparison, "json", tmp_path / "file/x.json")
 
 
 def test_links_lead_from_the_page_to_the_notebooks(tmp_path: Path) -> None:
     found = compare(
         PLAIN, tmp_path / "1 0", PLAIN, tmp_path / "1.1", default_rules(), date(2026, 2, 1)
     )
-    write_page(found, "html", tmp_path / "pages/c.html", stdout=io.StringIO())
+    write_page(found, "html", tmp_path / "pages/c.html")
     page = (tmp_path / "pages/c.html").read_text()
     assert re.findall(r'href="(.*?)"', page) == ["../1%200/minitest.ipynb", "../1.1/minitest.ipynb"]

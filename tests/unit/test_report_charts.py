@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 from nbformat import v4
 
 from nbpipe.model import Outcome, Result, Task
-from nbpipe.reports.html import charts, rendering
+from nbpipe.reports import charts
+from nbpipe.reports.html import rendering
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

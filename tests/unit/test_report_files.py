@@ -13,7 +13,16 @@ import pytest
 from nbpipe.config.tables import REPORTS
 from nbpipe.errors import UsageError
 from nbpipe.model import Run
-from nbpipe.reports import KINDS, ConsoleReporter, Request, check_writable, parse, reporter, write
+from nbpipe.reports import (
+    KINDS,
+    ConsoleReporter,
+    Request,
+    check,
+    check_writable,
+    parse,
+    reporter,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +84,12 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
 def test_an_empty_path_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--report json=: the path is missing"):
         parse("json=", output_dir=OUT)
+
+
+def test_a_report_that_is_a_folder_fits_into_no_stream() -> None:
+    request = parse("html=-", output_dir=OUT)
+    with pytest.raises(UsageError, match="--report html=-: it is a folder, which does not fit"):
+        check(request, reporter(request.kind))
 
 
 def test_every_kind_has_its_reporter() -> None:

@@ -11,8 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
-from nbpipe.reports import GithubReporter, MarkdownReporter
-from nbpipe.reports.markdown import LIMIT, fence, span
+from nbpipe.reports.github import GithubReporter
+from nbpipe.reports.markdown import LIMIT, MarkdownReporter, fence, span
 from nbpipe.reports.place import line_in_file
 
 HOSTILE = (

@@ -12,8 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
-from nbpipe.reports import JsonReporter
-from nbpipe.reports.json_report import document, schema
+from nbpipe.reports.json import JsonReporter, document, schema
 
 FAILURE = Failure(
     category=Category.MISSING_PACKAGE,

@@ -11,7 +11,7 @@ import junitparser
 import pytest
 
 from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
-from nbpipe.reports import JunitReporter
+from nbpipe.reports.junit import JunitReporter
 
 FAILURE = Failure(
     category=Category.MISSING_FILE,

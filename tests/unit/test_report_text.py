@@ -10,7 +10,7 @@ import pytest
 from nbpipe.model import Category, Failure, Outcome, Result, Task
 from nbpipe.reports.excerpt import excerpt, failing_line
 from nbpipe.reports.groups import by_cause, by_note, by_reason, with_category
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name, shell_quoted
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name, shell_quoted
 from nbpipe.system.units import count, duration
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from flask import Response, render_template, url_for
 
-from nbpipe.reports.plaintext import first_line, plain_name
+from nbpipe.system.text import first_line, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

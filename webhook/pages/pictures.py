@@ -1,7 +1,7 @@
 """Pictures of the past as plain SVG: the strip of outcomes, the trend of durations, a badge.
 
 Colours come from the pages' style by class; what is told by colour is told by shape as well. All
-text is escaped here. Returns markup for templates; no script, nothing from elsewhere.
+text is escaped. Returns markup for templates; no script, nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from nbpipe.reports.plaintext import plain_name
+from nbpipe.reports import charts
+from nbpipe.system.text import plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ _SHAPES = {
 """Mark -> outcome, top and height: what went wrong stands higher."""
 _WORDS = {".": "passed", "F": "failed", "~": "flaky", "s": "skipped"}
 
-WIDTH, HEIGHT = 900, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 16, 30
+_AXES = charts.Axes(900, 220, left=90, right=20, top=16, bottom=30)
 
 
 def strip(marks: str, places: int) -> Markup:
@@ -53,9 +53,9 @@ def strip(marks: str, places: int) -> Markup:
     paths = (f'<path class="{kind}" d="{"".join(each)}"/>' for kind, each in bars.items())
     counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
     label = f"The last {len(marks)}: {', '.join(counts)}" if marks else "No result"
+    size = f'width="{width}" height="{_HEIGHT}"'
     return Markup(  # noqa: S704  (made here, of numbers and words of ours)
-        f'<svg class="strip" role="img" aria-label="{label}" width="{width}" '
-        f'height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}">{"".join(paths)}</svg>'
+        charts.svg(label, (width, _HEIGHT), "".join(paths), css="strip", more=size)
     )
 
 
@@ -70,65 +70,37 @@ def trend(results: Sequence[PastLine], median: float | None) -> Markup:
     top = max([*(each.seconds for each in ran), median or 0.0], default=0.0) * 1.1
     if not ran or top <= 0:
         return Markup("")
-    width = WIDTH - _LEFT - _RIGHT
-    step = width / max(len(ran) - 1, 1)
     points = [
-        (each, _LEFT + number * step, _level(each.seconds, top)) for number, each in enumerate(ran)
+        (each, _AXES.x(number / max(len(ran) - 1, 1)), _AXES.y(each.seconds / top))
+        for number, each in enumerate(ran)
     ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for each, x, y in points if each.outcome != "failed")
     said = f"Seconds of the last {len(ran)} executions"
     if median is not None:
         said += f"; the median of passes is {duration(median)}"
+    foot, left, right = _AXES.height - 8, _AXES.left, _AXES.width - _AXES.right
     parts = [
-        (
-            f'<line class="axis" x1="{_LEFT}" y1="{HEIGHT - _BOTTOM}" x2="{WIDTH - _RIGHT}" '
-            f'y2="{HEIGHT - _BOTTOM}"/>'
-        ),
-        f'<polyline class="line" points="{line}"/>',
+        _AXES.across(_AXES.base, "axis"),
+        charts.line(((x, y) for each, x, y in points if each.outcome != "failed"), "line"),
         *(_point(*point) for point in points),
-        _text(_LEFT, HEIGHT - 8, f"{ran[0].started:%Y-%m-%d}", "start"),
-        _text(WIDTH - _RIGHT, HEIGHT - 8, f"{ran[-1].started:%Y-%m-%d}", "end"),
-        _text(_LEFT - 8, HEIGHT - _BOTTOM + 4, "0 s", "end"),
-        _text(_LEFT - 8, _TOP + 4, duration(top), "end"),
+        charts.words(left, foot, f"{ran[0].started:%Y-%m-%d}", "start"),
+        charts.words(right, foot, f"{ran[-1].started:%Y-%m-%d}", "end"),
+        charts.words(left - 8, _AXES.base + 4, "0 s", "end"),
+        charts.words(left - 8, _AXES.top + 4, duration(top), "end"),
     ]
     if median is not None:
-        parts.append(_reference(median, top))
+        told = f"- - median of passes {duration(median)}"
+        parts.append(_AXES.across(_AXES.y(median / top), "reference"))
+        parts.append(charts.words((_AXES.width + left) / 2, foot, told, "middle"))
     return Markup(  # noqa: S704  (what is not ours in it is escaped)
-        f'<svg class="trend" role="img" aria-label="{escape(said)}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'preserveAspectRatio="xMinYMin meet">{"".join(parts)}</svg>'
+        charts.svg(said, _AXES.size, "".join(parts), css="trend", more=charts.SCALED)
     )
-
-
-def _reference(median: float, top: float) -> str:
-    level = _level(median, top)
-    return (
-        f'<line class="reference" x1="{_LEFT}" y1="{level:.1f}" x2="{WIDTH - _RIGHT}" '
-        f'y2="{level:.1f}"/>'
-        + _text(
-            (WIDTH + _LEFT) / 2, HEIGHT - 8, f"- - median of passes {duration(median)}", "middle"
-        )
-    )
-
-
-def _level(seconds: float, top: float) -> float:
-    return HEIGHT - _BOTTOM - seconds / top * (HEIGHT - _BOTTOM - _TOP)
 
 
 def _point(result: PastLine, x: float, y: float) -> str:
-    title = escape(f"{result.run}: {result.outcome}, {duration(result.seconds)}")
+    title = f"{result.run}: {result.outcome}, {duration(result.seconds)}"
     if result.outcome == "failed":
-        return (
-            f'<path class="cross" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8">'
-            f"<title>{title}</title></path>"
-        )
-    return (
-        f'<circle class="{escape(result.outcome or "")}" cx="{x:.1f}" cy="{y:.1f}" r="3">'
-        f"<title>{title}</title></circle>"
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+        return charts.cross(x, y, title)
+    return charts.dot(result.outcome or "", x, y, 3, title)
 
 
 _BADGE = {"failing": "#b3261e", "flaky": "#7a4d00", "passing": "#1a6e37", "unknown": "#59636e"}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, url_for
 
+from nbpipe.comparison_reports.wording import moment, size, tone
 from nbpipe.errors import UsageError
 from nbpipe.reference.comparison import kept
 from nbpipe.reference.comparison.model import Verdict
-from nbpipe.reference.pages.wording import moment, size, tone
 from nbpipe.reference.store import Store, StoredRelease, StoredRun
 from webhook.pages.answers import answer
 
@@ -235,7 +235,7 @@ class References:
         return answer("comparison.html", content, frame=frame)
 
     def _frame(self, name: str, run: str, release: str) -> Response:
-        from nbpipe.reference.pages.html import html  # noqa: PLC0415  (slow)
+        from nbpipe.comparison_reports.html import html  # noqa: PLC0415  (slow)
 
         made, cell = self._recalled(name, run, release)
         if made is None:

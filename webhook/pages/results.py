@@ -22,7 +22,7 @@ from nbpipe.history import (
     Statistics,
     statistics,
 )
-from nbpipe.reports.plaintext import first_line, plain, plain_name
+from nbpipe.system.text import first_line, plain, plain_name
 from nbpipe.system.units import count, duration, memory
 from webhook.pages import pictures
 from webhook.pages.answers import answer

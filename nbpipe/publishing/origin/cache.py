@@ -26,9 +26,9 @@ from nbpipe.publishing.errors import (
     Stopped,
 )
 from nbpipe.publishing.origin import address, complaints, isolation, lfs, processes
-from nbpipe.reports.plaintext import plain, plain_name
 from nbpipe.system import files
 from nbpipe.system.rename import exchange
+from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing.errors import BranchGone, MirrorError, OriginError, PublishError, Refused
-from nbpipe.reports.plaintext import cut
+from nbpipe.system.text import cut
 
 if TYPE_CHECKING:
     from pathlib import Path

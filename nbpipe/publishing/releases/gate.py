@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from nbpipe.config.variables import named, without
 from nbpipe.publishing.errors import Refused, Stopped
 from nbpipe.publishing.releases import gate_guard
-from nbpipe.reports.plaintext import plain
+from nbpipe.system.text import plain
 
 if TYPE_CHECKING:
     import threading

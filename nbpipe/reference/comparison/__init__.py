@@ -9,7 +9,7 @@ one format each and one tolerance for all of a file. None has tolerances by colu
 keys, or a verdict where a reference's data are gone.
 
 Manifests and data products come in, a `Comparison` of plain values goes out; what it looks like
-is the business of `nbpipe.reference.pages`.
+is the business of `nbpipe.comparison_reports`.
 """
 
 from __future__ import annotations

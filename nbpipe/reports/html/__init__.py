@@ -11,6 +11,6 @@ Importing this package imports neither jinja2 nor nbconvert.
 
 from __future__ import annotations
 
-from nbpipe.reports.html.report import HtmlReporter
+from nbpipe.reports.html.report import HtmlReporter, reporter
 
-__all__ = ["HtmlReporter"]
+__all__ = ["HtmlReporter", "reporter"]

@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome
+from nbpipe.reports import charts
 from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
-from nbpipe.reports.html import charts, rendering
+from nbpipe.reports.html import rendering
 from nbpipe.reports.past import before, slower, usual
-from nbpipe.reports.plaintext import cut, encodable, first_line, plain, plain_name
 from nbpipe.system import private
+from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.reporter import FolderReporter
 
 GENERATOR = '<meta name="generator" content="nbpipe">'
 """By this a report knows an earlier one, which it may replace."""
@@ -157,6 +160,11 @@ class HtmlReporter:
         }
         environment.globals["generator"] = GENERATOR
         return environment
+
+
+def reporter(console: ConsoleReporter) -> FolderReporter[Run]:
+    """Return the reporter of this kind."""
+    return HtmlReporter(rerun=console.rerun)
 
 
 def _page(result: Result) -> str | None:

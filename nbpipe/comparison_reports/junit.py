@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
+from nbpipe.comparison_reports.wording import amount, number, text
 from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reference.pages.wording import amount, number, text
+from nbpipe.reports.junit import write_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from junit_xml import TestCase
 
@@ -18,25 +21,26 @@ if TYPE_CHECKING:
         FileComparison,
         Measure,
     )
+    from nbpipe.reports.reporter import Reporter
 
 
-def junit(comparison: Comparison) -> str:
-    """Return the page."""
-    from xml.etree import ElementTree as ET  # noqa: PLC0415  (only where one is wanted)
+@dataclass(frozen=True, slots=True)
+class JunitReporter:
+    """Writes the JUnit report."""
 
-    from junit_xml import TestSuite  # noqa: PLC0415
+    kind: str = "junit"
 
-    name = f"reference.{text(comparison.name)}"
-    cases = [_file(each, name) for each in comparison.files]
-    cases += [_measure(each, name) for each in comparison.performance if each.bound]
-    suite = TestSuite(name, cases, hostname=text(comparison.new.host)).build_xml_doc()
-    suite.attrib.pop("disabled", None)  # junit-10.xsd does not know it
-    suites = ET.Element("testsuites", {"name": "nbpipe"})
-    for key in ("tests", "failures", "errors", "time"):
-        suites.set(key, suite.get(key, "0"))
-    suites.append(suite)
-    ET.indent(suites)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
+    def report(self, comparison: Comparison, stream: TextIO) -> None:
+        """Write one suite with a case for each file and each bound."""
+        name = f"reference.{text(comparison.name)}"
+        cases = [_file(each, name) for each in comparison.files]
+        cases += [_measure(each, name) for each in comparison.performance if each.bound]
+        write_suite(stream, name, cases, hostname=text(comparison.new.host))
+
+
+def reporter(path: Path | None) -> Reporter[Comparison]:  # noqa: ARG001  (alike for each kind)
+    """Return the reporter of this kind."""
+    return JunitReporter()
 
 
 def _file(file: FileComparison, suite: str) -> TestCase:
@@ -85,7 +89,7 @@ def _measure(measure: Measure, suite: str) -> TestCase:
     figures = [amount(each, measure.unit) for each in (measure.reference, measure.new)]
     told = f"{figures[0]} before, {figures[1]} now; allowed: {measure.bound}"
     if measure.verdict in FAILING:
-        case.add_failure_info(f"{measure.name} is beyond its bound", told)
+        case.add_failure_info(f"{text(measure.name)} is beyond its bound", told)
     elif measure.verdict is Verdict.NOT_COMPARABLE:
         case.add_skipped_info("not comparable: another system", told)
     else:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from nbpipe.reference.pages.content import sections
-from nbpipe.reference.pages.wording import text, title, tone
+from nbpipe.comparison_reports.content import sections
+from nbpipe.comparison_reports.wording import text, title, tone
+from nbpipe.reports.terminal import Color, Encodable, is_colored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rich.table import Table
 
+    from nbpipe.comparison_reports.content import Row, Section
     from nbpipe.reference.comparison.model import Comparison
-    from nbpipe.reference.pages.content import Row, Section
+    from nbpipe.reports.reporter import Reporter
 
 STYLES = {"bad": "red", "warn": "yellow", "good": "green", "": ""}
 ROWS = 20
@@ -21,9 +26,37 @@ ROWS = 20
 NARROW = 12
 """Characters that a column of text keeps."""
 GAP = 2
+WIDTH = 100
+"""Columns of a file."""
 
 
-def console(comparison: Comparison, stream: TextIO, *, colored: bool, width: int | None) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsoleReporter:
+    """Writes the report for people."""
+
+    color: Color = "auto"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Where NO_COLOR, FORCE_COLOR and TERM are looked up."""
+    width: int | None = None
+    """Columns; None: those of the terminal."""
+    kind: str = "console"
+
+    def report(self, comparison: Comparison, stream: TextIO) -> None:
+        """Write the page, whatever the stream's encoding is."""
+        page = io.StringIO()
+        colored = is_colored(stream, self.color, self.environ)
+        _write(comparison, page, colored=colored, width=self.width)
+        encodable = Encodable(stream)
+        encodable.write(page.getvalue())
+        encodable.flush()
+
+
+def reporter(path: Path | None) -> Reporter[Comparison]:
+    """Return the reporter of this kind, with the columns of a file where it goes into one."""
+    return ConsoleReporter(width=None if path is None else WIDTH)
+
+
+def _write(comparison: Comparison, stream: TextIO, *, colored: bool, width: int | None) -> None:
     """Write the page, the verdict first and again at the end, where a terminal stands."""
     from rich.console import Console  # noqa: PLC0415  (slow)
     from rich.text import Text  # noqa: PLC0415

@@ -7,12 +7,12 @@ was accepted; the trend; every file. Sections are tables of plain text: the page
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reference.pages.naming import below
-from nbpipe.reference.pages.wording import (
+from nbpipe.comparison_reports.wording import (
     GONE,
     amount,
     label,
@@ -22,10 +22,12 @@ from nbpipe.reference.pages.wording import (
     text,
     tone,
 )
+from nbpipe.reference.comparison.model import FAILING, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from nbpipe.comparison_reports.wording import Tone
     from nbpipe.reference.comparison.model import (
         ColumnDifference,
         Comparison,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
         Measure,
         TrendPoint,
     )
-    from nbpipe.reference.pages.wording import Tone
 
 SHOWN = 200
 """Rows of a section; the JSON page has all."""
@@ -90,6 +91,32 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
         Section("notes", "Notes", lines=tuple(_notes(comparison))),
     )
     return tuple(_shown(each) for each in every if each.rows or each.lines)
+
+
+def below(comparison: Comparison) -> tuple[str, Comparison]:
+    """Return the folder that all files are in ("" for none), and all with their names in it."""
+    names = [name for each in comparison.files for name in (each.path, each.renamed_from) if name]
+    folder = _common_folder(names)
+    if not folder:
+        return "", comparison
+    start = len(folder) + 1
+    files = (
+        replace(
+            each,
+            path=each.path[start:],
+            renamed_from=each.renamed_from and each.renamed_from[start:],
+        )
+        for each in comparison.files
+    )
+    return folder, replace(comparison, files=tuple(files))
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """Return the folder that all of several files are in; "" where there is none."""
+    parents = {PurePosixPath(name).parent.as_posix() for name in names}
+    if len(names) < 2 or any(parent.startswith("/") for parent in parents):  # noqa: PLR2004
+        return ""
+    return posixpath.commonpath(parents).removeprefix(".")
 
 
 def _runs(comparison: Comparison, folder: str) -> Section:

@@ -7,48 +7,56 @@ cannot be anything else.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
+from nbpipe.comparison_reports.content import sections
+from nbpipe.comparison_reports.wording import text, title, tone
 from nbpipe.reference.comparison.model import Verdict
-from nbpipe.reference.pages.content import sections
-from nbpipe.reference.pages.wording import text, title, tone
 from nbpipe.reports.markdown import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from nbpipe.comparison_reports.content import Section
     from nbpipe.reference.comparison.model import Comparison
-    from nbpipe.reference.pages.content import Section
+    from nbpipe.reports.reporter import Reporter
 
 _NUMBER = re.compile(r"[-+\d.,e]+( ?(x|B|kB|MB|GB|TB|s|min|h))?( [\d.]+ (s|min))?|[\d.% /e+-]+|-")
-_WORDS = {each.value for each in Verdict} | {"breaking", "added", "reference", "new"}
-_WORDS |= {
-    "everything",
-    "files",
-    "columns",
-    "package",
-    "parameter",
-    "executed notebook",
-    "log",
-    "data",
-    "statistics",
-    "exact",
+_WORDS = {each.value for each in Verdict} | {
+    *("breaking", "added", "reference", "new", "everything", "files", "columns", "package"),
+    *("parameter", "executed notebook", "log", "data", "statistics", "exact"),
 }
 SIGNS = {"bad": "❌", "warn": "⚠️", "good": "✅", "": ""}
 
 
-def markdown(comparison: Comparison) -> str:
-    """Return the page."""
-    sign = SIGNS[tone(comparison.verdict)]
-    parts = [f"## {sign} {span(title(comparison))}\n", f"{text(comparison.summary)}\n"]
+@dataclass(frozen=True, slots=True)
+class MarkdownReporter:
+    """Writes the Markdown report."""
+
+    kind: str = "markdown"
+
+    def report(self, comparison: Comparison, stream: TextIO) -> None:
+        """Write the page."""
+        stream.write("\n".join(_blocks(comparison)))
+
+
+def reporter(path: Path | None) -> Reporter[Comparison]:  # noqa: ARG001  (alike for each kind)
+    """Return the reporter of this kind."""
+    return MarkdownReporter()
+
+
+def _blocks(comparison: Comparison) -> Iterator[str]:
+    yield f"## {SIGNS[tone(comparison.verdict)]} {span(title(comparison))}\n"
+    yield f"{text(comparison.summary)}\n"
     for section in sections(comparison):
-        parts.append(f"### {section.title}\n")
+        yield f"### {section.title}\n"
         if section.rows:
-            parts.append("\n".join(_table(section)) + "\n")
-        parts += [f"- {span(line)}" for line in section.lines]
+            yield "\n".join(_table(section)) + "\n"
+        yield from (f"- {span(line)}" for line in section.lines)
         if section.lines:
-            parts.append("")
-    return "\n".join(parts)
+            yield ""
 
 
 def _table(section: Section) -> Iterator[str]:

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from nbpipe.model import Outcome
 from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.place import line_in_file
-from nbpipe.reports.plaintext import encodable, plain
+from nbpipe.system.text import encodable, plain
 
 if TYPE_CHECKING:
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.reporter import Reporter
 
 FORMAT = 1
 
@@ -44,6 +46,11 @@ class JsonReporter:
         stream.writelines(f' "{key}": {_text(value)},\n' for key, value in report.items())
         stream.write(f' "notebooks": {_lines(notebooks)},\n')
         stream.write(f' "excluded": {_lines(excluded)}\n}}\n')
+
+
+def reporter(console: ConsoleReporter) -> Reporter[Run]:  # noqa: ARG001  (alike for each kind)
+    """Return the reporter of this kind."""
+    return JsonReporter()
 
 
 def document(run: Run) -> dict[str, Any]:

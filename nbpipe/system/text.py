@@ -13,20 +13,6 @@ import shlex
 import string
 import unicodedata
 
-from nbpipe.system.units import count, duration
-
-__all__ = [
-    "columns",
-    "count",
-    "cut",
-    "duration",
-    "encodable",
-    "first_line",
-    "plain",
-    "plain_name",
-    "shell_quoted",
-]
-
 _ESCAPES = re.compile(
     r"""\x1b(?:
         \[[0-?]*[ -/]*[@-~]                # CSI: colours, cursor

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote
 
+from nbpipe.comparison_reports import charts
+from nbpipe.comparison_reports.content import below, sections
+from nbpipe.comparison_reports.wording import text, title, tone
 from nbpipe.reference.comparison.model import FAILING
-from nbpipe.reference.pages import plots
-from nbpipe.reference.pages.content import sections
-from nbpipe.reference.pages.naming import below
-from nbpipe.reference.pages.wording import text, title, tone
-from nbpipe.reports.plaintext import encodable
+from nbpipe.system.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbpipe.reference.comparison.model import Comparison
+    from nbpipe.reports.reporter import Reporter
 
 PLOTS = 6
 """Columns whose differences are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlReporter:
+    """Writes the HTML report, one file."""
+
+    folder: Path | None = None
+    """Where the page will be."""
+    kind: str = "html"
+
+    def report(self, comparison: Comparison, stream: TextIO) -> None:
+        """Write the page."""
+        stream.write(encodable(html(comparison, self.folder)))
+
+
+def reporter(path: Path | None) -> Reporter[Comparison]:
+    """Return the reporter of this kind."""
+    return HtmlReporter(path and path.absolute().parent)
 
 
 def html(comparison: Comparison, folder: Path | None = None) -> str:
@@ -35,7 +54,7 @@ def html(comparison: Comparison, folder: Path | None = None) -> str:
     from markupsafe import Markup  # noqa: PLC0415
 
     environment = Environment(
-        loader=PackageLoader("nbpipe.reference.pages"),
+        loader=PackageLoader("nbpipe.comparison_reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -44,13 +63,13 @@ def html(comparison: Comparison, folder: Path | None = None) -> str:
     environment.filters["link"] = partial(_link, folder)
     pictures = {
         "values": [
-            (caption, Markup(picture))  # noqa: S704  (made and escaped by `plots`)
+            (caption, Markup(picture))  # noqa: S704  (made and escaped by `charts`)
             for caption, picture in _histograms(comparison)
         ],
         "performance": [
-            ("reference above, new below", Markup(plots.steps(comparison.performance)))  # noqa: S704
+            ("reference above, new below", Markup(charts.steps(comparison.performance)))  # noqa: S704
         ],
-        "trend": [("wall time", Markup(plots.trend(comparison.trend)))],  # noqa: S704
+        "trend": [("wall time", Markup(charts.trend(comparison.trend)))],  # noqa: S704
     }
     return environment.get_template("comparison.html").render(
         title=title(comparison),
@@ -79,6 +98,6 @@ def _histograms(comparison: Comparison) -> Iterator[tuple[str, str]]:
         )
     )
     for file, column in pairs[:PLOTS]:
-        picture = plots.histogram(file.path, column)
+        picture = charts.histogram(file.path, column)
         if picture:
             yield text(f"{column.column} in {file.path}: sizes of the differences"), picture

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from nbpipe.reference.comparison.model import FAILING, Verdict
-from nbpipe.reports.plaintext import duration, encodable, plain_name
 from nbpipe.system import units
+from nbpipe.system.text import encodable, plain_name
+from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
     from nbpipe.reference.comparison.kept import Kept
