@@ -2,7 +2,7 @@
 
 A child runs on a scheduler of its own, which need not be its parent's: a notebook on a login node
 submits to Slurm. What the recorder could not see is asked of every scheduler that the run could
-reach; `schedulers.tracing` decides, by certain marks only. What could not be asked, and what looks
+reach; `schedulers.unnoted` decides, by certain marks only. What could not be asked, and what looks
 like a child without being one for certain, is a remark.
 
     children/origin.json      written by the job: hosts and sessions of its processes, and whose

@@ -79,7 +79,7 @@ def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], No
     Raises:
         UsageError: The notebook, a name, a root or the store cannot be; nothing was submitted.
         SubmissionRefused: The scheduler will not take it; the run is removed again.
-        SchedulerOutage: No answer; `following` finds the job by its name, should there be one.
+        SchedulerOutage: No answer; `run_views` finds the job by its name, should there be one.
     """
     found = tree_of(order.notebook, config.root)
     root = found.root

@@ -1,5 +1,6 @@
-"""The command line: parse, call, print. What a command does must not enter here: it stands in
-the rooms below.
+"""The command line: parse, call, print.
+
+What a command does must not enter here: it stands in the rooms below.
 
 Commands are imported when they are used, so that `nbpipe --help` is quick.
 """

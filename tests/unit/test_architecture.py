@@ -6,7 +6,7 @@ import ast
 import re
 
 import pytest
-from test_imports import LAYERS, REPOSITORY, sources
+from floors import LAYERS, REPOSITORY, sources
 
 MAP = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """The fork servers of a run: started, asked, replaced, ended.
 
 What such a server does stands in `forkserver`, and what it has imported before it is asked for
-kernels in `preloading`; which kernels are forked is decided in `forking`.
+kernels in `preloads`; which kernels are forked is decided in `forks`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     with opened(file) as product:                              to compare the data of two files
         for block in product.blocks(part, names, rows): ...
 
-One reader for each kind stands behind the protocol in `reading`; the library that it needs (the
+One reader for each kind stands behind the protocol in `protocol`; the library that it needs (the
 extra `reference`) is imported when a file of that kind appears. No rule about what may differ,
 and no manifest as a whole, enters here.
 """

@@ -1,4 +1,4 @@
-"""Arrays of numpy (.npy, .npz) and NetCDF classic. Classic NetCDF needs scipy; see `reading`."""
+"""Arrays of numpy (.npy, .npz) and NetCDF classic. Classic NetCDF needs scipy; see `protocol`."""
 
 from __future__ import annotations
 

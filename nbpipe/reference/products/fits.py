@@ -1,7 +1,7 @@
 """FITS: headers for the schema; tables from the raw records, images section by section.
 
 Source of what a column's format means: the FITS standard 4.0, sections 7.3 (binary tables) and
-4.4.2 (scaling). Imports astropy; see `reading` for how this module is reached.
+4.4.2 (scaling). Imports astropy; see `protocol` for how this module is reached.
 """
 
 from __future__ import annotations

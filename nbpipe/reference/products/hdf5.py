@@ -2,7 +2,7 @@
 
 A dataset of records is a table of its own, whatever its shape. Links are compared by where they
 lead, and not followed: what they lead to inside the file is compared under its own name. Imports
-h5py; see `reading` for how this module is reached.
+h5py; see `protocol` for how this module is reached.
 """
 
 from __future__ import annotations

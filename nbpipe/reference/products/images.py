@@ -1,6 +1,6 @@
 """PNG, JPEG and TIFF: size, mode, colours and what they say of themselves.
 
-A palette's colours are compared, not their numbers. Imports Pillow; see `reading`.
+A palette's colours are compared, not their numbers. Imports Pillow; see `protocol`.
 """
 
 from __future__ import annotations

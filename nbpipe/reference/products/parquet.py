@@ -1,6 +1,6 @@
 """Parquet: one table, its schema and metadata from the footer; of one file or of several.
 
-Imports pyarrow; see `reading`.
+Imports pyarrow; see `protocol`.
 """
 
 from __future__ import annotations

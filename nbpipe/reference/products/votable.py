@@ -1,4 +1,4 @@
-"""VOTable: the tables of a query. Imports astropy; see `reading`.
+"""VOTable: the tables of a query. Imports astropy; see `protocol`.
 
 Source of the format: IVOA's VOTable 1.4.
 """

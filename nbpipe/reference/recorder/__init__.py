@@ -4,8 +4,7 @@
 `launches` and `steps` read what it noted. The recorder is a shell script of its own (record.sh):
 jobs of jobs inherit it where the scheduler passes the environment on (Slurm does; Grid Engine with
 `-V`). What it cannot see (an absolute path, an emptied environment) is found by asking the
-scheduler: `schedulers.tracing`. Nothing here asks a
-scheduler.
+scheduler, which nothing here does: `schedulers.unnoted`.
 """
 
 from __future__ import annotations
