@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 LAYERS = (
     {"nbpipe.errors", "nbpipe.model", "nbpipe._version", "nbpipe.system"},

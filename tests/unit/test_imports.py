@@ -7,7 +7,6 @@ import collections
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ import nbpipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 SLOW = {
     *("dask", "distributed", "flask", "git", "jupyterhub", "jupytext", "nbclient"),
