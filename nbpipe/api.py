@@ -12,7 +12,6 @@ import logging
 import queue
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,7 +67,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         NothingCollected: The patterns choose no notebook.
     """
     refuse_mixture(sys.modules["nbpipe"], sys.path)
-    from nbpipe import collecting, outputs, runner  # noqa: PLC0415  (slow)
+    from nbpipe import collecting, runner  # noqa: PLC0415  (slow)
     from nbpipe import config as configuration  # noqa: PLC0415
     from nbpipe.prepare import RunOptions, prepare  # noqa: PLC0415
 
@@ -83,6 +82,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         "all_errors": all_errors,
         "parameters": None if parameters is None else dict(parameters),
         "prerun": None if prerun is None else [str(Path(p).absolute()) for p in _many(prerun)],
+        "output_dir": None if output_dir is None else str(Path(output_dir).absolute()),
     }
     options = RunOptions(
         selection=collecting.Selection(
@@ -95,19 +95,7 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     file = None if config is None else Path(config).absolute()
     settings = options.applied(configuration.load(Path.cwd(), file=file))
     plan = prepare(options, settings)
-    run_id = runner.new_run_id(datetime.now(UTC))
-    wanted = Path(output_dir).absolute() if output_dir is not None else None
-    count, warning = runner.jobs(settings.settings.test.jobs, len(plan.tasks))
-    if warning:
-        logging.getLogger("nbpipe").warning("%s", warning)
-    order = runner.Order(
-        plan=plan,
-        run_id=run_id,
-        jobs=count,
-        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
-        memory_budget=runner.memory_budget(settings.settings.test.memory_budget),
-    )
-    order = runner.with_threads(order, settings.settings.test.threads)
+    order = runner.ordered(plan, settings, options, say=logging.getLogger("nbpipe").warning)
     order, problem = runner.remember(order, settings.settings.history)
     _warn(problem)
     return TestRun(order, settings.settings.test)

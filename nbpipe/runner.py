@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from nbpipe import outputs
 from nbpipe._version import __version__
+from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import UsageError
 from nbpipe.execution.kernels import descriptors, threads
 from nbpipe.model import Run
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from nbpipe.config import Config
     from nbpipe.config.settings import HistorySettings, TestSettings
     from nbpipe.execution.kernels.forks import Forks
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import HistoryError, PastRun, Recorder
     from nbpipe.impact.traces import Tracer
     from nbpipe.model import Plan, Progress, Result, Task
+    from nbpipe.prepare import RunOptions
 
 
 def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
@@ -119,6 +122,43 @@ class Order:
     def problem(self) -> HistoryError | None:
         """Why the history of the run is not complete; None while it is."""
         return self.recorder.problem if self.recorder else None
+
+
+def ordered(
+    plan: Plan,
+    config: Config,
+    options: RunOptions,
+    *,
+    say: Callable[[str], None],
+    elsewhere: bool = False,
+) -> Order:
+    """Return the order for a plan, its folder made.
+
+    Args:
+        plan: What is to run.
+        config: The configuration, with the options applied.
+        options: What somebody asked for.
+        say: Shows a warning to a person.
+        elsewhere: Other machines run it: their limits and cores are theirs.
+
+    Raises:
+        UsageError: The folder cannot be used, or the memory budget has no meaning here.
+    """
+    test = config.settings.test
+    run_id = new_run_id(datetime.now(UTC))
+    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
+    count, warning = jobs(test.jobs, 0 if elsewhere else len(plan.tasks))
+    if warning:
+        say(warning)
+    order = Order(
+        plan=plan,
+        run_id=run_id,
+        jobs=count,
+        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
+        maxfail=options.maxfail,
+        memory_budget=memory_budget(test.memory_budget),
+    )
+    return order if elsewhere else with_threads(order, test.threads)
 
 
 class Executor(Protocol):

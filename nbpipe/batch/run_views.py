@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from nbpipe.batch import children
 from nbpipe.batch.children import Member
 from nbpipe.reference import looks
-from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import Identity
 from nbpipe.reference.looks import Followed
 from nbpipe.reference.schedulers import registry
-from nbpipe.reference.schedulers.protocol import Accounting, JobState
+from nbpipe.reference.schedulers.protocol import Accounting, JobState, NoAccounting
 from nbpipe.reference.schedulers.shared import Round
 from nbpipe.reference.state import GRACE, JobResult, Standing, accounted, beside, core_hours
 from nbpipe.reference.store import unwritable

@@ -8,7 +8,6 @@ import sys
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ import click
 
 from nbpipe import collecting, outputs, reports, runner
 from nbpipe.cli import elsewhere, notify, options, test_reports
-from nbpipe.collecting.paths import on_disk
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
@@ -314,21 +312,12 @@ def _nothing_left(subset: Subset) -> str:
 
 
 def _order(asked: _Asked, config: Config, plan: Plan) -> runner.Order:
-    test = config.settings.test
-    run_id = runner.new_run_id(datetime.now(UTC))
-    wanted = config.root / on_disk(test.output_dir) if test.output_dir else None
-    here = 0 if asked.options.cluster else len(plan.tasks)
-    jobs, warning = runner.jobs(test.jobs, here)
-    if warning:
-        _say_aside(f"nbpipe: warning: {warning}")
-    return runner.Order(
-        plan=plan,
-        run_id=run_id,
-        jobs=jobs,
-        output_dir=outputs.make_folder(wanted, run_id, plan.tasks),
-        maxfail=asked.options.maxfail,
-        memory_budget=runner.memory_budget(test.memory_budget),
-    )
+    cluster = asked.options.cluster is not None
+
+    def warn(text: str) -> None:
+        _say_aside(f"nbpipe: warning: {text}")
+
+    return runner.ordered(plan, config, asked.options, elsewhere=cluster, say=warn)
 
 
 def _report_nothing(asked: _Asked, config: Config, plan: Plan) -> None:
@@ -351,8 +340,6 @@ def _console(asked: _Asked) -> reports.ConsoleReporter:
 
 def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
     order = _order(asked, config, plan)
-    if asked.options.cluster is None:  # whose workers have cores of their own
-        order = runner.with_threads(order, config.settings.test.threads)
     with outputs.used(order.output_dir):
         return _executed(asked, config, order)
 

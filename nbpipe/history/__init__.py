@@ -17,7 +17,7 @@ Importing this package does not import SQLAlchemy.
 
 from __future__ import annotations
 
-from nbpipe.history.access import LATEST, History, open_history, storable
+from nbpipe.history.access import LATEST, History, open_history
 from nbpipe.history.archive import Archive
 from nbpipe.history.before import looked_up, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
@@ -35,6 +35,7 @@ from nbpipe.history.records import (
     PastTrace,
     RunLine,
     failing_outcomes,
+    storable,
 )
 from nbpipe.history.statistics import Statistics, statistics
 

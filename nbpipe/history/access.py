@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from nbpipe.history import identity
 from nbpipe.history.errors import HistoryError
+from nbpipe.history.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,8 +180,3 @@ class History:
         for row in rows:
             found.setdefault(row.path, []).append(row)
         return found
-
-
-def storable(text: str) -> str:
-    r"""Return text that every database takes: no NUL, and a lone surrogate as `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from nbpipe.history.access import open_history, storable
+from nbpipe.history.access import open_history
 from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.records import storable
 from nbpipe.history.statistics import statistics
 from nbpipe.model import Outcome, Past
 

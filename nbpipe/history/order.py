@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbpipe.history.access import open_history, storable
+from nbpipe.history.access import open_history
 from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.records import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -166,3 +166,8 @@ def failing_outcomes(*, flaky: str) -> frozenset[str]:
     """Return the outcomes that count as a failure; `flaky` is the setting of that name."""
     failed = {Outcome.FAILED.value}
     return frozenset(failed | {Outcome.FLAKY.value} if flaky == "fail" else failed)
+
+
+def storable(text: str) -> str:
+    r"""Return text that every database takes: no NUL, and a lone surrogate as `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from nbpipe.history import queries, schema
-from nbpipe.history.access import storable
 from nbpipe.history.engine import explained
+from nbpipe.history.records import storable
 from nbpipe.model import Outcome
 
 if TYPE_CHECKING:

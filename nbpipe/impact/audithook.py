@@ -262,8 +262,8 @@ class _Notes:
                 self.file("S", self.join(folder, last))
 
 
-def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any, ...]], None]":  # noqa: C901, PLR0915  (a table)
-    """Return the hook."""
+def _file_events(notes: _Notes) -> "dict[str, Callable[..., None]]":  # noqa: C901  (a table)
+    """Return what to do about each event (PEP 578) that is about a file."""
     access, anew, frame = os.O_ACCMODE, os.O_TRUNC | os.O_EXCL, sys._getframe  # noqa: SLF001
     write_only, append, wild = os.O_WRONLY, os.O_APPEND, frozenset("*?[")
 
@@ -273,17 +273,6 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
             kind = "A" if flags & access == write_only and flags & append else "U"
             kind = "W" if flags & anew else kind
         notes.file(kind, path)
-
-    def imported(name: str, path: object, folders: "list[str] | None" = None, *_: object) -> None:
-        notes.module(name.partition(".")[0])
-        notes.imported.add(name.partition(".")[0])
-        if name in watched:
-            notes.note("M", name)
-        notes.compiled(name, path)
-        if folders:
-            notes.path(folders)
-        notes.submodule(name)
-        notes.file("R", path)
 
     def listed(path: object, *_: object) -> None:
         if not frame(2).f_code.co_filename.endswith(_QUIET):
@@ -304,6 +293,44 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
         if name is not None and "/" in str(name):
             notes.file("R", name)
 
+    def renamed(old: object, new: object, *_: object) -> None:
+        notes.file("U", old)
+        notes.file("W", new)
+
+    def changed(path: object, *_: object) -> None:
+        notes.file("U", path)
+
+    return {
+        "open": opened,
+        "os.listdir": listed,
+        "os.scandir": listed,
+        "glob.glob": globbed,
+        "sqlite3.connect": database,
+        "ctypes.dlopen": loaded,
+        "os.rename": renamed,
+        "os.link": renamed,
+        "os.symlink": renamed,
+        "os.remove": changed,
+        "os.rmdir": changed,
+        "os.truncate": changed,
+    }
+
+
+def _code_events(notes: _Notes, watched: "frozenset[str]") -> "dict[str, Callable[..., None]]":
+    """Return what to do about each event that is about a module or a program."""
+    frame = sys._getframe  # noqa: SLF001
+
+    def imported(name: str, path: object, folders: "list[str] | None" = None, *_: object) -> None:
+        notes.module(name.partition(".")[0])
+        notes.imported.add(name.partition(".")[0])
+        if name in watched:
+            notes.note("M", name)
+        notes.compiled(name, path)
+        if folders:
+            notes.path(folders)
+        notes.submodule(name)
+        notes.file("R", path)
+
     def called(library: object, *_: object) -> None:
         name = getattr(library, "_name", None)
         notes.foreign(f"ctypes ({name or 'the interpreter'})", frame(2))
@@ -316,29 +343,10 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
     def spawned(_mode: object, program: object, *_: object) -> None:
         started(program)
 
-    def renamed(old: object, new: object, *_: object) -> None:
-        notes.file("U", old)
-        notes.file("W", new)
-
-    def changed(path: object, *_: object) -> None:
-        notes.file("U", path)
-
-    events: dict[str, Callable[..., None]] = {
-        "open": opened,
+    return {
         "import": imported,
-        "os.listdir": listed,
-        "os.scandir": listed,
-        "glob.glob": globbed,
-        "sqlite3.connect": database,
-        "ctypes.dlopen": loaded,
         "ctypes.dlsym": called,
         "ctypes.dlsym/handle": called,
-        "os.rename": renamed,
-        "os.link": renamed,
-        "os.symlink": renamed,
-        "os.remove": changed,
-        "os.rmdir": changed,
-        "os.truncate": changed,
         "subprocess.Popen": started,
         "os.system": started,
         "os.exec": started,
@@ -346,6 +354,11 @@ def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any
         "os.spawn": spawned,
         "pty.spawn": started,
     }
+
+
+def _hook(notes: _Notes, watched: "frozenset[str]") -> "Callable[[str, tuple[Any, ...]], None]":
+    """Return the hook."""
+    events = {**_file_events(notes), **_code_events(notes, watched)}
 
     def hook(event: str, arguments: "tuple[Any, ...]") -> None:
         known = events.get(event)

@@ -3,7 +3,7 @@
 NbpipeError
 ├── SchedulerError          exit 3  a scheduler's program failed; its own words are kept
 │   └── SchedulerOutage     exit 3  no answer: no news about any job, ask again later
-│       └── NoAccounting    exit 3  never an answer: the scheduler keeps no accounting
+│       └── NoAccounting    exit 3  the scheduler keeps none (see `schedulers.protocol`)
 ├── IncompleteRun           exit 1  it has ended, and its own result is not here
 └── UsageError
     ├── ProfileError        exit 4  an unknown profile, or a value that may not be
@@ -13,14 +13,7 @@ NbpipeError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nbpipe.reference.schedulers.protocol import Accounting
 
 
 class SchedulerError(NbpipeError):
@@ -32,14 +25,6 @@ class SchedulerOutage(SchedulerError):  # noqa: N818  (the field's own word)
 
     After `submit` it is unknown whether the job was taken: `find` its name.
     """
-
-
-class NoAccounting(SchedulerOutage):
-    """The scheduler keeps no accounting; what its queue still remembers is in `found`."""
-
-    def __init__(self, message: str, found: Mapping[str, tuple[Accounting, ...]]) -> None:
-        super().__init__(message, hint="Core-hours of older jobs cannot be known.")
-        self.found = dict(found)
 
 
 class SchedulerMissing(UsageError):  # noqa: N818  (a state of things, as NothingCollected)

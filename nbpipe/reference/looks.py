@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import Identity
-from nbpipe.reference.schedulers.protocol import JobState
+from nbpipe.reference.schedulers.protocol import JobState, NoAccounting
 from nbpipe.reference.state import Evidence, JobResult, NoNews, Standing, decide
 
 if TYPE_CHECKING:

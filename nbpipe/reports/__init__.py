@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING
 
 from nbpipe.config.tables import REPORTS
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
+from nbpipe.reports.displays import open_progress
 from nbpipe.reports.github import commands_stopped, is_running
 from nbpipe.reports.listing import listing
-from nbpipe.reports.progress import Display, ProgressMode, open_progress
+from nbpipe.reports.progress import Display, ProgressMode
 from nbpipe.reports.reporter import (
     FolderReporter,
     Reporter,

@@ -12,21 +12,20 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Self
 
 from nbpipe.model import Outcome
 from nbpipe.reports.groups import error
 from nbpipe.reports.matrix import COLORS
-from nbpipe.reports.terminal import Page, is_colored, is_terminal
 from nbpipe.system.text import first_line, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from nbpipe.model import Progress, Result
-    from nbpipe.reports.terminal import Color, Piece
+    from nbpipe.reports.terminal import Page, Piece
 
 ProgressMode = Literal["auto", "bar", "plain", "none"]
 
@@ -216,31 +215,3 @@ def _describe(running: Running, now: float) -> str:
     attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
     name = plain_name(progress.task.path)
     return f"{name}  {cell}{attempt}, for {duration(now - running.since)}"
-
-
-def open_progress(  # noqa: PLR0913  (each is a decision of the command line)
-    mode: ProgressMode,
-    *,
-    total: int,
-    stream: TextIO,
-    color: Color = "auto",
-    environ: Mapping[str, str],
-    clock: Callable[[], float] = time.monotonic,
-    redraw: float = REDRAW,
-) -> Display:
-    """Return the display to use as a context manager around the run.
-
-    `auto` is a bar on a terminal and plain lines elsewhere.
-    """
-    if mode == "auto":
-        able = is_terminal(stream) and environ.get("TERM", "") != "dumb"
-        mode = "bar" if able else "plain"
-    if mode == "none":
-        return Display(total, clock=clock, redraw=redraw)
-    if mode == "plain":
-        page = Page(stream, colored=is_colored(stream, color, environ))
-        return PlainDisplay(total, page, clock=clock, redraw=redraw)
-    from nbpipe.reports.bar import BarDisplay, open_console  # noqa: PLC0415  (rich is slow)
-
-    console = open_console(stream, color=color, environ=environ, force=True)
-    return BarDisplay(total, console, clock=clock, redraw=redraw)

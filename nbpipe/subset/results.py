@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe import history, worktree
 from nbpipe.history import HistoryError, NoHistory
-from nbpipe.history.access import storable
+from nbpipe.history.records import storable
 from nbpipe.model import Excluded
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from clusters import Jobs, until
 
-from nbpipe.reference.errors import NoAccounting
 from nbpipe.reference.identity import Identity
 from nbpipe.reference.profiles import Profile
-from nbpipe.reference.schedulers.protocol import JobState
+from nbpipe.reference.schedulers.protocol import JobState, NoAccounting
 from nbpipe.reference.schedulers.slurm import Slurm
 from nbpipe.reference.state import GRACE
 

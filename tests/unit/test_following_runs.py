@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from nbpipe.batch import run_views
 from nbpipe.cli.reference import command
 from nbpipe.reference import store
-from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
-from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
+from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus, NoAccounting
 from nbpipe.reference.store import StoredRun
 
 if TYPE_CHECKING:

@@ -113,6 +113,13 @@ def test_there_is_no_cycle_of_modules() -> None:
     assert cycle(graph_of_modules(sources())) == []
 
 
+def test_there_is_no_cycle_of_modules_not_even_for_types_or_in_functions() -> None:
+    texts = {name: text for name, text in sources().items() if name not in {"nbpipe", "webhook"}}
+    every = {name: {*imported(name, text, texts)} - {name} for name, text in texts.items()}
+    inside = {name: {each for each in found if each in texts} for name, found in every.items()}
+    assert cycle(inside) == []
+
+
 def test_there_is_no_cycle_of_rooms() -> None:
     texts = {name: text for name, text in sources().items() if name != "nbpipe"}
     assert cycle(graph_of_rooms(texts)) == []

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from nbpipe.reference import looks
-from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.identity import SKEW, Identity
 from nbpipe.reference.looks import Followed
-from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus
+from nbpipe.reference.schedulers.protocol import Accounting, JobState, JobStatus, NoAccounting
 from nbpipe.reference.schedulers.shared import Round, Shared
 from nbpipe.reference.schedulers.slurm import records
 from nbpipe.reference.state import GRACE, Standing

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from recorded import Recorded, Spoken
 
-from nbpipe.reference.errors import NoAccounting, SchedulerOutage
+from nbpipe.reference.errors import SchedulerOutage
 from nbpipe.reference.profiles import Profile
 from nbpipe.reference.schedulers.gridengine import GridEngine
 from nbpipe.reference.schedulers.htcondor import HTCondor
 from nbpipe.reference.schedulers.lsf import LSF
 from nbpipe.reference.schedulers.pbs import PBS
 from nbpipe.reference.schedulers.programs import Programs
-from nbpipe.reference.schedulers.protocol import JobRequest, JobState
+from nbpipe.reference.schedulers.protocol import JobRequest, JobState, NoAccounting
 from nbpipe.reference.schedulers.slurm import Slurm
 from nbpipe.reference.schedulers.slurm_reasons import advice
 

@@ -17,7 +17,7 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zmq.asyncio import Socket
-
-    from nbpipe.execution.kernels.kernel import Kernel
 
 FREE = 8_000_000
 """Bytes of messages before anybody looks at the memory."""
@@ -52,11 +50,19 @@ def resident() -> int:
         return 0
 
 
+class Sender(Protocol):
+    """A kernel, as far as it may have to wait."""
+
+    @property
+    def process(self) -> int | None:
+        """Its process id; None where nobody can know it."""
+
+
 class Backlog:
     """Watches what waits in one socket, and stops the kernel that sends it."""
 
     def __init__(
-        self, socket: Socket, kernel: Kernel, *, memory: Callable[[], int] = resident
+        self, socket: Socket, kernel: Sender, *, memory: Callable[[], int] = resident
     ) -> None:
         self._socket = socket
         self._kernel = kernel

@@ -8,18 +8,24 @@ from __future__ import annotations
 import os
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from nbpipe.publishing.releases.build import Filling
     from nbpipe.publishing.releases.manifest import File
 
     Named = list[tuple[str, File]]
     """Files of one folder, by their name there."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Held(Protocol):
+    """What links to content that is held already."""
+
+    def link_held(self, files: Named, folder: int) -> Named:
+        """Make links in the open folder to what is held; return what is not."""
 
 
 class Linking:
@@ -29,7 +35,7 @@ class Linking:
     other.
     """
 
-    def __init__(self, filling: Filling, top: int) -> None:
+    def __init__(self, filling: Held, top: int) -> None:
         self.left: list[tuple[str, Named]] = []
         """Files that the store does not hold, by folder; complete at the end."""
         self._filling = filling

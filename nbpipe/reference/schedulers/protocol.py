@@ -35,6 +35,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from nbpipe.reference import spelling
+from nbpipe.reference.errors import SchedulerOutage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -246,3 +247,11 @@ def batches(jobs: Collection[str]) -> list[Sequence[str]]:
 
 Known: TypeAlias = "Mapping[str, JobState]"
 """A scheduler's words -> ours."""
+
+
+class NoAccounting(SchedulerOutage):
+    """The scheduler keeps no accounting; what its queue still remembers is in `found`."""
+
+    def __init__(self, message: str, found: Mapping[str, tuple[Accounting, ...]]) -> None:
+        super().__init__(message, hint="Core-hours of older jobs cannot be known.")
+        self.found = dict(found)

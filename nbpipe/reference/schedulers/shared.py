@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from nbpipe.reference.errors import NoAccounting, SchedulerMissing, SchedulerOutage
+from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
 from nbpipe.reference.schedulers.absent import Absent
+from nbpipe.reference.schedulers.protocol import NoAccounting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

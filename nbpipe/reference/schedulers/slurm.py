@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nbpipe.reference import spelling
-from nbpipe.reference.errors import NoAccounting, SubmissionRefused
+from nbpipe.reference.errors import SubmissionRefused
 from nbpipe.reference.schedulers import array_limits, groups
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import (
@@ -23,6 +23,7 @@ from nbpipe.reference.schedulers.protocol import (
     JobState,
     JobStatus,
     Known,
+    NoAccounting,
     Traits,
     batches,
 )
