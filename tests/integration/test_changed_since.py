@@ -407,7 +407,7 @@ def test_where_it_cannot_be_seen_what_compiled_code_opens_the_notebook_runs(
     repository.write("data/x.csv", "1\n")
     repository.commit()
     blind = (
-        "from nbpipe.execution import openings; openings._MOST_FOLDERS = 1;"
+        "from nbpipe.impact import openings; openings._MOST_FOLDERS = 1;"
         " import runpy; runpy.run_module('nbpipe', run_name='__main__')"
     )
     command = [sys.executable, "-c", blind, *repository.collection.command()[3:]]

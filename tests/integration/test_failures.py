@@ -194,4 +194,6 @@ def test_output_that_the_kernel_cannot_send_is_noted(collection: Collection) -> 
     told = collection.test()["n.ipynb"]
     assert (told["outcome"], len(told["notes"])) == ("passed", 1)
     assert told["notes"][0].startswith("messages of the kernel that were lost: 1; ")
-    assert told["notes"][0].endswith("or no UTF-8 (see the log): the executed copy lacks output")
+    assert told["notes"][0].endswith(
+        "or text that is not UTF-8 (see the log): the executed copy lacks output"
+    )

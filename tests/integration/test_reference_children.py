@@ -154,7 +154,17 @@ def on_slurm(tmp_path: Path, slurm_cluster: SlurmCluster) -> Site:
 
 
 def name_of(cluster: SlurmCluster, job: str) -> str:
-    return cluster.daemons.run("sacct", "-n", "-X", "-P", "-o", "JobName", "-j", job).split()[0]
+    """Return a job's name; srun and salloc give theirs a moment later than Slurm knows the job."""
+    found = "allocation"
+
+    def is_named() -> bool:
+        nonlocal found
+        words = ("-n", "-X", "-P", "-o", "JobName", "-j", job)
+        found = cluster.daemons.run("sacct", *words).split()[0]
+        return found != "allocation"
+
+    until(is_named, f"the name of job {job}")
+    return found
 
 
 def test_a_run_on_a_login_node_finds_its_jobs_however_they_were_submitted(
@@ -179,7 +189,7 @@ def test_a_run_on_a_login_node_finds_its_jobs_however_they_were_submitted(
     names = {name_of(slurm_cluster, each.id): each for each in children}
     assert {name: each.found for name, each in names.items()} == EXPECTED
     assert not {foreign, after} & {each.id for each in children}
-    (note,) = made.notes
+    (note,) = (each for each in made.notes if "job" in each)
     assert f"job {after} is not counted" in note
     assert {each.scheduler for each in children} == {"slurm"}
     assert (own.scheduler, own.found, own.parent) == ("local", "", None)

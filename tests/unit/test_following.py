@@ -35,7 +35,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> Settled:
     """Return what `settle` makes of views that follow each other: the last, told, pauses."""
 
     def settled(*views: View) -> tuple[View, list[View], list[float]]:
-        coming = list(run_views)
+        coming = list(views)
         monkeypatch.setattr(
             run_views, "look", lambda _run, **_: coming.pop(0) if len(coming) > 1 else coming[0]
         )

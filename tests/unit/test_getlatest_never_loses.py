@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -222,6 +223,26 @@ class AUserAtWork(RuleBasedStateMachine):
             for found in (runs, newer):
                 ours = {each.relative_to(self.copy).as_posix() for each in found} - {*self.mine}
                 assert len(ours) <= 1, ours
+
+
+@pytest.mark.parametrize("ends_at", range(21))
+def test_a_file_that_has_to_lie_beside_comes_again_after_a_run_that_was_killed(
+    ends_at: int,
+) -> None:
+    user = AUserAtWork()
+    try:
+        user.publish(chosen={"a", "b.ipynb", "d/x.ipynb"}, same=False)
+        user.run(None)
+        user.publish_a_folder_as_a_file_or_back()
+        user.execute(name="d/x.ipynb")
+        user.run(None)
+        user.publish_a_folder_as_a_file_or_back()
+        user.run(Writes(ends_at))  # takes away what lies beside
+        user.publish_a_folder_as_a_file_or_back()
+        user.a_run_without_accident_has_every_new_file()
+        user.the_last_run_of_each_notebook_is_there()
+    finally:
+        user.teardown()
 
 
 def killed_in(name: str, writes: Writes):  # noqa: ANN201  (a stand-in of the same shape)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ASK = (
     "import json, sys\n"
     "from jupyter_client.kernelspec import KernelSpecManager\n"
-    "from nbpipe import kernelspecs\n"
+    "from nbpipe.system import kernelspecs\n"
     "found = sorted(kernelspecs.finder().find_kernel_specs())\n"
     "early = 'IPython' in sys.modules\n"
     "stock = sorted(KernelSpecManager().find_kernel_specs())\n"

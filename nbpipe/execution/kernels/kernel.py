@@ -364,6 +364,9 @@ class Kernel:
         if self._guarded and self.manager.provisioner is not None:
             await self.manager.provisioner.wait()
             self.memory = self._measured()
+            if grace > 0 and getattr(self.manager.provisioner, "killed", False):
+                # By the notebook, whose last cell may have answered before its guard was gone.
+                self.fell = self.exited.result()
         else:
             await self.manager.shutdown_kernel(now=True)
 

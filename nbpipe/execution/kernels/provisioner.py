@@ -70,6 +70,8 @@ class GuardedProvisioner(LocalProvisioner):
         """What the guard removes at the end."""
         self.memory: int | None = None
         """Peak memory of the kernel and all that it started, in bytes; known when all is gone."""
+        self.killed = False
+        """Whether somebody else killed the guard: it ended without a word."""
         self._status = -1
         self._buffer = b""
 
@@ -106,6 +108,7 @@ class GuardedProvisioner(LocalProvisioner):
             if not self.gone.done():  # whoever waited was cancelled
                 self.gone.set_result(None)
             if not self.exited.done():  # the guard was killed and could not clean up
+                self.killed = True
                 self._end(Exit(None))
                 kill_marked(self.kernel_id)
 

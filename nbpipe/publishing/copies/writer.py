@@ -65,7 +65,8 @@ class Writer:
         for step in steps:
             if step.action in {Action.UPDATE, Action.RENEW}:  # it may come from a killed run
                 self.files[step.path] = Taken(_which(step.taken or Taken(None), step.mine.content))
-        if any(step.action in WRITES | REMOVES | {Action.BESIDE} for step in steps):
+        acts = WRITES | REMOVES | {Action.BESIDE}
+        if any(step.action in acts or _leads_back(step) for step in steps):
             self._announced = self._intentions()
             self._remember("", *self._announced)
         release = ""
@@ -86,7 +87,11 @@ class Writer:
     def _intentions(self) -> tuple[dict[str, Taken], dict[str, Placed]]:
         """Return what the manifest says while the run is at work."""
         files, placed = dict(self.files), dict(self.placed)
-        going = [each.path for each in self.plan.steps if each.action in REMOVES]
+        going = [
+            each.path
+            for each in self.plan.steps
+            if each.action in REMOVES or (_leads_back(each) and each.path in files)
+        ]
         for step in self.plan.steps:
             known = files.get(step.path, Taken(None))
             new = step.new
@@ -276,8 +281,7 @@ class Writer:
         A notebook that was run there is kept as any other run; one that was worked in is the
         user's and is not among `placed`.
         """
-        back = step.action is Action.FORGET and step.mine.kind is Kind.FOLDER
-        if step.action not in HOLDS | {Action.BESIDE} and not back:
+        if step.action not in HOLDS | {Action.BESIDE} and not _leads_back(step):
             return
         for path, placed in list(self.placed.items()):
             if placed.of == step.path and placed.role is Role.NEWER and path != beside:
@@ -361,6 +365,11 @@ class Writer:
         mine, known = step.mine.content, step.taken and step.taken.base
         if mine and known and mine.kind is Kind.FILE and mine.executable != step.executable:
             self.copy.set_executable(step.path, executable=step.executable)
+
+
+def _leads_back(step: Step) -> bool:
+    """Return whether the release has a folder again where its file had to lie beside the user's."""
+    return step.action is Action.FORGET and step.mine.kind is Kind.FOLDER
 
 
 def _which(known: Taken, content: Content | None) -> Content | None:

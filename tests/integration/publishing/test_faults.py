@@ -172,7 +172,7 @@ def test_a_service_without_root_rights_does_all_of_it(origin: Origin, tmp_path: 
 import ctypes, encodings.ascii, os, sys
 import git.cmd, psutil
 from nbpipe.config.settings import CollectionSettings, Keep
-from nbpipe.publishing import releases
+from nbpipe.publishing.releases import operations as releases
 from nbpipe.publishing.reconcile import Reconciler
 os.setgroups([])
 os.setgid(65534)

@@ -42,7 +42,7 @@ FOLDERS, FILES = 6, 5
 WORKER = """
 import sys
 from nbpipe.config.settings import CollectionSettings, Keep
-from nbpipe.publishing import releases
+from nbpipe.publishing.releases import operations as releases
 from nbpipe.publishing.releases.journal import Trigger
 from nbpipe.publishing.reconcile import Reconciler
 worker = Reconciler(CollectionSettings(

@@ -97,7 +97,7 @@ def test_the_journals_line_and_the_pin_are_on_the_disk(
 ) -> None:
     head = origin.publish({"a": b"1"})
     root = tmp_path.resolve() / "srv"
-    code = PUBLISH + "from nbpipe.publishing import releases\n"
+    code = PUBLISH + "from nbpipe.publishing.releases import operations as releases\n"
     code += "releases.rollback(worker.publisher, sys.argv[3])\nworker.publisher.close()\n"
 
     calls = traced(code, origin.path, root, head)
