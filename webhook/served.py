@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbpipe.errors import NbpipeError
 from nbpipe.publishing.health import Health, State
+from webhook.receiving.forges import GITHUB
 
 if TYPE_CHECKING:
     from nbpipe.publishing.releases.journal import Entry, Trigger
     from nbpipe.publishing.releases.mirror import Mirror
     from webhook.receiving.decision import Followed
+    from webhook.receiving.forges import Forge
     from webhook.receiving.secret import Secrets
 
 
@@ -40,6 +42,7 @@ class Served:
     followed: Followed
     secrets: Secrets
     worker: Worker
+    forge: Forge = GITHUB
 
     @property
     def name(self) -> str:

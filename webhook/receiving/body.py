@@ -2,31 +2,28 @@
 
 The order is the point: length and type are judged by the headers alone, the signature while the
 bytes stream by, and only a verified body is handed on. Nothing here parses it.
-
-Source: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass
 from io import BufferedIOBase
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Protocol
 
+from webhook.receiving.forges import GITHUB
+from webhook.receiving.payload import FORM
 from webhook.receiving.refusal import Forged, Refused, TooLarge, WrongType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from webhook.receiving.forges import Forge
+
 LIMIT = 25_000_000
 """Bytes. GitHub caps a payload at 25 MB and does not send what is over it."""
 JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
-SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
-"""GitHub writes lower case; anything else was not signed by it."""
 
 _IN_MEMORY = 1_000_000
 _CHUNK = 64 * 1024
@@ -49,23 +46,23 @@ class Head:
     mimetype: str = ""
     """Lower case, without parameters."""
     signature: str = ""
-    """The value of X-Hub-Signature-256."""
+    """The value of the forge's header for it."""
 
 
-def check_head(head: Head, *, limit: int = LIMIT) -> int:
+def check_head(head: Head, *, limit: int = LIMIT, forge: Forge = GITHUB) -> int:
     """Return the body's length, judged by the headers alone; `limit` in bytes too.
 
     Raises:
         TooLarge: The length is over the limit, missing or not a number, or the body is chunked:
             GitHub always declares it, and what is not declared would have to be buffered.
         WrongType: Neither JSON nor a form, or compressed.
-        Forged: There is nothing that could be a sha256 signature.
+        Forged: There is nothing that could be the forge's signature.
     """
     problem = _size_problem(head, limit) or _type_problem(head)
     if problem:
         raise problem
-    if not SIGNATURE.fullmatch(head.signature):
-        raise Forged("X-Hub-Signature-256 is missing or not a sha256 signature")
+    if not forge.signature.fullmatch(head.signature):
+        raise Forged(f"{forge.signature_header} is missing or not a {forge.digest} signature")
     return int(head.length)
 
 
@@ -86,7 +83,12 @@ def _type_problem(head: Head) -> Refused | None:
 
 
 def read_verified(
-    stream: Readable, *, length: int, signature: str, secrets: Sequence[bytes]
+    stream: Readable,
+    *,
+    length: int,
+    signature: str,
+    secrets: Sequence[bytes],
+    forge: Forge = GITHUB,
 ) -> bytes:
     """Return the raw body once one of the secrets is shown to have signed it.
 
@@ -96,28 +98,17 @@ def read_verified(
     Raises:
         Forged: No secret gives that signature for these bytes.
     """
-    codes = [hmac.new(secret, digestmod=hashlib.sha256) for secret in secrets if secret]
+    codes = forge.codes(secrets)
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         kept = stream if isinstance(stream, BufferedIOBase) and stream.seekable() else spool
         start = kept.tell()
         left = length
         while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
             left -= len(chunk)
-            for code in codes:
-                code.update(chunk)
+            codes.update(chunk)
             if kept is spool:
                 spool.write(chunk)
-        if not _any_matches([code.hexdigest() for code in codes], signature):
+        if not codes.match(signature):
             raise Forged("the signature does not match the body")
         kept.seek(start)
         return kept.read(length - left)
-
-
-def _any_matches(digests: Sequence[str], signature: str) -> bool:
-    """Compare with every secret, each in constant time, whichever of them matches.
-
-    Bytes, because `compare_digest` raises TypeError for text that is not ASCII.
-    """
-    given = signature.encode("utf-8", "surrogatepass")
-    matches = [hmac.compare_digest(f"sha256={digest}".encode(), given) for digest in digests]
-    return any(matches)

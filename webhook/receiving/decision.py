@@ -11,10 +11,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.publishing.origin.forge import Known
-from webhook.receiving.payload import Push, Repository, to_push, to_repository
+from webhook.receiving.forges import GITHUB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from webhook.receiving.forges import Forge
+    from webhook.receiving.payload import Push, Repository
 
 SHORT_TITLE = 120
 """Characters of a commit's first line that a page shows."""
@@ -57,7 +60,12 @@ class Decision:
 
 
 def decide(
-    event: str, payload: Mapping[str, Any], followed: Followed, known: Known | None = None
+    event: str,
+    payload: Mapping[str, Any],
+    followed: Followed,
+    known: Known | None = None,
+    *,
+    forge: Forge = GITHUB,
 ) -> Decision:
     """Return what that delivery means for that collection.
 
@@ -66,15 +74,18 @@ def decide(
         payload: Its content.
         followed: What the collection listens to.
         known: What earlier deliveries said of its repository: one that was renamed is the same.
+        forge: Who sent it.
 
     Raises:
         Malformed: The payload of a push is none.
     """
-    if event == "ping":
-        return Decision(status=Status.PONG, known=_of_ping(payload, followed))
-    if event != "push":
-        return Decision(status=Status.IGNORED, reason=f"event {event}: only push is followed")
-    return _push(to_push(dict(payload)), followed, known)
+    if event == forge.ping:
+        return Decision(status=Status.PONG, known=_of_ping(payload, followed, forge))
+    if event != forge.push:
+        return Decision(
+            status=Status.IGNORED, reason=f"event {event}: only {forge.push} is followed"
+        )
+    return _push(forge.to_push(dict(payload)), followed, known)
 
 
 def _push(push: Push, followed: Followed, known: Known | None) -> Decision:
@@ -110,9 +121,9 @@ def _push(push: Push, followed: Followed, known: Known | None) -> Decision:
     return decision(Status.ACCEPTED, renamed, wake="forced push" if push.forced else "push")
 
 
-def _of_ping(payload: Mapping[str, Any], followed: Followed) -> Known | None:
+def _of_ping(payload: Mapping[str, Any], followed: Followed, forge: Forge) -> Known | None:
     """Return what the first delivery of a webhook says, where it is that of the repository."""
-    repository = to_repository(payload.get("repository"))
+    repository = forge.to_repository(payload.get("repository"))
     if repository is None or repository.full_name.casefold() != followed.repository.casefold():
         return None
     return _said_of(repository, followed)

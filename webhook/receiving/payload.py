@@ -15,8 +15,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from webhook.receiving.body import FORM
 from webhook.receiving.refusal import Malformed
+
+FORM = "application/x-www-form-urlencoded"
+"""The other content type that GitHub can be told to send: the JSON in a field `payload`."""
 
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 Commit = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]

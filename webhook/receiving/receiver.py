@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from webhook.metrics import Metrics
     from webhook.receiving.deliveries import Deliveries
+    from webhook.receiving.forges import Forge
     from webhook.served import Served
 
 EVENT = re.compile(r"[a-z][a-z_]{0,63}")
@@ -90,11 +91,12 @@ class Receiver:
             raise NotFound("no such collection") from None
 
     def _handle(self, body: bytes, served: Served) -> Decision:
-        event, delivery = _identity()
+        event, delivery = _identity(served.forge)
         try:
             known = forge.read(served.worker.mirror, served.followed.repository)
-            decision = decide(event, parse(body, request.mimetype), served.followed, known)
-            _check_delivery(decision, delivery)
+            told = parse(body, request.mimetype)
+            decision = decide(event, told, served.followed, known, forge=served.forge)
+            _check_delivery(decision, delivery, served.forge)
         except Malformed as malformed:
             self._record(served, event, delivery, status=malformed.kind, reason=str(malformed))
             raise
@@ -159,7 +161,7 @@ def _learn(served: Served, decision: Decision) -> None:
 
 def _verified_body(served: Served, limit: int) -> bytes:
     headers = request.headers
-    signature = headers.get("X-Hub-Signature-256", "")
+    signature = headers.get(served.forge.signature_header, "")
     length = check_head(
         Head(
             length=headers.get("Content-Length", ""),
@@ -169,36 +171,37 @@ def _verified_body(served: Served, limit: int) -> bytes:
             signature=signature,
         ),
         limit=limit,
+        forge=served.forge,
     )
     # The server's own stream: Flask's would judge the length in its own order.
     stream = request.environ["wsgi.input"]
-    return read_verified(stream, length=length, signature=signature, secrets=served.secrets.read())
+    return read_verified(
+        stream,
+        length=length,
+        signature=signature,
+        secrets=served.secrets.read(),
+        forge=served.forge,
+    )
 
 
-def _identity() -> tuple[str, str]:
+def _identity(forge: Forge) -> tuple[str, str]:
     """Return the event and the delivery's id (empty where there is none).
 
     Raises:
-        Malformed: They are not what GitHub sends.
+        Malformed: They are not what the forge sends.
     """
-    event = _header("Event")
+    event = forge.event(request.headers)
     if not EVENT.fullmatch(event):
-        raise Malformed("X-GitHub-Event is missing or not the name of an event")
-    delivery = _header("Delivery")
+        raise Malformed(f"{forge.event_headers[0]} is missing or not the name of an event")
+    delivery = forge.delivery(request.headers)
     if delivery and not DELIVERY.fullmatch(delivery):
-        raise Malformed("X-GitHub-Delivery is not the id of a delivery")
+        raise Malformed(f"{forge.delivery_headers[0]} is not the id of a delivery")
     return event, delivery
 
 
-def _header(what: str) -> str:
-    """Return GitHub's header; Gitea and its kin send it under that name, too, or under theirs."""
-    names = (f"X-{one}-{what}" for one in ("GitHub", "Gitea", "Forgejo", "Gogs"))
-    return next((text for name in names if (text := request.headers.get(name, ""))), "")
-
-
-def _check_delivery(decision: Decision, delivery: str) -> None:
+def _check_delivery(decision: Decision, delivery: str, forge: Forge) -> None:
     if decision.status is Status.ACCEPTED and not delivery:
-        raise Malformed("X-GitHub-Delivery is missing")
+        raise Malformed(f"{forge.delivery_headers[0]} is missing")
 
 
 def _answer(decision: Decision) -> tuple[Response, int]:

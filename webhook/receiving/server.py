@@ -42,14 +42,17 @@ from waitress.utilities import Error
 from nbpipe.errors import UsageError
 from webhook import access
 from webhook.pages.door import LOGIN_BYTES
-from webhook.receiving.body import LIMIT, SIGNATURE
+from webhook.receiving.body import LIMIT
+from webhook.receiving.forges import FORGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence, Sized
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
     from types import FrameType
     from wsgiref.types import WSGIApplication
 
     from waitress.adjustments import Adjustments
+
+    from webhook.receiving.forges import Forge
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +156,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             self.command == "POST"
             and not self.chunked
             and self.content_length < self.adj.max_request_body_size
-            and SIGNATURE.fullmatch(self.headers.get("X_HUB_SIGNATURE_256", "")) is not None
+            and any(_may_be_signed(forge, self.headers) for forge in FORGES)
         )
+
+
+def _may_be_signed(forge: Forge, headers: Mapping[str, str]) -> bool:
+    """Return whether a request, its headers as waitress names them, may be that forge's beacon."""
+    given = headers.get(forge.signature_header.upper().replace("-", "_"), "")
+    return forge.signature.fullmatch(given) is not None
 
 
 class Answer(WSGITask):  # type: ignore[misc]
