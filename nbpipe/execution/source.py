@@ -82,6 +82,7 @@ def read(path: Path) -> NotebookNode:
             return _from_text(path, data)
         text = data.decode("utf-8-sig")
         document = _checked(json.loads(text))
+        _refuse_newer(document.get("nbformat"))
         if document.get("nbformat") in (1, 2, 3):  # it may be anything
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -102,6 +103,17 @@ def _checked(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UnreadableNotebookError("is JSON, but not a notebook: its top is not an object")
     return document
+
+
+def _refuse_newer(version: object) -> None:
+    """Refuse a notebook of a later format: what its cells mean is not known here."""
+    import nbformat  # noqa: PLC0415
+
+    if isinstance(version, int) and version > nbformat.current_nbformat:
+        raise UnreadableNotebookError(
+            f"has nbformat {version}, and the newest that is known here is"
+            f" {nbformat.current_nbformat}"
+        )
 
 
 def _from_text(path: Path, data: bytes) -> NotebookNode:

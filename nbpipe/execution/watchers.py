@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbpipe.execution import halts
+from nbpipe.execution.kernels.kernel import SHELLS
 from nbpipe.system import units
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _TICK_SECONDS = 1.0
 _STRAY_LOG_FACTOR = 2
 _PATIENCE = 5
 """So many looks must find the same wait at a terminal: `read -t 3` of an old bash is none."""
-SHELLS = frozenset({"bash", "sh", "zsh"})
-"""Languages whose kernels keep their shell at a terminal and type only at its prompt."""
 
 
 _SHELL_SHUTDOWN_SECONDS = 1.0

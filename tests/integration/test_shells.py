@@ -10,6 +10,8 @@ from ondisk import Collection, lacking
 from nbpipe.collecting import installed_kernels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ondisk import Ended
 
 BASH = {"kernelspec": {"name": "bash", "display_name": "Bash", "language": "bash"}}
@@ -34,6 +36,21 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     made.notebook("tagged.ipynb", ("exit 3", RAISES), "true", **BASH)
     made.notebook("subshell.ipynb", "(exit 0)\nbash -c 'exit 0'", "true", **BASH)
     return made.test("-n", "2", "--timeout", "100000")
+
+
+@pytest.mark.parametrize("last", ["true", "exit 0", "kill -HUP $$"])
+def test_the_users_own_history_is_left_alone(
+    last: str, collection: Collection, tmp_path: Path
+) -> None:
+    if "bash" not in installed_kernels():
+        lacking("the kernel bash")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".bash_history").write_text("mine\n")
+    collection.environ["HOME"] = str(home)
+    collection.notebook("a.ipynb", "TOKEN=secret", last, **BASH)
+    collection.test()
+    assert (home / ".bash_history").read_text() == "mine\n"
 
 
 @pytest.mark.parametrize(

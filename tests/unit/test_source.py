@@ -70,6 +70,7 @@ def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
         (b'{"cells": [1]}', "has cells[0], which is not an object"),
         (b"\xff\xfe", "is not UTF-8 text: "),
         (b'{"nbformat": 3, "worksheets": 7}', "not a notebook: "),
+        (b'{"cells": [], "nbformat": 9}', "has nbformat 9, and the newest that is known here is 4"),
     ],
 )
 def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, message: str) -> None:

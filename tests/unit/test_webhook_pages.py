@@ -12,6 +12,7 @@ from nbpipe.publishing import health
 from nbpipe.publishing.health import Record
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
+from nbpipe.publishing.releases.mirror import Pin
 from nbpipe.system.units import ago
 from webhook.app import create_app
 from webhook.receiving.decision import Followed
@@ -174,6 +175,15 @@ def test_what_is_wrong_stands_on_the_page(site: Site) -> None:
     text = site.text()
     for piece in ("failing", "a name with a slash", "6113728f27ae", "0123456789ab"):
         assert piece in text
+
+
+def test_a_collection_that_is_held_back_is_pinned_and_not_ok(site: Site) -> None:
+    publish(site.mirror, COMMIT)
+    assert '<span class="state ok">ok</span>' in site.text()
+    site.mirror.pin(Pin(commit=COMMIT, since=at(NOW - 60)))
+    page = site.text()
+    assert '<span class="state pinned">pinned</span>' in page
+    assert "beacons do not change it until it is unpinned" in page
 
 
 def test_everything_on_the_page_is_escaped(site: Site) -> None:

@@ -51,6 +51,9 @@ _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 _LAUNCHER = "ipykernel_launcher"
 
+SHELLS = frozenset({"bash", "sh", "zsh"})
+"""Languages whose kernels keep their shell at a terminal and type only at its prompt."""
+
 _NO_HISTORY = ["--HistoryManager.hist_file=:memory:"]
 """The user's own IPython history is neither read nor written, as in nbclient."""
 
@@ -216,7 +219,10 @@ class Kernel:
         """Return the environment that the kernel's own variables are added to."""
         own = {**(spec.env or {}), **self._environ}
         given = {name: value for name, value in os.environ.items() if name not in self._hidden}
-        return {**given, **threads.variables(self._threads, given, own), **self._environ}
+        more = threads.variables(self._threads, given, own)
+        if (spec.language or "").lower() in SHELLS and "HISTFILE" not in own:
+            more["HISTFILE"] = ""  # bash(1): no history is written, least of all over the user's
+        return {**given, **more, **self._environ}
 
     def _provision(self, spec: KernelSpec) -> ForkedProvisioner | None:
         """Prepare what starts the process; None where a foreign provisioner does."""
