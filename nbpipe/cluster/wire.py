@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 T = TypeVar("T")
+_BYTES = "\0base64:"
+"""Before a path that is not UTF-8; NUL is in no path."""
 
 
 def encode(value: Task | Result | list[Task]) -> bytes:
@@ -58,17 +62,33 @@ def together(tasks: Iterable[Task]) -> list[list[Task]]:
     return portions
 
 
+def path_text(path: Path) -> str:
+    """Return a path as JSON can hold it: a name need not be text, in no encoding."""
+    data = os.fsencode(path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return _BYTES + base64.b64encode(data).decode()
+
+
+def path_of(text: str) -> Path:
+    """Return the path of such a text."""
+    if text.startswith(_BYTES):
+        return Path(os.fsdecode(base64.b64decode(text.removeprefix(_BYTES))))
+    return Path(os.fsdecode(text.encode()))
+
+
 def _decoded(data: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(data, type=kind, dec_hook=_read)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (whatever JSON holds)
     if isinstance(value, Path):
-        return str(value)
+        return path_text(value)
     raise NotImplementedError(type(value))
 
 
 def _read(kind: type[T], value: object) -> T:
     if kind is Path:
-        return cast("T", Path(str(value)))
+        return cast("T", path_of(str(value)))
     raise NotImplementedError(kind)

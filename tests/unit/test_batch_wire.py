@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,3 +78,17 @@ def test_every_notebook_is_in_one_portion_and_no_group_in_two(
     for number, portion in enumerate(portions):
         for group in {group for task in portion for group in task.groups}:
             assert where.setdefault(group, number) == number
+
+
+@pytest.mark.parametrize(
+    "name", [b"a.ipynb", "\u00e9.ipynb".encode(), b"b\xff/a.ipynb", b"\xc3.ipynb"]
+)
+def test_a_path_arrives_though_its_name_is_not_text(name: bytes) -> None:
+    path = Path(os.fsdecode(name))
+    text = wire.path_text(path)
+    assert text.encode("utf-8")  # as JSON holds it
+    assert wire.path_of(text) == path
+
+
+def test_a_path_that_is_text_can_be_read_in_the_file() -> None:
+    assert wire.path_text(Path("notebooks/\u00e9.ipynb")) == "notebooks/\u00e9.ipynb"
