@@ -30,6 +30,9 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("GITHUB_ACTIONS", raising=False)  # or every run would write annotations
+        # A shell that is killed while it starts leaves pyenv's lock, where ~/.bashrc calls pyenv;
+        # every later shell would wait a minute for it.
+        patch.setenv("PYENV_REHASH_TIMEOUT", "1")
         yield
 
 

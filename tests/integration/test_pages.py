@@ -94,7 +94,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
         archive=Archive(HistorySettings(url=url), folder),
         copies=(folder,),
         rendered=folder / "rendered",
-        store=promotion(folder / "store"),
+        store=references(folder / "store"),
     )
 
 
