@@ -254,7 +254,13 @@ class Session(NotebookClient):
         """Return the cell that a message is about."""
         parent = message["parent_header"].get("msg_id")
         if parent is None and message["msg_type"] in _ANONYMOUS:
-            waiting = [each for each in self._requests.values() if not each.reply.done()]
+            # The other channel may be ahead: each is judged by how far it has come itself.
+            replied = message["msg_type"] == "execute_reply"
+            waiting = [
+                each
+                for each in self._requests.values()
+                if not (each.reply if replied else each.idle).done()
+            ]
             return waiting[-1] if waiting else None
         return self._requests.get(parent)
 
