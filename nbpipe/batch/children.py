@@ -43,7 +43,7 @@ _PROGRAMS = {"sbatch": "slurm", "bsub": "lsf", "condor_submit": "htcondor"}
 _ABSENT = re.compile(
     r"configuration source|SGE_ROOT|cell directory|qmaster name|cannot be started", re.IGNORECASE
 )
-"""What the programs of a scheduler say where they are installed and there is no such cluster."""
+"""What a scheduler's programs print where they are installed but no cluster is configured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +173,7 @@ def is_due(folder: Path, last: Search, *, now: float, since: float, ended: bool)
         folder: The run's.
         last: The search before.
         now: Seconds since 1970.
-        since: When the run was submitted; likewise.
+        since: When the run was submitted, in seconds since 1970.
         ended: Whether all jobs that are known have ended.
     """
     if not (folder / _ORIGIN).exists():
@@ -228,8 +228,8 @@ def search(  # noqa: PLR0913  (keywords)
         own: The run's own job.
         others: Its other jobs, as far as they are known.
         now: Seconds since 1970.
-        since: When the run was submitted; likewise.
-        until: When the last of its jobs ended, where they have; likewise.
+        since: When the run was submitted, in seconds since 1970.
+        until: When the last of its jobs ended, in seconds since 1970; None while one goes on.
         ended: Whether all of them have.
     """
     origin = store.read_json(folder / _ORIGIN)

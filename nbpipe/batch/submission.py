@@ -323,7 +323,7 @@ def _write_request(
     )
 
 
-def _write_job(  # noqa: PLR0913, PLR0917  (everything that a job is told)
+def _write_job(  # noqa: PLR0913, PLR0917  (the job's whole description)
     order: Order,
     config: Config,
     root: Path,

@@ -99,8 +99,8 @@ def start(
         words: Its arguments.
         environ: All of its environment.
         stdin: As for `subprocess.Popen`.
-        stdout: Likewise.
-        stderr: Likewise; None: ours.
+        stdout: As for `subprocess.Popen`.
+        stderr: As for `subprocess.Popen`; None: ours.
         new_session: So that what it starts can be ended with it.
 
     Raises:

@@ -29,7 +29,7 @@ def exchange(one: str, other: str, *, folder: int, other_folder: int | None = No
         one: A name in the folder `folder`.
         other: A name in `other_folder` (by default the same folder).
         folder: Descriptor of an open folder.
-        other_folder: Likewise.
+        other_folder: That of the other name; None: the same.
 
     Raises:
         OSError: One of them is missing, or may not be renamed.

@@ -151,12 +151,12 @@ def test_links_are_told_by_the_names_of_roots(tmp_path: Path) -> None:
     (root,) = named({"s": str(scratch)}, environ={}, words=WORDS)
     make([root], work)
     places = {"s": str(root.path)}
-    targets = {"in": root.path / "x", "up": "../../work/y", "near": "z", "out": "/etc/hosts"}
+    targets = {"in": root.path / "x", "up": "../../work/y", "near": "z", "out": "/srv/other/hosts"}
     for name, target in targets.items():
         (root.path / name).symlink_to(target)
     (root.path / "plain").touch()
     told = {name: symbolic(work, places, f"s/{name}") for name in (*targets, "plain")}
-    assert told == {"in": "s/x", "up": "y", "near": "s/z", "out": "/etc/hosts", "plain": None}
+    assert told == {"in": "s/x", "up": "y", "near": "s/z", "out": "/srv/other/hosts", "plain": None}
 
 
 def test_a_root_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:

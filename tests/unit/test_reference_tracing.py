@@ -32,7 +32,7 @@ RUN = Path("/store/mini/runs/20260131T120000-abcdef")
 START, END = 1_769_860_800.0, 1_769_864_400.0
 SINCE = datetime.fromtimestamp(START, UTC)
 MARKS = Marks(folder=RUN, sessions=frozenset({("login1", 4711)}), since=START)
-SEEN = Seen(id="12", submitted=START + 60, folders=("/home/jane",), host="login1", session=17)
+SEEN = Seen(id="12", submitted=START + 60, folders=("/users/jane",), host="login1", session=17)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def programs(tmp_path: Path) -> Recorded:
     [
         (SEEN, None),
         (replace(SEEN, folders=(str(RUN),)), How.FOLDER),
-        (replace(SEEN, folders=("/home/jane", f"{RUN}/work/qa")), How.FOLDER),
+        (replace(SEEN, folders=("/users/jane", f"{RUN}/work/qa")), How.FOLDER),
         (replace(SEEN, folders=(f"{RUN}-2/work",)), None),
         (replace(SEEN, folders=(str(RUN.parent),)), None),
         (replace(SEEN, folders=("",)), None),
@@ -191,7 +191,7 @@ GRID_ENGINE = """\
 job_number:                 5
 submission_time:            Sat Jan 31 12:01:02 2026
 owner:                      jane
-sge_o_home:                 /home/jane
+sge_o_home:                 /users/jane
 sge_o_workdir:              /scratch/a
 sge_o_host:                 login1
 cwd:                        /scratch/b
@@ -268,7 +268,7 @@ def test_pbs_tells_the_variables_of_a_job(programs: Recorded) -> None:
 def test_lsf_tells_the_folders_of_a_job(
     programs: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/jane")
+    monkeypatch.setenv("HOME", "/users/jane")
     facts = {
         "JOBID": "21",
         "JOBINDEX": "0",
@@ -276,14 +276,14 @@ def test_lsf_tells_the_folders_of_a_job(
         "SUBMIT_TIME": "Jan 31 12:01",
         "FROM_HOST": "login1",
         "SUB_CWD": "$HOME/run/work",
-        "EXEC_CWD": "/home/jane/run/work",
+        "EXEC_CWD": "/users/jane/run/work",
         "DEPENDENCY": "done(20)",
     }
     programs.program("bjobs", json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [facts]}))
     lsf = LSF(programs.environ, today=lambda: date(2026, 2, 1))
     (seen,) = lsf.submitted(SINCE, near=(), ended=False).jobs
     assert (seen.id, seen.after, seen.host) == ("21", ("20",), "login1")
-    assert seen.folders == ("/home/jane/run/work", "/home/jane/run/work")
+    assert seen.folders == ("/users/jane/run/work", "/users/jane/run/work")
     assert seen.submitted == datetime(2026, 1, 31, 12, 1, tzinfo=UTC).timestamp()
     assert "CLEAN_PERIOD" in lsf.submitted(SINCE, near=(), ended=True).blind
 
