@@ -337,7 +337,6 @@ def _write_job(  # noqa: PLR0913, PLR0917  (the job's whole description)
         "job.json",
         {
             "format": FORMAT,
-            "kind": "reference",
             "notebook": order.notebook.name,
             "cwd": here.as_posix(),
             "config": config.file.relative_to(root).as_posix()

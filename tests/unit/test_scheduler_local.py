@@ -13,7 +13,6 @@ import pytest
 
 from nbpipe.reference.errors import SubmissionRefused
 from nbpipe.reference.profiles import Profile
-from nbpipe.reference.schedulers.indices import index_in
 from nbpipe.reference.schedulers.local import Local
 from nbpipe.reference.schedulers.local_files import held, read
 from nbpipe.reference.schedulers.protocol import Accounting, JobRequest, JobState
@@ -261,21 +260,3 @@ def test_a_guard_writes_down_what_a_job_was_asked_for(
     job = local.submit(request_for("true", replace(PROFILE, memory=1024**3)))
     assert ended(local, job).requested_memory == 1024**3
     assert read(tmp_path / f"jobs/{job}/request.json")["cores"] == 1
-
-
-@pytest.mark.parametrize(
-    ("environ", "index"),
-    [
-        ({}, None),
-        ({"SLURM_ARRAY_TASK_ID": "7"}, 7),
-        ({"SGE_TASK_ID": "undefined"}, None),
-        ({"SGE_TASK_ID": "3"}, 3),
-        ({"PBS_ARRAY_INDEX": "2"}, 2),
-        ({"LSB_JOBINDEX": "0"}, None),
-        ({"NBPIPE_TASK_INDEX": "4"}, 4),
-    ],
-)
-def test_the_index_is_read_as_each_scheduler_gives_it(
-    environ: dict[str, str], index: int | None
-) -> None:
-    assert index_in(environ) == index

@@ -199,7 +199,7 @@ class Scheduler(Protocol):
     def submit_array(
         self, request: JobRequest, count: int, *, at_once: int | None = None
     ) -> tuple[str, ...]:
-        """Submit tasks with indices 1 to `count` (`indices.index_in`); return their ids.
+        """Submit tasks with indices 1 to `count`; return their ids.
 
         Raises:
             SubmissionRefused, SchedulerOutage, SchedulerMissing: As for `submit`.
