@@ -41,7 +41,8 @@ def test_a_job_runs_in_its_folder_with_its_argument(jobs: Jobs, folder: Path) ->
     told = jobs.ended(job)
     assert (told.state, told.exit_code, told.source) == (JobState.COMPLETED, 0, "accounting")
     assert (folder / "good.out").read_text() == f"{folder} {folder}\n"
-    assert (folder / "good.err").read_text() == "no\n"
+    # Grid Engine starts a login shell, and what a site's profile says comes first.
+    assert (folder / "good.err").read_text().splitlines()[-1] == "no"
     (record,) = jobs.scheduler.account([job])[job]
     assert (record.cores, record.requested_memory) == (2, 2048 * MIB)
     assert record.elapsed >= 1
