@@ -358,7 +358,7 @@ class ForkServer:
     def ask(self, request: dict[str, Any], descriptors: list[int]) -> None:
         """Ask for a kernel; the answer comes on the first of the descriptors."""
         try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], threads)
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
         except OSError as error:
             raise UnusualError(f"the fork server does not listen: {error.strerror}") from error
 
