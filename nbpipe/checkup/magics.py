@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _OWN_EXTENSIONS = {"autoreload", "storemagic"}
 _SHELLS = {"!", "bash", "sh", "script", "sx", "system"}
-_INSTALLERS = {"pip", "conda", "mamba", "micromamba"}
+_INSTALLING = {"pip", "conda", "mamba", "micromamba"}
 _PYTHON = {"time", "timeit", "capture", "prun"}
 
 
@@ -51,7 +51,7 @@ def effect_of(way: str, words: Sequence[str]) -> Effect:
 
 
 def _line_magic(name: str, line: str) -> Effect:
-    if name in _INSTALLERS:
+    if name in _INSTALLING:
         return Effect(installs=tuple(installed_by(f"{name} {line}")))
     if name in {"load_ext", "reload_ext"}:
         return Effect(imports=() if line.strip() in _OWN_EXTENSIONS else (line.strip(),))

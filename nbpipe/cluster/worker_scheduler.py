@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbpipe.execution.schedule import Listener
     from nbpipe.model import Result, Task
 
-_LOOK = 0.05
+_PAUSE = 0.05
 """Seconds between two looks for more, where more may come."""
 
 
@@ -74,7 +74,7 @@ class DrawingScheduler(Scheduler):
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         while not (self._drained or self.interrupted) and self._source.may_grow():
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_PAUSE)
             self._fill(group)
 
     def _draw(self, *, ahead: bool = False) -> bool:
