@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from nbpipe.checkup.distributions import distribution_of, normalized
-from nbpipe.checkup.imports import Import, Imports, Need, read_imports
-from nbpipe.checkup.installs import installed_by
-from nbpipe.checkup.rlang import read_packages
+from nbpipe.checkup.imports import Import, Imports, Need, installed_by, read_imports
+from nbpipe.checkup.needs import read_packages
 
 
 def read(*cells: str) -> Imports:
