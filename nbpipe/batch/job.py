@@ -141,7 +141,7 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
         "out_of_memory": any(each.category is Category.OUT_OF_MEMORY for each in result.failures),
         "report": document(ran),
         "cells": timing.cells(),
-        "packages": of_kernel(result.kernel),
+        "packages": _packages(result.kernel),
         "peak_memory_bytes": _peak(),
     }
 
@@ -235,7 +235,7 @@ print({interpreters.MARK!r}, json.dumps(found))
 _SECONDS = 60
 
 
-def of_kernel(name: str) -> dict[str, str]:
+def _packages(name: str) -> dict[str, str]:
     """Return name -> version for a Python kernel; {} for any other, or one that cannot say."""
     kernel = collecting.installed_kernels().get(name)
     if kernel is None or kernel.language != "python":

@@ -99,7 +99,7 @@ def read_needs(task: Task, root: Path) -> Needs:
     cells = [cell for cell in code_cells(read(task.file)) if _counts(cell)]
     before = [code.source for code in task.prerun]
     if task.language == "r":
-        packages, installs = read_packages([*before, *(cell.node.source for cell in cells)])
+        packages, installs = r_packages([*before, *(cell.node.source for cell in cells)])
         return Needs(task, root, r=tuple(packages), r_installs=tuple(installs))
     sources = [(cell.origin or 0, cell.node.source) for cell in cells]
     return Needs(task, root, read_imports([*((-1, source) for source in before), *sources]))
@@ -139,7 +139,7 @@ _INSTALLED = re.compile(r"\binstall\.packages\(([^)]*)\)|\binstall\(([^)]*)\)")
 _BY_NAME = re.compile(r"character\.only\s*=\s*T(?:RUE)?\b")
 
 
-def read_packages(sources: Iterable[str]) -> tuple[list[str], list[str]]:
+def r_packages(sources: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return the packages that R code cannot do without, and those that it installs itself."""
     needed: dict[str, None] = {}
     installed: list[str] = []

@@ -97,13 +97,13 @@ async def _work(
     job: dict[str, Any], portions: Portions, told: Teller, stopping: Stopping, made: Forks | None
 ) -> None:
     from nbpipe.cluster.worker import DrawingScheduler  # noqa: PLC0415  (slow)
-    from nbpipe.execution.kernels import threads  # noqa: PLC0415
+    from nbpipe.execution.kernels import capacity  # noqa: PLC0415
     from nbpipe.execution.ready import Shared  # noqa: PLC0415
     from nbpipe.impact.traces import tracing  # noqa: PLC0415
 
     output_dir, slots = Path(job["output_dir"]), job["slots"]
     traced = tracing(Path(job["traced"]) if job["traced"] else None, output_dir)
-    with stopping.listening(), threads.enough(slots), traced as tracer:
+    with stopping.listening(), capacity.enough_files(slots), traced as tracer:
         shared = Shared(forks=made, tracer=tracer)
         scheduler = DrawingScheduler(
             portions, jobs=slots, output_dir=output_dir, listener=told, shared=shared

@@ -1,4 +1,9 @@
-"""How a path is written for people and for reports, and in which order paths come."""
+"""Paths as people and reports read them, their order, and which .gitignore line decides about one.
+
+The rules of such lines are git's own (https://git-scm.com/docs/gitignore), through pathspec. One
+difference is meant: a `!` line may bring back a file of a folder that an earlier line took out. Git
+cannot do that because it never looks into such a folder; we always look.
+"""
 
 from __future__ import annotations
 

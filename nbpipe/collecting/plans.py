@@ -1,4 +1,8 @@
-"""A selection and the settings -> the plan: tasks in their order, and why each other is out."""
+"""A selection and the settings -> the plan: tasks in their order, and why each other is out.
+
+`-k` takes words with `and`, `or`, `not` and parentheses, as pytest does; a word matches where it is
+part of one of the texts, whatever its case.
+"""
 
 from __future__ import annotations
 

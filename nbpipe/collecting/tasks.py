@@ -2,6 +2,9 @@
 
 A value comes from the last override that matches and sets it, else from the notebook's own
 metadata, else from the settings. Code that runs first (`--prerun`) is chosen by its language.
+
+A parameter goes into the code of a cell and into the metadata of the executed copy, which is JSON.
+A date becomes text, as with papermill; so do paths and keys that are all whole numbers.
 """
 
 from __future__ import annotations

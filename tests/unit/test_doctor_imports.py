@@ -4,7 +4,7 @@ import pytest
 
 from nbpipe.checkup.distributions import distribution_of, normalized
 from nbpipe.checkup.imports import Import, Imports, Need, installed_by, read_imports
-from nbpipe.checkup.needs import read_packages
+from nbpipe.checkup.needs import r_packages
 
 
 def read(*cells: str) -> Imports:
@@ -201,7 +201,7 @@ suppressPackageStartupMessages(library("dplyr"))
 require(MASS)
 x <- stats::sd(1)
 """
-    assert read_packages([source]) == (["ggplot2", "dplyr", "MASS", "stats"], [])
+    assert r_packages([source]) == (["ggplot2", "dplyr", "MASS", "stats"], [])
 
 
 def test_what_r_code_goes_on_without_is_not_needed() -> None:
@@ -212,4 +212,4 @@ if (requireNamespace("c")) c::f()
 library(name, character.only = TRUE)
 cat("d::e library(f#)")
 """
-    assert read_packages([source]) == ([], ["a"])
+    assert r_packages([source]) == ([], ["a"])

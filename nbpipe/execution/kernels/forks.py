@@ -1,8 +1,8 @@
 """Kernels forked from servers that have ipykernel imported already.
 
 Which kernels that is done for, and the way back to an ordinary start for anything unusual. What a
-forked kernel is stands in `forkserver`; how it is watched in `guard`; the servers' lives in
-`servers`.
+forked kernel is stands in `forkserver`; how it is watched in `guard`; a server is an object of
+`ForkServer`, and `ForkServers` has them all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.launcher import launch_kernel
 
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.execution.kernels.provisioner import MARK, GuardedProvisioner, first_of, supported
 from nbpipe.execution.kernels.shutdown import TRACERS
 
@@ -300,7 +300,7 @@ class ForkServer:
                     cwd=cwd,
                     pass_fds=fds,
                 )
-                threads.restore(self._process.pid)  # before any kernel is forked
+                capacity.restore_file_limit(self._process.pid)  # before any kernel is forked
             except OSError as error:
                 self._control.close()
                 self._said.close()

@@ -1,7 +1,10 @@
-"""The sockets to kernels: one ZeroMQ context for all kernels of this process.
+"""The sockets to kernels, and what becomes of messages that wait in them.
+
+One ZeroMQ context serves all kernels of this process.
 
 A context costs two threads and five descriptors of its own (zmq_ctx_new(3)); one for each kernel
-made a node with many cores run out of both.
+made a node with many cores run out of both. A kernel that sends faster than it is read is stopped
+until there is room again, so that the runner's memory stays bounded (`Backlog`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""The outputs of two runs: which belong together, and how each pair differs."""
+"""The outputs of two runs: which belong together, and how each pair differs.
+
+Where the reference's data are gone, columns are compared by their statistics. If no value moves by
+more than the tolerance, then neither do minimum, maximum and mean, and the standard deviation moves
+by less than twice of it. So statistics within it prove nothing about the values, but statistics
+beyond it prove a difference.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""One comparison: two manifests, what is left of their files, the rules, a day; one verdict."""
+"""One comparison: two manifests, what is left of their files, the rules, a day; one verdict.
+
+Known differences do not count until a day, and their absence does. An expectation with columns
+covers the values of these columns only; without, anything about the file. One that nothing fulfils
+is an unexpected pass: it should be taken out of the settings.
+"""
 
 from __future__ import annotations
 

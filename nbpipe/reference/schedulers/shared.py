@@ -5,6 +5,8 @@
     round_.scheduler("slurm").poll(["13"])      # knows the answer
 
 What was answered once is not asked again: make a new round for the next look.
+A run that has ended can be looked at on any host that sees its folder: only a question to a
+scheduler whose package or programs are elsewhere fails, in the words of what is missing (`Absent`).
 """
 
 from __future__ import annotations

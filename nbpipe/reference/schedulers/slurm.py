@@ -3,6 +3,9 @@
 Times are asked for as seconds since 1970 (SLURM_TIME_FORMAT); variables that would change the
 questions (SQUEUE_PARTITION, SBATCH_…) are kept from the programs. Source: the manual pages of
 Slurm 22.05, and what its daemons really answer (tests/integration/test_slurm.py).
+
+Most reasons of a job that waits pass by themselves (`Priority`, `Resources`, a limit on running
+jobs); advice is given for the others, after SchedMD's list of job reason codes.
 """
 
 from __future__ import annotations

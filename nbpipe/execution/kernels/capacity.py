@@ -1,8 +1,11 @@
-"""How many threads the numerical libraries of each notebook get, where several run at once.
+"""What each notebook gets of the machine, where several run at once.
 
-Every such library takes one thread for each core, so that four notebooks on eight cores have 32 of
-them, which wait for each other. They all read how many they may have from the environment when they
-are loaded. What somebody has set there, or in a kernelspec, is left as it is.
+Slots, memory and groups decide which of the waiting notebooks may start (`choose`); open files, how
+many can run at all.
+
+Threads: every numerical library takes one for each core, so that four notebooks on eight cores have
+32 of them, which wait for each other. They all read how many they may have from the environment
+when they are loaded. What somebody has set there, or in a kernelspec, is left as it is.
 """
 
 from __future__ import annotations
@@ -136,7 +139,7 @@ _before: list[int] = []
 """The soft limits before they were raised, the first one first."""
 
 
-def fitting(jobs: int) -> int:
+def jobs_with_enough_files(jobs: int) -> int:
     """Return how many notebooks can run at once within what the system allows; at least 1."""
     if sys.platform == "win32":
         return jobs
@@ -145,16 +148,16 @@ def fitting(jobs: int) -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return jobs
-    return max(1, min(jobs, (hard - needed(0)) // PER_NOTEBOOK))
+    return max(1, min(jobs, (hard - files_needed(0)) // PER_NOTEBOOK))
 
 
-def needed(jobs: int) -> int:
+def files_needed(jobs: int) -> int:
     """Return the number of open files needed to run `jobs` notebooks in parallel."""
     return _BESIDE + _open() + jobs * PER_NOTEBOOK
 
 
 @contextlib.contextmanager
-def enough(jobs: int) -> Iterator[None]:
+def enough_files(jobs: int) -> Iterator[None]:
     """Raise the soft limit as far as `jobs` parallel notebooks need, then restore it."""
     if sys.platform == "win32":
         yield
@@ -162,7 +165,7 @@ def enough(jobs: int) -> Iterator[None]:
     import resource  # noqa: PLC0415  (POSIX)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed(jobs)
+    wanted = files_needed(jobs)
     wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft == resource.RLIM_INFINITY or wanted <= soft:
         yield
@@ -176,12 +179,12 @@ def enough(jobs: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def original() -> int:
+def original_file_limit() -> int:
     """Return the soft limit that a kernel starts with; 0: whatever this process has."""
     return _before[0] if _before else 0
 
 
-def restore(process: int) -> None:
+def restore_file_limit(process: int) -> None:
     """Give a process that was started here the soft limit that it would have without us."""
     if not _before:
         return
