@@ -10,6 +10,7 @@ A date becomes text, as with papermill; so do paths and keys that are all whole 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from datetime import date, time
 from numbers import Integral, Real
 from pathlib import Path, PurePath
@@ -26,6 +27,7 @@ from nbpipe.collecting.kernels import (
 )
 from nbpipe.collecting.paths import GitLines, on_disk
 from nbpipe.collecting.scopes import is_below
+from nbpipe.config.settings import Override, TestSettings
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure, Limits, Prerun, Task
 from nbpipe.system import units
@@ -36,24 +38,16 @@ if TYPE_CHECKING:
     from nbpipe.collecting.candidates import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
-    from nbpipe.config.settings import TestSettings
 
 _MEGABYTE = 10**6
 _HIDING_HOME = {"PYTHONNOUSERSITE": "1"}
 """Python looks for no packages in the home (docs.python.org, `site`)."""
-_OVERRIDDEN = (
-    "skip",
-    "kernel",
-    "missing_kernel",
-    "timeout",
-    "notebook_timeout",
-    "output_limit",
-    "retries",
-    "all_errors",
-    "slots",
-    "threads",
-    "memory",
+_OVERRIDDEN = {*Override.__struct_fields__} - {"paths", "parameters"}
+_UNCHANGED = tuple(
+    ({field.name for field in fields(Task)} & {*TestSettings.__struct_fields__})
+    - {"kernel", "parameters", "prerun", "groups"}  # worked out for each notebook
 )
+"""What a task takes over from the settings, or from the last override that sets it, by its name."""
 
 
 class Tasks:
@@ -124,19 +118,16 @@ class Tasks:
             limits=self._limits(given, wishes),
             parameters={**self._parameters, **given["parameters"]},
             prerun=tuple(code for code in self._preruns if code.language == choice.language),
-            all_errors=given.get("all_errors", self._settings.all_errors),
             allow_errors=wishes.allow_errors,
-            retries=given.get("retries", self._settings.retries),
             slots=given.get("slots", 1),
             groups=self._grouped(chosen.path),
-            threads=given.get("threads", self._settings.threads),
             environ=_HIDING_HOME if self._settings.user_site == "off" else {},
             hidden=self._hidden,
-            user_site=self._settings.user_site,
             memory=units.size(given["memory"]) if "memory" in given else None,
             skip=skip,
             failure=None if skip else failure,
             notes=(*notes, *wishes.notes),
+            **{name: given.get(name, getattr(self._settings, name)) for name in _UNCHANGED},
         )
 
     def _given(self, file: str) -> dict[str, Any]:
