@@ -200,6 +200,7 @@ async def run(
     clock = time.monotonic()
     begun = begin(order)
     recorder = order.recorder
+    # The history has the run before its first notebook starts, so that one that is killed is known.
     if recorder is not None:
         recorder.begin(_to_record(begun), order.plan.tasks)
         listener = _Recorded(listener, recorder)
@@ -219,6 +220,7 @@ async def run(
             outputs.note_use(order.output_dir)
             if recorder is not None:
                 recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
+    # Notebooks start and end in any order; people read them in that of the plan.
     place = {task.path: number for number, task in enumerate(order.plan.tasks)}
     return replace(
         begun,

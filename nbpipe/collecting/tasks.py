@@ -99,6 +99,8 @@ class Tasks:
         choice = choose(
             wanted, forced=forced, kernel_map=self._settings.kernel_map, kernels=self._kernels
         )
+        # What is wrong with the file itself is worth more than that its kernel is missing; but a
+        # maintainer who wrote `skip` into an override knows of it, and wants to hear no more.
         failure = chosen.head.failure or _without_jupytext(chosen)
         skip = None if failure and "skip" not in given else self._skip(chosen.path, given, wishes)
         if choice.missing and not failure and skip is None:

@@ -313,6 +313,9 @@ class _Execution:
                 self._kernel.exited,
                 seconds=self._limits.cell_seconds,
             )
+            # Several may have happened at once. A reason to halt comes first, since what the kernel
+            # says after it does not count; then the cell's end, and the kernel's end last, because
+            # a cell may end its kernel in order (`exit()`) and still have its answer on the way.
             if self._halt.reason.done() or not (running.done() or self._kernel.exited.done()):
                 why = self._halt.reason.result() if self._halt.reason.done() else self._overdue()
                 how = await self._interrupt(running, why)
