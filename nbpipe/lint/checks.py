@@ -209,7 +209,12 @@ def _judged(
             for spot in rule.look(notebook, settings):
                 yield finding(rule, notebook, spot)
     ours = {rule.id: rule for rule in applied}
+    broken: set[int | None] = set()
     for each in said:
+        if each.rule == "NBP401" and each.spot.cell in broken:
+            continue  # what follows the first error of a cell mostly comes from it
+        if each.rule == "NBP401":
+            broken.add(each.spot.cell)
         if each.rule in ours:
             yield finding(ours[each.rule], notebook, each.spot)
         elif each.rule not in RULES and not covers(settings.ignore, each.rule):

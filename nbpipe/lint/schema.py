@@ -41,7 +41,9 @@ def is_plain(notebook: Notebook) -> bool:
             return False
         if key == "kernelspec" and not isinstance(spec.get("display_name"), str):
             return False
-    if {"title", "authors", "orig_nbformat"} & metadata.keys():
+    if not isinstance(metadata.get("title", ""), str) or "orig_nbformat" in metadata:
+        return False
+    if not isinstance(metadata.get("authors", []), list):
         return False
     return all(_is_plain_cell(cell, with_id=minor == _MINOR) for cell in notebook.cells)
 
