@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbpipe.lint.checks import Checked
     from nbpipe.reports.terminal import Color, Page
 
-_RULES = {"metavar": "RULE[,RULE…]", "multiple": True}
+_RULES = "RULE[,RULE…]"
 
 
 @click.command(
@@ -36,9 +36,16 @@ Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these notebooks out.")
-@click.option("--select", **_RULES, help="Apply these rules only; NBP2 stands for all NBP2xx.")
-@click.option("--extend-select", **_RULES, help="Apply these rules in addition.")
-@click.option("--ignore", **_RULES, help="Do not apply these rules.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar=_RULES,
+    help="Apply these rules only; NBP2 stands for all NBP2xx.",
+)
+@click.option(
+    "--extend-select", multiple=True, metavar=_RULES, help="Apply these rules in addition."
+)
+@click.option("--ignore", multiple=True, metavar=_RULES, help="Do not apply these rules.")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired safely; writes notebooks.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: repair what may change a meaning.")
 @click.option("--diff", is_flag=True, help="Show what --fix would write; write nothing.")

@@ -27,7 +27,7 @@ _OUTPUTS = {
 }
 
 
-def is_plain(notebook: Notebook) -> bool:
+def is_plain(notebook: Notebook) -> bool:  # noqa: PLR0911  (one for each thing looked at)
     """Return whether the notebook keeps the schema for certain."""
     data = notebook.data
     if data.keys() != _TOP or not isinstance(data["metadata"], dict):
@@ -48,7 +48,7 @@ def is_plain(notebook: Notebook) -> bool:
     return all(_is_plain_cell(cell, with_id=minor == _MINOR) for cell in notebook.cells)
 
 
-def _is_plain_cell(cell: Cell, *, with_id: bool) -> bool:
+def _is_plain_cell(cell: Cell, *, with_id: bool) -> bool:  # noqa: PLR0911  (likewise)
     raw = cell.raw
     wanted = _KEYS.get(cell.kind)
     if wanted is None or not _is_text(raw.get("source")):

@@ -39,7 +39,7 @@ _INTERACTIVE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _DANGEROUS = (
-    (re.compile(r"\brm\s+(?:-\w*\s+)*-\w*[rR]"), "removes folders"),
+    (re.compile(r"\brm\s+(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*['\"]?[/~$*.]"), "removes folders"),
     (re.compile(r"(?:^|[;&|]\s*)sudo\b"), "asks for the rights of root"),
     (re.compile(r"\b(?:curl|wget)\b[^|;]*\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b"), "runs a download"),
 )
@@ -157,7 +157,7 @@ def unpinned_install(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
     "error",
     why="Users run cells without reading each of them.",
     bad="!rm -rf ~/data, !curl https://example.org/setup | sh, !sudo apt install x",
-    good="files in a folder of the notebook's own, removed one by one",
+    good="!rm -r results: a folder that the notebook itself made",
 )
 def dangerous_command(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
     """A shell line removes folders, runs a download or asks for the rights of root."""
@@ -181,7 +181,8 @@ def interactive_backend(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
     for cell in notebook.code:
         if match := _INTERACTIVE.search(cell.source):
             line = cell.source.count("\n", 0, match.start()) + 1
-            yield Spot(f"`{match[0].strip()}` needs a person at a screen", cell.index, line)
+            message = f"`{match[0].strip()}` needs a person at a screen"
+            yield Spot(message, cell.index, line, fixed=match[0].lstrip().startswith("%"))
 
 
 @RULES.add(

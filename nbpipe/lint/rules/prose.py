@@ -91,6 +91,41 @@ def poor_heading(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
 
 
 @RULES.add(
+    505,
+    "template-text",
+    "error",
+    "configured",
+    why="Text of the template tells nothing about this notebook.",
+    bad="*Replace this by an abstract of your notebook.*",
+    good="an abstract",
+)
+def template_text(notebook: Notebook, settings: CheckSettings) -> Iterator[Spot]:
+    """A cell is as the template has it."""
+    left = _template_cells(settings.template or "")
+    for cell in notebook.prose:
+        if cell.source.strip() in left:
+            yield Spot("the cell is as in the template", cell.index)
+
+
+@RULES.add(
+    506,
+    "missing-section",
+    default="configured",
+    why="Readers of the collection find the same sections in every notebook.",
+    bad='required-sections = ["References"] in [check], and no such heading',
+    good="## References",
+)
+def missing_section(notebook: Notebook, settings: CheckSettings) -> Iterator[Spot]:
+    """A heading of `required-sections` is missing."""
+    if notebook.failure is not None:
+        return
+    there = {found.text.casefold() for found in headings(notebook)}
+    for section in settings.required_sections:
+        if section.casefold() not in there:
+            yield Spot(f"the section {section!r} is missing")
+
+
+@RULES.add(
     507,
     "todo",
     "info",
@@ -124,41 +159,6 @@ def code_without_text(notebook: Notebook, settings: CheckSettings) -> Iterator[S
         if row == settings.max_code_cells + 1:
             message = f"more than {settings.max_code_cells} code cells in a row without text"
             yield Spot(message, cell.index)
-
-
-@RULES.add(
-    505,
-    "template-text",
-    "error",
-    "configured",
-    why="Text of the template tells nothing about this notebook.",
-    bad="*Replace this by an abstract of your notebook.*",
-    good="an abstract",
-)
-def template_text(notebook: Notebook, settings: CheckSettings) -> Iterator[Spot]:
-    """A cell is as the template has it."""
-    left = _template_cells(settings.template or "")
-    for cell in notebook.prose:
-        if cell.source.strip() in left:
-            yield Spot("the cell is as in the template", cell.index)
-
-
-@RULES.add(
-    506,
-    "missing-section",
-    default="configured",
-    why="Readers of the collection find the same sections in every notebook.",
-    bad='required-sections = ["References"] in [check], and no such heading',
-    good="## References",
-)
-def missing_section(notebook: Notebook, settings: CheckSettings) -> Iterator[Spot]:
-    """A heading of `required-sections` is missing."""
-    if notebook.failure is not None:
-        return
-    there = {found.text.casefold() for found in headings(notebook)}
-    for section in settings.required_sections:
-        if section.casefold() not in there:
-            yield Spot(f"the section {section!r} is missing")
 
 
 @lru_cache(maxsize=4)
