@@ -152,6 +152,10 @@ def _is_explained(message: _Message, notebook: Notebook) -> bool:
     if name is None:
         return False
     code, bare = message.code or "", name[2] or name[1]
+    if message.cell and not name[2]:  # ruff does not say `as np`
+        cell = notebook.cells[min(message.cell, len(notebook.cells)) - 1].source
+        alias = re.search(rf"\b{re.escape(bare)}\s+as\s+(\w+)", cell)
+        bare = alias[1] if alias else bare
     names = _Names.of(notebook)
     if code == "F401":
         return bare.split(".")[0] in names.used

@@ -39,7 +39,12 @@ _INTERACTIVE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _DANGEROUS = (
-    (re.compile(r"\brm\s+(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*['\"]?[/~$*.]"), "removes folders"),
+    (
+        re.compile(
+            r"\brm\s+(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*['\"]?(?:[/~*]|\.{1,2}(?:[\s/]|$)|\$\{?HOME\b)"
+        ),
+        "removes folders",
+    ),
     (re.compile(r"(?:^|[;&|]\s*)sudo\b"), "asks for the rights of root"),
     (re.compile(r"\b(?:curl|wget)\b[^|;]*\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b"), "runs a download"),
 )

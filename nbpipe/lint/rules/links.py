@@ -122,7 +122,8 @@ def http_link(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
 @RULES.add(
     605,
     "no-alt-text",
-    why="People who cannot see the picture are told nothing; so are all where it does not load.",
+    why="People who cannot see the picture learn nothing from it, nor does anybody for whom it does"
+    " not load.",
     bad="![](spectrum.png)",
     good='![Spectrum of NGC 1068, H-alpha marked](spectrum.png), or alt="" for decoration',
 )
