@@ -240,13 +240,6 @@ class Look:
         query = query.order_by(*by, table.c.path).limit(limit).offset(offset)
         return [Known(**row) for row in self._connection.execute(query).mappings()]
 
-    def knowns(self, collection: int, paths: Sequence[str]) -> dict[str, Known]:
-        """Return what is known last about several notebooks, of those that were ever executed."""
-        table = schema.notebooks
-        query = sa.select(*_KNOWN).where(table.c.collection == collection, table.c.path.in_(paths))
-        found = (Known(**row) for row in self._connection.execute(query).mappings())
-        return {each.path: each for each in found}
-
     def passes(self, collection: int, paths: Sequence[str]) -> dict[str, Passed]:
         """Return the newest passing result of several notebooks, of those that ever passed."""
         if not paths:
