@@ -132,7 +132,7 @@ def rates(runs: Sequence[RunLine], href: _Href) -> Markup:
         f"Share of notebooks that passed in the last {len(ended)} runs: {_rate(ended[-1]):.0%} in "
         f"the newest, at the lowest {_rate(lowest):.0%} on {lowest.run.started:%Y-%m-%d}"
     )
-    drawn = _drawn(points, ended[0].run.started, ended[-1].run.started, "100%", "0%")
+    drawn = _drawn(points, ended[0].run.started, ended[-1].run.started, "100%", "0%", through=True)
     return _linked(said, _AXES.size, drawn, "trend", charts.SCALED)
 
 
@@ -178,8 +178,16 @@ class _Point:
     href: str
 
 
-def _drawn(points: Sequence[_Point], first: datetime, last: datetime, top: str, bottom: str) -> str:
-    """Return points over time between their axes."""
+def _drawn(  # noqa: PLR0913  (a chart's words and points)
+    points: Sequence[_Point],
+    first: datetime,
+    last: datetime,
+    top: str,
+    bottom: str,
+    *,
+    through: bool = False,
+) -> str:
+    """Return points over time between their axes; the line leads `through` failures, too."""
     placed = [
         (each, _AXES.x(number / max(len(points) - 1, 1)), _AXES.y(each.share))
         for number, each in enumerate(points)
@@ -187,7 +195,7 @@ def _drawn(points: Sequence[_Point], first: datetime, last: datetime, top: str, 
     foot, left, right = _AXES.height - 8, _AXES.left, _AXES.width - _AXES.right
     parts = [
         _AXES.across(_AXES.base, "axis"),
-        charts.line(((x, y) for each, x, y in placed if each.kind != "failed"), "line"),
+        charts.line(((x, y) for each, x, y in placed if through or each.kind != "failed"), "line"),
         charts.words(left, foot, f"{first:%Y-%m-%d}", "start"),
         charts.words(right, foot, f"{last:%Y-%m-%d}", "end"),
         charts.words(left - 8, _AXES.base + 4, bottom, "end"),
