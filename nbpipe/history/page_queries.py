@@ -241,12 +241,15 @@ class Look:
         return [Known(**row) for row in self._connection.execute(query).mappings()]
 
     def passes(self, collection: int, paths: Sequence[str]) -> dict[str, Passed]:
-        """Return the newest passing result of several notebooks, of those that ever passed."""
+        """Return the newest passing result of several notebooks, of those that ever passed.
+
+        A retry that passed is a pass: its copy is that of the last attempt.
+        """
         if not paths:
             return {}
         table = schema.results
         columns = [each for each in table.c if each.name != "failures"]
-        passing = sa.select(*columns).where(table.c.outcome == "passed")
+        passing = sa.select(*columns).where(table.c.outcome.in_(("passed", "flaky")))
         query = _together([queries.past(passing, collection, path, 1) for path in paths])
         rows = [queries.result({**row}) for row in self._connection.execute(query).mappings()]
         wanted = {each.run for each in rows}

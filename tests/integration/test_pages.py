@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import threading
@@ -77,6 +78,9 @@ LISTEN = """new Promise(resolve => {
   frame.src = frame.src;
 })"""
 RUN = "20260131T120000-abcdef"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,8 @@ def references(root: Path) -> Path:
         run.write("standing.json", {"7": {"state": "completed"}})
         run.work.mkdir()
         (run.work / "zcat.fits").write_bytes(content(mean))
-        done = manifest(product(mean), run=run.id)
+        (run.work / "sky.png").write_bytes(PICTURE)
+        done = manifest(product(mean), picture(), run=run.id)
         write_manifest(done, run.folder / "manifest.json")
         if number == 0:
             store.promote(run, done)
@@ -132,6 +137,11 @@ def references(root: Path) -> Path:
     first = store.run(f"{RUN[:-1]}0")
     store.promote(first, replace(first.manifest(), release="1.1"))
     return root
+
+
+def picture() -> Output:
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    return Output(path="sky.png", bytes=len(PICTURE), sha256=digest, kind="png")
 
 
 def content(mean: float) -> bytes:

@@ -69,8 +69,9 @@ def house(tmp_path: Path) -> Iterator[tuple[Served, Past]]:
     with opened(URL, tmp_path, collection="nb") as history:
         run = replace(past_run("r1"), output_dir=str(folder))
         record(history, run, result("a/one.ipynb", "passed", 61.0), result("top.ipynb", "failed"))
+        retried = result("a/deep/two.ipynb", "flaky", 3.0, attempts=2)
         later = replace(past_run("r2", days=1), output_dir=str(folder))
-        record(history, later, result("a/one.ipynb", "failed", 9.0))
+        record(history, later, result("a/one.ipynb", "failed", 9.0), retried)
     served = Served(
         followed=Followed(name="nb", repository="org/nb", branch="main"),
         secrets=Secrets(("env:HOOK",), {"HOOK": "x"}),
@@ -110,6 +111,12 @@ def test_a_notebook_is_shown_as_its_newest_passing_run_left_it(client: FlaskClie
     assert told["link"] == f"https://github.com/org/nb/blob/{COMMIT}/a/one.ipynb"
     page = client.get("/notebooks/nb/notebook?path=a/one.ipynb").get_data(as_text=True)
     assert "As it ran and passed on" in page
+
+
+def test_a_retry_that_passed_is_a_pass(client: FlaskClient, tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "r1" / "a" / "deep" / "two.attempt-2.ipynb", "Two, at last")
+    told = client.get("/notebooks/nb/notebook.json?path=a/deep/two.ipynb").get_json()
+    assert (told["card"]["title"], told["card"]["seconds"]) == ("Two, at last", 3.0)
 
 
 def test_one_that_never_passed_is_shown_as_published_and_that_is_said(client: FlaskClient) -> None:

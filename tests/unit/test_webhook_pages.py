@@ -209,7 +209,13 @@ def test_pinned_is_said_in_every_form(site: Site) -> None:
     assert (row["state"], row["reason"]) == ("pinned", "the plots are wrong")
     assert row["releases"][0]["pinned"] is True
     health = site.client.get("/health")
-    assert (health.status_code, health.get_json()["pinned"]) == (200, ["notebooks"])
+    told = health.get_json()
+    assert (health.status_code, told["status"], told["pinned"]) == (200, "pinned", ["notebooks"])
+    assert told["collections"]["notebooks"]["state"] == "pinned"
+    for state, value in (("ok", 0.0), ("pinned", 1.0)):
+        line = f'nbpipe_collection_state{{collection="notebooks",state="{state}"}} {value}'
+        assert line in site.text("/metrics")
+    assert "<title>Notebooks: pinned</title>" in site.text()
     assert 'nbpipe_collection_pinned{collection="notebooks"} 1.0' in site.text("/metrics")
     assert '<span class="state pinned">pinned</span>' in site.text("/notebooks")
 
@@ -229,6 +235,7 @@ def test_the_badge_and_the_feed_of_a_pinned_collection_say_so(tmp_path: Path) ->
     assert f"notebooks is pinned to {COMMIT[:12]}" in site.text(feed)
     assert "the plots are wrong" in site.text(feed)
     assert "published: pinned to" in site.text("/collections/notebooks")
+    assert "published: pinned to" in site.text("/collections")
     archive.close()
     site.deliveries.close()
 

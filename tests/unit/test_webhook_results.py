@@ -97,6 +97,11 @@ def test_a_collection_shows_failing_notebooks_first(client: FlaskClient) -> None
     assert page["format"] == 1
 
 
+def test_a_long_path_breaks_between_its_words(client: FlaskClient) -> None:
+    assert "<h1>rare<wbr>.ipynb</h1>" in text(client, "/collections/nb/notebook", path="rare.ipynb")
+    assert "<h1>a/<wbr>&lt;script&gt;" in text(client, "/collections/nb/notebook", path=EVIL)
+
+
 def test_a_part_of_a_path_is_looked_for(client: FlaskClient) -> None:
     page = client.get("/collections/nb.json?q=RARE").get_json()
     assert [row["notebook"]["path"] for row in page["notebooks"]] == ["rare.ipynb"]

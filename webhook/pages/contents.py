@@ -18,6 +18,8 @@ class CollectionRow:
     standing: dict[str, int]
     """Outcome -> how many notebooks had it the last time."""
     last: RunLine | None
+    pinned: str
+    """The release that the published collection is held at; empty: none, or it is not published."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

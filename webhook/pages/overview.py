@@ -64,8 +64,7 @@ class Row:
     name: str
     repository: str
     branch: str
-    state: str
-    """As `health` has it, or `pinned`: nothing is wrong, and a release is held."""
+    state: State
     reason: str
     """Why it is pinned."""
     health: Health
@@ -135,7 +134,7 @@ class Pages:
         if self._admits():
             body["collections"] = {n: msgspec.to_builtins(one) for n, one in healths.items()}
             body["pinned"] = [name for name, one in healths.items() if one.pinned]
-        return jsonify(body), 200 if body["status"] == State.OK else 503
+        return jsonify(body), 200 if body["status"].sound else 503
 
     def _status(self) -> Response:
         rows = tuple(self._row(served) for served in self._served.values())
@@ -173,7 +172,7 @@ class Pages:
             name=served.name,
             repository=served.followed.repository,
             branch=served.followed.branch,
-            state="pinned" if pin and health.state is State.OK else health.state,
+            state=health.state,
             reason=pin.reason if pin else "",
             health=health,
             releases=tuple(releases),
@@ -207,7 +206,7 @@ def _release(
 
 def _worst(healths: Any) -> State:  # noqa: ANN401
     states = {health.state for health in healths}
-    return next((one for one in (State.FAILING, State.STALE) if one in states), State.OK)
+    return next((one for one in reversed(State) if one in states), State.OK)
 
 
 def _moment(seconds: float | datetime | None) -> str:

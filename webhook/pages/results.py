@@ -6,12 +6,14 @@ from an index; what a notebook wrote is plain text here, and escaped by the temp
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, request, send_file, url_for
+from markupsafe import Markup
 
 from nbpipe.history import (
     Archive,
@@ -136,8 +138,19 @@ class Results:
         rows: list[CollectionRow] = []
         with self._look() as (look, known):
             if look is not None:
-                rows = [_collection_row(look, each) for each in known.values()]
+                rows = [self._collection_row(look, each) for each in known.values()]
         return answer("collections.html", CollectionsPage(collections=tuple(rows)))
+
+    def _collection_row(self, look: Look, known: Named) -> CollectionRow:
+        last = look.runs(known.id, 1)
+        pin = self._pin(known.name)
+        return CollectionRow(
+            name=known.name,
+            title=known.title,
+            standing=look.standing(known.id),
+            last=last[0] if last else None,
+            pinned=pin.commit if pin else "",
+        )
 
     def _collection(self, name: str) -> Response:
         part, only, sort, page = _part(), _word("only", _OUTCOMES), _word("sort", _SORTS), _page()
@@ -311,16 +324,6 @@ class Results:
         return answer("badge.html", content)
 
 
-def _collection_row(look: Look, known: Named) -> CollectionRow:
-    last = look.runs(known.id, 1)
-    return CollectionRow(
-        name=known.name,
-        title=known.title,
-        standing=look.standing(known.id),
-        last=last[0] if last else None,
-    )
-
-
 def _badge_snippets(label: str, picture: str, target: str) -> dict[str, str]:
     """Return what shows a badge that leads somewhere, in each language of a README."""
     text = plain_name(label)
@@ -408,11 +411,18 @@ def _traceback(result: PastResult) -> str:
     return plain(text).strip("\n")
 
 
+def _breakable(path: str) -> Markup:
+    """Return a path as markup that breaks between its words, and only at need within one."""
+    parts = re.split(r"(?<=[/_\- ])(?=[^/_\- ])|(?=\.ipynb$)", plain_name(path))
+    return Markup("<wbr>").join(parts)
+
+
 _FILTERS: dict[str, Callable[..., Any]] = {
     "count": count,
     "duration": duration,
     "first_line": first_line,
     "name": plain_name,
+    "path": _breakable,
     "plain": plain,
     "size": memory,
     "traceback": _traceback,
