@@ -6,7 +6,7 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`.
+   `shadowed`; where there was more than one attempt, `attempts_made`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -25,7 +25,7 @@ from nbpipe.reports.place import line_in_file
 from nbpipe.system.text import encodable, plain
 
 if TYPE_CHECKING:
-    from nbpipe.model import Failure, Result, Run
+    from nbpipe.model import Attempt, Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.reporter import Reporter
 
@@ -109,9 +109,24 @@ def _notebook(result: Result) -> dict[str, Any]:
     }
     if result.past is not None:
         notebook["past"] = asdict(result.past)
+    if result.retried:
+        notebook["attempts_made"] = [_attempt(result, each) for each in result.retried]
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
+
+
+def _attempt(result: Result, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started": attempt.started and _time(attempt.started),
+        "seconds": round(attempt.seconds, 3),
+        "failure": _failure(result, attempt.failure) if attempt.failure else None,
+        "executed": attempt.executed and encodable(attempt.executed),
+        "log": attempt.log and encodable(attempt.log),
+        "memory": attempt.memory,
+    }
 
 
 def _failure(result: Result, failure: Failure) -> dict[str, Any]:
