@@ -2,13 +2,17 @@
 
 HTML without scripts and without anything from elsewhere; every style stands in the element, so
 that a saved notebook shows the same. Colours are half transparent on the page's own, and text
-keeps the page's colour: readable in light and dark themes.
+keeps the page's colour: readable in light and dark themes. Links are relative to the notebook, as
+JupyterLab opens them.
 """
 
 from __future__ import annotations
 
 import html
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from nbpipe.model import Outcome
 from nbpipe.reports.excerpt import excerpt
@@ -18,8 +22,9 @@ from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from nbpipe.model import Excluded, Progress, Result
+    from nbpipe.model import Excluded, Progress, Result, Task
     from nbpipe.reports.groups import Group
 
 COLORS = {
@@ -29,27 +34,49 @@ COLORS = {
     Outcome.SKIPPED: "128, 128, 128",
 }
 RUNNING = "56, 139, 253"
+PLANNED = "128, 128, 128"
 TRACEBACK_LIMIT = 20_000
 """Characters of one traceback that are put into the page."""
 SHOWN_PATHS = 100
+SHOWN_ROWS = 200
+"""Rows of notebooks that passed, are skipped or planned; those that failed or run all are shown,
+up to ten times as many."""
 
 _CELL = "text-align:left;padding:2px 10px;vertical-align:top"
 _NUMBER = "text-align:right;padding:2px 10px;vertical-align:top;white-space:nowrap"
-_WHY = f"{_CELL};overflow-wrap:anywhere;min-width:20em"
+_WHY = f"{_CELL};overflow-wrap:anywhere;min-width:16em"
 _PRE = (
     "margin:4px 0;padding:6px 10px;overflow:auto;max-height:30em;color:inherit;"
     "background:rgba(128,128,128,0.12);white-space:pre"
 )
 
 
-def table(
-    results: Sequence[Result],
-    excluded: Sequence[Excluded] = (),
-    *,
-    running: Iterable[Progress] = (),
-) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """A run at some moment, as the matrix shows it."""
+
+    results: Sequence[Result] = ()
+    excluded: Sequence[Excluded] = ()
+    running: Sequence[tuple[Progress, float]] = ()
+    """What runs, and for how many seconds."""
+    planned: Sequence[Task] = ()
+    """What has not started, in the order of the plan."""
+    seconds: float | None = None
+    """That the run has taken; None: not shown."""
+    moment: str = ""
+    """The time of day, while the run goes on: in a notebook that was saved meanwhile it stays."""
+    headline: str = ""
+    """What ended the run, where it did not get to its end."""
+    folder: Path | None = None
+    """Where executed copies and logs are."""
+    here: Path | None = None
+    """The notebook's folder, from which links lead; None: there are none."""
+    reports: Sequence[tuple[str, Path]] = field(default=())
+    """The kinds of reports that were written, and where."""
+
+
+def table(state: State) -> str:
     """Return the matrix: a row for each notebook, the totals above it."""
-    rows = [*(_row(result) for result in results), *(_running(each) for each in running)]
     head = "".join(
         f'<th scope="col" style="{style}">{name}</th>'
         for name, style in (
@@ -58,13 +85,16 @@ def table(
             ("Kernel", _CELL),
             ("Cells", _NUMBER),
             ("Time", _NUMBER),
+            ("Files", _CELL),
             ("Why", _CELL),
         )
     )
     return (
-        f'<div class="nbpipe"><p>{_totals(results)}</p>'
+        f'<div class="nbpipe"><p>{_totals(state)}</p>'
+        '<div style="overflow-x:auto">'
         f'<table style="border-collapse:collapse;color:inherit"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{_excluded(excluded)}</div>"
+        f"<tbody>{''.join(_rows(state))}</tbody></table></div>"
+        f"{_where(state)}{_excluded(state.excluded)}</div>"
     )
 
 
@@ -76,53 +106,139 @@ def failures(results: Iterable[Result]) -> str:
     return f'<div class="nbpipe">{"".join(_group(group) for group in groups)}</div>'
 
 
-def _row(result: Result) -> str:
+def link(path: Path, here: Path) -> str | None:
+    """Return a path as JupyterLab opens it from a notebook; None where it would not.
+
+    Its file browser does not give hidden files, and its links know no path above its root: what
+    lies below the working directory or beside it is all that is sure.
+    """
+    relative = os.path.relpath(path, here)
+    parts = relative.split(os.sep)
+    if any(part.startswith(".") and part != ".." for part in parts):
+        return None
+    return quote(relative.encode(errors="surrogateescape"), safe="/")
+
+
+def _rows(state: State) -> Iterable[str]:
+    """Yield what runs, then what did not pass, then the others; all in the order of the plan."""
+    bad = [each for each in state.results if each.outcome in {Outcome.FAILED, Outcome.FLAKY}]
+    good = [each for each in state.results if each.outcome not in {Outcome.FAILED, Outcome.FLAKY}]
+    for members, limit, row in (
+        (state.running, 10 * SHOWN_ROWS, _running),
+        (bad, 10 * SHOWN_ROWS, lambda each: _row(each, state)),
+        (good, SHOWN_ROWS, lambda each: _row(each, state)),
+        (state.planned, SHOWN_ROWS, _planned),
+    ):
+        yield from map(row, members[:limit])  # type: ignore[arg-type]  (each its own)
+        if (more := len(members) - limit) > 0:
+            yield f'<tr><td colspan="7" style="{_CELL}">and {more:,} more</td></tr>'
+
+
+def _row(result: Result, state: State) -> str:
     why = first_line(result.reason or "")
     if (failure := result.failure) is not None:
-        why = with_category(cause(failure), failure.category.value)
+        where = "" if failure.cell is None else f" in cells[{failure.cell}]"
+        why = f"{with_category(cause(failure), failure.category.value)}{where}"
     why = "; ".join([why, *result.notes] if why else result.notes)
+    if result.outcome is Outcome.FLAKY:
+        why = f"passed at attempt {result.attempts}, after {why}"
     cells = f"{result.cells_executed}/{result.cells_total}"
-    return _line(
-        result.outcome.value.upper(),
-        COLORS[result.outcome],
-        (result.path, result.kernel, cells, duration(result.seconds), why),
-    )
+    texts = (result.path, result.kernel, cells, duration(result.seconds), why)
+    word = result.outcome.value.upper()
+    return _line(word, COLORS[result.outcome], texts, _files(result, state))
 
 
-def _running(progress: Progress) -> str:
+def _running(running: tuple[Progress, float]) -> str:
+    progress, seconds = running
     task = progress.task
-    cells = f"{progress.cell}/{progress.cells}" if progress.cell else ""
-    return _line("RUNNING", RUNNING, (task.path, task.kernel, cells, "", ""))
+    cells = f"{progress.cell}/{progress.cells}" if progress.cell else "starting"
+    why = f"attempt {progress.attempt}" if progress.attempt > 1 else ""
+    return _line("RUNNING", RUNNING, (task.path, task.kernel, cells, duration(seconds), why))
 
 
-def _line(word: str, color: str, texts: tuple[str, str, str, str, str]) -> str:
+def _planned(task: Task) -> str:
+    return _line("PLANNED", PLANNED, (task.path, task.kernel, "", "", task.because))
+
+
+def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: str = "") -> str:
+    path, kernel, cells, took, why = map(_escaped, texts)
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
-    styles = (f"{_CELL};overflow-wrap:anywhere;min-width:12em", _CELL, _NUMBER, _NUMBER, _WHY)
-    columns = "".join(
-        f'<td style="{style}">{_escaped(text)}</td>'
-        for text, style in zip(texts, styles, strict=True)
+    columns = (
+        (badge, word),
+        (f"{_CELL};overflow-wrap:anywhere;min-width:12em", path),
+        (_CELL, kernel),
+        (_NUMBER, cells),
+        (_NUMBER, took),
+        (f"{_CELL};white-space:nowrap", files),
+        (_WHY, why),
     )
-    style = f"color:inherit;background:rgba({color},0.10)"
-    return f'<tr style="{style}"><td style="{badge}">{word}</td>{columns}</tr>'
+    inside = "".join(f'<td style="{style}">{text}</td>' for style, text in columns)
+    return f'<tr style="color:inherit;background:rgba({color},0.10)">{inside}</tr>'
 
 
-def _totals(results: Sequence[Result]) -> str:
-    counts = [
-        (sum(result.outcome is outcome for result in results), outcome) for outcome in Outcome
+def _files(result: Result, state: State) -> str:
+    """Return links to the executed copy and the log."""
+    folder, here = state.folder, state.here
+    if folder is None or here is None:
+        return ""
+    found = (("copy", result.executed), ("log", result.log))
+    links = [
+        f'<a href="{html.escape(address)}" title="{_escaped(f"{word} of {result.path}")}">{word}</a>'
+        for word, name in found
+        if name and (address := link(folder / name, here))
+    ]
+    return " ".join(links)
+
+
+def _where(state: State) -> str:
+    """Return where the files are, with the reports."""
+    if state.folder is None:
+        return ""
+    parts = [f"Executed copies and logs: <code>{_escaped(str(state.folder))}</code>"]
+    for kind, path in state.reports:
+        file = path / "index.html" if kind == "html" else path
+        address = link(file, state.here) if state.here else None
+        name = _escaped(str(file))
+        found = (
+            f'<a href="{html.escape(address)}">{name}</a>' if address else f"<code>{name}</code>"
+        )
+        parts.append(f"{kind} report: {found}")
+    return f'<p style="overflow-wrap:anywhere">{"<br>".join(parts)}</p>'
+
+
+def _totals(state: State) -> str:
+    counts: list[tuple[int, str, str]] = [
+        (sum(each.outcome is outcome for each in state.results), outcome.value, COLORS[outcome])
+        for outcome in Outcome
+    ]
+    counts += [
+        (len(state.running), "running", RUNNING),
+        (len(state.planned), "planned", PLANNED),
     ]
     told = ", ".join(
-        f'<span style="padding:1px 6px;background:rgba({COLORS[outcome]},0.35)">'
-        f"{number:,} {outcome.value}</span>"
-        for number, outcome in counts
+        f'<span style="padding:1px 6px;background:rgba({color},0.35)">{number:,} {word}</span>'
+        for number, word, color in counts
         if number
     )
-    return told or "No notebook has finished."
+    total = len(state.results) + len(state.running) + len(state.planned)
+    parts = [f"<b>{_escaped(state.headline)}</b>"] if state.headline else []
+    if state.running or state.planned:
+        parts.append(f"{len(state.results):,} of {count(total, 'notebook')} done")
+    parts.append(told or "No notebook has finished.")
+    if state.seconds is not None:
+        parts.append(duration(state.seconds))
+    if state.moment:
+        parts.append(f"as of {_escaped(state.moment)}")
+    return " · ".join(parts)
 
 
 def _excluded(excluded: Sequence[Excluded]) -> str:
     if not excluded:
         return ""
-    items = "".join(f"<li>{_escaped(each.path)}: {_escaped(each.reason)}</li>" for each in excluded)
+    shown = excluded[:SHOWN_ROWS]
+    items = "".join(f"<li>{_escaped(each.path)}: {_escaped(each.reason)}</li>" for each in shown)
+    if (more := len(excluded) - SHOWN_ROWS) > 0:
+        items += f"<li>and {more:,} more</li>"
     return _unfold(f"{count(len(excluded), 'notebook')} excluded", f"<ul>{items}</ul>")
 
 
