@@ -241,6 +241,8 @@ def search(  # noqa: PLR0913  (keywords)
         near = [each.id for each in (own, *others) if each.scheduler == name]
         seen, blind, problem = _asked(name, since, near, ended=ended)
         sought.limits += blind
+        # A scheduler that is not on this host cannot be asked, now or later; where the run has
+        # jobs of it, that is a problem to report, else only one of the limits of the search.
         if problem and not near and _ABSENT.search(problem):
             sought.absent.append(name)
         elif problem:
@@ -248,6 +250,8 @@ def search(  # noqa: PLR0913  (keywords)
             sought.problems.append(words)
         sought.take(folder, name, seen, marks)
     fresh = sought.fresh
+    # A job that was just found may have submitted others: only a search that finds nothing new,
+    # with every scheduler answering, is the last one.
     final = ended and not fresh and not sought.problems
     if ended:
         sought.problems += _unseen_launches(folder, [*others, *fresh])

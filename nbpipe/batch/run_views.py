@@ -162,6 +162,8 @@ def look(
         return replace(_unsubmitted(run, known, moment, problem), missing=asked.missing)
     own = Member(id=job, scheduler=name, how="")
     others = children.members(run.folder, own)
+    # First the jobs that are known: whether they have ended decides if it is worth asking every
+    # scheduler for unknown ones, which costs a question of each.
     views, problem = _views(run, own, (own, *others), asked, now=moment)
     sought = children.last_search(run.folder)
     ended = all(view.standing.state.ended for view in views.values())

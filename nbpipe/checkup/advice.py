@@ -139,6 +139,8 @@ def about_packages(needs: Iterable[Needs], answers: Mapping[str, Answer]) -> Ite
         if answer.works is None and each.names:
             unasked[task.kernel].append(task.path)
         for lack in each.lacks(answer.missing):
+            # An import in a `try` may do without, and a notebook that runs pip brings its own: a
+            # maintainer should hear of both, and neither may turn the checkup red.
             severity = Severity.MISSING if lack.sure and not lack.installs else Severity.NOTE
             why = "" if lack.sure else "; it may be needed"
             why = "; the notebook installs it itself" if lack.installs else why

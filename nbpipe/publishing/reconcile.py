@@ -253,6 +253,7 @@ class Reconciler:
         started = time.monotonic()
         publisher, mirror = self.publisher, self.mirror
         if trigger is Trigger.STARTUP:
+            # Whatever a killed process left half done is undone before anything is built on it.
             publisher.settle()
         previous = mirror.current()
         try:
@@ -264,12 +265,15 @@ class Reconciler:
         pin = mirror.pinned()
         target = pin.commit if pin else wanted
         accepted = accept_loss is not None and wanted.startswith(accept_loss)
+        # What was refused under these rules would be refused again: neither the poll nor a second
+        # beacon runs the gate once more for it. A person who asks, or changed rules, do.
         if record.refused == target and record.rules == self._rules() and not (again or accepted):
             return self._failed(record, Refused(record.reason))
         if previous and previous != target and pin is None:
             publisher.guard(target, instead_of=previous, accepted=accepted)
         warnings: tuple[str, ...] = ()
         remade = None
+        # A release that was made under other rules (of names, links, sizes) is made again.
         if pin is None and publisher.outdated(target):
             remade = publisher.renew(target, trigger)
             warnings = remade.warnings if remade else ()

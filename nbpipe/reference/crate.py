@@ -134,6 +134,7 @@ def export(release: StoredRelease, target: Path, about: About, *, data: bool) ->
             hint="`--without-data` makes an archive of the record alone.",
         )
     manifest = release.manifest()
+    # Written beside its place and renamed: an archive that exists is complete.
     fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -7,6 +7,7 @@ known here.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import queue
@@ -350,8 +351,13 @@ class Kernel:
 
     def _give_back(self) -> None:
         self.manager.context.destroy(linger=0)
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._folder:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if Path(self._folder).exists():
+            # Looking into a folder takes a descriptor, and other kernels may have taken the last
+            # one; at the end of the process they have given them back.
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
         if grace > 0 and self._client is not None:

@@ -62,6 +62,7 @@ def learn(mirror: Mirror, known: Known, commit: str, *, now: float) -> str:
     if before == known:
         return ""
     mirror.prepare()
+    # Two beacons may be handled at once, by threads of one service and by a second process.
     fresh = mirror.state / f"forge.json.{os.getpid()}.{threading.get_ident()}"
     try:
         data = msgspec.json.encode(known)

@@ -206,6 +206,8 @@ class Reader:
             trouble = names.problem(name, backslashes=self._settings.backslashes == "publish")
             text = name.decode("utf-8", "backslashreplace")
             key = names.collision_key(text)
+            # A tree object can hold one name twice, a folder cannot; which of the two
+            # a user would see is chance. Names that differ in case only are reported, not refused.
             if trouble is None and seen.get(key) == text:
                 trouble = "it is there twice"
             if trouble is not None:

@@ -54,6 +54,8 @@ def act(
         ActingError: It could not become the user, or did not answer in time.
         OSError: The work's own, or the child could not be started.
     """
+    # Asked before the fork: the directory service's library may hold locks of other threads,
+    # which nobody would release in the child.
     groups = os.getgrouplist(account.name, account.gid)
     reading, writing = os.pipe()
     child = os.fork()

@@ -41,6 +41,8 @@ def join(old: Sequence[NDArray[Any]], new: Sequence[NDArray[Any]]) -> Join:
         return Join(None, nothing, nothing, 0, reordered=False)
     (order_a, sorted_a, again_a), (order_b, sorted_b, again_b) = _sorted(a), _sorted(b)
     many = int(np.count_nonzero(again_a) + np.count_nonzero(again_b))
+    # Rows of one key are told apart by their place among those of that key, so that a duplicate
+    # that was added or lost shows as a row, not as a changed value in another.
     if many:
         sorted_a, sorted_b = _numbered(sorted_a, again_a, sorted_b, again_b)
     partner = np.full(len(a), -1, np.int64)

@@ -120,6 +120,7 @@ def _data_set(
         [_there(folders.new, each) for each in news],
     ]
     present = [[each for each in side if each is not None] for side in files]
+    # With one part missing, the rows that are left would look like a table that lost some.
     if [len(side) for side in present] != [len(olds), len(news)]:
         return None
     made = FileComparison(

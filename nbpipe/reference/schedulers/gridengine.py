@@ -357,6 +357,8 @@ def _record(fields: Mapping[str, str]) -> Accounting:
     slots = int(fields.get("slots", "1"))
     elapsed = _amount(fields.get("ru_wallclock", ""))
     limits = dict(re.findall(r"\b(h_rt|s_rt|h_vmem)=(\w+)", fields.get("category", "")))
+    # qacct has no field for the signal: the shell's convention of 128 + N is all there is, and a
+    # job that exits with such a code itself looks the same.
     by = code - _SIGNALLED if _SIGNALLED < code < _SIGNALLED + signal.NSIG else None
     state = _ended(failed, code, by, elapsed, limits)
     return Accounting(

@@ -213,6 +213,8 @@ def description(request: JobRequest, count: int = 0, at_once: int | None = None)
         "request_cpus": str(profile.cores),
         "notification": "never",
     }
+    # HTCondor starts a job again after an eviction, and nothing in a submit description forbids
+    # it; what can be had is that a second start ends it.
     if not request.requeue:
         lines["periodic_remove"] = "NumJobStarts > 1"
     if profile.node_memory:
@@ -289,6 +291,7 @@ def record(facts: Mapping[str, Any]) -> Accounting:
     signalled = bool(facts.get("ExitBySignal"))
     words = facts.get("RemoveReason") or facts.get("HoldReason") or ""
     memory = facts.get("RequestMemory")
+    # MemoryUsage is an expression that condor_history does not evaluate; this is its KiB.
     usage = facts.get("ResidentSetSize")
     return Accounting(
         id=job_of(facts),

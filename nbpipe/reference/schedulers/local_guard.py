@@ -152,6 +152,8 @@ class Guard:
             if memory and self.peak > memory:
                 verdict = "out-of-memory"
                 _signal_all(signal.SIGKILL)
+            # In this order: a job that is over its memory must go at once, a cancelled one was a
+            # person's wish even where its time is over, too, and the warning is for the living.
             elif self.cancelled() or (limit and took > limit):
                 verdict = "cancelled" if self.cancelled() else "timeout"
                 self.end(process)

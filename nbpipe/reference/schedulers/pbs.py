@@ -289,6 +289,7 @@ def _advice(letter: str, comment: str, holds: str) -> str:
 def record(job: str, facts: Mapping[str, Any]) -> Accounting:
     """Return what the history says of a job; of one that goes on, its state."""
     letter = str(facts.get("job_state", ""))
+    # `qstat -x` also lists jobs that go on, whose figures are not final.
     if letter not in _ENDED:
         return Accounting(id=job, state=_STATES.get(letter, JobState.UNKNOWN), said=letter)
     used, asked = facts.get("resources_used", {}), facts.get("Resource_List", {})

@@ -317,6 +317,7 @@ def options(request: JobRequest, suffix: str = "") -> list[str]:
         f"--cpus-per-task={profile.cores}",
         "--requeue" if request.requeue else "--no-requeue",
     ]
+    # sbatch refuses both at once: --mem and --mem-per-cpu exclude each other.
     if profile.memory_per_core:
         told.append(f"--mem-per-cpu={max(1, profile.memory_per_core // spelling.MIB)}M")
     elif profile.memory:
