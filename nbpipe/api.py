@@ -15,15 +15,14 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Result
-from nbpipe.reports.html_table import State
-from nbpipe.reports.live_table import LiveTable, Output
+from nbpipe.reports.live_table import LiveTable, Output, notebook_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from nbpipe.model import Plan, Progress, Run
     from nbpipe.prepare import RunOptions
     from nbpipe.reports import Request
+    from nbpipe.reports.html_table import State
     from nbpipe.runner import Executor, Order
 
 Names = str | Path | Iterable[str | Path]
@@ -244,7 +244,8 @@ class TestRun:
         self._error: BaseException | None = None
         self._run: Run | None = None
         self._written: list[tuple[str, Path]] = []
-        self._table = LiveTable(order.plan, partial(self._state, here=Path.cwd()), output)
+        self._here = notebook_folder(os.environ)  # the working directory may change meanwhile
+        self._table = LiveTable(order.plan, self._completed, output)
         self._table.draw()
         self._thread = threading.Thread(target=self._work, name="nbpipe", daemon=True)
         self._thread.start()
@@ -346,6 +347,14 @@ class TestRun:
     def _repr_html_(self) -> str:
         return self._table.page(is_over=not self._thread.is_alive())
 
+    def _ipython_display_(self) -> None:
+        """Show it as IPython does; the table of the cell that started it is there already."""
+        from IPython import display  # noqa: PLC0415  (who calls this has it)
+
+        if not self._table.again():
+            data = {"text/plain": repr(self), "text/html": self._repr_html_()}
+            display.display(data, raw=True)  # type: ignore[no-untyped-call]
+
     def __repr__(self) -> str:
         running = self._table.oldest()
         also = f"; {self._table.running()}" if running else ""
@@ -355,20 +364,20 @@ class TestRun:
         counts = (f"{len(self._with(outcome))} {outcome}" for outcome in Outcome)
         return f"{len(self.results)} of {len(self.plan.tasks)}: {', '.join(counts)}"
 
-    def _state(self, *, here: Path, **state: Any) -> State:  # noqa: ANN401  (of State)
+    def _completed(self, state: State) -> State:
         """Return what the table shows, with what only the run knows."""
-        headline = ""
+        headline, seconds = "", state.seconds
         if self._error is not None:
             headline = f"The run ended with an error: {type(self._error).__name__}: {self._error}"
+            seconds = None
         elif self._is_stopped:
             headline = "Stopped" if self._run else "Stopping"
-        if self._run is not None:
-            state["seconds"] = self._run.seconds
-        return State(
-            **state,
+        return replace(
+            state,
             headline=headline,
+            seconds=self._run.seconds if self._run else seconds,
             folder=self.output_dir,
-            here=here,
+            here=self._here,
             reports=tuple(self._written),
         )
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import html
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from nbpipe.model import Outcome
@@ -21,8 +23,7 @@ from nbpipe.system.text import cut, first_line, plain, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     from nbpipe.model import Excluded, Progress, Result, Task
     from nbpipe.reports.groups import Group
@@ -41,6 +42,8 @@ SHOWN_PATHS = 100
 SHOWN_ROWS = 200
 """Rows of notebooks that passed, are skipped or planned; those that failed or run all are shown,
 up to ten times as many."""
+
+T = TypeVar("T")
 
 _CELL = "text-align:left;padding:2px 10px;vertical-align:top"
 _NUMBER = "text-align:right;padding:2px 10px;vertical-align:top;white-space:nowrap"
@@ -74,20 +77,26 @@ class State:
     reports: Sequence[tuple[str, Path]] = field(default=())
     """The kinds of reports that were written, and where."""
 
+    def link(self, path: Path) -> str | None:
+        """Return a link to a file; None where the notebook has none to it."""
+        return None if self.here is None else link(path, self.here)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether executed copies and logs can be opened from the notebook."""
+        return self.folder is not None and self.link(self.folder) is not None
+
 
 def table(state: State) -> str:
     """Return the matrix: a row for each notebook, the totals above it."""
+    columns = [
+        *(("Outcome", _CELL), ("Notebook", _CELL), ("Kernel", _CELL)),
+        *(("Cells", _NUMBER), ("Time", _NUMBER), ("Files", _CELL), ("Why", _CELL)),
+    ]
     head = "".join(
         f'<th scope="col" style="{style}">{name}</th>'
-        for name, style in (
-            ("Outcome", _CELL),
-            ("Notebook", _CELL),
-            ("Kernel", _CELL),
-            ("Cells", _NUMBER),
-            ("Time", _NUMBER),
-            ("Files", _CELL),
-            ("Why", _CELL),
-        )
+        for name, style in columns
+        if name != "Files" or state.has_files
     )
     return (
         f'<div class="nbpipe"><p>{_totals(state)}</p>'
@@ -113,8 +122,7 @@ def link(path: Path, here: Path) -> str | None:
     lies below the working directory or beside it is all that is sure.
     """
     relative = os.path.relpath(path, here)
-    parts = relative.split(os.sep)
-    if any(part.startswith(".") and part != ".." for part in parts):
+    if any(part.startswith(".") and part != ".." for part in Path(relative).parts):
         return None
     return quote(relative.encode(errors="surrogateescape"), safe="/")
 
@@ -123,15 +131,17 @@ def _rows(state: State) -> Iterable[str]:
     """Yield what runs, then what did not pass, then the others; all in the order of the plan."""
     bad = [each for each in state.results if each.outcome in {Outcome.FAILED, Outcome.FLAKY}]
     good = [each for each in state.results if each.outcome not in {Outcome.FAILED, Outcome.FLAKY}]
-    for members, limit, row in (
-        (state.running, 10 * SHOWN_ROWS, _running),
-        (bad, 10 * SHOWN_ROWS, lambda each: _row(each, state)),
-        (good, SHOWN_ROWS, lambda each: _row(each, state)),
-        (state.planned, SHOWN_ROWS, _planned),
-    ):
-        yield from map(row, members[:limit])  # type: ignore[arg-type]  (each its own)
-        if (more := len(members) - limit) > 0:
-            yield f'<tr><td colspan="7" style="{_CELL}">and {more:,} more</td></tr>'
+    yield from _some(state.running, partial(_running, state=state), 10 * SHOWN_ROWS)
+    yield from _some(bad, partial(_row, state=state), 10 * SHOWN_ROWS)
+    yield from _some(good, partial(_row, state=state), SHOWN_ROWS)
+    yield from _some(state.planned, partial(_planned, state=state), SHOWN_ROWS)
+
+
+def _some(members: Sequence[T], row: Callable[[T], str], limit: int) -> Iterable[str]:
+    """Yield the rows of the first members, and how many more there are."""
+    yield from map(row, members[:limit])
+    if (more := len(members) - limit) > 0:
+        yield f'<tr><td colspan="7" style="{_CELL}">and {more:,} more</td></tr>'
 
 
 def _row(result: Result, state: State) -> str:
@@ -148,19 +158,22 @@ def _row(result: Result, state: State) -> str:
     return _line(word, COLORS[result.outcome], texts, _files(result, state))
 
 
-def _running(running: tuple[Progress, float]) -> str:
+def _running(running: tuple[Progress, float], state: State) -> str:
     progress, seconds = running
     task = progress.task
     cells = f"{progress.cell}/{progress.cells}" if progress.cell else "starting"
     why = f"attempt {progress.attempt}" if progress.attempt > 1 else ""
-    return _line("RUNNING", RUNNING, (task.path, task.kernel, cells, duration(seconds), why))
+    texts = (task.path, task.kernel, cells, duration(seconds), why)
+    return _line("RUNNING", RUNNING, texts, "" if state.has_files else None)
 
 
-def _planned(task: Task) -> str:
-    return _line("PLANNED", PLANNED, (task.path, task.kernel, "", "", task.because))
+def _planned(task: Task, state: State) -> str:
+    texts = (task.path, task.kernel, "", "", task.because)
+    return _line("PLANNED", PLANNED, texts, "" if state.has_files else None)
 
 
-def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: str = "") -> str:
+def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: str | None) -> str:
+    """Return a row; without files (None) it has no column for them."""
     path, kernel, cells, took, why = map(_escaped, texts)
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
     columns = (
@@ -172,37 +185,42 @@ def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: s
         (f"{_CELL};white-space:nowrap", files),
         (_WHY, why),
     )
-    inside = "".join(f'<td style="{style}">{text}</td>' for style, text in columns)
+    inside = "".join(
+        f'<td style="{style}">{text}</td>' for style, text in columns if text is not None
+    )
     return f'<tr style="color:inherit;background:rgba({color},0.10)">{inside}</tr>'
 
 
-def _files(result: Result, state: State) -> str:
-    """Return links to the executed copy and the log."""
-    folder, here = state.folder, state.here
-    if folder is None or here is None:
-        return ""
+def _files(result: Result, state: State) -> str | None:
+    """Return links to the executed copy and the log; None where there are none at all."""
+    if state.folder is None or not state.has_files:
+        return None
     found = (("copy", result.executed), ("log", result.log))
-    links = [
-        f'<a href="{html.escape(address)}" title="{_escaped(f"{word} of {result.path}")}">{word}</a>'
-        for word, name in found
-        if name and (address := link(folder / name, here))
-    ]
-    return " ".join(links)
+    addresses = [(word, state.link(state.folder / name)) for word, name in found if name]
+    return " ".join(
+        f'<a href="{html.escape(address)}" title="{_escaped(f"{word} of {result.path}")}">'
+        f"{word}</a>"
+        for word, address in addresses
+        if address
+    )
 
 
 def _where(state: State) -> str:
     """Return where the files are, with the reports."""
     if state.folder is None:
         return ""
-    parts = [f"Executed copies and logs: <code>{_escaped(str(state.folder))}</code>"]
+    place = f"Executed copies and logs: <code>{_escaped(str(state.folder))}</code>"
+    if state.here is not None and not state.has_files:
+        place += " (Jupyter opens no hidden folder; <code>output_dir</code> names another one)"
+    parts = [place]
     for kind, path in state.reports:
         file = path / "index.html" if kind == "html" else path
-        address = link(file, state.here) if state.here else None
+        address = state.link(file)
         name = _escaped(str(file))
         found = (
             f'<a href="{html.escape(address)}">{name}</a>' if address else f"<code>{name}</code>"
         )
-        parts.append(f"{kind} report: {found}")
+        parts.append(f"{_escaped(kind)} report: {found}")
     return f'<p style="overflow-wrap:anywhere">{"<br>".join(parts)}</p>'
 
 

@@ -7,16 +7,20 @@ that a saved notebook shows how the run ended.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbpipe.reports import html_table
+from nbpipe.reports.html_table import State
 from nbpipe.reports.progress import Display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from nbpipe.model import Plan, Result
 
@@ -32,30 +36,68 @@ class Output(Protocol):
     def show(self, page: str) -> None:
         """Show it, in place of what is there."""
 
+    def again(self, page: str) -> None:
+        """Show it in the cell that is being executed, too, unless it is there already."""
+
 
 class JupyterOutput:
-    """An output of the cell that is being executed; `IPython.display` finds it by its id."""
+    """An output of the cell that is being executed; `IPython.display` finds it by its id.
 
-    def __init__(self) -> None:
+    Args:
+        cell: Returns the number of the cell that is being executed.
+    """
+
+    def __init__(self, cell: Callable[[], int]) -> None:
+        self._cell = cell
         self._id: str | None = None
+        self._shown_in: set[int] = set()
 
     def show(self, page: str) -> None:
         """Show it in the cell, or in place of what it shows."""
-        from IPython.display import HTML, display, update_display  # noqa: PLC0415  (Jupyter's)
+        from IPython import display  # noqa: PLC0415  (Jupyter's)
 
         if self._id is None:
-            self._id = display(HTML(page), display_id=True).display_id
+            self._display(page, display_id=True)
         else:
-            update_display(HTML(page), display_id=self._id)
+            content = display.HTML(page)  # type: ignore[no-untyped-call]
+            display.update_display(content, display_id=self._id)  # type: ignore[no-untyped-call]
+
+    def again(self, page: str) -> None:
+        """Show it in the cell that is being executed, too: both go on being updated."""
+        if self._cell() not in self._shown_in:
+            self._display(page, display_id=self._id or True)
+
+    def _display(self, page: str, *, display_id: str | bool) -> None:
+        from IPython import display  # noqa: PLC0415
+
+        content = display.HTML(page)  # type: ignore[no-untyped-call]
+        handle = display.display(content, display_id=display_id)  # type: ignore[no-untyped-call]
+        self._id = handle.display_id
+        self._shown_in.add(self._cell())
 
 
 def output() -> Output | None:
     """Return an output where this is the kernel of a notebook; None on a terminal."""
-    import sys  # noqa: PLC0415
-
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return JupyterOutput() if getattr(shell, "kernel", None) is not None else None
+    shell: Any = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None:
+        return None
+    return JupyterOutput(lambda: int(shell.execution_count))
+
+
+def notebook_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of the notebook that this kernel belongs to, as Jupyter names it.
+
+    The working directory has no links in its path; where users reach a collection through one
+    (`~/notebooks-latest`), what Jupyter can open is beside the link. Jupyter's server names the
+    notebook in JPY_SESSION_NAME.
+    """
+    here = Path.cwd()
+    named = Path(environ.get("JPY_SESSION_NAME", "")).parent
+    with contextlib.suppress(OSError):
+        if named.is_absolute() and named.samefile(here):
+            return named
+    return here
 
 
 class LiveTable(Display):
@@ -63,14 +105,14 @@ class LiveTable(Display):
 
     Args:
         plan: All of it.
-        state: Adds what only the run knows: folder, reports, how it ended.
+        completed: Adds what only the run knows: folder, reports, how it ended.
         output: Where it is shown; None: nowhere, it is only kept.
     """
 
     def __init__(
         self,
         plan: Plan,
-        state: Callable[..., html_table.State],
+        completed: Callable[[State], State],
         output: Output | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -78,18 +120,22 @@ class LiveTable(Display):
     ) -> None:
         super().__init__(len(plan.tasks), clock=clock, redraw=redraw)
         self._plan = plan
-        self._state = state
+        self._completed = completed
         self._output = output
         self._place = {task.path: number for number, task in enumerate(plan.tasks)}
         self._results: dict[str, Result] = {}
         self._begun = clock()
         self._next = 0.0
+        self._is_over = False
         self._drawing = threading.Lock()
 
     @property
     def results(self) -> tuple[Result, ...]:
         """The results so far, in the order of the plan."""
-        return tuple(sorted(list(self._results.values()), key=lambda each: self._place[each.path]))
+        return tuple(
+            # A copy, made in one step: the run's thread adds to it meanwhile.
+            sorted(self._results.copy().values(), key=lambda each: self._place[each.path])
+        )
 
     def page(self, *, is_over: bool) -> str:
         """Return the table as it is now."""
@@ -97,18 +143,17 @@ class LiveTable(Display):
             now = self.clock()
             running = [(each.progress, now - each.since) for each in self.oldest()]
             begun = {each.task.path for each, _ in running} | set(self._results)
-            planned: Sequence = [t for t in self._plan.tasks if t.path not in begun]
+            planned = [t for t in self._plan.tasks if t.path not in begun]
             results = self.results
-        return html_table.table(
-            self._state(
-                results=results,
-                excluded=self._plan.excluded,
-                running=running,
-                planned=planned,
-                seconds=now - self._begun,
-                moment="" if is_over else f"{datetime.now().astimezone():%H:%M:%S}",
-            )
+        state = State(
+            results=results,
+            excluded=self._plan.excluded,
+            running=running,
+            planned=planned,
+            seconds=now - self._begun,
+            moment="" if is_over else f"{datetime.now().astimezone():%H:%M:%S}",
         )
+        return html_table.table(self._completed(state))
 
     def draw(self, *, is_over: bool = False) -> None:
         """Show the table; once it was shown with `is_over`, never again."""
@@ -117,9 +162,18 @@ class LiveTable(Display):
         with self._drawing:
             if self._ended.is_set() and not is_over:
                 return
+            self._is_over = is_over
             page = self.page(is_over=is_over)
             self._output.show(page)
             self._next = self.clock() + max(REDRAW, len(page) / RATE)
+
+    def again(self) -> bool:
+        """Show the table in the cell that is being executed; return whether there is a page."""
+        if self._output is None:
+            return False
+        with self._drawing:
+            self._output.again(self.page(is_over=self._is_over))
+        return True
 
     def tick(self) -> None:
         """Draw again, unless the last drawing was large and is not long ago."""

@@ -1,0 +1,126 @@
+"""The table of a run in Jupyter while it goes on: what it shows, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbpipe.model import Outcome, Plan, Progress, Result, Task
+from nbpipe.reports import live_table
+from nbpipe.reports.live_table import LiveTable, notebook_folder
+
+if TYPE_CHECKING:
+    import pytest
+
+
+@dataclass
+class Shown:
+    """An output that keeps what it is given."""
+
+    pages: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+
+    def show(self, page: str) -> None:
+        self.pages.append(page)
+
+    def again(self, page: str) -> None:
+        self.copies.append(page)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def task(path: str) -> Task:
+    return Task(path=path, file=Path("/c") / path, why="", kernel="python3")
+
+
+A, B, C = (task(f"{name}.ipynb") for name in "abc")
+PLAN = Plan(root=Path("/c"), tasks=(A, B, C), excluded=())
+PASSED = Result(task=B, outcome=Outcome.PASSED, kernel="python3")
+
+
+def table(shown: Shown | None, clock: Clock, plan: Plan = PLAN) -> LiveTable:
+    return LiveTable(plan, lambda state: state, shown, clock=clock, redraw=0)
+
+
+def test_the_whole_plan_is_there_before_anything_runs() -> None:
+    shown = Shown()
+    table(shown, Clock()).draw()
+    (page,) = shown.pages
+    assert page.count(">PLANNED<") == 3
+    assert "0 of 3 notebooks done" in page
+
+
+def test_it_shows_what_runs_for_how_long_and_what_became_of_the_rest() -> None:
+    shown, clock = Shown(), Clock()
+    live = table(shown, clock)
+    live.started(Progress(task=A, cell=0, cells=0))
+    live.started(Progress(task=B, cell=0, cells=0))
+    live.moved(Progress(task=A, cell=3, cells=9))
+    live.finished(PASSED)
+    clock.now += 65
+    live.tick()
+    page = shown.pages[-1]
+    assert [page.count(f">{word}<") for word in ("RUNNING", "PASSED", "PLANNED")] == [1, 1, 1]
+    assert ">3/9<" in page
+    assert page.count(">1 min 05 s<") == 1  # of a.ipynb; the run's own is in the line above
+    assert live.results == (PASSED,)
+
+
+def test_a_large_table_is_drawn_less_often_than_a_small_one() -> None:
+    many = Plan(root=Path("/c"), tasks=tuple(task(f"{n}.ipynb") for n in range(2_000)), excluded=())
+    drawn = []
+    for plan in (PLAN, many):
+        shown, clock = Shown(), Clock()
+        live = table(shown, clock, plan)
+        for each in plan.tasks:
+            live.started(Progress(task=each, cell=0, cells=0))
+        for _ in range(100):
+            clock.now += 0.25
+            live.tick()
+        drawn.append(len(shown.pages))
+        assert sum(map(len, shown.pages)) <= live_table.RATE * 25 + len(shown.pages[0])
+    assert drawn[0] == 25
+    assert drawn[1] < 12
+
+
+def test_after_its_end_it_stays_as_it_is() -> None:
+    shown, clock = Shown(), Clock()
+    live = table(shown, clock)
+    with live:
+        live.draw()
+    live.draw(is_over=True)
+    clock.now += 60
+    live.tick()
+    assert len(shown.pages) == 2
+    assert "as of" in shown.pages[0]
+    assert "as of" not in shown.pages[1]
+
+
+def test_without_an_output_it_only_keeps_the_results() -> None:
+    live = table(None, Clock())
+    live.finished(PASSED)
+    live.draw()
+    assert not live.again()
+    assert live.results == (PASSED,)
+
+
+def test_the_notebooks_folder_is_as_jupyter_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "latest").symlink_to("release")
+    monkeypatch.chdir(tmp_path / "latest")
+    session = {"JPY_SESSION_NAME": str(tmp_path / "latest/a.ipynb")}
+    assert notebook_folder(session) == tmp_path / "latest"
+    assert notebook_folder({}) == Path.cwd() == tmp_path / "release"
+    elsewhere = {"JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}
+    assert notebook_folder(elsewhere) == tmp_path / "release"
+    assert notebook_folder({"JPY_SESSION_NAME": "/nowhere/a.ipynb"}) == tmp_path / "release"
