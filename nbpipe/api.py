@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Result
-from nbpipe.reports.live_table import LiveTable, Output, notebook_folder
+from nbpipe.reports.live_table import LiveTable, Output, file_browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -244,7 +244,7 @@ class TestRun:
         self._error: BaseException | None = None
         self._run: Run | None = None
         self._written: list[tuple[str, Path]] = []
-        self._here = notebook_folder(os.environ)  # the working directory may change meanwhile
+        self._browser = file_browser(os.environ)  # the working directory may change meanwhile
         self._table = LiveTable(order.plan, self._completed, output)
         self._table.draw()
         self._thread = threading.Thread(target=self._work, name="nbpipe", daemon=True)
@@ -377,7 +377,7 @@ class TestRun:
             headline=headline,
             seconds=self._run.seconds if self._run else seconds,
             folder=self.output_dir,
-            here=self._here,
+            browser=self._browser,
             reports=tuple(self._written),
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,13 +46,44 @@ up to ten times as many."""
 
 T = TypeVar("T")
 
+_UNSEEN = (
+    "not in Jupyter's file browser; a folder beside the notebook is:"
+    " <code>output_dir=&quot;results&quot;</code>"
+)
+_KINDS = {"html": "HTML", "json": "JSON", "junit": "JUnit", "markdown": "Markdown"}
 _CELL = "text-align:left;padding:2px 10px;vertical-align:top"
+_TABLE = "table-layout:auto;border-collapse:collapse;color:inherit"
 _NUMBER = "text-align:right;padding:2px 10px;vertical-align:top;white-space:nowrap"
-_WHY = f"{_CELL};overflow-wrap:anywhere;min-width:16em"
+_WHY = "margin-left:1em;overflow-wrap:anywhere"
 _PRE = (
     "margin:4px 0;padding:6px 10px;overflow:auto;max-height:30em;color:inherit;"
     "background:rgba(128,128,128,0.12);white-space:pre"
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileBrowser:
+    """What Jupyter can open from a notebook, and by which links."""
+
+    folder: Path
+    """The notebook's, as Jupyter names it."""
+    cwd: Path
+    """The same with no symbolic link in its path."""
+    root: Path
+    """The top folder that Jupyter shows; the notebook's own where that is not known."""
+
+    def link(self, path: Path) -> str | None:
+        """Return a link to a file, relative to the notebook; None where Jupyter would not open it.
+
+        It does not give hidden files, nor what lies outside of its root.
+        """
+        relative = os.path.relpath(path, self.cwd if path.is_relative_to(self.cwd) else self.folder)
+        named = Path(os.path.normpath(self.folder / relative))
+        if not named.is_relative_to(self.root):
+            return None
+        if any(part.startswith(".") for part in named.relative_to(self.root).parts):
+            return None
+        return quote(relative.encode(errors="surrogateescape"), safe="/")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,14 +104,14 @@ class State:
     """What ended the run, where it did not get to its end."""
     folder: Path | None = None
     """Where executed copies and logs are."""
-    here: Path | None = None
-    """The notebook's folder, from which links lead; None: there are none."""
+    browser: FileBrowser | None = None
+    """What can be linked; None: nothing."""
     reports: Sequence[tuple[str, Path]] = field(default=())
     """The kinds of reports that were written, and where."""
 
     def link(self, path: Path) -> str | None:
         """Return a link to a file; None where the notebook has none to it."""
-        return None if self.here is None else link(path, self.here)
+        return None if self.browser is None else self.browser.link(path)
 
     @property
     def has_files(self) -> bool:
@@ -91,7 +123,7 @@ def table(state: State) -> str:
     """Return the matrix: a row for each notebook, the totals above it."""
     columns = [
         *(("Outcome", _CELL), ("Notebook", _CELL), ("Kernel", _CELL)),
-        *(("Cells", _NUMBER), ("Time", _NUMBER), ("Files", _CELL), ("Why", _CELL)),
+        *(("Cells", _NUMBER), ("Time", _NUMBER), ("Files", _CELL)),
     ]
     head = "".join(
         f'<th scope="col" style="{style}">{name}</th>'
@@ -101,7 +133,7 @@ def table(state: State) -> str:
     return (
         f'<div class="nbpipe"><p>{_totals(state)}</p>'
         '<div style="overflow-x:auto">'
-        f'<table style="border-collapse:collapse;color:inherit"><thead><tr>{head}</tr></thead>'
+        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(_rows(state))}</tbody></table></div>"
         f"{_where(state)}{_excluded(state.excluded)}</div>"
     )
@@ -113,18 +145,6 @@ def failures(results: Iterable[Result]) -> str:
     if not groups:
         return '<div class="nbpipe"><p>No notebook failed.</p></div>'
     return f'<div class="nbpipe">{"".join(_group(group) for group in groups)}</div>'
-
-
-def link(path: Path, here: Path) -> str | None:
-    """Return a path as JupyterLab opens it from a notebook; None where it would not.
-
-    Its file browser does not give hidden files, and its links know no path above its root: what
-    lies below the working directory or beside it is all that is sure.
-    """
-    relative = os.path.relpath(path, here)
-    if any(part.startswith(".") and part != ".." for part in Path(relative).parts):
-        return None
-    return quote(relative.encode(errors="surrogateescape"), safe="/")
 
 
 def _rows(state: State) -> Iterable[str]:
@@ -141,7 +161,7 @@ def _some(members: Sequence[T], row: Callable[[T], str], limit: int) -> Iterable
     """Yield the rows of the first members, and how many more there are."""
     yield from map(row, members[:limit])
     if (more := len(members) - limit) > 0:
-        yield f'<tr><td colspan="7" style="{_CELL}">and {more:,} more</td></tr>'
+        yield f'<tr><td colspan="6" style="{_CELL}">and {more:,} more</td></tr>'
 
 
 def _row(result: Result, state: State) -> str:
@@ -152,8 +172,10 @@ def _row(result: Result, state: State) -> str:
     why = "; ".join([why, *result.notes] if why else result.notes)
     if result.outcome is Outcome.FLAKY:
         why = f"passed at attempt {result.attempts}, after {why}"
-    cells = f"{result.cells_executed}/{result.cells_total}"
-    texts = (result.path, result.kernel, cells, duration(result.seconds), why)
+    cells, took = f"{result.cells_executed}/{result.cells_total}", duration(result.seconds)
+    if result.outcome is Outcome.SKIPPED and not result.seconds:  # it never started
+        cells, took = "", ""
+    texts = (result.path, result.kernel, cells, took, why)
     word = result.outcome.value.upper()
     return _line(word, COLORS[result.outcome], texts, _files(result, state))
 
@@ -174,16 +196,16 @@ def _planned(task: Task, state: State) -> str:
 
 def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: str | None) -> str:
     """Return a row; without files (None) it has no column for them."""
-    path, kernel, cells, took, why = map(_escaped, texts)
+    _, kernel, cells, took, why = map(_escaped, texts)
+    told = f'<div style="{_WHY}">{why}</div>' if why else ""
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
     columns = (
         (badge, word),
-        (f"{_CELL};overflow-wrap:anywhere;min-width:12em", path),
-        (_CELL, kernel),
+        (f"{_CELL};min-width:12em", f"{_name(texts[0])}{told}"),
+        (f"{_CELL};white-space:nowrap", kernel),
         (_NUMBER, cells),
         (_NUMBER, took),
         (f"{_CELL};white-space:nowrap", files),
-        (_WHY, why),
     )
     inside = "".join(
         f'<td style="{style}">{text}</td>' for style, text in columns if text is not None
@@ -197,7 +219,7 @@ def _files(result: Result, state: State) -> str | None:
         return None
     found = (("copy", result.executed), ("log", result.log))
     addresses = [(word, state.link(state.folder / name)) for word, name in found if name]
-    return " ".join(
+    return " · ".join(
         f'<a href="{html.escape(address)}" title="{_escaped(f"{word} of {result.path}")}">'
         f"{word}</a>"
         for word, address in addresses
@@ -210,8 +232,8 @@ def _where(state: State) -> str:
     if state.folder is None:
         return ""
     place = f"Executed copies and logs: <code>{_escaped(str(state.folder))}</code>"
-    if state.here is not None and not state.has_files:
-        place += " (Jupyter opens no hidden folder; <code>output_dir</code> names another one)"
+    if state.browser is not None and not state.has_files:
+        place += f" ({_UNSEEN})"
     parts = [place]
     for kind, path in state.reports:
         file = path / "index.html" if kind == "html" else path
@@ -220,7 +242,7 @@ def _where(state: State) -> str:
         found = (
             f'<a href="{html.escape(address)}">{name}</a>' if address else f"<code>{name}</code>"
         )
-        parts.append(f"{_escaped(kind)} report: {found}")
+        parts.append(f"{_escaped(_KINDS.get(kind, kind))} report: {found}")
     return f'<p style="overflow-wrap:anywhere">{"<br>".join(parts)}</p>'
 
 
@@ -291,6 +313,11 @@ def _pre(text: str) -> str:
 
 def _unfold(title: str, inside: str) -> str:
     return f"<details><summary>{_escaped(title)}</summary>{inside}</details>"
+
+
+def _name(path: str) -> str:
+    """Return a path that goes on in another line after `/`, `_` and `-` only."""
+    return re.sub("(?<=[/_-])(?=.)", "<wbr>", _escaped(path))
 
 
 def _escaped(text: str) -> str:

@@ -8,6 +8,8 @@ that a saved notebook shows how the run ended.
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 import threading
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbpipe.reports import html_table
-from nbpipe.reports.html_table import State
+from nbpipe.reports.html_table import FileBrowser, State
 from nbpipe.reports.progress import Display
 
 if TYPE_CHECKING:
@@ -85,19 +87,39 @@ def output() -> Output | None:
     return JupyterOutput(lambda: int(shell.execution_count))
 
 
-def notebook_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the notebook that this kernel belongs to, as Jupyter names it.
+def file_browser(environ: Mapping[str, str]) -> FileBrowser:
+    """Return what Jupyter can open from the notebook that this kernel belongs to.
 
     The working directory has no links in its path; where users reach a collection through one
     (`~/notebooks-latest`), what Jupyter can open is beside the link. Jupyter's server names the
     notebook in JPY_SESSION_NAME.
     """
-    here = Path.cwd()
-    named = Path(environ.get("JPY_SESSION_NAME", "")).parent
+    cwd = Path.cwd()
+    folder = Path(environ.get("JPY_SESSION_NAME", "")).parent
     with contextlib.suppress(OSError):
-        if named.is_absolute() and named.samefile(here):
-            return named
-    return here
+        if folder.is_absolute() and folder.samefile(cwd):
+            root = _server_root(environ)
+            is_below = root is not None and folder.is_relative_to(root)
+            return FileBrowser(folder=folder, cwd=cwd, root=root if root and is_below else folder)
+    return FileBrowser(folder=cwd, cwd=cwd, root=cwd)
+
+
+def _server_root(environ: Mapping[str, str]) -> Path | None:
+    """Return the top folder that Jupyter's server shows; None where it does not say.
+
+    A server tells about itself in a file of the runtime folder, where `jupyter server list` looks;
+    JPY_PARENT_PID is the process that started the kernel.
+    """
+    number = environ.get("JPY_PARENT_PID", "")
+    if not number.isdigit():
+        return None
+    from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415  (Jupyter's)
+
+    file = Path(jupyter_runtime_dir(), f"jpserver-{number}.json")
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        root = json.loads(file.read_text(encoding="utf-8"))["root_dir"]
+        return Path(os.path.normpath(Path(root).expanduser()))
+    return None
 
 
 class LiveTable(Display):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from nbpipe.model import Outcome, Plan, Progress, Result, Task
 from nbpipe.reports import live_table
-from nbpipe.reports.live_table import LiveTable, notebook_folder
-
-if TYPE_CHECKING:
-    import pytest
+from nbpipe.reports.html_table import FileBrowser
+from nbpipe.reports.live_table import LiveTable, file_browser
 
 
 @dataclass
@@ -112,15 +111,41 @@ def test_without_an_output_it_only_keeps_the_results() -> None:
     assert live.results == (PASSED,)
 
 
-def test_the_notebooks_folder_is_as_jupyter_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "release").mkdir()
-    (tmp_path / "latest").symlink_to("release")
-    monkeypatch.chdir(tmp_path / "latest")
-    session = {"JPY_SESSION_NAME": str(tmp_path / "latest/a.ipynb")}
-    assert notebook_folder(session) == tmp_path / "latest"
-    assert notebook_folder({}) == Path.cwd() == tmp_path / "release"
-    elsewhere = {"JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}
-    assert notebook_folder(elsewhere) == tmp_path / "release"
-    assert notebook_folder({"JPY_SESSION_NAME": "/nowhere/a.ipynb"}) == tmp_path / "release"
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working directory; `latest` beside it is a link to it."""
+    folder = tmp_path.resolve() / "release"
+    folder.mkdir()
+    (folder.parent / "latest").symlink_to("release")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder.parent / "runtime"))
+    return folder
+
+
+def test_the_notebooks_folder_is_as_jupyter_names_it(release: Path) -> None:
+    latest = release.parent / "latest"
+    found = file_browser({"JPY_SESSION_NAME": str(latest / "a.ipynb")})
+    assert found == FileBrowser(folder=latest, cwd=release, root=latest)
+
+
+@pytest.mark.parametrize("session", [None, "a.ipynb", "/nowhere/a.ipynb"])
+def test_without_its_name_it_is_the_working_directory(release: Path, session: str | None) -> None:
+    environ = {} if session is None else {"JPY_SESSION_NAME": session}
+    assert file_browser(environ) == FileBrowser(folder=release, cwd=release, root=release)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_known"),
+    [
+        ('{"root_dir": "HOME"}', True),
+        ('{"root_dir": "/elsewhere"}', False),
+        *(("", False), ("[]", False), ('{"root_dir": 1}', False)),
+    ],
+)
+def test_the_root_is_what_the_server_says(release: Path, text: str, *, is_known: bool) -> None:
+    home = release.parent
+    (home / "runtime").mkdir()
+    (home / "runtime/jpserver-17.json").write_text(text.replace("HOME", str(home)))
+    session = {"JPY_SESSION_NAME": str(release / "a.ipynb"), "JPY_PARENT_PID": "17"}
+    assert file_browser(session).root == (home if is_known else release)
+    assert file_browser(session | {"JPY_PARENT_PID": "18"}).root == release

@@ -4,9 +4,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from nbpipe.model import Category, Excluded, Failure, Outcome, Progress, Result, Task
 from nbpipe.reports import html_table
-from nbpipe.reports.html_table import State
+from nbpipe.reports.html_table import FileBrowser, State
 
 EVIL = "<script>alert(1)</script>\x1b[31m\"'&\n"
 FAILURE = Failure(
@@ -52,7 +54,7 @@ class Reader(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open += [] if tag == "br" else [tag]
+        self.open += [] if tag in {"br", "wbr"} else [tag]
         self.tags.append(tag)
         self.names.update(name for name, _ in attrs)
         self.links += [value for name, value in attrs if name == "href" and value]
@@ -80,40 +82,56 @@ def test_the_matrix_has_a_row_for_each_notebook() -> None:
         " · 1 min 02 s · as of 12:00:01Outcome"
     )
     assert reader.texts[12:] == [
-        *("Notebook", "Kernel", "Cells", "Time", "Why"),
-        *("RUNNING", "now.ipynb", "python3", "2/9", "1 min 01 s", "attempt 2"),
-        *("FAILED", "b.ipynb", "python3", "3/3", "1.2 s"),
+        *("Notebook", "Kernel", "Cells", "Time"),
+        *("RUNNING", "now.ipynb", "attempt 2", "python3", "2/9", "1 min 01 s"),
+        *("FAILED", "b.ipynb"),
         "ConnectionError to archive.example.org  [network] in cells[3]",
+        *("python3", "3/3", "1.2 s"),
         *("PASSED", "a.ipynb", "python3", "3/3", "1.2 s"),
-        *("SKIPPED", "s.ipynb", "python3", "0/3", "1.2 s", "no R"),
+        *("SKIPPED", "s.ipynb", "no R", "python3", "0/3", "1.2 s"),
         *("PLANNED", "later.ipynb", "python3"),
         *("1 notebook excluded", "T.ipynb: template"),
     ]
 
 
+HOME = Path("/h/me")
+BROWSER = FileBrowser(folder=HOME / "nb", cwd=HOME / "nb", root=HOME)
+
+
 def test_what_jupyter_can_open_is_linked() -> None:
     failed = replace(FAILED, executed="a b/c#.ipynb", log="a b/c#.log")
-    reports = (("html", Path("/h/me/results/html")), ("json", Path("/h/me/.state/r.json")))
-    state = State(results=[failed], folder=Path("/h/me/results"), here=Path("/h/me/nb"))
-    reader = Reader(html_table.table(replace(state, reports=reports)))
+    reports = (("html", HOME / "results/html"), ("json", HOME / ".state/r.json"))
+    state = State(results=[failed], folder=HOME / "results", browser=BROWSER, reports=reports)
+    reader = Reader(html_table.table(state))
     assert reader.links == [
         *("../results/a%20b/c%23.ipynb", "../results/a%20b/c%23.log"),
         "../results/html/index.html",
     ]
     assert reader.texts[-6:] == [
         *("Executed copies and logs: ", "/h/me/results"),
-        *("html report: ", "/h/me/results/html/index.html"),
-        *("json report: ", "/h/me/.state/r.json"),
+        *("HTML report: ", "/h/me/results/html/index.html"),
+        *("JSON report: ", "/h/me/.state/r.json"),
     ]
 
 
-def test_a_hidden_folder_is_not_linked_and_the_page_says_why() -> None:
+@pytest.mark.parametrize("folder", ["/h/me/.local/state/nbpipe/runs/1", "/scratch/1", "/h/other"])
+def test_a_folder_that_jupyter_does_not_show_is_not_linked_and_the_page_says_so(
+    folder: str,
+) -> None:
     failed = replace(FAILED, executed="c.ipynb", log="c.log")
-    folder = Path("/h/me/.local/state/nbpipe/runs/1")
-    reader = Reader(html_table.table(State(results=[failed], folder=folder, here=Path("/h/me"))))
+    state = State(results=[failed], folder=Path(folder), browser=BROWSER)
+    reader = Reader(html_table.table(state))
     assert reader.links == []
     assert "Files" not in reader.texts
-    assert "Jupyter opens no hidden folder" in "".join(reader.texts)
+    assert f"{folder} (not in Jupyter's file browser;" in "".join(reader.texts)
+
+
+def test_links_hold_where_the_notebook_is_reached_through_a_symbolic_link() -> None:
+    """`~/latest` leads to a release; `~/scratch` to another file system."""
+    reached = FileBrowser(folder=HOME / "latest/sub", cwd=Path("/srv/release/sub"), root=HOME)
+    assert reached.link(HOME / "results/a.log") == "../../results/a.log"
+    assert reached.link(Path("/srv/release/sub/results/a.log")) == "results/a.log"
+    assert reached.link(Path("/srv/release/other/a.log")) is None
 
 
 def test_of_many_notebooks_those_that_fail_are_shown_and_the_others_counted() -> None:
@@ -125,6 +143,17 @@ def test_of_many_notebooks_those_that_fail_are_shown_and_the_others_counted() ->
     assert [text for text in reader.texts if text.startswith("and ")] == [
         *("and 800 more", "and 4,800 more"),
     ]
+
+
+def test_a_name_breaks_between_its_words() -> None:
+    failed = replace(FAILED, task=task("04_HowTos/Photometric-Calibration.ipynb"))
+    page = html_table.table(State(results=[failed]))
+    assert ">04_<wbr>HowTos/<wbr>Photometric-<wbr>Calibration.ipynb<" in page
+
+
+def test_what_never_started_has_no_time() -> None:
+    reader = Reader(html_table.table(State(results=[replace(SKIPPED, seconds=0.0)])))
+    assert reader.texts[-4:] == ["SKIPPED", "s.ipynb", "no R", "python3"]
 
 
 def test_how_a_run_ended_comes_first() -> None:
@@ -163,7 +192,7 @@ def test_nothing_from_a_notebook_becomes_markup() -> None:
             planned=[replace(task(EVIL), because=EVIL)],
             headline=EVIL,
             folder=Path("/h") / EVIL,
-            here=Path("/h"),
+            browser=FileBrowser(folder=Path("/h"), cwd=Path("/h"), root=Path("/h")),
             reports=[(EVIL, Path("/h/e") / EVIL)],
         )
     )
