@@ -77,13 +77,15 @@ def test_no_expression_stands_in_a_script(file: Path) -> None:
     assert [script for script in scripts if "${{" in script] == []
 
 
-def audit(*files: Path) -> tuple[int, str]:
+def audit(*files: Path, persona: str = "pedantic") -> tuple[int, str]:
     """Return how zizmor ends, and what it finds."""
     program = shutil.which("zizmor", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
         lacking("zizmor")
-    words = (program, "--offline", "--no-progress", "--pedantic", "--format", "plain", *files)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    words = (program, "--offline", "--no-progress", f"--persona={persona}", "--format", "plain")
+    done = subprocess.run(
+        [*words, *files], capture_output=True, text=True, timeout=120, check=False
+    )
     return done.returncode, done.stdout
 
 
@@ -102,7 +104,7 @@ def test_zizmor_knows_a_mistake(tmp_path: Path) -> None:
 
 
 def test_every_action_is_pinned_by_commit_and_one_version_of_each_is_used() -> None:
-    texts = [file.read_text(encoding="utf-8") for file in (*WORKFLOWS, ACTION)]
+    texts = [*examples(), *(file.read_text(encoding="utf-8") for file in (*WORKFLOWS, ACTION))]
     used = [line for text in texts for line in re.findall(r"uses: (.+)", text)]
     others = [line for line in used if not line.startswith(("./", "OWNER/"))]
     assert [line for line in others if not PINNED.fullmatch(line)] == []
@@ -111,6 +113,46 @@ def test_every_action_is_pinned_by_commit_and_one_version_of_each_is_used() -> N
         name, _, pin = line.partition("@")
         pins.setdefault("/".join(name.split("/")[:2]), set()).add(pin)
     assert {name: len(each) for name, each in pins.items() if len(each) > 1} == {}
+
+
+def examples() -> list[str]:
+    """Return the README's examples of the action, each as a whole workflow."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = [each for each in re.findall(r"(?s)```yaml\n(.*?)```", text) if "uses:" in each]
+    job = "permissions: {}\njobs:\n  n:\n    runs-on: ubuntu-24.04\n    steps:\n"
+    head = "name: Example\non: [push]\nconcurrency: {group: g, cancel-in-progress: true}\n"
+    return [head + (each if "jobs:" in each else job + each) for each in found]
+
+
+def test_the_readmes_examples_are_workflows_with_which_nothing_is_wrong(tmp_path: Path) -> None:
+    texts = {f"{number}.yml": text for number, text in enumerate(examples())}
+    assert len(texts) == 2
+    assert lint(texts) == []
+    files = [tmp_path / ".github/workflows" / name for name in texts]
+    files[0].parent.mkdir(parents=True)
+    for file, text in zip(files, texts.values(), strict=True):
+        file.write_text(text, encoding="utf-8")
+    code, said = audit(*files, persona="regular")
+    assert code == 0, said
+
+
+def test_examples_and_templates_give_the_action_inputs_that_it_has() -> None:
+    """actionlint knows only the inputs of actions that are released."""
+    action = yaml.safe_load(ACTION.read_text(encoding="utf-8"))
+    texts = [*examples(), *(each.read_text(encoding="utf-8") for each in WORKFLOWS)]
+    given, read = set(), set()
+    for text in texts:
+        for job in yaml.safe_load(text)["jobs"].values():
+            ours = [each for each in job["steps"] if is_ours(each.get("uses", ""))]
+            given |= {name for each in ours for name in each.get("with", {})}
+            if ours:
+                read |= set(re.findall(r"steps\.notebooks\.outputs\.([\w-]+)", text))
+    assert {"requirements", "environment-file", "options"} <= given <= set(action["inputs"])
+    assert {"artifact-url", "exit-code", "failed"} <= read <= set(action["outputs"])
+
+
+def is_ours(uses: str) -> bool:
+    return uses == "./" or uses.startswith("OWNER/nbpipe@")
 
 
 def test_the_job_that_runs_a_strangers_notebooks_has_no_secrets_and_may_only_read() -> None:
