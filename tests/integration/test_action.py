@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -188,9 +189,11 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
     python: dict[str, str], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
-    write_notebook(work / "sub/good one.ipynb", "1")
+    write_notebook(work / "sub/good one.ipynb", "import brought, carried")
     write_notebook(work / "sub/bad.ipynb", "1/0")
     write_notebook(work / "sub/other.ipynb", "1/0")
+    for name in ("brought", "carried"):
+        (work / f"sub/{name}.txt").write_text(f"./{wheel(work / 'sub', name).name}\n")
     address = "https://github.example/octo-org/notebooks/actions/runs/17/artifacts/3"
     made = {"actions/upload-artifact": {"artifact-url": address}}
     job = Job(work, tmp_path / "temp", python, github=dict(CONTEXT), made=made)
@@ -199,6 +202,7 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
         job,
         **{
             "working-directory": "sub",
+            "requirements": "brought.txt\n\n  carried.txt\n",
             "patterns": "good one.ipynb\n\n  bad.ipynb\n",
             "options": "--retries 0 -k 'good or bad'",
             "json-artifact": "json",
@@ -234,6 +238,44 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
         "path": outputs["report"],
         "if-no-files-found": "ignore",
     }
+
+
+def wheel(folder: Path, name: str) -> Path:
+    """Return a wheel with an empty module, made without building anything."""
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    told = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{told}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{told}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{told}/RECORD", "")
+    return file
+
+
+def test_with_a_conda_environment_everything_runs_inside_of_it(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    """The micromamba here runs what it is given, and notes it."""
+    work, programs = tmp_path / "work", tmp_path / "bin"
+    write_notebook(work / "sub/a.ipynb", "1/0")
+    programs.mkdir()
+    (programs / "micromamba").write_text(
+        f'#!/bin/sh\necho "$1 $2 $3 $4" >>{tmp_path}/calls\nshift 3\nexec "$@"\n'
+    )
+    (programs / "micromamba").chmod(0o755)
+    made = {"mamba-org/setup-micromamba": {"environment-path": "/envs/nbpipe"}}
+    environ = python | {"PATH": f"{programs}:{python['PATH']}"}
+    job = Job(work, tmp_path / "temp", environ, github=dict(CONTEXT), made=made)
+    inputs = {"working-directory": "sub", "environment-file": "environment.yml"}
+    outputs = composite(ACTION, job, **inputs, history="", **{"html-artifact": ""})
+    assert (outputs["exit-code"], outputs["failed"], outputs["artifact-url"]) == ("1", "1", "")
+    ((name, given),) = job.used
+    assert (name, given["environment-file"]) == (
+        *("mamba-org/setup-micromamba", "sub/environment.yml"),
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    started = [call.removeprefix("run -p /envs/nbpipe ") for call in calls]
+    assert started == ["python", "python", "python", "nbpipe", "python"]
 
 
 def test_a_pull_request_runs_what_it_can_affect(python: dict[str, str], tmp_path: Path) -> None:
