@@ -57,8 +57,8 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
     kernel: str | None = None,
     kernel_map: Mapping[str, str] | None = None,
     missing_kernel: Literal["fail", "skip"] | None = None,
-    timeout: float | None = None,
-    notebook_timeout: float | None = None,
+    timeout: float | str | None = None,
+    notebook_timeout: float | str | None = None,
     output_limit: float | None = None,
     prerun: Names | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -93,8 +93,8 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         kernel: Run every notebook on this kernel.
         kernel_map: Name in the notebook -> installed kernel.
         missing_kernel: What to do where a kernel is not installed.
-        timeout: Seconds for a cell.
-        notebook_timeout: Seconds for a notebook.
+        timeout: Seconds for a cell, or such as "10m".
+        notebook_timeout: Seconds for a notebook, or such as "4h".
         output_limit: Megabytes of output of one notebook.
         prerun: Files with code that runs first in every notebook of their language.
         parameters: As papermill injects them.

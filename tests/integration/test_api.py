@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from running import until
 
 import nbpipe
+from nbpipe.cli.test import command
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +82,29 @@ def test_what_runs_is_chosen_as_on_the_command_line(
         nbpipe.test(shard=(4, 3))
 
 
+def test_it_takes_what_the_command_line_takes() -> None:
+    """All but what is about a terminal, or has no use in a notebook."""
+    names = {
+        "keyword": "k",
+        "last_failed": "lf",
+        "failed_first": "ff",
+        "reports": "report",
+        "parameter": "parameters",
+        "config_file": "config",
+    }
+    terminal = {"color", "debug", "durations", "list_only", "progress", "tb", "verbose"}
+    elsewhere = {"cluster", "parameters_file"}
+    options = {names.get(each.name or "", each.name or "") for each in command.params}
+    assert options - set(inspect.signature(nbpipe.test).parameters) <= terminal | elsewhere
+
+
+def test_a_limit_may_have_units(inside: Collection, tmp_path: Path) -> None:
+    inside.notebook("a.ipynb", "1")
+    run = nbpipe.test(timeout="10m", notebook_timeout="1h30m", output_dir=tmp_path / "copies")
+    limits = run.wait().plan.tasks[0].limits
+    assert (limits.cell_seconds, limits.notebook_seconds) == (600.0, 5400.0)
+
+
 def test_reports_are_written_and_one_that_cannot_be_is_refused_before_anything_runs(
     inside: Collection, tmp_path: Path
 ) -> None:
@@ -127,6 +152,8 @@ def test_wrong_use_raises_at_once(inside: Collection) -> None:
     [
         ({"jobs": 0}, "jobs=0: expected int >= 1"),  # it would wait for ever
         ({"timeout": -1}, "timeout=-1: expected float > 0.0"),
+        ({"timeout": "soon"}, "timeout='soon': expected float, got str"),
+        ({"timeout": "300"}, "timeout='300': expected float, got str"),  # as in nbpipe.toml
         ({"missing_kernel": "no"}, "missing_kernel='no': invalid enum value 'no'"),
     ],
 )
