@@ -25,7 +25,7 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
 
 from nbpipe.execution import diagnosis
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.execution.kernels.forks import ForkedProvisioner
 from nbpipe.execution.kernels.provisioner import Exit, first_of, supported
 from nbpipe.execution.kernels.shutdown import End
@@ -220,7 +220,7 @@ class Kernel:
         """Return the environment that the kernel's own variables are added to."""
         own = {**(spec.env or {}), **self._environ}
         given = {name: value for name, value in os.environ.items() if name not in self._hidden}
-        more = threads.variables(self._threads, given, own)
+        more = capacity.variables(self._threads, given, own)
         if (spec.language or "").lower() in SHELLS and "HISTFILE" not in own:
             more["HISTFILE"] = ""  # bash(1): no history is written, least of all over the user's
         return {**given, **more, **self._environ}
