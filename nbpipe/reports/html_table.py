@@ -40,9 +40,10 @@ PLANNED = "128, 128, 128"
 TRACEBACK_LIMIT = 20_000
 """Characters of one traceback that are put into the page."""
 SHOWN_PATHS = 100
-SHOWN_ROWS = 200
-"""Rows of notebooks that passed, are skipped or planned; those that failed or run all are shown,
-up to ten times as many."""
+SHOWN_ROWS, SHOWN_LIVE = 200, 50
+"""Rows of notebooks that passed, are skipped or planned, at the end and while the run goes on; of
+those that failed or run five times as many are shown. Jupyter's server drops what is too large
+(`iopub_data_rate_limit`, 1 MB a second)."""
 
 T = TypeVar("T")
 
@@ -151,10 +152,11 @@ def _rows(state: State) -> Iterable[str]:
     """Yield what runs, then what did not pass, then the others; all in the order of the plan."""
     bad = [each for each in state.results if each.outcome in {Outcome.FAILED, Outcome.FLAKY}]
     good = [each for each in state.results if each.outcome not in {Outcome.FAILED, Outcome.FLAKY}]
-    yield from _some(state.running, partial(_running, state=state), 10 * SHOWN_ROWS)
-    yield from _some(bad, partial(_row, state=state), 10 * SHOWN_ROWS)
-    yield from _some(good, partial(_row, state=state), SHOWN_ROWS)
-    yield from _some(state.planned, partial(_planned, state=state), SHOWN_ROWS)
+    limit = SHOWN_LIVE if state.moment else SHOWN_ROWS
+    yield from _some(state.running, partial(_running, state=state), 5 * limit)
+    yield from _some(bad, partial(_row, state=state), 5 * limit)
+    yield from _some(good, partial(_row, state=state), limit)
+    yield from _some(state.planned, partial(_planned, state=state), limit)
 
 
 def _some(members: Sequence[T], row: Callable[[T], str], limit: int) -> Iterable[str]:

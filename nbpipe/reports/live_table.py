@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 REDRAW = 1.0
 """Seconds between two drawings while nothing happens but time."""
-RATE = 200_000
+RATE = 50_000
 """Characters per second that a page is sent at most: a large table is drawn less often."""
+CALM = 600.0
+"""A run of so many seconds is drawn every second, one of N times as many every N seconds: whoever
+executes this notebook may count every drawing as output, and end it beyond some limit."""
 
 
 class Output(Protocol):
@@ -187,7 +190,8 @@ class LiveTable(Display):
             self._is_over = is_over
             page = self.page(is_over=is_over)
             self._output.show(page)
-            self._next = self.clock() + max(REDRAW, len(page) / RATE)
+            now = self.clock()
+            self._next = now + max(REDRAW, len(page) / RATE, (now - self._begun) / CALM)
 
     def again(self) -> bool:
         """Show the table in the cell that is being executed; return whether there is a page."""

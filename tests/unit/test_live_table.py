@@ -73,21 +73,28 @@ def test_it_shows_what_runs_for_how_long_and_what_became_of_the_rest() -> None:
     assert live.results == (PASSED,)
 
 
+def drawings(plan: Plan, seconds: int) -> list[str]:
+    """Return what is sent in so many seconds of a run of which everything runs at once."""
+    shown, clock = Shown(), Clock()
+    live = table(shown, clock, plan)
+    for each in plan.tasks:
+        live.started(Progress(task=each, cell=0, cells=0))
+    for _ in range(2 * seconds):
+        clock.now += 0.5
+        live.tick()
+    return shown.pages
+
+
 def test_a_large_table_is_drawn_less_often_than_a_small_one() -> None:
     many = Plan(root=Path("/c"), tasks=tuple(task(f"{n}.ipynb") for n in range(2_000)), excluded=())
-    drawn = []
-    for plan in (PLAN, many):
-        shown, clock = Shown(), Clock()
-        live = table(shown, clock, plan)
-        for each in plan.tasks:
-            live.started(Progress(task=each, cell=0, cells=0))
-        for _ in range(100):
-            clock.now += 0.25
-            live.tick()
-        drawn.append(len(shown.pages))
-        assert sum(map(len, shown.pages)) <= live_table.RATE * 25 + len(shown.pages[0])
-    assert drawn[0] == 25
-    assert drawn[1] < 12
+    assert len(drawings(PLAN, 20)) == 20
+    large = drawings(many, 20)
+    assert 2 <= len(large) < 10
+    assert sum(map(len, large[1:])) <= live_table.RATE * 20
+
+
+def test_a_long_run_is_drawn_less_often_than_a_short_one() -> None:
+    assert 1_500 < len(drawings(PLAN, 3_600)) < 2_000
 
 
 def test_after_its_end_it_stays_as_it_is() -> None:
