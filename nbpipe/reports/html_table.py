@@ -198,12 +198,13 @@ def _planned(task: Task, state: State) -> str:
 
 def _line(word: str, color: str, texts: tuple[str, str, str, str, str], files: str | None) -> str:
     """Return a row; without files (None) it has no column for them."""
-    _, kernel, cells, took, why = map(_escaped, texts)
+    path, kernel, cells, took, why = map(_escaped, texts)
+    named = f'<span title="{path}">{_name(texts[0])}</span>'  # whole, for programs that look for it
     told = f'<div style="{_WHY}">{why}</div>' if why else ""
     badge = f"{_CELL};background:rgba({color},0.35);font-weight:bold"
     columns = (
         (badge, word),
-        (f"{_CELL};min-width:12em", f"{_name(texts[0])}{told}"),
+        (f"{_CELL};min-width:12em", f"{named}{told}"),
         (f"{_CELL};white-space:nowrap", kernel),
         (_NUMBER, cells),
         (_NUMBER, took),

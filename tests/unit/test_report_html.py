@@ -149,6 +149,7 @@ def test_a_name_breaks_between_its_words() -> None:
     failed = replace(FAILED, task=task("04_HowTos/Photometric-Calibration.ipynb"))
     page = html_table.table(State(results=[failed]))
     assert ">04_<wbr>HowTos/<wbr>Photometric-<wbr>Calibration.ipynb<" in page
+    assert '"04_HowTos/Photometric-Calibration.ipynb"' in page
 
 
 def test_what_never_started_has_no_time() -> None:
