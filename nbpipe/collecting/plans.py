@@ -74,18 +74,9 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     keyword = Keyword(text) if text else None
     _check_shard(selection.shard)
     _check_kernels(settings, kernels)
-    file = config.file.name if config.file else "the configuration"
-    exclusions = Exclusions(
-        places,
-        by_default=settings.default_exclude,
-        configured=settings.exclude,
-        file=file,
-        given=selection.exclude,
-    )
     hidden = kept_from_notebooks(config.settings)
-    tasks = Tasks(settings, places, kernels, file=file, hidden=hidden)
-    files, scopes = _scopes(selection, settings, places, file)
-    choosing = choose_files(files, scopes, places, exclusions)
+    tasks = Tasks(settings, places, kernels, file=_file(config), hidden=hidden)
+    choosing, files, scopes = _choose(selection, config, places)
     excluded = choosing.excluded
     if keyword:
         _deselect(choosing, tasks, keyword)
@@ -105,6 +96,41 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     if nothing:
         raise _nothing(choosing, files, scopes, places, made)
     return made
+
+
+def choose(selection: Selection, config: Config) -> list[tuple[str, Path]]:
+    """Return the notebooks that `plan` would take, each as people read it and as a file.
+
+    Raises:
+        UsageError: As `plan`.
+        NothingCollected: No notebook at all is left.
+    """
+    places = Places(root=os.path.realpath(config.root), cwd=os.path.realpath(selection.cwd))
+    choosing, files, scopes = _choose(selection, config, places)
+    if not choosing.chosen:
+        empty = Plan(root=Path(places.root), tasks=(), excluded=())
+        raise _nothing(choosing, files, scopes, places, empty)
+    return [(places.shown(each.path), Path(each.path)) for each in choosing.chosen]
+
+
+def _choose(
+    selection: Selection, config: Config, places: Places
+) -> tuple[Choosing, list[str], list[Scope]]:
+    """Return what the patterns came to, and the files and scopes that they stand for."""
+    settings = config.settings.test
+    exclusions = Exclusions(
+        places,
+        by_default=settings.default_exclude,
+        configured=settings.exclude,
+        file=_file(config),
+        given=selection.exclude,
+    )
+    files, scopes = _scopes(selection, settings, places, _file(config))
+    return choose_files(files, scopes, places, exclusions), files, scopes
+
+
+def _file(config: Config) -> str:
+    return config.file.name if config.file else "the configuration"
 
 
 def _scopes(
