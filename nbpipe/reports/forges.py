@@ -44,13 +44,14 @@ _KNOWN: dict[str, Forge] = {
     "gitea.com": "gitea",
     "bitbucket.org": "bitbucket",
 }
-_NAMED: tuple[tuple[str, Forge], ...] = (
-    ("github.", "github"),
-    ("gitlab.", "gitlab"),
-    ("gitea.", "gitea"),
-    ("forgejo.", "gitea"),
-)
-"""How the names of servers of one's own mostly begin."""
+_NAMED: dict[str, Forge] = {
+    "github": "github",
+    "gitlab": "gitlab",
+    "gitea": "gitea",
+    "forgejo": "gitea",
+}
+"""A part of the names that most servers of one's own have; a Bitbucket of one's own has other
+addresses than bitbucket.org."""
 
 _SCP = re.compile(r"(?:[^@/:]+@)?([^/:@]+):(?!//)(.+)")
 _URL = re.compile(r"(https?|ssh|git)://(?:[^/]*@)?([^/@]+)/(.+)", re.IGNORECASE)
@@ -88,7 +89,7 @@ def repository(origin: str, environ: Mapping[str, str]) -> Repository | None:
     scheme, host, path = _parts(origin.strip())
     if not _SERVER.fullmatch(host) or "/" not in path or ".." in path.split("/"):
         return None
-    where, forge = f"{scheme}://{host}", _forge(host)
+    where, forge = f"{scheme}://{host}", of_host(host)
     if server := _server(environ, "GITHUB_SERVER_URL", host):
         where = server
         is_gitea = environ.get("GITEA_ACTIONS") or environ.get("FORGEJO_ACTIONS")
@@ -158,7 +159,8 @@ def _server(environ: Mapping[str, str], name: str, host: str) -> str | None:
     return found if host in {parts.netloc.lower(), (parts.hostname or "")} else None
 
 
-def _forge(host: str) -> Forge | None:
+def of_host(host: str) -> Forge | None:
+    """Return what a server is, as far as its name says."""
     if host in _KNOWN:
         return _KNOWN[host]
-    return next((forge for start, forge in _NAMED if host.startswith(start)), None)
+    return next((_NAMED[part] for part in host.split(".") if part in _NAMED), None)

@@ -50,6 +50,11 @@ GHES = {"GITHUB_SERVER_URL": "https://ghe.example:8443"}
         ),
         ("git@gitlab.com:group/sub/r.git", {}, ("https://gitlab.com/group/sub/r", "gitlab")),
         ("https://gitlab.example.org/o/r", {}, ("https://gitlab.example.org/o/r", "gitlab")),
+        (
+            "https://code.gitlab.example.org/o/r",
+            {},
+            ("https://code.gitlab.example.org/o/r", "gitlab"),
+        ),
         ("https://codeberg.org/o/r.git", {}, ("https://codeberg.org/o/r", "gitea")),
         ("git@bitbucket.org:o/r.git", {}, ("https://bitbucket.org/o/r", "bitbucket")),
     ],
@@ -66,6 +71,7 @@ def test_an_origin_has_the_address_of_its_page(
     "origin",
     [
         *("", "/srv/git/r.git", "../r", "file:///srv/r.git", "https://code.example/o/r"),
+        *("https://bitbucket.example.org/o/r", "https://mygithub.example.org/o/r"),
         *("git@work:o/r.git", "https://github.com/r", "https://github.com/../r"),
         *("https://github.com)/o/r", "https://git hub.com/o/r", "javascript:alert(1)"),
     ],
