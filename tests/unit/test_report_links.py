@@ -51,9 +51,9 @@ GHES = {"GITHUB_SERVER_URL": "https://ghe.example:8443"}
         ("git@gitlab.com:group/sub/r.git", {}, ("https://gitlab.com/group/sub/r", "gitlab")),
         ("https://gitlab.example.org/o/r", {}, ("https://gitlab.example.org/o/r", "gitlab")),
         (
-            "https://code.gitlab.example.org/o/r",
+            "https://x.gitlab.example.org/o/r",
             {},
-            ("https://code.gitlab.example.org/o/r", "gitlab"),
+            ("https://x.gitlab.example.org/o/r", "gitlab"),
         ),
         ("https://codeberg.org/o/r.git", {}, ("https://codeberg.org/o/r", "gitea")),
         ("git@bitbucket.org:o/r.git", {}, ("https://bitbucket.org/o/r", "bitbucket")),
