@@ -136,6 +136,8 @@ class Task:
     """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None
     """Bytes that it is expected to need at its peak; None where nothing is known."""
+    expected: float | None = None
+    """Seconds that it took the last time; None where nothing is known."""
     turn: str = ""
     """Why it starts earlier than its place says; empty where it does not."""
     because: str = ""
