@@ -150,10 +150,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
 
 def _usage(error: click.ClickException) -> str:
     """Return an error of click's in the form of ours: what happened, and what to do next."""
-    text = error.format_message().strip().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = context.command_path if context else "nbpipe"
-    return f"{text[:1].lower()}{text[1:]}\n  See `{command} --help`."
+    return f"{error.format_message().strip()}\n  See `{command} --help`."
 
 
 def _unwritable(error: OSError, arguments: list[str]) -> int:
