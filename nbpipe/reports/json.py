@@ -6,7 +6,7 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`.
+   `shadowed`; `cells.seconds`, `environment`, and of its past `earlier`, `packages`, `passed`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -25,6 +25,8 @@ from nbpipe.reports.place import line_in_file
 from nbpipe.system.text import encodable, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbpipe.model import Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.reporter import Reporter
@@ -97,21 +99,31 @@ def _notebook(result: Result) -> dict[str, Any]:
         "kernel": encodable(result.kernel),
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
-        "cells": {"total": result.cells_total, "executed": result.cells_executed},
+        "cells": {
+            "total": result.cells_total,
+            "executed": result.cells_executed,
+            "seconds": [asdict(each) for each in result.cell_times],
+        },
         "failure": _failure(result, first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
         "memory": result.memory,
         "threads": result.task.cores,
-        "home": {encodable(name): encodable(each) for name, each in result.home.items()},
+        "home": _encodable(result.home),
         "shadowed": [encodable(name) for name in result.shadowed],
         "notes": [encodable(note) for note in result.notes],
     }
+    if result.packages:
+        notebook["environment"] = {"packages": _encodable(result.packages)}
     if result.past is not None:
         notebook["past"] = asdict(result.past)
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
+
+
+def _encodable(versions: Mapping[str, str]) -> dict[str, str]:
+    return {encodable(name): encodable(each) for name, each in versions.items()}
 
 
 def _failure(result: Result, failure: Failure) -> dict[str, Any]:
