@@ -132,6 +132,95 @@ def test_the_table_is_filtered_and_sorted(ran: Ended) -> None:
     assert second["value"] == sorted(second["value"])
 
 
+ROWS = "Array.from(document.querySelectorAll('#results tbody tr'), row => row.cells[1].textContent)"
+FORM = """[document.getElementById("words").value,
+  Array.from(document.querySelectorAll("fieldset input:checked"), box => box.value),
+  document.querySelector("#results th[aria-sort]")?.textContent ?? null]"""
+
+
+def shows(number: int) -> list[str]:
+    """Return the step of waiting until so many rows are shown."""
+    return ["until", f"document.getElementById('shown').textContent === '{number} of 5'"]
+
+
+def test_what_the_table_shows_is_in_the_address_after_back_forward_and_reload(ran: Ended) -> None:
+    steps = [
+        *(["click", "fieldset input[value=failed]"], shows(2)),
+        *(["fill", "#words", "zerodivision f()"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["click", "#results th:nth-child(4) button"], ["value", "location.hash"]),
+        *(["reload"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["click", "#results td.path a"], ["until", "document.querySelector('iframe')"]),
+        *(["back"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["back"], ["until", "!location.hash.includes('sort')"], ["value", FORM]),
+        *(["back"], shows(2), ["value", FORM], ["back"], shows(5), ["value", FORM]),
+        *(["forward"], ["forward"], shows(1), ["value", FORM]),
+    ]
+    (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
+    row, words, failed = ["a/bad.ipynb"], "zerodivision f()", ["failed"]
+    sorted_form = [words, failed, "Time"]
+    assert answer["values"] == [
+        *(row, [words, failed, None], "#show=failed&q=zerodivision+f%28%29&sort=time"),
+        *(row, sorted_form, row, sorted_form, [words, failed, None]),
+        *(["", failed, None], ["", [], None], [words, failed, None]),
+    ]
+    assert answer["console"] == []
+
+
+def test_keys_lead_from_failure_to_failure_and_what_is_unfolded_stays(ran: Ended) -> None:
+    here = """[document.activeElement.textContent.trim().split(/\\s/)[0],
+      Array.from(document.querySelectorAll(".failure[open] .path"), each => each.textContent)]"""
+    inside = "document.querySelector('#failures ~ article .failure:last-of-type .times caption')"
+    steps = [
+        *(["press", "n"], ["value", here], ["press", "n"], ["value", here]),
+        *(["reload"], ["until", inside], ["value", here.split(",", 1)[1].rstrip("] ")]),
+        *(["press", "/"], ["press", "x"], ["press", "n"], shows(0)),
+        *(["press", "Escape"], shows(5), ["value", "document.getElementById('words').value"]),
+    ]
+    (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
+    first, second = "a/50% <b>&é#?.ipynb", "a/bad.ipynb"
+    assert answer["values"] == [
+        ["a/50%", [first]],
+        *(["a/bad.ipynb", [first, second]], [first, second], ""),
+    ]
+    assert answer["console"] == []
+
+
+def test_a_report_in_one_file_has_the_executed_notebooks(
+    collection: Collection, tmp_path: Path
+) -> None:
+    collection.notebook("good.ipynb", "print(6 * 7)")
+    collection.notebook("bad <b>.ipynb", "'</script>'", "1/0")
+    file = tmp_path / "report" / "one.html"
+    assert collection.test("--report", f"html={file}").code == 1
+    assert [each.name for each in file.parent.iterdir()] == ["one.html"]
+    title = "document.getElementById('page-path').textContent"
+    opened = "document.querySelector('#page iframe')"
+    steps = [
+        *(["click", "#results tbody tr:last-child a"], ["until", opened], ["value", title]),
+        *(["back"], ["until", f"!{opened}"], ["press", "n"], ["click", ".failure[open] a"]),
+        *(["until", opened], ["value", title], ["reload"], ["until", opened], ["value", title]),
+        *(["value", "location.hash"], ["click", "#back"], ["until", f"!{opened}"]),
+    ]
+    url = f"file://{quote(str(file))}"
+    looks = [{"url": url, "scheme": "light", "width": 1200, "steps": steps}]
+    looks += [
+        {"url": f"{url}#page=0", "scheme": scheme, "width": width}
+        for scheme, width in EVERYWHERE[1:3]
+    ]
+    answers = look(looks)
+    bad = "bad <b>.ipynb"
+    assert answers[0]["values"] == ["good.ipynb", bad, bad, "#at=f0&page=0"]
+    for answer in answers:
+        sound(answer)
+        assert {request.partition("#")[0] for request in answer["requests"]} == {url}
+    again = collection.test("--report", f"html={file}")
+    assert again.code == 1
+    (tmp_path / "thesis.html").write_text("precious")
+    refused = collection.test("--report", f"html={tmp_path / 'thesis.html'}")
+    assert refused.code == 4
+    assert (tmp_path / "thesis.html").read_text() == "precious"
+
+
 def test_without_scripts_the_report_shows_everything(ran: Ended) -> None:
     rows = "document.querySelectorAll('#results tbody tr').length"
     (answer,) = look(
@@ -172,4 +261,3 @@ def test_the_reports_folder_is_replaced_by_a_later_report_and_nothing_else_is(
     assert refused.code == 4
     assert "would replace what is there" in refused.err
     assert (mine / "thesis.tex").read_text() == "precious"
-    assert collection.test("--report", "html=report.html").code == 4

@@ -7,7 +7,6 @@ the page of a large run slow to load is bounded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import cause, error
 from nbpipe.reports.past import before
 from nbpipe.system.text import cut, first_line, plain, plain_name
-from nbpipe.system.units import duration, memory
+from nbpipe.system.units import memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbpipe.model import CellTime, Failure, Result
 
@@ -51,18 +50,55 @@ class Shown:
 def script(results: Iterable[Result], shown: Shown) -> str:
     """Return the JSON for all results in their order; it may stand in an element `script`."""
     environments: dict[tuple[tuple[str, str], ...], int] = {}
+    runs: dict[str, int] = {}
     found = []
     for result in results:
         details = of(result, shown)
         if result.packages:
             packages = tuple(sorted(result.packages.items()))
             details["packages"] = environments.setdefault(packages, len(environments))
+        if result.past is not None:
+            details["earlier"] = [
+                [runs.setdefault(each.run, len(runs)), each.outcome.value, round(each.seconds, 1)]
+                for each in result.past.earlier
+            ]
         found.append({key: value for key, value in details.items() if value not in (None, [], "")})
     told = [
         [[plain_name(name), plain_name(version)] for name, version in packages]
         for packages in environments
     ]
-    text = json.dumps({"results": found, "environments": told}, ensure_ascii=False)
+    names = [plain_name(each) for each in runs]
+    return embedded({"results": found, "environments": told, "runs": names})
+
+
+def table(results: Iterable[Result], *, known: bool) -> str:
+    """Return the JSON of what the columns of the table are sorted by, for each result.
+
+    Args:
+        results: In their order.
+        known: Whether there are the columns of earlier runs.
+    """
+    return embedded([_columns(each, known=known) for each in results])
+
+
+def _columns(result: Result, *, known: bool) -> list[Any]:
+    past = result.past
+    before = [round(past.seconds or 0, 3), past.flakiness] if past else [0, 0]
+    why = result.reason or (error(result.failure) if result.failure else "")
+    return [
+        result.outcome.value,
+        plain_name(result.path),
+        result.cells_executed,
+        round(result.seconds, 3),
+        *(before if known else ()),
+        plain_name(result.kernel),
+        first_line(why),
+    ]
+
+
+def embedded(value: object) -> str:
+    """Return the JSON of a value as it may stand in an element `script`."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
@@ -72,17 +108,12 @@ def of(result: Result, shown: Shown) -> dict[str, Any]:
     return {
         "cause": cause(result.failure) if result.failure else "",
         "failures": [
-            failure(result.cell_times, each, shown.traceback)
-            for each in result.failures[:FAILURES]
+            failure(result.cell_times, each, shown.traceback) for each in result.failures[:FAILURES]
         ],
         "cells": cells(result.cell_times),
         "changed": changed(result),
         "passed": plain_name(result.past.passed) if result.past else "",
         "before": known and f"It {known}.",
-        "earlier": [
-            [plain_name(each.run), each.outcome.value, duration(each.seconds)]
-            for each in (result.past.earlier if result.past else ())
-        ],
         "page": shown.pages.get(result.path),
         "figure": shown.figures.get(result.path),
         "notes": [first_line(note) for note in dict.fromkeys(result.notes)],
@@ -124,22 +155,12 @@ def traceback_limit(results: Iterable[Result]) -> int:
 
 
 def cells(times: Iterable[CellTime]) -> list[list[Any]]:
-    """Return name, prompt, seconds and time in words of each cell, in order; if too many, of the
-    slowest.
-    """
+    """Return index, prompt and seconds of each cell, in order; if too many, of the slowest."""
     known = list(times)
     if len(known) > CELLS:
         slowest = sorted(range(len(known)), key=lambda index: -known[index].seconds)[:CELLS]
         known = [known[index] for index in sorted(slowest)]
-    return [
-        [
-            "injected" if each.cell is None else f"cells[{each.cell}]",
-            "" if each.number is None else f"In [{each.number}]",
-            round(each.seconds, 3),
-            duration(each.seconds),
-        ]
-        for each in known
-    ]
+    return [[each.cell, each.number, round(each.seconds, 2)] for each in known]
 
 
 def changed(result: Result) -> list[list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -14,7 +13,7 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from nbpipe.model import Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
+    from nbpipe.reports.groups import Group
     from nbpipe.reports.reporter import FolderReporter
 
 GENERATOR = '<meta name="generator" content="nbpipe">'
@@ -45,14 +45,23 @@ GENERATOR = '<meta name="generator" content="nbpipe">'
 LIMITS = rendering.Limits(seconds=120, memory=2 * 2**30, output=100_000_000)
 """Of one executed copy; a run may show more than a service that others wait for."""
 SHOWN_EACH = 20
-"""Notebooks of one cause that are listed at once; the others unfold."""
+"""Notebooks of one cause that are listed with it; the table has all."""
+SHOWN_CAUSES = 100
+"""Causes that are listed."""
+SHOWN_LIST = 200
+"""Notebooks of any other list."""
+STATIC_ROWS = 200
+"""Rows of the table that a browser reads at once; the script takes others when they are in sight.
+
+Ten thousand rows are 300,000 elements, which take a browser seconds.
+"""
 OPEN_CAUSES = 10
 """Causes whose first notebook is unfolded from the beginning."""
 FILE_SUFFIXES = frozenset({".html", ".htm"})
 """A path with one of these is a report in one file."""
 _PAGES = "<!-- executed notebooks -->"
 """Where in a report of one file they are put."""
-_BREAKS = re.compile(r"([/_-]+)")
+_BREAKS = re.compile(r"(?<=[/_-])(?![/_-])")
 _STRIP_WIDTH, _STRIP_HEIGHT = 8, 16
 _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
 
@@ -169,6 +178,7 @@ class HtmlReporter:
     def _index(self, run: Run, built: _Built, *, one_file: bool) -> str:
         script = _text("report.js")
         limit = details.traceback_limit(run.results)
+        known = any(each.past for each in run.results)
         shown = details.Shown(self.rerun, built.pages, built.figures, limit)
         page = self._environment.get_template("index.html").render(
             run=run,
@@ -176,19 +186,23 @@ class HtmlReporter:
             groups=by_cause(run.results),
             flaky=[each for each in run.results if each.outcome is Outcome.FLAKY],
             slower=slower(run.results),
-            known=any(each.past for each in run.results),
+            known=known,
             notes=by_note(run.results),
             reasons=by_reason(run.results),
             numbers={each.path: number for number, each in enumerate(run.results)},
             pages=built.pages,
             figures=built.figures,
             details=details.script(run.results, shown),
+            columns=details.table(run.results, known=known),
             style=_text("index.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             longest=charts.longest(run.results),
             timeline=charts.timeline(run.results),
             shown_each=SHOWN_EACH,
+            shown_causes=SHOWN_CAUSES,
+            shown_list=SHOWN_LIST,
+            static_rows=STATIC_ROWS,
             open_causes=OPEN_CAUSES,
             one_file=one_file,
             pages_here=_PAGES,
@@ -232,6 +246,7 @@ class HtmlReporter:
             "error": error,
             "first_line": first_line,
             "count": count,
+            "query": _query,
             "rerun": self.rerun,
             "excerpt": _excerpt,
             "traceback": details.traceback,
@@ -256,11 +271,7 @@ def soft(name: str) -> Markup:
     """Return a name as HTML that may go on in another line after `/`, `_` and `-` only."""
     from markupsafe import Markup, escape  # noqa: PLC0415  (with jinja2)
 
-    parts = _BREAKS.split(plain_name(name))
-    return Markup("").join(
-        f"{escape(text)}{escape(sign)}{Markup('<wbr>') if sign else ''}"
-        for text, sign in zip(parts[::2], [*parts[1::2], ""], strict=True)
-    )
+    return Markup("<wbr>").join(map(escape, _BREAKS.split(plain_name(name))))
 
 
 def strip(result: Result) -> Markup:
@@ -310,8 +321,8 @@ def _frame(renderer: rendering.Renderer, run: Run, result: Result) -> str | None
 
 def _embedded(number: int, frame: str) -> str:
     """Return an executed notebook as data that the script of the page shows."""
-    text = json.dumps(encodable(frame), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="page{number}">{text}</script>\n'
+    data = details.embedded(encodable(frame))
+    return f'<script type="application/json" id="page{number}">{data}</script>\n'
 
 
 def _data_url(file: Path) -> str:
@@ -340,6 +351,12 @@ def _place(result: Result) -> str:
     if result.failure is None:
         return ""
     return details.place(result.cell_times, result.failure)
+
+
+def _query(group: Group) -> str:
+    """Return the address, within the page, of all notebooks of a cause."""
+    words = cause(group.results[0].failure)
+    return f"#{urlencode({'show': Outcome.FAILED.value, 'q': words})}"
 
 
 def _text(name: str) -> str:

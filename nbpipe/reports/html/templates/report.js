@@ -6,13 +6,15 @@
   const every = (what, from = document) => Array.from(from.querySelectorAll(what));
   const form = byId("filter"), words = byId("words");
   const boxes = every("fieldset input", form);
-  const body = document.querySelector("#results tbody");
+  const table = byId("results");
   const heads = every("#results thead th");
-  const rows = Array.from(body.rows, (row, number) =>
-    ({ row, number, outcome: row.dataset.outcome, text: null, shown: true }));
+  const rows = JSON.parse(byId("columns").textContent).map((columns, number) =>
+    ({ number, columns, outcome: columns[0], row: table.tBodies[0].rows[number] ?? null,
+      text: null, shown: true }));
+  const byNumber = rows.slice();
   const failures = every("details.failure");
   const causes = every("article.cause").map(article =>
-    ({ article, members: every("details.failure", article), rest: article.querySelector(".rest") }));
+    ({ article, members: every("details.failure", article) }));
   const opened = every("details[data-result][open]").map(each => each.id);
   let known = null;
   const details = () => known ??= JSON.parse(byId("details").textContent);
@@ -66,7 +68,7 @@
     if (entry.text === null) {
       const more = details().results[entry.number];
       const said = (more.failures ?? []).flatMap(each => [each.error, each.traceback]);
-      entry.text = [entry.row.textContent, more.cause, ...said, ...(more.notes ?? [])]
+      entry.text = [...entry.columns, more.cause, ...said, ...(more.notes ?? [])]
         .join("\n").toLowerCase();
     }
     return entry.text;
@@ -79,20 +81,11 @@
       const found = wanted.every(word => text(entry).includes(word));
       if (found) counts[entry.outcome] += 1;
       entry.shown = found && (!state.show.length || state.show.includes(entry.outcome));
-      if (entry.row.hidden === entry.shown) entry.row.hidden = !entry.shown;
       shown += entry.shown;
     }
-    byNumber.forEach((entry, number) => { visible[number] = entry.shown; });
-    for (const { article, members, rest } of causes) {
-      let any = false, more = false;
-      for (const each of members) {
-        const seen = visible[each.dataset.result];
-        if (each.hidden === seen) each.hidden = !seen;
-        any ||= seen;
-        if (seen && rest !== null && rest.contains(each)) more = true;
-      }
-      article.hidden = !any;
-      if (rest !== null) rest.hidden = !more;
+    for (const { article, members } of causes) {
+      for (const each of members) each.hidden = !byNumber[each.dataset.result].shown;
+      article.hidden = members.every(each => each.hidden);
     }
     for (const section of every("main > section")) {
       const inside = every("article.cause", section);
@@ -103,12 +96,6 @@
     const none = !failures.some(each => !each.hidden);
     byId("next").disabled = byId("previous").disabled = none;
   };
-  const byNumber = rows.slice();
-  const visible = rows.map(() => true);
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
-  };
   let sorted = "null,false";
   const sort = () => {
     const key = `${state.sort},${state.down}`;
@@ -117,30 +104,79 @@
     const { sort: column, down } = state;
     rows.sort((a, b) => a.number - b.number);
     if (column !== null) {
-      const values = new Map(rows.map(entry => [entry, value(entry.row, column)]));
       rows.sort((a, b) => {
-        const [x, y] = [values.get(a), values.get(b)];
+        const [x, y] = [a.columns[column], b.columns[column]];
         return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
       });
     }
-    body.append(...rows.map(entry => entry.row));
     heads.forEach((head, number) => {
       if (number === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     });
   };
-  const unfold = () => {
-    const wanted = new Set(state.open);
-    for (const each of every("details[data-result][open]")) {
-      if (!wanted.has(each.id)) each.open = false;
+
+  // -- the table, laid out a hundred rows at a time when they come near -----------------------------
+  const CHUNK = 100, ROW_REM = 2.3;
+  let sources = null, laid = null;
+  const element = entry => {
+    if (entry.row === null) {
+      sources ??= byId("others").textContent.split(/(?=<tr )/).slice(1);
+      const made = document.createElement("template");
+      made.innerHTML = sources[entry.number - (byNumber.length - sources.length)];
+      entry.row = made.content.firstElementChild;
     }
-    for (const id of wanted) {
-      const each = byId(id);
-      if (each === null || each.dataset.result === undefined) continue;
-      const rest = each.closest(".rest");
-      if (rest !== null) rest.open = true;
+    return entry.row;
+  };
+  const fillBody = made => {
+    near.unobserve(made);
+    if (made.rows.length) return;
+    made.append(...made.entries.map(element));
+    made.style.minHeight = "";
+  };
+  const near = new IntersectionObserver(found => {
+    for (const each of found) if (each.isIntersecting) fillBody(each.target);
+  }, { rootMargin: "1500px" });
+  const lay = () => {
+    const list = rows.filter(entry => entry.shown);
+    if (laid !== null && laid.length === list.length
+      && laid.every((entry, place) => entry === list[place])) return;
+    laid = list;
+    near.disconnect();
+    const bodies = [];
+    for (let start = 0; start === 0 || start < list.length; start += CHUNK) {
+      const made = document.createElement("tbody");
+      made.entries = list.slice(start, start + CHUNK);
+      made.style.minHeight = `${ROW_REM * made.entries.length}rem`;
+      bodies.push(made);
+    }
+    for (const each of Array.from(table.tBodies)) each.remove();
+    table.append(...bodies);
+    fillBody(bodies[0]);
+    for (const each of bodies.slice(1)) near.observe(each);
+  };
+  const charts = new IntersectionObserver(found => {
+    for (const { isIntersecting, target } of found) {
+      if (!isIntersecting) continue;
+      charts.unobserve(target);
+      target.innerHTML = target.querySelector("noscript").textContent;
+    }
+  }, { rootMargin: "1500px" });
+  for (const each of every("noscript.later")) charts.observe(each.parentElement);
+
+  const foldable = id => {
+    const entry = id[0] === "n" ? byNumber[id.slice(1)] : undefined;
+    const found = entry ? element(entry).querySelector("details") : byId(id);
+    return found?.dataset.result === undefined ? null : found;
+  };
+  const unfolded = new Set();
+  const unfold = () => {
+    const wanted = new Set(state.open.map(foldable));
+    for (const each of unfolded) if (!wanted.has(each)) each.open = false;
+    for (const each of wanted) {
+      if (each === null) continue;
       fill(each);
       each.open = true;
+      unfolded.add(each);
     }
   };
   const apply = () => {
@@ -149,6 +185,7 @@
     byId("keys").checked = state.keys;
     sort();
     filter();
+    lay();
     unfold();
     page();
   };
@@ -159,6 +196,14 @@
     for (const [key, each] of Object.entries(attributes)) made.setAttribute(key, each);
     made.append(...inside);
     return made;
+  };
+  const duration = seconds => {
+    const whole = Math.round(seconds);
+    if (Number(seconds.toFixed(1)) < 60) return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
+    const [more, less, units] = whole < 3600
+      ? [Math.floor(whole / 60), whole % 60, ["min", "s"]]
+      : [Math.floor(whole / 3600), Math.floor(whole % 3600 / 60), ["h", "min"]];
+    return `${more} ${units[0]} ${String(less).padStart(2, "0")} ${units[1]}`;
   };
   const soft = name => name.split(/(?<=[/_-])/).flatMap(each => [each, make("wbr")]).slice(0, -1);
   const pre = (...inside) => make("pre", { tabindex: 0 }, ...inside);
@@ -178,13 +223,14 @@
     [...(told.length > 1 ? [make("h4", {}, each.where)] : []), ...failure(each)]);
   const times = cells => {
     const most = Math.max(...cells.map(each => each[2]), 0.001);
-    const rows = cells.map(([name, prompt, seconds, told]) => {
+    const rows = cells.map(([cell, number, seconds]) => {
       const bar = make("span", { class: "length" });
       bar.style.width = `${100 * seconds / most}%`;
       const slowest = cells.length > 1 && seconds === most;
       return make("tr", slowest ? { class: "slowest" } : {},
-        make("th", { scope: "row" }, name), make("td", {}, prompt),
-        make("td", { class: "right" }, told), make("td", {}, bar),
+        make("th", { scope: "row" }, cell === null ? "injected" : `cells[${cell}]`),
+        make("td", {}, number === null ? "" : `In [${number}]`),
+        make("td", { class: "right" }, duration(seconds)), make("td", {}, bar),
         make("td", {}, slowest ? "slowest" : ""));
     });
     return make("table", { class: "times" }, make("caption", {}, "Time per cell"),
@@ -206,9 +252,10 @@
     return parts;
   };
   const earlier = told => {
-    const marks = told.earlier.toReversed().map(([run, outcome, time]) =>
-      make("li", { class: outcome, title: `${run}: ${outcome}, ${time}` },
-        make("span", { class: "unseen" }, `${run}: ${outcome}, ${time}`)));
+    const marks = told.earlier.slice().reverse().map(([run, outcome, seconds]) => {
+      const said = `${details().runs[run]}: ${outcome}, ${duration(seconds)}`;
+      return make("li", { class: outcome, title: said }, make("span", { class: "unseen" }, said));
+    });
     return make("div", { class: "past" }, make("span", {}, "Before, the newest at the right:"),
       make("ol", { class: "strip" }, ...marks));
   };
@@ -280,10 +327,10 @@
     const frame = view.querySelector("main");
     frame.replaceChildren();
     if (data === null) return;
-    const row = byNumber[state.page].row;
-    byId("page-outcome").textContent = row.dataset.outcome;
-    byId("page-outcome").className = `badge ${row.dataset.outcome}`;
-    byId("page-path").replaceChildren(...soft(row.cells[1].textContent));
+    const [outcome, path] = byNumber[state.page].columns;
+    byId("page-outcome").textContent = outcome;
+    byId("page-outcome").className = `badge ${outcome}`;
+    byId("page-path").replaceChildren(...soft(path));
     frame.append(make("iframe", { title: "The executed notebook", sandbox: "allow-scripts",
       referrerpolicy: "no-referrer", srcdoc: JSON.parse(data.textContent) }));
     scrollTo(0, 0);
@@ -311,13 +358,15 @@
 
   // -- what people do -----------------------------------------------------------------------------
   heads.forEach((head, column) => {
+    if (column >= (rows[0]?.columns.length ?? 0)) return;
     head.dataset.name = head.textContent.trim().toLowerCase();
     const button = make("button", { type: "button" }, head.textContent);
     head.replaceChildren(button);
     button.addEventListener("click", () =>
       go({ sort: column, down: state.sort === column && !state.down }));
   });
-  words.addEventListener("input", () => {
+  form.addEventListener("input", event => {
+    if (event.target.type === "checkbox") return;
     const push = !typing;
     state.q = words.value;
     apply();
@@ -336,6 +385,7 @@
     const each = event.target;
     if (each.dataset?.result === undefined || each.open === state.open.includes(each.id)) return;
     if (each.open) fill(each);
+    unfolded[each.open ? "add" : "delete"](each);
     state.open = state.open.filter(id => id !== each.id);
     if (each.open) state.open.push(each.id);
     state.at = each.open ? each.id : state.at;
@@ -374,5 +424,11 @@
   addEventListener("pageshow", event => { if (event.persisted) restore(); });
   form.hidden = false;
   restore();
-  if (state.at && state.page === null) byId(state.at)?.scrollIntoView({ block: "start" });
+  if (state.at && state.page === null) {
+    const each = foldable(state.at);
+    for (const made of table.tBodies) {
+      if (made.entries.some(entry => entry.row !== null && entry.row.contains(each))) fillBody(made);
+    }
+    each?.scrollIntoView({ block: "start" });
+  }
 })();
