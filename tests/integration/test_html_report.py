@@ -8,10 +8,15 @@ from urllib.parse import quote
 import pytest
 from browser import EVERYWHERE, look, sound
 from ondisk import Collection, Ended
+from pasts import past_run, result
+
+from nbpipe.model import CellTime, Run
+from nbpipe.reports.html import HtmlReporter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TIMES = (CellTime(cell=1, number=1, seconds=0.5), CellTime(cell=4, number=2, seconds=2.0))
 HOSTILE = """
 from IPython.display import HTML, SVG, display
 display(HTML('''
@@ -185,6 +190,45 @@ def test_keys_lead_from_failure_to_failure_and_what_is_unfolded_stays(ran: Ended
     assert answer["console"] == []
 
 
+def test_of_many_notebooks_each_is_found_sorted_and_unfolded(tmp_path: Path) -> None:
+    results = [
+        result(f"many/n_{each:04}.ipynb", "passed", each + 0.5, cell_times=TIMES)
+        for each in range(1000)
+    ]
+    now = past_run("r1")
+    run = Run(
+        **{name: getattr(now, name) for name in ("id", "started", "commit", "host", "version")},
+        seconds=9.0,
+        root=tmp_path,
+        output_dir=tmp_path,
+        python="3",
+        jobs=1,
+        results=tuple(results),
+        excluded=(),
+    )
+    HtmlReporter().write(run, tmp_path / "r")
+    first = f"{ROWS}[0]"
+    last = "document.querySelector('#results tbody:last-of-type tr:last-child .path')"
+    slowest = "document.querySelector('#n999[open] .slowest')?.textContent"
+    steps = [
+        *(["fill", "#words", "0734"], ["until", f"{ROWS}.length === 1"], ["value", first]),
+        *(["fill", "#words", ""], ["until", f"{ROWS}.length > 1"]),
+        *(
+            ["click", "#results th:nth-child(4) button"],
+            ["click", "#results th:nth-child(4) button"],
+        ),
+        *(["until", f"{first} === 'many/n_0999.ipynb'"], ["click", "#n999 > summary"]),
+        *(["until", slowest], ["value", slowest], ["reload"], ["until", slowest]),
+        ["value", "void scrollTo(0, document.body.scrollHeight)"],
+        *(["until", f"{last}?.textContent === 'many/n_0000.ipynb'"], ["value", first]),
+    ]
+    url = f"file://{quote(str(tmp_path / 'r' / 'index.html'))}"
+    (answer,) = look([{"url": url, "scheme": "light", "width": 1200, "steps": steps}])
+    sound(answer)
+    told = ["many/n_0734.ipynb", "cells[4]In [2]2.0 sslowest", None, "many/n_0999.ipynb"]
+    assert answer["values"] == told
+
+
 def test_a_report_in_one_file_has_the_executed_notebooks(
     collection: Collection, tmp_path: Path
 ) -> None:
@@ -213,12 +257,6 @@ def test_a_report_in_one_file_has_the_executed_notebooks(
     for answer in answers:
         sound(answer)
         assert {request.partition("#")[0] for request in answer["requests"]} == {url}
-    again = collection.test("--report", f"html={file}")
-    assert again.code == 1
-    (tmp_path / "thesis.html").write_text("precious")
-    refused = collection.test("--report", f"html={tmp_path / 'thesis.html'}")
-    assert refused.code == 4
-    assert (tmp_path / "thesis.html").read_text() == "precious"
 
 
 def test_without_scripts_the_report_shows_everything(ran: Ended) -> None:

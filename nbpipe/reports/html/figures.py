@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,18 +79,16 @@ def _small(kind: str, value: str) -> tuple[str, bytes] | None:
         data = base64.b64decode(value)
     except (binascii.Error, ValueError):
         return None
+    if find_spec("PIL") is None:
+        return (_ENDINGS[kind], data) if 0 < len(data) <= WHOLE_LIMIT else None
     scaled = _scaled(data)
-    if scaled is not None:
-        return ".png", scaled
-    return (_ENDINGS[kind], data) if len(data) <= WHOLE_LIMIT else None
+    return None if scaled is None else (".png", scaled)
 
 
 def _scaled(data: bytes) -> bytes | None:
-    """Return the picture as a small PNG; None without Pillow, or where that cannot read it."""
-    try:
-        from PIL import Image  # noqa: PLC0415  (an extra)
-    except ImportError:
-        return None
+    """Return the picture as a small PNG; None where Pillow cannot read it."""
+    from PIL import Image  # noqa: PLC0415  (an extra)
+
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.thumbnail(SIZE)

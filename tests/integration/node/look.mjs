@@ -25,14 +25,19 @@ const deeds = {
   back: page => page.goBack(),
   forward: page => page.goForward(),
   reload: page => page.reload(),
-  until: (page, expression) => page.waitForFunction(expression),
+  until: async (page, expression) => {  // waitForFunction needs a page that allows eval
+    for (let left = 600; !await page.evaluate(expression); left -= 1) {
+      if (!left) throw new Error(`never came true: ${expression}`);
+      await page.waitForTimeout(100);
+    }
+  },
   value: (page, expression) => page.evaluate(expression),
 };
 const answers = [];
 for (const look of looks) {
   const context = await browser.newContext({
     colorScheme: look.scheme,
-    viewport: { width: look.width, height: 900 },
+    viewport: { width: look.width, height: look.height ?? 900 },
     javaScriptEnabled: look.script !== false,
     extraHTTPHeaders: look.headers ?? {},
   });
@@ -66,7 +71,7 @@ for (const look of looks) {
   }
   const overflow = await page.evaluate(
     "document.documentElement.scrollWidth - document.documentElement.clientWidth");
-  if (look.screenshot) await page.screenshot({ path: look.screenshot, fullPage: true });
+  if (look.screenshot) await page.screenshot({ path: look.screenshot, fullPage: look.whole !== false });
   answers.push({ console: said, requests, violations, overflow, value, values,
     title: await page.title(), status: response ? response.status() : 0 });
   await context.close();

@@ -91,8 +91,11 @@
       const inside = every("article.cause", section);
       if (inside.length) section.hidden = inside.every(each => each.hidden);
     }
-    every("[data-count]", form).forEach(each => { each.textContent = counts[each.dataset.count]; });
-    byId("shown").textContent = `${shown} of ${rows.length}`;
+    every("[data-count]", form).forEach(each => {
+      each.textContent = counts[each.dataset.count].toLocaleString("en");
+    });
+    byId("shown").textContent =
+      `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
     const none = !failures.some(each => !each.hidden);
     byId("next").disabled = byId("previous").disabled = none;
   };
@@ -168,7 +171,7 @@
     const found = entry ? element(entry).querySelector("details") : byId(id);
     return found?.dataset.result === undefined ? null : found;
   };
-  const unfolded = new Set();
+  const unfolded = new Set(opened.map(byId));
   const unfold = () => {
     const wanted = new Set(state.open.map(foldable));
     for (const each of unfolded) if (!wanted.has(each)) each.open = false;
@@ -256,8 +259,9 @@
       const said = `${details().runs[run]}: ${outcome}, ${duration(seconds)}`;
       return make("li", { class: outcome, title: said }, make("span", { class: "unseen" }, said));
     });
-    return make("div", { class: "past" }, make("span", {}, "Before, the newest at the right:"),
-      make("ol", { class: "strip" }, ...marks));
+    return make("div", { class: "past" },
+      make("ol", { class: "strip", "aria-label": "Earlier results, the newest last" }, ...marks),
+      make("span", {}, told.before ?? ""));
   };
   const tabs = (told, id) => {
     const list = make("div", { role: "tablist", "aria-label": "Attempts" });
@@ -292,8 +296,8 @@
     each.dataset.filled = "yes";
     const told = details().results[each.dataset.result];
     const parts = told.attempts ? tabs(told, each.id) : severally(told.failures ?? []);
-    if (told.before) parts.push(make("p", {}, told.before));
     if (told.earlier) parts.push(earlier(told));
+    else if (told.before) parts.push(make("p", {}, told.before));
     parts.push(...packages(told));
     if (told.cells) parts.push(times(told.cells));
     if (told.figure) {
@@ -315,6 +319,7 @@
   // -- one executed notebook, where all are in this file ------------------------------------------
   const shown = () => failures.filter(each => !each.hidden);
   const step = (list, at, by) => list[(at + by + list.length) % list.length];
+  const { title } = document;
   let inFrame = null;
   const page = () => {
     const view = byId("page");
@@ -326,11 +331,16 @@
     document.documentElement.classList.toggle("whole", data !== null);
     const frame = view.querySelector("main");
     frame.replaceChildren();
+    document.title = title;
     if (data === null) return;
-    const [outcome, path] = byNumber[state.page].columns;
+    const { columns } = byNumber[state.page];
+    const [outcome, path, , seconds] = columns;
     byId("page-outcome").textContent = outcome;
     byId("page-outcome").className = `badge ${outcome}`;
     byId("page-path").replaceChildren(...soft(path));
+    byId("page-facts").textContent =
+      [duration(seconds), ...columns.slice(-2)].filter(Boolean).join(" · ");
+    document.title = `${path}: ${outcome}`;
     frame.append(make("iframe", { title: "The executed notebook", sandbox: "allow-scripts",
       referrerpolicy: "no-referrer", srcdoc: JSON.parse(data.textContent) }));
     scrollTo(0, 0);
