@@ -180,6 +180,8 @@ def test_keys_lead_from_failure_to_failure_and_what_is_unfolded_stays(ran: Ended
         *(["reload"], ["until", inside], ["value", here.split(",", 1)[1].rstrip("] ")]),
         *(["press", "/"], ["press", "x"], ["press", "n"], shows(0)),
         *(["press", "Escape"], shows(5), ["value", "document.getElementById('words').value"]),
+        *(["click", ".failure[open] a"], ["until", "document.querySelector('iframe')"]),
+        *(["press", "n"], ["until", "document.title.startsWith('a/bad')"]),
     ]
     (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
     first, second = "a/50% <b>&é#?.ipynb", "a/bad.ipynb"

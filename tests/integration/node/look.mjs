@@ -26,7 +26,10 @@ const deeds = {
   forward: page => page.goForward(),
   reload: page => page.reload(),
   until: async (page, expression) => {  // waitForFunction needs a page that allows eval
-    for (let left = 600; !await page.evaluate(expression); left -= 1) {
+    const look = () => page.evaluate(expression).catch(error => {
+      if (!/context was destroyed|navigation/.test(error)) throw error;
+    });
+    for (let left = 600; !await look(); left -= 1) {
       if (!left) throw new Error(`never came true: ${expression}`);
       await page.waitForTimeout(100);
     }

@@ -46,7 +46,7 @@
     if (state.at) found.set("at", state.at);
     if (state.page !== null) found.set("page", state.page);
     if (!state.keys) found.set("keys", "off");
-    return found.toString().replaceAll("%2C", ",").replace(/=(?=&|$)/g, each => each);
+    return found.toString().replaceAll("%2C", ",");
   };
   let state, typing = false;
   const address = push => {
@@ -414,17 +414,18 @@
       words.select();
     }
   });
-  if (byId("page") !== null) {
-    document.addEventListener("click", event => {
-      const link = event.target.closest("a[href^='#']");
-      if (link === null || event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      const number = new URLSearchParams(link.hash.slice(1)).get("page");
-      if (link.id === "page-next") around(1);
-      else if (link.id === "page-previous") around(-1);
-      else if (number !== null || link.id === "back") go({ page: number });
-    });
-  }
+  document.addEventListener("click", event => {
+    const link = event.target.closest("a[href^='#']");
+    if (link === null || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const wanted = new URLSearchParams(link.hash.slice(1));
+    if (link.id === "page-next") around(1);
+    else if (link.id === "page-previous") around(-1);
+    else if (wanted.has("show")) {
+      go({ show: [wanted.get("show")], q: wanted.get("q") ?? "" });
+      byId("all").scrollIntoView();
+    } else go({ page: wanted.get("page") });
+  });
   const restore = () => {
     typing = false;
     state = read();
