@@ -24,7 +24,7 @@ from nbpipe import outputs
 from nbpipe._version import __version__
 from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import UsageError
-from nbpipe.execution.kernels import descriptors, threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.model import Run
 from nbpipe.system import git, machine, units
 
@@ -50,13 +50,13 @@ def jobs(wanted: int | Literal["auto"], notebooks: int) -> tuple[int, str]:
         notebooks: How many there are.
     """
     count = machine.cores() if wanted == "auto" else wanted
-    most = descriptors.fitting(min(count, notebooks))
+    most = capacity.jobs_with_enough_files(min(count, notebooks))
     if most >= min(count, notebooks):
         return count, ""
     return most, (
         f"running {most} notebooks at once instead of {min(count, notebooks)}: the hard limit of"
         f" open files (`ulimit -Hn`) allows no more; {min(count, notebooks)} notebooks need"
-        f" {descriptors.needed(min(count, notebooks))}"
+        f" {capacity.files_needed(min(count, notebooks))}"
     )
 
 
@@ -80,9 +80,9 @@ def with_threads(order: Order, wanted: int | Literal["auto", "off"]) -> Order:
         wanted: The setting, for a notebook that has no other.
     """
     plan, cores, jobs = order.plan, machine.cores(), order.jobs
-    tasks = threads.shared(plan.tasks, jobs=jobs, cores=cores, environ=os.environ)
-    together = threads.at_once(tasks, jobs)
-    share = threads.share(wanted, slots=1, at_once=together, cores=cores, environ=os.environ)
+    tasks = capacity.shared(plan.tasks, jobs=jobs, cores=cores, environ=os.environ)
+    together = capacity.at_once(tasks, jobs)
+    share = capacity.share(wanted, slots=1, at_once=together, cores=cores, environ=os.environ)
     return replace(order, plan=replace(plan, tasks=tasks), threads=share)
 
 
@@ -200,11 +200,12 @@ async def run(
     clock = time.monotonic()
     begun = begin(order)
     recorder = order.recorder
+    # The history has the run before its first notebook starts, so that one that is killed is known.
     if recorder is not None:
         recorder.begin(_to_record(begun), order.plan.tasks)
         listener = _Recorded(listener, recorder)
     tasks = order.start or order.plan.tasks
-    files = nullcontext() if elsewhere else descriptors.enough(min(order.jobs, len(tasks)))
+    files = nullcontext() if elsewhere else capacity.enough_files(min(order.jobs, len(tasks)))
     with files, _traced(order, elsewhere is None) as tracer:
         scheduler = (
             elsewhere(tasks, listener)
@@ -219,6 +220,7 @@ async def run(
             outputs.note_use(order.output_dir)
             if recorder is not None:
                 recorder.end(seconds=seconds, interrupted=scheduler.interrupted)
+    # Notebooks start and end in any order; people read them in that of the plan.
     place = {task.path: number for number, task in enumerate(order.plan.tasks)}
     return replace(
         begun,

@@ -18,7 +18,7 @@ LAYERS = (
     {
         *("nbpipe.subset", "nbpipe.prepare", "nbpipe.runner", "nbpipe.outputs", "nbpipe.api"),
         *("nbpipe.checkup", "nbpipe.batch", "nbpipe.bisecting", "nbpipe.comparison_reports"),
-        *("nbpipe.github", "nbpipe.notify"),
+        *("nbpipe.github", "nbpipe.notify", "nbpipe.lint"),
     },
     {"nbpipe.cluster"},
     {"nbpipe.cli", "webhook"},

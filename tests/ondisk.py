@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -21,7 +22,15 @@ def lacking(part: str) -> None:
     """Skip a test for a part that this machine has not; fail where everything is required."""
     if os.environ.get("NBPIPE_REQUIRE") == "all":
         pytest.fail(f"{part} is missing, and NBPIPE_REQUIRE=all asks for everything")
-    pytest.skip(f"{part} is missing")
+    pytest.skip(f"{part} is missing", allow_module_level=True)
+
+
+def imported(name: str) -> Any:  # noqa: ANN401
+    """Return a module of a library that a test needs; see `lacking`."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        lacking(f"the library {error.name}")
 
 
 def write_notebook(path: Path, *cells: Any, **metadata: Any) -> Path:  # noqa: ANN401

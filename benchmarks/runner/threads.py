@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.system import machine
 
 _CELL = """\
@@ -92,7 +92,7 @@ def _write(path: Path, *, seed: int, steps: int) -> None:
 
 def _seconds(folder: Path, setting: str, jobs: int) -> float:
     """Return how long the suite takes; all must pass."""
-    environ = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
+    environ = {name: value for name, value in os.environ.items() if name not in capacity.VARIABLES}
     environ["XDG_STATE_HOME"] = str(folder / "state")
     command = [sys.executable, "-m", "nbpipe", "test", "--progress", "none", "-n", str(jobs)]
     started = time.perf_counter()

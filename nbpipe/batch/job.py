@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import platform
 import signal
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbpipe import collecting, config, runner
-from nbpipe.batch import children, packages
+from nbpipe.batch import children
 from nbpipe.batch.inventory import inventory
 from nbpipe.batch.stop import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.config.settings import Settings
@@ -31,6 +32,7 @@ from nbpipe.model import Category, Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.reference import recorder, store
 from nbpipe.reports.json import document
+from nbpipe.system import interpreters
 
 if TYPE_CHECKING:
     from nbpipe.config import Config
@@ -139,7 +141,7 @@ def _reference(folder: Path, job: dict[str, Any], stopping: Stopping) -> dict[st
         "out_of_memory": any(each.category is Category.OUT_OF_MEMORY for each in result.failures),
         "report": document(ran),
         "cells": timing.cells(),
-        "packages": packages.of_kernel(result.kernel),
+        "packages": _packages(result.kernel),
         "peak_memory_bytes": _peak(),
     }
 
@@ -217,3 +219,31 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))
+
+
+_LIST = f"""
+import json, sys
+from importlib.metadata import distributions
+found = {{}}
+for each in distributions():
+    name = (each.metadata["Name"] or "").lower().replace("_", "-")
+    if name:
+        found.setdefault(name, each.version or "")
+found = {{"python": sys.version.split()[0], **dict(sorted(found.items()))}}
+print({interpreters.MARK!r}, json.dumps(found))
+"""
+_SECONDS = 60
+
+
+def _packages(name: str) -> dict[str, str]:
+    """Return name -> version for a Python kernel; {} for any other, or one that cannot say."""
+    kernel = collecting.installed_kernels().get(name)
+    if kernel is None or kernel.language != "python":
+        return {}
+    try:
+        answer = interpreters.ask(
+            [kernel.interpreter or sys.executable], _LIST, environ=os.environ, patience=_SECONDS
+        )
+        return {str(key): str(value) for key, value in json.loads(answer).items()}
+    except (interpreters.NoAnswerError, ValueError):
+        return {}

@@ -17,7 +17,7 @@ from nbpipe.checkup.interpreters import Answer, ask
 from nbpipe.checkup.needs import Needs, read_needs
 from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import NothingCollected
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.system import git, machine
 
 if TYPE_CHECKING:
@@ -140,13 +140,13 @@ def _version(distribution: str) -> str:
 def _threads(test: TestSettings, tasks: tuple[Task, ...], environ: Mapping[str, str]) -> Threads:
     cores = machine.cores()
     jobs = cores if test.jobs == "auto" else test.jobs
-    at_once = threads.at_once(tasks, jobs)
+    at_once = capacity.at_once(tasks, jobs)
     return Threads(
         cores=cores,
         at_once=at_once,
-        each=threads.share(test.threads, slots=1, at_once=at_once, cores=cores, environ=environ),
-        already={name: environ[name] for name in threads.VARIABLES if name in environ},
-        scheduler=threads.scheduler_job(environ),
+        each=capacity.share(test.threads, slots=1, at_once=at_once, cores=cores, environ=environ),
+        already={name: environ[name] for name in capacity.VARIABLES if name in environ},
+        scheduler=capacity.scheduler_job(environ),
     )
 
 

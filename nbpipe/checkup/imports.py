@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import shlex
 import warnings
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from nbpipe.checkup.distributions import is_shared, part_of
-from nbpipe.checkup.magics import effect_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -205,3 +207,118 @@ def _modules_in(nodes: Iterable[ast.stmt]) -> list[str]:
     inside = Imports()
     _Reader(inside).read(nodes)
     return [found.module for found in inside.found]
+
+
+_OWN_EXTENSIONS = {"autoreload", "storemagic"}
+_SHELLS = {"!", "bash", "sh", "script", "sx", "system"}
+_INSTALLING = {"pip", "conda", "mamba", "micromamba"}
+_PYTHON = {"time", "timeit", "capture", "prun"}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a magic does."""
+
+    imports: tuple[str, ...] = ()
+    installs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Where modules are found from now on."""
+    writes: tuple[str, ...] = ()
+    """Modules that there are from now on."""
+    code: str = ""
+    """Python that it runs."""
+
+
+def effect_of(way: str, words: Sequence[str]) -> Effect:
+    """Return what a call of IPython's does.
+
+    Args:
+        way: The method: `run_line_magic`, `run_cell_magic`, `system`, `getoutput`.
+        words: Its arguments.
+    """
+    if way in {"system", "getoutput"}:
+        return Effect(installs=tuple(installed_by("".join(words))))
+    name, line, body = (*words, "", "", "")[:3]
+    if way == "run_cell_magic":
+        return _cell_magic(name, line, body)
+    return _line_magic(name, line) if way == "run_line_magic" else Effect()
+
+
+def _line_magic(name: str, line: str) -> Effect:
+    if name in _INSTALLING:
+        return Effect(installs=tuple(installed_by(f"{name} {line}")))
+    if name in {"load_ext", "reload_ext"}:
+        return Effect(imports=() if line.strip() in _OWN_EXTENSIONS else (line.strip(),))
+    if name == "time":
+        return Effect(code=line)
+    if name in {"cd", "matplotlib", "pylab"}:
+        modules = {"matplotlib": ("matplotlib",), "pylab": ("matplotlib", "numpy")}
+        return Effect(imports=modules.get(name, ()), folders=(line,) if name == "cd" else ())
+    return Effect()
+
+
+def _cell_magic(name: str, line: str, body: str) -> Effect:
+    if name in _PYTHON:
+        return Effect(code=body)
+    if name in _SHELLS:
+        lines = body.splitlines()
+        return Effect(installs=tuple(each for line in lines for each in installed_by(line)))
+    if name in {"writefile", "file"}:
+        return _written(line)
+    return Effect()
+
+
+def _written(line: str) -> Effect:
+    """Return what there is to import once a file is written: itself, and its package."""
+    path = (line.split() or [""])[-1].strip("'\"").removeprefix("./")
+    if not path.endswith(".py"):
+        return Effect()
+    parts = re.split(r"[\\/]", path.removesuffix(".py"))
+    return Effect(writes=(parts[0], parts[-1]), folders=(os.path.dirname(path),))  # noqa: PTH120
+
+
+_INSTALLERS = {"pip", "pip3", "conda", "mamba", "micromamba"}
+_WITH_VALUE = {
+    *("-c", "-e", "-f", "-i", "-n", "-p", "-r", "-t"),
+    *("--channel", "--constraint", "--extra-index-url", "--index-url", "--name", "--prefix"),
+    *("--requirement", "--target"),
+}
+
+
+def installed_by(command: str) -> list[str]:
+    """Return what a command line installs: `pip install a 'b>=2'` installs a and b."""
+    names: list[str] = []
+    for part in re.split(r"&&|\|\||[;|]", command):
+        try:
+            words = shlex.split(part, comments=True)
+        except ValueError:
+            continue
+        if "install" in words:
+            verb = words.index("install")
+            if _is_installer(words[:verb]):
+                names += _names(words[verb + 1 :])
+    return names
+
+
+def _is_installer(words: Sequence[str]) -> bool:
+    programs = {os.path.basename(word) for word in words}  # noqa: PTH119  (a word, maybe no path)
+    return not programs.isdisjoint(_INSTALLERS)
+
+
+def _names(words: Sequence[str]) -> list[str]:
+    names = []
+    before = ""
+    for word in words:
+        if not word.startswith("-") and before not in _WITH_VALUE:
+            names.append(_bare(word))
+        before = word
+    return [name for name in names if name]
+
+
+def _bare(requirement: str) -> str:
+    """Return the name in a requirement: `a[x]>=2`, `conda-forge::a`, `git+https://…/a.git`."""
+    if "://" in requirement:
+        last = urlsplit(requirement).path.rstrip("/").rpartition("/")[2]
+        return last.partition("@")[0].removesuffix(".git")
+    match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", requirement.rpartition("::")[2])
+    return match[0] if match else ""

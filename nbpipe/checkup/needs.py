@@ -7,15 +7,15 @@ its path, is not missing.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbpipe.checkup.distributions import distribution_of, normalized
 from nbpipe.checkup.imports import Imports, Need, read_imports
-from nbpipe.checkup.rlang import read_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from nbpipe.execution.source import CodeCell
@@ -99,7 +99,7 @@ def read_needs(task: Task, root: Path) -> Needs:
     cells = [cell for cell in code_cells(read(task.file)) if _counts(cell)]
     before = [code.source for code in task.prerun]
     if task.language == "r":
-        packages, installs = read_packages([*before, *(cell.node.source for cell in cells)])
+        packages, installs = r_packages([*before, *(cell.node.source for cell in cells)])
         return Needs(task, root, r=tuple(packages), r_installs=tuple(installs))
     sources = [(cell.origin or 0, cell.node.source) for cell in cells]
     return Needs(task, root, read_imports([*((-1, source) for source in before), *sources]))
@@ -125,3 +125,34 @@ def _subfolders(folder: Path) -> list[Path]:
         return [each for each in folder.iterdir() if each.is_dir()]
     except OSError:
         return []
+
+
+_STRING_OR_COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|#[^\n]*""")
+_NAME = r"[A-Za-z][A-Za-z0-9.]*"
+_ATTACHED = re.compile(
+    rf"""\b(?:library|require)\(\s*(?:package\s*=\s*)?["']?({_NAME})["']?\s*[,)]"""
+)
+_TRIED = re.compile(r"\b(?:if|try|tryCatch)\s*\(\s*!?\s*$")
+_QUALIFIED = re.compile(rf"(?<![\w.:\"'])({_NAME}):::?[A-Za-z.]")
+_ASKED_FOR = re.compile(rf"""\brequireNamespace\(\s*["']({_NAME})["']""")
+_INSTALLED = re.compile(r"\binstall\.packages\(([^)]*)\)|\binstall\(([^)]*)\)")
+_BY_NAME = re.compile(r"character\.only\s*=\s*T(?:RUE)?\b")
+
+
+def r_packages(sources: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the packages that R code cannot do without, and those that it installs itself."""
+    needed: dict[str, None] = {}
+    installed: list[str] = []
+    for source in sources:
+        code = _STRING_OR_COMMENT.sub(lambda match: match[1] or "", source)
+        for match in _ATTACHED.finditer(code):
+            if _BY_NAME.search(code[match.start() :].split("\n", 1)[0]):
+                continue  # the package's name is in a variable
+            if not _TRIED.search(code[: match.start()]):
+                needed[match[1]] = None
+        unquoted = re.sub(r"""("|')(?:\\.|(?!\1)[^\\])*\1""", '""', code)
+        asked_for = set(_ASKED_FOR.findall(code))
+        needed |= dict.fromkeys(n for n in _QUALIFIED.findall(unquoted) if n not in asked_for)
+        for arguments in _INSTALLED.findall(code):
+            installed += re.findall(rf"""["']({_NAME})["']""", "".join(arguments))
+    return list(needed), installed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe import config
-from nbpipe.collecting.parameters import NAME, injectable
+from nbpipe.collecting.tasks import NAME, injectable
 from nbpipe.errors import UsageError
 from nbpipe.history import LATEST
 from nbpipe.system import units

@@ -18,22 +18,24 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from nbpipe._version import __version__
-from nbpipe.batch.stop import Stopping
+from nbpipe.batch.stop import OUTLIVE_SECONDS, Stopping, was_killed
 from nbpipe.cluster import exchange, wire
 from nbpipe.cluster.exchange import END, HELLO, MOVED, RESULT, STARTED, Cursor, Exchange, Log
 from nbpipe.errors import ExitCode
+from nbpipe.execution.schedule import Scheduler
 from nbpipe.model import Outcome
 from nbpipe.reference import store
 
 if TYPE_CHECKING:
     from nbpipe.cluster.exchange import Round
-    from nbpipe.cluster.worker_scheduler import DrawingScheduler
     from nbpipe.execution.kernels.forks import Forks
+    from nbpipe.execution.ready import Shared
+    from nbpipe.execution.schedule import Listener
     from nbpipe.model import Progress, Result, Task
 
 _LOOK = 0.3
@@ -94,14 +96,14 @@ def _hello(job: dict[str, Any], place: Round) -> dict[str, Any]:
 async def _work(
     job: dict[str, Any], portions: Portions, told: Teller, stopping: Stopping, made: Forks | None
 ) -> None:
-    from nbpipe.cluster.worker_scheduler import DrawingScheduler  # noqa: PLC0415  (slow)
-    from nbpipe.execution.kernels import descriptors  # noqa: PLC0415
+    from nbpipe.cluster.worker import DrawingScheduler  # noqa: PLC0415  (slow)
+    from nbpipe.execution.kernels import capacity  # noqa: PLC0415
     from nbpipe.execution.ready import Shared  # noqa: PLC0415
     from nbpipe.impact.traces import tracing  # noqa: PLC0415
 
     output_dir, slots = Path(job["output_dir"]), job["slots"]
     traced = tracing(Path(job["traced"]) if job["traced"] else None, output_dir)
-    with stopping.listening(), descriptors.enough(slots), traced as tracer:
+    with stopping.listening(), capacity.enough_files(slots), traced as tracer:
         shared = Shared(forks=made, tracer=tracer)
         scheduler = DrawingScheduler(
             portions, jobs=slots, output_dir=output_dir, listener=told, shared=shared
@@ -246,3 +248,80 @@ class Teller:
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))
+
+
+_PAUSE = 0.05
+"""Seconds between two looks for more, where more may come."""
+
+
+class Source(Protocol):
+    """Where tasks come from."""
+
+    def take(self, *, ahead: bool) -> list[Task]:
+        """Return the tasks of the next portion, which is taken by that; []: there is none now.
+
+        Args:
+            ahead: Nobody is idle: only where others are not kept waiting by it.
+        """
+
+    def may_grow(self) -> bool:
+        """Return whether more may come although there is nothing now."""
+
+    async def delivered(self) -> None:
+        """Return when all that was reported is where others see it."""
+
+
+class DrawingScheduler(Scheduler):
+    """Runs what it draws from a source, `jobs` at a time.
+
+    Args:
+        source: Where tasks come from.
+        jobs: How many slots there are.
+        output_dir: Where copies and logs go.
+        listener: Is told what happens.
+        shared: What all of them have in common.
+    """
+
+    def __init__(
+        self, source: Source, *, jobs: int, output_dir: Path, listener: Listener, shared: Shared
+    ) -> None:
+        super().__init__((), jobs=jobs, output_dir=output_dir, listener=listener, shared=shared)
+        self._source = source
+        self._drained = False
+
+    def drain(self) -> None:
+        """Start nothing more, also not what was drawn already; what runs goes on."""
+        self._drained = True
+        begun = [job for job in self._waiting if job.attempts]
+        self._waiting.clear()
+        self._waiting.extend(begun)
+
+    async def run(self) -> list[Result]:
+        """Run all that the source has; return the results, in the order in which they came."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._fill(group)
+                group.create_task(self._follow(group))
+        finally:
+            if self._next_up is not None:
+                await self._next_up[1].close()
+        return self.results
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        while not (self._drained or self.interrupted) and self._source.may_grow():
+            await asyncio.sleep(_PAUSE)
+            self._fill(group)
+
+    def _draw(self, *, ahead: bool = False) -> bool:
+        if self._drained or self.interrupted:
+            return False
+        tasks = self._source.take(ahead=ahead)
+        self._take_in(tasks)
+        return bool(tasks)
+
+    async def _hand_out(self, result: Result) -> None:
+        """Hand out a result; that of a killed kernel only where this worker lives on."""
+        if was_killed(result):
+            await asyncio.sleep(OUTLIVE_SECONDS)
+        await super()._hand_out(result)
+        await self._source.delivered()

@@ -7,7 +7,7 @@ and nothing is written.
 from __future__ import annotations
 
 from nbpipe.collecting.kernels import InstalledKernel, installed_kernels
-from nbpipe.collecting.plans import NothingPlanned, Selection, plan
+from nbpipe.collecting.plans import NothingPlanned, Selection, choose, plan
 from nbpipe.collecting.walks import RUN_MARK
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "InstalledKernel",
     "NothingPlanned",
     "Selection",
+    "choose",
     "installed_kernels",
     "plan",
 ]

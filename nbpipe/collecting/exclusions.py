@@ -10,8 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbpipe.collecting.gitlines import GitLines, anchored, comparable, escape, is_wild
-from nbpipe.collecting.paths import printable
+from nbpipe.collecting.paths import GitLines, anchored, comparable, escape, is_wild, printable
 from nbpipe.collecting.scopes import is_below, normal, split_wild
 from nbpipe.errors import UsageError
 

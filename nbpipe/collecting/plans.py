@@ -1,18 +1,25 @@
-"""A selection and the settings -> the plan: tasks in their order, and why each other is out."""
+"""A selection and the settings -> the plan: tasks in their order, and why each other is out.
+
+`-k` takes words with `and`, `or`, `not` and parentheses, as pytest does; a word matches where it is
+part of one of the texts, whatever its case.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from boolean import boolean
 
 from nbpipe.collecting.candidates import choose_files
 from nbpipe.collecting.exclusions import Exclusions, Places
 from nbpipe.collecting.kernels import InstalledKernel, require
-from nbpipe.collecting.keywords import Keyword
-from nbpipe.collecting.paths import natural, printable
+from nbpipe.collecting.paths import natural, printable, unified
 from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_below
 from nbpipe.collecting.tasks import Tasks
 from nbpipe.config.variables import kept_from_notebooks
@@ -20,12 +27,11 @@ from nbpipe.errors import NothingCollected, UsageError
 from nbpipe.model import Excluded, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nbpipe.collecting.candidates import Choosing, Chosen
     from nbpipe.config import Config
     from nbpipe.config.settings import TestSettings
-
 
 _MOST_LINES = 10
 """Of a message, about what a shell's glob may have named by the thousand."""
@@ -68,18 +74,9 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     keyword = Keyword(text) if text else None
     _check_shard(selection.shard)
     _check_kernels(settings, kernels)
-    file = config.file.name if config.file else "the configuration"
-    exclusions = Exclusions(
-        places,
-        by_default=settings.default_exclude,
-        configured=settings.exclude,
-        file=file,
-        given=selection.exclude,
-    )
     hidden = kept_from_notebooks(config.settings)
-    tasks = Tasks(settings, places, kernels, file=file, hidden=hidden)
-    files, scopes = _scopes(selection, settings, places, file)
-    choosing = choose_files(files, scopes, places, exclusions)
+    tasks = Tasks(settings, places, kernels, file=_file(config), hidden=hidden)
+    choosing, files, scopes = _choose(selection, config, places)
     excluded = choosing.excluded
     if keyword:
         _deselect(choosing, tasks, keyword)
@@ -99,6 +96,41 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
     if nothing:
         raise _nothing(choosing, files, scopes, places, made)
     return made
+
+
+def choose(selection: Selection, config: Config) -> list[tuple[str, Path]]:
+    """Return the notebooks that `plan` would take, each as people read it and as a file.
+
+    Raises:
+        UsageError: As `plan`.
+        NothingCollected: No notebook at all is left.
+    """
+    places = Places(root=os.path.realpath(config.root), cwd=os.path.realpath(selection.cwd))
+    choosing, files, scopes = _choose(selection, config, places)
+    if not choosing.chosen:
+        empty = Plan(root=Path(places.root), tasks=(), excluded=())
+        raise _nothing(choosing, files, scopes, places, empty)
+    return [(places.shown(each.path), Path(each.path)) for each in choosing.chosen]
+
+
+def _choose(
+    selection: Selection, config: Config, places: Places
+) -> tuple[Choosing, list[str], list[Scope]]:
+    """Return what the patterns came to, and the files and scopes that they stand for."""
+    settings = config.settings.test
+    exclusions = Exclusions(
+        places,
+        by_default=settings.default_exclude,
+        configured=settings.exclude,
+        file=_file(config),
+        given=selection.exclude,
+    )
+    files, scopes = _scopes(selection, settings, places, _file(config))
+    return choose_files(files, scopes, places, exclusions), files, scopes
+
+
+def _file(config: Config) -> str:
+    return config.file.name if config.file else "the configuration"
 
 
 def _scopes(
@@ -185,4 +217,89 @@ def _nothing(
         hint="A notebook that is named on its own runs even if it is excluded."
         if choosing.excluded
         else f"It was looked for from {printable(places.cwd)}.",
+    )
+
+
+_TOKEN = re.compile(r"\s*(?:([()])|([^\s()]+))")
+_OPERATORS = {"and": boolean.TOKEN_AND, "or": boolean.TOKEN_OR, "not": boolean.TOKEN_NOT}
+_PARENTHESES = {"(": boolean.TOKEN_LPAR, ")": boolean.TOKEN_RPAR}
+
+
+class _Algebra(boolean.BooleanAlgebra):  # type: ignore[misc]  # the library has no types
+    """boolean.py's parser on our words: only spaces and parentheses end one."""
+
+    def tokenize(self, expr: str) -> Iterator[tuple[Any, str, int]]:
+        for match in _TOKEN.finditer(expr):
+            parenthesis, word = match.groups()
+            if parenthesis:
+                yield _PARENTHESES[parenthesis], parenthesis, match.start(1)
+            else:
+                kind = _OPERATORS.get(word.lower(), boolean.TOKEN_SYMBOL)
+                yield kind, word, match.start(2)
+
+
+class Keyword:
+    """A compiled expression."""
+
+    def __init__(self, text: str) -> None:
+        """Compile the expression.
+
+        Raises:
+            UsageError: It is no expression; the message shows the place.
+        """
+        self.text = text
+        algebra = _Algebra()
+        _check(text, algebra.tokenize(text))
+        self._tree = algebra.parse(text)
+
+    def holds(self, texts: Iterable[str]) -> bool:
+        """Return whether the expression holds for a notebook with these texts."""
+        return _evaluate(self._tree, "\n".join(_folded(text) for text in texts))
+
+
+def _evaluate(tree: Any, haystack: str) -> bool:  # noqa: ANN401
+    if isinstance(tree, boolean.AND):
+        return all(_evaluate(part, haystack) for part in tree.args)
+    if isinstance(tree, boolean.OR):
+        return any(_evaluate(part, haystack) for part in tree.args)
+    if isinstance(tree, boolean.NOT):
+        return not _evaluate(tree.args[0], haystack)
+    return _folded(tree.obj) in haystack
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unified(text)).casefold()
+
+
+def _check(text: str, tokens: Iterable[tuple[Any, str, int]]) -> None:
+    """Raise for the first token that cannot stand where it does.
+
+    boolean.py takes `a and b and` for an expression, and asserts that others are none.
+    """
+    opened: list[int] = []
+    wants_word = True
+    for kind, word, position in tokens:
+        if kind in {boolean.TOKEN_AND, boolean.TOKEN_OR, boolean.TOKEN_RPAR} and wants_word:
+            raise _broken(text, position, f"a word is missing before {word!r}")
+        if kind in {boolean.TOKEN_SYMBOL, boolean.TOKEN_NOT, boolean.TOKEN_LPAR} and not wants_word:
+            raise _broken(text, position, f"`and` or `or` is missing before {word!r}")
+        if kind == boolean.TOKEN_LPAR:
+            opened.append(position)
+        elif kind == boolean.TOKEN_RPAR:
+            if not opened:
+                raise _broken(text, position, "this parenthesis was never opened")
+            opened.pop()
+        wants_word = kind not in {boolean.TOKEN_SYMBOL, boolean.TOKEN_RPAR}
+    if wants_word:
+        raise _broken(text, len(text), "it ends where a word is missing")
+    if opened:
+        raise _broken(text, opened[-1], "this parenthesis is never closed")
+
+
+def _broken(text: str, position: int, reason: str) -> UsageError:
+    return UsageError(
+        f"-k {text!r}: {reason}, at character {position + 1}\n  {text}\n  {' ' * position}^",
+        hint="Join words with `and`, `or`, `not` and parentheses: -k 'fits and not (slow or R)'.",
     )

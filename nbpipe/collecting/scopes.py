@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol
 
-from nbpipe.collecting.gitlines import GitLines, anchored, comparable, is_wild
-from nbpipe.collecting.paths import printable
+from nbpipe.collecting.paths import GitLines, anchored, comparable, is_wild, printable
 from nbpipe.errors import UsageError
 
 

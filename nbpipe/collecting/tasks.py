@@ -2,15 +2,21 @@
 
 A value comes from the last override that matches and sets it, else from the notebook's own
 metadata, else from the settings. Code that runs first (`--prerun`) is chosen by its language.
+
+A parameter goes into the code of a cell and into the metadata of the executed copy, which is JSON.
+A date becomes text, as with papermill; so do paths and keys that are all whole numbers.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from dataclasses import fields
+from datetime import date, time
+from numbers import Integral, Real
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from nbpipe.collecting import texts
-from nbpipe.collecting.gitlines import GitLines
 from nbpipe.collecting.heads import Wishes, read_wishes
 from nbpipe.collecting.kernels import (
     broken_failure,
@@ -19,9 +25,9 @@ from nbpipe.collecting.kernels import (
     missing_skip,
     named,
 )
-from nbpipe.collecting.parameters import injectable
-from nbpipe.collecting.paths import on_disk
+from nbpipe.collecting.paths import GitLines, on_disk
 from nbpipe.collecting.scopes import is_below
+from nbpipe.config.settings import Override, TestSettings
 from nbpipe.errors import UsageError
 from nbpipe.model import Category, Failure, Limits, Prerun, Task
 from nbpipe.system import units
@@ -32,24 +38,16 @@ if TYPE_CHECKING:
     from nbpipe.collecting.candidates import Chosen
     from nbpipe.collecting.exclusions import Places
     from nbpipe.collecting.kernels import InstalledKernel
-    from nbpipe.config.settings import TestSettings
 
 _MEGABYTE = 10**6
 _HIDING_HOME = {"PYTHONNOUSERSITE": "1"}
 """Python looks for no packages in the home (docs.python.org, `site`)."""
-_OVERRIDDEN = (
-    "skip",
-    "kernel",
-    "missing_kernel",
-    "timeout",
-    "notebook_timeout",
-    "output_limit",
-    "retries",
-    "all_errors",
-    "slots",
-    "threads",
-    "memory",
+_OVERRIDDEN = {*Override.__struct_fields__} - {"paths", "parameters"}
+_UNCHANGED = tuple(
+    ({field.name for field in fields(Task)} & {*TestSettings.__struct_fields__})
+    - {"kernel", "parameters", "prerun", "groups"}  # worked out for each notebook
 )
+"""What a task takes over from the settings, or from the last override that sets it, by its name."""
 
 
 class Tasks:
@@ -101,6 +99,8 @@ class Tasks:
         choice = choose(
             wanted, forced=forced, kernel_map=self._settings.kernel_map, kernels=self._kernels
         )
+        # What is wrong with the file itself is worth more than that its kernel is missing; but a
+        # maintainer who wrote `skip` into an override knows of it, and wants to hear no more.
         failure = chosen.head.failure or _without_jupytext(chosen)
         skip = None if failure and "skip" not in given else self._skip(chosen.path, given, wishes)
         if choice.missing and not failure and skip is None:
@@ -120,19 +120,16 @@ class Tasks:
             limits=self._limits(given, wishes),
             parameters={**self._parameters, **given["parameters"]},
             prerun=tuple(code for code in self._preruns if code.language == choice.language),
-            all_errors=given.get("all_errors", self._settings.all_errors),
             allow_errors=wishes.allow_errors,
-            retries=given.get("retries", self._settings.retries),
             slots=given.get("slots", 1),
             groups=self._grouped(chosen.path),
-            threads=given.get("threads", self._settings.threads),
             environ=_HIDING_HOME if self._settings.user_site == "off" else {},
             hidden=self._hidden,
-            user_site=self._settings.user_site,
             memory=units.size(given["memory"]) if "memory" in given else None,
             skip=skip,
             failure=None if skip else failure,
             notes=(*notes, *wishes.notes),
+            **{name: given.get(name, getattr(self._settings, name)) for name in _UNCHANGED},
         )
 
     def _given(self, file: str) -> dict[str, Any]:
@@ -233,3 +230,109 @@ def _read(path: Path, name: str) -> Prerun:
     except UnicodeDecodeError as error:
         raise UsageError(f"prerun file {path}: is not UTF-8 text: {error}") from error
     return Prerun(name=name, language=language, source=source)
+
+
+NAME = re.compile(r"[^\W\d][\w.]*")
+"""The name of a variable, in any language."""
+
+_DEEP = 50
+_MANY = 1_000_000
+
+
+class _UnfitError(Exception):
+    """Why a value cannot be injected."""
+
+
+def injectable(parameters: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Return parameters as a notebook can hold them.
+
+    Args:
+        parameters: Of the command line, YAML, TOML or Python.
+        where: Who gives them, for the error.
+
+    Raises:
+        UsageError: A name is not a variable's, or a value is not text, a number, a boolean, null,
+            or a list or mapping of such; or it holds itself.
+    """
+    made = {}
+    for name, value in parameters.items():
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{where}: parameter {name!r} is not the name of a variable",
+                hint="Start with a letter; letters, digits and _ may follow.",
+            )
+        try:
+            made[name] = _Taking().take(value, name, ())
+        except _UnfitError as error:
+            raise UsageError(
+                f"{where}: parameter {name!r} cannot be injected: {error}",
+                hint="Use text, numbers, true, false and null, and lists and mappings of them.",
+            ) from error
+    return made
+
+
+class _Taking:
+    """Takes one parameter, and counts what is in it: an alias of YAML can stand for millions."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def take(self, value: Any, place: str, inside: tuple[int, ...]) -> Any:  # noqa: ANN401
+        """Return a value as JSON can hold it.
+
+        Args:
+            value: Whatever somebody gave.
+            place: Where it stands, for the error.
+            inside: The lists and mappings around it, each by its identity.
+        """
+        self._count += 1
+        if self._count > _MANY:
+            raise _UnfitError(f"it holds more than {_MANY:,} values")
+        if not isinstance(value, dict | list | tuple):
+            return _single(value, place)
+        if id(value) in inside:
+            raise _UnfitError(f"{place} holds itself")
+        if len(inside) >= _DEEP:
+            raise _UnfitError(f"it is nested more than {_DEEP} deep")
+        inside = (*inside, id(value))
+        if isinstance(value, dict):
+            names = _names(value, place)
+            return {
+                name: self.take(each, f"{place}.{name}", inside)
+                for name, each in zip(names, value.values(), strict=True)
+            }
+        return [self.take(each, f"{place}[{at}]", inside) for at, each in enumerate(value)]
+
+
+def _single(value: object, place: str) -> object:
+    match value:
+        case None | bool():
+            return value
+        case str():  # of an enumeration too, whose own str() is another
+            return _text(str.__str__(value), place)
+        case PurePath():
+            return _text(str(value), place)
+        case date() | time():
+            return value.isoformat()
+        case Integral():  # NumPy's too
+            return int(value)
+        case Real():
+            return float(value)
+    raise _UnfitError(f"{place} is of the type {type(value).__name__}")
+
+
+def _names(mapping: dict[Any, Any], place: str) -> list[str]:
+    if all(isinstance(name, str) for name in mapping):
+        return [_text(name, place) for name in mapping]
+    if all(isinstance(name, int) and not isinstance(name, bool) for name in mapping):
+        return [str(name) for name in mapping]
+    kinds = sorted({type(name).__name__ for name in mapping})
+    raise _UnfitError(f"{place} has keys that are not text ({', '.join(kinds)})")
+
+
+def _text(value: str, place: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _UnfitError(f"{place} is not valid Unicode text") from error
+    return value

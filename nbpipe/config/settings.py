@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from nbpipe.config.check import CheckSettings
 from nbpipe.config.github import GithubSettings
 from nbpipe.config.notify import EmailSettings, NotifySettings
 from nbpipe.config.reference import (
@@ -42,6 +43,7 @@ from nbpipe.config.tables import (
 
 __all__ = [
     "Budget",
+    "CheckSettings",
     "CollectionSettings",
     "Count",
     "EmailSettings",
@@ -362,6 +364,8 @@ class Settings(Table, frozen=True):
 
     test: TestSettings = TestSettings()
     """What `nbpipe test` runs, and how."""
+    check: CheckSettings = CheckSettings()
+    """What `nbpipe check` looks for."""
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
     github: GithubSettings = GithubSettings()

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.execution import diagnosis, halts, hidden_failures, source, watchers
+from nbpipe.execution import diagnosis, halts, hidden_failures, source
 from nbpipe.execution.kernels.kernel import Kernel, KernelStartError
+from nbpipe.execution.kernels.messages import failed
 from nbpipe.execution.kernels.provisioner import first_of
 from nbpipe.execution.kernels.session import Session
-from nbpipe.execution.kernels.wellformed import failed
 from nbpipe.execution.ready import NOTHING_SHARED, Ready
 from nbpipe.impact.traces import Watch
 from nbpipe.model import Category, CellTime, Failure, Outcome, Progress, Result, Task
@@ -221,16 +221,14 @@ class _Execution:
             broken = diagnosis.failure(Category.INVALID_NOTEBOOK, "HalfCharacter", why, cell=half)
             self._verdict.failures.append(broken)
             return
-        watch = watchers.watched(
-            self._task, self._workspace, self._halt, lambda: self._kernel.process
-        )
+        watch = halts.watched(self._task, self._workspace, self._halt, lambda: self._kernel.process)
         try:
             with contextlib.suppress(_Ended), watch:
                 await self._start()
                 await self._run_cells()
         finally:
             unwell = self._verdict.interrupted or self._halt.reason.done()
-            grace = 0 if unwell else watchers.shutdown_seconds(self._task)
+            grace = 0 if unwell else halts.shutdown_seconds(self._task)
             await self._ready.end(grace=grace)
             self._verdict.memory = self._kernel.memory
         if (how := self._kernel.fell) and not self._verdict.failures:  # it still could answer
@@ -264,7 +262,7 @@ class _Execution:
             if caution := hidden_failures.caution(self._task.language):
                 self._workspace.logger.warning("%s", caution)
         self._kills = machine.kill_counter(self._kernel.process or os.getpid())
-        self._shell = watchers.Shell(self._task.language, self._kernel.process)
+        self._shell = halts.Shell(self._task.language, self._kernel.process)
         if self.watch is not None:
             self.watch.begin(self._kernel, self._notebook)
         self._session = Session(
@@ -318,6 +316,9 @@ class _Execution:
                 self._kernel.exited,
                 seconds=self._limits.cell_seconds,
             )
+            # Several may have happened at once. A reason to halt comes first, since what the kernel
+            # says after it does not count; then the cell's end, and the kernel's end last, because
+            # a cell may end its kernel in order (`exit()`) and still have its answer on the way.
             if self._halt.reason.done() or not (running.done() or self._kernel.exited.done()):
                 why = self._halt.reason.result() if self._halt.reason.done() else self._overdue()
                 how = await self._interrupt(running, why)
@@ -347,7 +348,7 @@ class _Execution:
     def _overdue(self) -> Failure:
         """Return what is wrong with a cell that is at its limit: it may wait at a terminal."""
         process, seconds = self._kernel.process, self._limits.cell_seconds or 0.0
-        waiting = watchers.reader(process) if process is not None else None
+        waiting = halts.reader(process) if process is not None else None
         return halts.waits(waiting.name) if waiting else halts.overran("cell", seconds)
 
     async def _interrupt(self, running: asyncio.Future[Any], why: str | Failure) -> str:

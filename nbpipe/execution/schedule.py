@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbpipe.execution import diagnosis
 from nbpipe.execution.halts import Halt
+from nbpipe.execution.kernels.capacity import Need, Room, Running, choose
 from nbpipe.execution.notebook import execute_once
-from nbpipe.execution.placement import Need, Room, Running, choose
 from nbpipe.execution.ready import NOTHING_SHARED, Ready, can_be_early
 from nbpipe.model import Category, Outcome, Progress, Result
 

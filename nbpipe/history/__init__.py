@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from nbpipe.history.access import LATEST, History, open_history
 from nbpipe.history.archive import Archive
-from nbpipe.history.before import looked_up, with_past
+from nbpipe.history.before import by_duration, looked_up, start_order, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
-from nbpipe.history.order import by_duration, start_order
 from nbpipe.history.recorder import Recorder
 from nbpipe.history.records import (
     Known,

@@ -242,6 +242,8 @@ class Publisher:
         """Remove the releases that are neither young nor among the newest; return which."""
         current, pin = self.mirror.current(), self.mirror.pinned()
         order = list(retention.last_current(self.mirror.journal.entries()))
+        # An age is time that the machine really spent, not what the clock on the wall says: one
+        # that was set wrong for an hour must not make every release old.
         ages = retention.look(
             self._ages(),
             self.moment(),
@@ -259,6 +261,8 @@ class Publisher:
             spared={current or "", pin.commit if pin else ""},
             now=at(ages.elapsed),
         )
+        # The ages are on the disk before anything goes, so that a removal that is cut short is
+        # taken up by the next one with the same answer.
         if not dry_run:
             data = msgspec.json.encode(ages)
             files.replace(self.mirror.state / "ages.json", data, mode=private.FILE, durable=True)

@@ -13,11 +13,10 @@ import nbformat
 import psutil
 import pytest
 from nbformat import v4
+from ondisk import Collection, imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ondisk import Collection
 
 RAISES = {"tags": ["raises-exception"]}
 R = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
@@ -281,7 +280,7 @@ def test_what_nbformat_calls_invalid_is_executed_all_the_same(collection: Collec
 
 
 def test_a_text_notebook_is_executed_and_its_copy_is_a_notebook(collection: Collection) -> None:
-    pytest.importorskip("jupytext")
+    imported("jupytext")
     header = "---\njupytext:\n  formats: md:myst\nkernelspec:\n  name: python3\n---\n"
     text = f"{header}\n# Title\n\n```{{code-cell}}\nprint('from text')\n```\n"
     (collection.root / "page.md").write_text(text, encoding="utf-8")
@@ -301,7 +300,7 @@ def test_the_copy_is_a_valid_notebook_written_as_jupyter_does(collection: Collec
 
 
 def test_widgets_keep_their_state_and_do_not_stall(collection: Collection) -> None:
-    pytest.importorskip("ipywidgets")
+    imported("ipywidgets")
     collection.notebook(
         "n.ipynb",
         "from ipywidgets import interactive\nshown = interactive(lambda n: print(n), n=3)\nshown",

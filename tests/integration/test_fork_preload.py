@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ondisk import REPOSITORY, Collection
+from ondisk import REPOSITORY, Collection, imported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_notebook_beside_a_module_of_that_name_is_spawned(
 
 
 def test_the_numbers_of_numpy_differ_and_its_threads_work(collection: Collection) -> None:
-    pytest.importorskip("numpy")
+    imported("numpy")
     code = (
         "import sys\nassert 'numpy' in sys.modules\nimport numpy as np\n"
         "print(np.random.rand(), np.random.default_rng().random())\n"
@@ -141,7 +141,7 @@ def outputs(collection: Collection) -> dict[str, list[Any]]:
 def test_the_shipped_collection_has_the_same_outputs_spawned_forked_and_preloaded(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("astropy")
+    imported("astropy")
     shipped = REPOSITORY / "collections"
     ways = {"spawned": ["--no-fork"], "forked": ["--fork"], "preloaded": preloaded(*STACK)}
     told = {}

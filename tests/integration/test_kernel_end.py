@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ondisk import Collection, imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ondisk import Collection
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are killed on Linux only")
 
@@ -227,7 +226,7 @@ def test_child_processes_do_not_keep_a_kernel_from_its_end(
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_of_processes_is_ended_in_order(collection: Collection, library: str) -> None:
-    pytest.importorskip(library)
+    imported(library)
     collection.notebook("a/a.ipynb", LIBRARIES[library], HANDLER_AND_FILE)
     assert collection.test().code == 0
     assert in_order(collection, "a")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from comparing import compared, only
+from ondisk import imported
 from pairs import text
 
 from nbpipe.reference.products import describe_outputs
 from nbpipe.reference.products.directories import directories, members
 
-zarr = pytest.importorskip("zarr")
-tables = pytest.importorskip("casacore.tables")
+zarr = imported("zarr")
+tables = imported("casacore.tables")
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.system import machine
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ondisk import Collection, Ended
 
-PRINTS = f"import os; print([os.environ.get(name) for name in {threads.VARIABLES}])"
+PRINTS = f"import os; print([os.environ.get(name) for name in {capacity.VARIABLES}])"
 BASE = getattr(sys, "_base_executable", sys.executable)
 """Outside of the virtual environment that the tests run in, which has no packages of the home."""
 
@@ -70,7 +70,7 @@ def of(ended: Ended, path: str) -> list[str | None]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take out of the environment what a machine may have set."""
-    for name in (*threads.VARIABLES, *threads._JOBS):
+    for name in (*capacity.VARIABLES, *capacity._JOBS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -83,7 +83,7 @@ def test_the_libraries_of_notebooks_that_run_at_once_share_the_cores(
     each = max(1, machine.cores() // 2)
     ended = collection.test("-n", "2")
     for name in ("a", "b", "c"):
-        assert of(ended, f"{name}.ipynb") == [str(each)] * len(threads.VARIABLES)
+        assert of(ended, f"{name}.ipynb") == [str(each)] * len(capacity.VARIABLES)
         assert ended[f"{name}.ipynb"]["threads"] == each
     assert ended.report is not None
     assert ended.report["run"]["threads"] == each
@@ -97,7 +97,7 @@ def test_nothing_is_set_for_one_at_a_time_or_where_it_is_off(
     for name in ("a", "b"):
         collection.notebook(f"{name}.ipynb", PRINTS)
     ended = collection.test(*arguments)
-    assert of(ended, "a.ipynb") == of(ended, "b.ipynb") == [None] * len(threads.VARIABLES)
+    assert of(ended, "a.ipynb") == of(ended, "b.ipynb") == [None] * len(capacity.VARIABLES)
     assert ended["a.ipynb"]["threads"] is None
 
 
@@ -124,7 +124,7 @@ def test_what_is_set_already_stays(collection: Collection, tmp_path: Path) -> No
     collection.environ |= {"RAYON_NUM_THREADS": "9"}
     ended = collection.test("-n", "2")
     a, b = (
-        dict(zip(threads.VARIABLES, of(ended, each), strict=True))
+        dict(zip(capacity.VARIABLES, of(ended, each), strict=True))
         for each in ("a.ipynb", "b.ipynb")
     )
     assert (a["OPENBLAS_NUM_THREADS"], a["RAYON_NUM_THREADS"]) == ("5", "9")
@@ -138,7 +138,7 @@ def test_a_job_of_a_scheduler_keeps_what_it_was_given(collection: Collection) ->
         collection.notebook(f"{name}.ipynb", PRINTS)
     collection.environ |= {"SLURM_JOB_ID": "12", "OMP_NUM_THREADS": "6"}
     ended = collection.test("-n", "2")
-    assert of(ended, "a.ipynb") == ["6", *[None] * (len(threads.VARIABLES) - 1)]
+    assert of(ended, "a.ipynb") == ["6", *[None] * (len(capacity.VARIABLES) - 1)]
 
 
 BLAS = """\

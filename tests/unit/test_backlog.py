@@ -10,7 +10,7 @@ import psutil
 import pytest
 import zmq
 
-from nbpipe.execution.kernels.backlog import FREE, MORE, Backlog
+from nbpipe.execution.kernels.sockets import FREE, MORE, Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

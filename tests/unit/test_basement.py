@@ -136,7 +136,7 @@ RULES = {
         {
             "nbpipe/bisecting/venvs.py": "not a question: the constraints of pip",
             "nbpipe/publishing/copies/commands.py": "not a question: git's settings",
-            "nbpipe/execution/kernels/servers.py": "not a question: the server that forks kernels",
+            "nbpipe/execution/kernels/forks.py": "not a question: the server that forks kernels",
         },
     ),
     "formats a quantity": Rule(

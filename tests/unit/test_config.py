@@ -138,7 +138,7 @@ def test_a_problem_names_its_key_and_what_is_right(tmp_path: Path, text: str, pr
 
 
 def test_an_unknown_table_with_no_near_name_lists_the_known_ones(tmp_path: Path) -> None:
-    known = "collection, github, history, notify, profiles, reference, spaces, test, webhook"
+    known = "check, collection, github, history, notify, profiles, reference, spaces, test, webhook"
     assert problems(tmp_path, "[qqqqqq]") == [f"qqqqqq: unknown key; known here: {known}"]
 
 

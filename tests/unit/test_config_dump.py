@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLES: tuple[Any, ...] = (
-    *(7, 0.25, "16G", "sample", "off", "junit=x.xml", "env:SAMPLE", True, False),
+    *(7, 0.25, "16G", "sample", "NBP209", "3.11", "off", "junit=x.xml", "env:SAMPLE", True, False),
     *(dt.date(2026, 1, 31), {"key": "value"}, {"key": ["value"]}),
 )
 """Of these one is right for each key, and not its default."""

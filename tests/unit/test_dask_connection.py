@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from ondisk import imported
 
 from nbpipe.cluster import dask_connection, dask_probe
 from nbpipe.errors import UsageError
@@ -26,7 +27,7 @@ def test_the_url_of_a_gateway(address: str, url: str | None) -> None:
 def test_a_gateway_without_its_client_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("distributed")
+    imported("distributed")
     monkeypatch.setitem(sys.modules, "dask_gateway", None)
     with pytest.raises(UsageError, match="client of Dask Gateway is not installed") as caught:
         dask_connection.connect("gateway+https://hub.example.org", local=1)

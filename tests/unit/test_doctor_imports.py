@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from nbpipe.checkup.distributions import distribution_of, normalized
-from nbpipe.checkup.imports import Import, Imports, Need, read_imports
-from nbpipe.checkup.installs import installed_by
-from nbpipe.checkup.rlang import read_packages
+from nbpipe.checkup.imports import Import, Imports, Need, installed_by, read_imports
+from nbpipe.checkup.needs import r_packages
 
 
 def read(*cells: str) -> Imports:
@@ -202,7 +201,7 @@ suppressPackageStartupMessages(library("dplyr"))
 require(MASS)
 x <- stats::sd(1)
 """
-    assert read_packages([source]) == (["ggplot2", "dplyr", "MASS", "stats"], [])
+    assert r_packages([source]) == (["ggplot2", "dplyr", "MASS", "stats"], [])
 
 
 def test_what_r_code_goes_on_without_is_not_needed() -> None:
@@ -213,4 +212,4 @@ if (requireNamespace("c")) c::f()
 library(name, character.only = TRUE)
 cat("d::e library(f#)")
 """
-    assert read_packages([source]) == ([], ["a"])
+    assert r_packages([source]) == ([], ["a"])

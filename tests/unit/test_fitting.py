@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from nbpipe.execution.placement import Need, Room, Running, choose
+from nbpipe.execution.kernels.capacity import Need, Room, Running, choose
 
 GIB = 1 << 30
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jupyter_client.session import Session
 from nbformat.v4 import output_from_msg
 
-from nbpipe.execution.kernels import messages, wellformed
+from nbpipe.execution.kernels import messages
 from nbpipe.execution.kernels.spool import Escaped
 
 PROTOCOL = Session(key=b"secret")
@@ -28,7 +28,7 @@ FIELDS = st.sampled_from(
         *("status", "execution_count", "payload", "user_expressions", "comm_id", "wait", "prompt"),
     )
 )
-KINDS = sorted({*wellformed._SHAPES, "status", "nosuch"})
+KINDS = sorted({*messages._SHAPES, "status", "nosuch"})
 
 
 def frames(kind: str, content: bytes, **parts: bytes) -> list[zmq.Frame]:
@@ -121,7 +121,7 @@ def test_numbers_that_no_machine_holds_cost_no_message(number: str) -> None:
     ],
 )
 def test_only_a_reply_that_says_ok_is_a_success(content: object, name: str | None) -> None:
-    failed = wellformed.failed(decoded("execute_reply", content)["content"])
+    failed = messages.failed(decoded("execute_reply", content)["content"])
     assert (failed and failed["ename"]) == name
 
 
@@ -161,8 +161,8 @@ def test_every_content_becomes_what_nbformat_takes(kind: str, content: object) -
 @given(ANYTHING, st.binary(max_size=40))
 def test_what_is_well_formed_stays_as_it_is(value: object, junk: bytes) -> None:
     good = {"name": "stdout", "text": "a"}
-    assert wellformed.wellformed("stream", good) == (good, [])
+    assert messages.wellformed("stream", good) == (good, [])
     result = {"data": {"application/json": value}, "metadata": {}, "execution_count": 1}
-    shaped, odd = wellformed.wellformed("execute_result", result)
+    shaped, odd = messages.wellformed("execute_result", result)
     assert (shaped["data"], odd) == (result["data"], [])
     decoded("error", junk)

@@ -11,10 +11,9 @@ from manifests import PLAIN, manifest
 
 from nbpipe.reference.comparison import Verdict, compare
 from nbpipe.reference.comparison.model import Change, FileComparison, Tolerance
-from nbpipe.reference.comparison.outputs import renames
+from nbpipe.reference.comparison.outputs import compare_statistics, renames
 from nbpipe.reference.comparison.performance import compare_performance
 from nbpipe.reference.comparison.rules import path_matches
-from nbpipe.reference.comparison.summaries import compare_statistics
 from nbpipe.reference.comparison.whole import changes, overall
 from nbpipe.reference.manifest import Column, Job, Output, Part, Statistics
 

@@ -23,8 +23,7 @@ from nbpipe.reference.schedulers.lsf import LSF
 from nbpipe.reference.schedulers.pbs import PBS
 from nbpipe.reference.schedulers.programs import Programs
 from nbpipe.reference.schedulers.protocol import JobRequest, JobState, NoAccounting
-from nbpipe.reference.schedulers.slurm import Slurm
-from nbpipe.reference.schedulers.slurm_reasons import advice
+from nbpipe.reference.schedulers.slurm import Slurm, advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.execution import watchers
+from nbpipe.execution import halts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,10 +54,10 @@ def asleep(process: int) -> bool:
         return name(process) != "python3" and not file.read().startswith("running")
 
 
-def reader_of(process: int) -> watchers.Reader | None:
+def reader_of(process: int) -> halts.Reader | None:
     """Return who waits at this child's terminal, whatever other tests have left."""
-    found = watchers.reader(os.getpid())
-    leaders = {each.process for each in watchers.leaders(os.getpid())}
+    found = halts.reader(os.getpid())
+    leaders = {each.process for each in halts.leaders(os.getpid())}
     assert process in leaders
     return found
 
@@ -74,7 +74,7 @@ def reader_of(process: int) -> watchers.Reader | None:
 )
 def test_a_program_that_reads_its_terminal_waits(command: list[str], reader: str) -> None:
     with at_a_terminal(*command) as (process, _):
-        until(lambda: watchers.reader(os.getpid()))
+        until(lambda: halts.reader(os.getpid()))
         found = reader_of(process)
     assert found is not None
     assert found.name == reader
@@ -82,11 +82,11 @@ def test_a_program_that_reads_its_terminal_waits(command: list[str], reader: str
 
 def test_the_same_wait_is_the_same_and_another_one_is_not() -> None:
     with at_a_terminal("cat") as (_, keyboard):
-        until(lambda: watchers.reader(os.getpid()))
-        first = watchers.reader(os.getpid())
-        assert watchers.reader(os.getpid()) == first
+        until(lambda: halts.reader(os.getpid()))
+        first = halts.reader(os.getpid())
+        assert halts.reader(os.getpid()) == first
         os.write(keyboard, b"line\n")
-        until(lambda: watchers.reader(os.getpid()) not in {None, first})
+        until(lambda: halts.reader(os.getpid()) not in {None, first})
 
 
 @pytest.mark.parametrize(
@@ -107,18 +107,18 @@ def test_who_does_something_else_does_not_wait_for_a_person(command: list[str]) 
 def test_a_child_without_a_terminal_is_no_leader() -> None:
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        assert process.pid not in {each.process for each in watchers.leaders(os.getpid())}
+        assert process.pid not in {each.process for each in halts.leaders(os.getpid())}
     finally:
         process.communicate()
 
 
 def test_a_leader_that_has_ended_is_none_even_before_it_is_waited_for() -> None:
     with at_a_terminal("true") as (process, _):
-        until(lambda: process not in {each.process for each in watchers.leaders(os.getpid())})
+        until(lambda: process not in {each.process for each in halts.leaders(os.getpid())})
 
 
 def test_a_process_that_is_gone_has_nobody() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    assert watchers.reader(process.pid) is None
-    assert watchers.leaders(process.pid) == frozenset()
+    assert halts.reader(process.pid) is None
+    assert halts.leaders(process.pid) == frozenset()

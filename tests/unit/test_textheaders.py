@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from ondisk import imported
 
 from nbpipe.collecting import texts
 from nbpipe.execution import source
@@ -13,7 +14,7 @@ from nbpipe.execution.source import without_header, without_misfits
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytest.importorskip("jupytext")
+imported("jupytext")
 
 HEADERS = [
     "kernelspec: python3",

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.model import Task
 
 
 def share(wanted: Any = "auto", **given: Any) -> int | None:  # noqa: ANN401
     values = {"slots": 1, "at_once": 4, "cores": 8, "environ": {}, **given}
-    return threads.share(wanted, **values)
+    return capacity.share(wanted, **values)
 
 
 def task(name: str, **fields: Any) -> Task:  # noqa: ANN401
@@ -44,21 +44,21 @@ def test_a_slot_gets_its_share_of_the_cores(given: dict[str, Any], expected: int
 
 def test_no_more_slots_share_than_are_in_use() -> None:
     tasks = (task("a"), task("b", slots=2), task("c", skip="not today"))
-    found = threads.shared(tasks, jobs=8, cores=6, environ={})
+    found = capacity.shared(tasks, jobs=8, cores=6, environ={})
     assert [each.cores for each in found] == [2, 4, 2]
-    alone = threads.shared((task("a"), task("c", skip="no")), jobs=8, cores=6, environ={})
+    alone = capacity.shared((task("a"), task("c", skip="no")), jobs=8, cores=6, environ={})
     assert alone[0].cores is None
 
 
 def test_a_variable_that_is_set_is_left_alone() -> None:
-    found = threads.variables(2, {"RAYON_NUM_THREADS": "7"}, {"MKL_NUM_THREADS": "3"})
+    found = capacity.variables(2, {"RAYON_NUM_THREADS": "7"}, {"MKL_NUM_THREADS": "3"})
     assert found == dict.fromkeys(
-        set(threads.VARIABLES) - {"RAYON_NUM_THREADS", "MKL_NUM_THREADS"}, "2"
+        set(capacity.VARIABLES) - {"RAYON_NUM_THREADS", "MKL_NUM_THREADS"}, "2"
     )
-    assert threads.variables(None, {}, {}) == {}
+    assert capacity.variables(None, {}, {}) == {}
 
 
 def test_what_follows_a_variable_that_is_set_follows_it() -> None:
-    found = threads.variables(2, {"OMP_NUM_THREADS": "7"}, {})
+    found = capacity.variables(2, {"OMP_NUM_THREADS": "7"}, {})
     assert "OPENBLAS_NUM_THREADS" not in found
     assert found["POLARS_MAX_THREADS"] == "2"

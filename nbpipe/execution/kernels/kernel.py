@@ -7,6 +7,7 @@ known here.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import queue
@@ -24,7 +25,7 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
 
 from nbpipe.execution import diagnosis
-from nbpipe.execution.kernels import threads
+from nbpipe.execution.kernels import capacity
 from nbpipe.execution.kernels.forks import ForkedProvisioner
 from nbpipe.execution.kernels.provisioner import Exit, first_of, supported
 from nbpipe.execution.kernels.shutdown import End
@@ -219,7 +220,7 @@ class Kernel:
         """Return the environment that the kernel's own variables are added to."""
         own = {**(spec.env or {}), **self._environ}
         given = {name: value for name, value in os.environ.items() if name not in self._hidden}
-        more = threads.variables(self._threads, given, own)
+        more = capacity.variables(self._threads, given, own)
         if (spec.language or "").lower() in SHELLS and "HISTFILE" not in own:
             more["HISTFILE"] = ""  # bash(1): no history is written, least of all over the user's
         return {**given, **more, **self._environ}
@@ -350,8 +351,13 @@ class Kernel:
 
     def _give_back(self) -> None:
         self.manager.context.destroy(linger=0)
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._folder:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if Path(self._folder).exists():
+            # Looking into a folder takes a descriptor, and other kernels may have taken the last
+            # one; at the end of the process they have given them back.
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _shut_down(self, grace: float) -> None:
         if grace > 0 and self._client is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from nbpipe.execution.kernels import descriptors
+from nbpipe.execution.kernels import capacity
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -80,7 +80,7 @@ class GuardedProvisioner(LocalProvisioner):
         self._status, remote = os.pipe()
         env = kwargs.pop("env", None) or os.environ.copy()
         env[MARK] = self.kernel_id
-        own = (str(remote), self.folder, str(descriptors.original()))
+        own = (str(remote), self.folder, str(capacity.original_file_limit()))
         try:
             self.process = launch_kernel(
                 [sys.executable, "-I", "-S", str(_GUARD), *own, *cmd],

@@ -18,8 +18,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
 from nbpipe.execution.kernels import messages
-from nbpipe.execution.kernels.backlog import Backlog
 from nbpipe.execution.kernels.provisioner import first_of
+from nbpipe.execution.kernels.sockets import Backlog
 from nbpipe.execution.kernels.spool import Escaped
 from nbpipe.system import units
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zmq
 
-from nbpipe.execution.kernels.backlog import WAIT
 from nbpipe.execution.kernels.provisioner import first_of
+from nbpipe.execution.kernels.sockets import WAIT
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient

@@ -196,6 +196,8 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
     release, wanted = request.release, request.wanted
     listing = release.listing()
     report.notes += release.notes
+    # A copy that was taken from another collection has files that this release never had: to prune
+    # them would take away a person's whole copy because a path was mistyped.
     before = known.source.partition(RELEASES)[0]
     elsewhere = bool(known.source) and before != release.source.partition(RELEASES)[0]
     if elsewhere:
@@ -326,9 +328,11 @@ class _Planner:
     def step(self, path: str) -> Step:
         new = self.release.content(path) if path in self.release.listing() else None
         taken = self.files.get(path)
+        # Whatever lay below a folder that makes room is moved away together with it.
         if any(above in self.cleared for above in selection.folders([path])):
             return Step(path, Action.FORGET, decision.ABSENT, None, new, taken)
         mine, seen = self.place.look(path, self.release.commit)
+        # A file that an earlier step moves out of the way stands in nobody's way any more.
         if mine.kind is Kind.BLOCKED and self.place.blocked_by(path) in self.giving:
             mine = decision.ABSENT
         below: tuple[tuple[str, Seen], ...] = ()

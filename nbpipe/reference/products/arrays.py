@@ -134,7 +134,7 @@ def _netcdf3(file: Path) -> Product:
             columns, values = [], {}
             for name, variable in tree.variables.items():
                 attributes = _attributes(variable)
-                data = np.array(variable.data)
+                data = np.array(variable.data)  # a copy: the file is closed before it is compared
                 columns.append(
                     Column(
                         name=name,
@@ -149,6 +149,7 @@ def _netcdf3(file: Path) -> Product:
             attributes = _attributes(tree)
             for name, size in tree.dimensions.items():
                 attributes[f"dimension {name}"] = "unlimited" if size is None else size
+    # scipy checks nothing of a header: a damaged one shows as whatever it runs into.
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise ProductError(f"it is damaged: {error}") from error
     part = Part(name="/", form="group", columns=tuple(columns), attributes=attributes)

@@ -102,6 +102,7 @@ class CasaProduct:
             else:
                 attributes[key] = _plain(value)
         attributes |= {f"info {key}": str(value) for key, value in opened.info().items()}
+        # How columns are stored is no content, but a reader of the comparison wants to know of it.
         managers = opened.getdminfo().values()
         kept = sorted(f"{each['TYPE']} of {', '.join(each['COLUMNS'])}" for each in managers)
         self._notes.append(f"{name or 'main table'}: {'; '.join(kept)}")

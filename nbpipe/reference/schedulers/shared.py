@@ -5,16 +5,17 @@
     round_.scheduler("slurm").poll(["13"])      # knows the answer
 
 What was answered once is not asked again: make a new round for the next look.
+A run that has ended can be looked at on any host that sees its folder: only a question to a
+scheduler whose package or programs are elsewhere fails, in the words of what is missing (`Absent`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
-from nbpipe.reference.schedulers.absent import Absent
-from nbpipe.reference.schedulers.protocol import NoAccounting
+from nbpipe.reference.schedulers.protocol import NoAccounting, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -121,3 +122,43 @@ class Round:
     def missing(self) -> SchedulerMissing | None:
         """Why a scheduler could not be asked from this host; None where all could."""
         return next((each.missing for each in self._known.values() if each.missing), None)
+
+
+class Absent:
+    """Stands for a scheduler; every question raises the error that says what is missing."""
+
+    traits = Traits(warning=None, dependencies=None, arrays=False)
+
+    def __init__(self, name: str, error: SchedulerMissing) -> None:
+        self.name = name
+        self._error = error
+
+    def submit(self, _request: JobRequest) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error
+
+    def submit_array(
+        self,
+        _request: JobRequest,
+        _count: int,
+        *,
+        at_once: int | None = None,  # noqa: ARG002  (the protocol's)
+    ) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error
+
+    def poll(self, _jobs: Collection[str]) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error
+
+    def account(self, _jobs: Collection[str]) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error
+
+    def cancel(self, _jobs: Collection[str]) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error
+
+    def find(self, _name: str) -> NoReturn:
+        """Refuse (see `Scheduler`)."""
+        raise self._error

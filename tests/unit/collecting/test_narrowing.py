@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.collecting.keywords import Keyword
+from nbpipe.collecting.plans import Keyword
 from nbpipe.errors import NothingCollected, UsageError
 
 if TYPE_CHECKING:

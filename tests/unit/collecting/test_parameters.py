@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbpipe.collecting.parameters import injectable
+from nbpipe.collecting.tasks import injectable
 from nbpipe.errors import UsageError
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
-from ondisk import REPOSITORY
+from ondisk import REPOSITORY, imported
 
 from nbpipe.collecting import texts
 
@@ -25,7 +25,7 @@ def is_locked(name: str) -> bool:
 
 
 def test_the_endings_are_those_of_jupytext() -> None:
-    formats = pytest.importorskip("jupytext.formats")
+    formats = imported("jupytext.formats")
     theirs = {*formats.NOTEBOOK_EXTENSIONS} - {".ipynb"}
     assert len(theirs & {*texts.ENDINGS}) > 40
     if is_locked("jupytext"):  # one release has an ending more than another
@@ -33,7 +33,7 @@ def test_the_endings_are_those_of_jupytext() -> None:
 
 
 def test_the_marks_of_comments_are_those_of_jupytext() -> None:
-    languages = pytest.importorskip("jupytext.languages")
+    languages = imported("jupytext.languages")
     theirs = {
         ending: (script["comment"], script["language"])
         for ending, script in languages._SCRIPT_EXTENSIONS.items()
@@ -154,7 +154,7 @@ def test_two_texts_of_one_notebook_run_once(tree: Tree) -> None:
 
 @pytest.mark.parametrize("who_says", ["the text", "the notebook"])
 def test_a_pair_in_two_folders_runs_once(tree: Tree, who_says: str) -> None:
-    pytest.importorskip("jupytext")
+    imported("jupytext")
     formats = "notebooks///ipynb,scripts///py:percent"
     by_text = who_says == "the text"
     tree.notebook("notebooks/s/a.ipynb", jupytext={} if by_text else {"formats": formats})

@@ -1,0 +1,259 @@
+"""`nbpipe check`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbpipe.cli import options
+from nbpipe.errors import ExitCode, UsageError
+from nbpipe.system.text import plain
+from nbpipe.system.units import count
+
+if TYPE_CHECKING:
+    from nbpipe.config import Config
+    from nbpipe.config.check import CheckSettings
+    from nbpipe.lint.checks import Checked
+    from nbpipe.reports.terminal import Color, Page
+
+_RULES = "RULE[,RULE…]"
+
+
+@click.command(
+    name="check",
+    epilog="""\b
+Examples:
+  nbpipe check                            notebooks below this folder
+  nbpipe check 'notebooks/**/*.ipynb' --fix
+  nbpipe check --select NBP3 --format github
+  nbpipe check --explain NBP209
+
+Exit code 0: no error; 1: an error was found (with --strict: anything).""",
+)
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these notebooks out.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar=_RULES,
+    help="Apply these rules only; NBP2 stands for all NBP2xx.",
+)
+@click.option(
+    "--extend-select", multiple=True, metavar=_RULES, help="Apply these rules in addition."
+)
+@click.option("--ignore", multiple=True, metavar=_RULES, help="Do not apply these rules.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired safely; writes notebooks.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix: repair what may change a meaning.")
+@click.option("--diff", is_flag=True, help="Show what --fix would write; write nothing.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["full", "concise", "json", "sarif", "github", "gitlab"]),
+    default="full",
+    show_default=True,
+    help="How findings are written.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write findings to this file.")
+@click.option("--statistics", is_flag=True, help="Show the number of findings of each rule.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Do not report the findings that this file knows.",
+)
+@click.option(
+    "--write-baseline",
+    is_flag=True,
+    help="Write all findings to the baseline (nbpipe-baseline.json), as known ones.",
+)
+@click.option("--explain", metavar="RULE", help="Explain a rule (ALL: list them) and exit.")
+@options.color_option
+@options.shared
+def command(  # noqa: PLR0913  (its options)
+    *,
+    patterns: tuple[str, ...],
+    exclude: tuple[str, ...],
+    select: tuple[str, ...],
+    extend_select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
+    form: str,
+    output: Path | None,
+    statistics: bool,
+    strict: bool,
+    baseline: Path | None,
+    write_baseline: bool,
+    explain: str | None,
+    config_file: Path | None,
+    color: Color,
+) -> int:
+    """Check notebooks without executing them: format, secrets, code, links, text.
+
+    Nothing is written but with --fix. `[check]` of the configuration chooses the rules; ruff looks
+    at the code where it is installed.
+    """
+    if explain:
+        return _explain(explain)
+    from nbpipe import collecting  # noqa: PLC0415  (slow)
+    from nbpipe.lint.checks import Repairs, check  # noqa: PLC0415
+
+    config = options.load_config(config_file)
+    settings = _settings(
+        config,
+        select=_split(select),
+        extend_select=_split(extend_select),
+        ignore=_split(ignore),
+        baseline=None if write_baseline else baseline,
+    )
+    selection = collecting.Selection(cwd=Path.cwd(), patterns=patterns, exclude=exclude)
+    chosen = collecting.choose(selection, config)
+    notebooks = [(path, file) for path, file in chosen if file.suffix == ".ipynb"]
+    repairs = Repairs(unsafe=unsafe_fixes, write=fix and not diff) if fix or diff else None
+    checked = check(notebooks, settings, root=config.root, repairs=repairs)
+    if write_baseline:
+        return _write_baseline(checked, config.root, baseline, config)
+    with options.while_read():
+        _report(checked, form, output, statistics=statistics, color=color)
+    failed = checked.findings if strict else checked.errors
+    return ExitCode.FAILED if failed or checked.changes else ExitCode.OK
+
+
+def _split(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.strip() for each in given for word in each.split(",") if word.strip())
+
+
+def _settings(
+    config: Config,
+    *,
+    select: tuple[str, ...],
+    extend_select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    baseline: Path | None,
+) -> CheckSettings:
+    """Return `[check]` with what the command line adds to it, or replaces."""
+    import msgspec  # noqa: PLC0415  (slow)
+
+    made = config.settings.check
+    return msgspec.structs.replace(
+        made,
+        select=select or made.select,
+        extend_select=(*made.extend_select, *extend_select),
+        ignore=(*made.ignore, *ignore),
+        baseline=str(baseline.absolute()) if baseline else made.baseline,
+    )
+
+
+def _explain(identifier: str) -> int:
+    from nbpipe.lint.findings import by_id  # noqa: PLC0415  (slow)
+    from nbpipe.lint.formats import explanation  # noqa: PLC0415
+    from nbpipe.lint.rules import RULES  # noqa: PLC0415
+
+    wanted = identifier.upper()
+    if wanted == "ALL":
+        for rule in RULES.values():
+            click.echo(f"{rule.id}  {rule.severity.value:7}  {rule.name:24}  {rule.summary}")
+        return ExitCode.OK
+    named = [rule for rule in RULES.values() if identifier.lower() == rule.name]
+    rules = named or by_id(RULES, wanted)
+    if not rules:
+        raise UsageError(
+            f"there is no rule {identifier}", hint="`nbpipe check --explain ALL` lists all rules."
+        )
+    click.echo("\n\n".join(explanation(rule) for rule in rules))
+    return ExitCode.OK
+
+
+def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Config) -> int:
+    from nbpipe.lint import baseline  # noqa: PLC0415  (slow)
+
+    target = file.absolute() if file else root / (config.settings.check.baseline or baseline.NAME)
+    number = baseline.write(target, checked.findings)
+    click.echo(f"{count(number, 'finding')} written to {plain(str(target))}")
+    if not config.settings.check.baseline:
+        click.echo(f'Name it in the configuration: [check] baseline = "{target.name}"')
+    return ExitCode.OK
+
+
+def _report(
+    checked: Checked, form: str, output: Path | None, *, statistics: bool, color: Color
+) -> None:
+    """Write the findings where they are wanted; for people, the counts come last."""
+    from nbpipe.lint.formats import FORMATS  # noqa: PLC0415  (slow)
+    from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
+    from nbpipe.system import files  # noqa: PLC0415
+
+    if form != "full" and output is not None:
+        files.replace(output.absolute(), FORMATS[form](checked).encode("utf-8", "replace"))
+    elif form != "full":
+        sys.stdout.write(FORMATS[form](checked))
+    page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
+    if form == "full" and not statistics:
+        _full(checked, page)
+    if statistics:
+        _statistics(checked, page)
+    if form in {"full", "concise"} or output is not None:
+        _summary(checked, page)
+    page.flush()
+
+
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def _full(checked: Checked, page: Page) -> None:
+    """Write differences, then the findings by notebook."""
+    for change in checked.changes:
+        for line in change.splitlines():
+            page.line(plain(line))
+    path = ""
+    for each in checked.findings:
+        if each.path != path:
+            path = each.path
+            page.title(plain(path))
+        where = "" if each.cell is None else f"cells[{each.cell}]:{each.cell_line}"
+        mark = " [*]" if each.fixable else ""
+        page.line(
+            f"  {where:14} ",
+            (f"{each.severity.value:7}", _STYLES[each.severity.value]),
+            f" {each.rule} {plain(each.message)}{mark}",
+        )
+    if checked.findings:
+        page.line()
+
+
+def _statistics(checked: Checked, page: Page) -> None:
+    from nbpipe.lint.formats import rule_of, statistics  # noqa: PLC0415  (slow)
+
+    for rule, findings, notebooks in statistics(checked.findings):
+        page.line(f"{findings:6}  {rule:7}  {rule_of(rule).name}  ({count(notebooks, 'notebook')})")
+
+
+def _summary(checked: Checked, page: Page) -> None:
+    from nbpipe.lint.findings import Severity  # noqa: PLC0415  (slow)
+
+    parts = [
+        count(number, word)
+        for severity, word in (
+            (Severity.ERROR, "error"),
+            (Severity.WARNING, "warning"),
+            (Severity.INFO, "remark"),
+        )
+        if (number := checked.count(severity))
+    ]
+    said = ", ".join(parts) or "nothing found"
+    page.line(f"{said} in {count(checked.notebooks, 'notebook')}")
+    if checked.fixed:
+        verb = "would be repaired" if checked.changes else "repaired"
+        page.line(f"{count(len(checked.fixed), 'finding')} {verb}")
+    if checked.suppressed or checked.known:
+        page.line(f"{checked.suppressed} silenced in notebooks, {checked.known} in the baseline")
+    if not checked.fixed and any(each.fixable for each in checked.findings):
+        number = sum(each.fixable for each in checked.findings)
+        page.line(f"[*] {number} can be repaired: --fix (--diff shows how)")
+    if not checked.ruff:
+        page.line("ruff is not installed: undefined names were not looked for (pip install ruff)")
