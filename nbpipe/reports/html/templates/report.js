@@ -415,8 +415,12 @@
     }
   });
   document.addEventListener("click", event => {
-    const link = event.target.closest("a[href^='#']");
+    const link = event.target.closest("a[href]");
     if (link === null || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const place = link.closest("details[data-result]")
+      ?? link.closest("#results tr")?.querySelector("details");
+    if (place) go({ at: place.id }, { push: false });  // where Back leads to
+    if (!link.getAttribute("href").startsWith("#")) return;
     event.preventDefault();
     const wanted = new URLSearchParams(link.hash.slice(1));
     if (link.id === "page-next") around(1);
@@ -426,20 +430,23 @@
       byId("all").scrollIntoView();
     } else go({ page: wanted.get("page") });
   });
+  const show = () => {
+    const each = state.at && foldable(state.at);
+    if (!each) return;
+    for (const made of table.tBodies) {
+      if (made.entries.some(entry => entry.row?.contains(each))) fillBody(made);
+    }
+    each.scrollIntoView({ block: "start" });
+  };
   const restore = () => {
+    const inPage = state === undefined || state.page !== null;
     typing = false;
     state = read();
     apply();
+    if (inPage && state.page === null) show();
   };
   addEventListener("popstate", restore);
   addEventListener("pageshow", event => { if (event.persisted) restore(); });
   form.hidden = false;
   restore();
-  if (state.at && state.page === null) {
-    const each = foldable(state.at);
-    for (const made of table.tBodies) {
-      if (made.entries.some(entry => entry.row !== null && entry.row.contains(each))) fillBody(made);
-    }
-    each?.scrollIntoView({ block: "start" });
-  }
 })();
