@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webhook.app import PAGE_SCRIPT
 from webhook.pages.door import Door, Token
 
 if TYPE_CHECKING:
@@ -24,3 +25,8 @@ def admitted(app: Flask) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = BEARER
     return client
+
+
+def unscripted(page: str) -> str:
+    """Return a page without the script that is ours, which it holds at most once."""
+    return page.replace(f"<script>{PAGE_SCRIPT}</script>", "", 1)

@@ -6,19 +6,25 @@ other WSGI server get the same application.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, jsonify, render_template, request
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from nbpipe.history import HistoryError
+from nbpipe.history import HistoryError, NoHistory
 from webhook.access import logged, prefixed
 from webhook.metrics import Metrics
 from webhook.pages import gauges
 from webhook.pages.answers import json_addresses, wants_json
 from webhook.pages.copies import Copies
+from webhook.pages.gallery import Gallery
 from webhook.pages.overview import Pages
 from webhook.pages.past import Past
 from webhook.pages.references import References
@@ -29,16 +35,21 @@ from webhook.receiving.receiver import Receiver
 from webhook.receiving.refusal import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from webhook.pages.door import Door
     from webhook.receiving.deliveries import Deliveries
     from webhook.served import Served
 
+PAGE_SCRIPT = (Path(__file__).parent / "pages" / "script.js").read_text(encoding="utf-8")
+"""The only script that may run on a page: the policy names its digest, and no other source."""
+_DIGEST = base64.b64encode(hashlib.sha256(PAGE_SCRIPT.encode()).digest()).decode()
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; base-uri 'none';"
-        " form-action 'self'; frame-ancestors 'none'"
+        f" form-action 'self'; frame-ancestors 'none'; script-src 'sha256-{_DIGEST}';"
+        " connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -79,10 +90,20 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
         Receiver(by_name, deliveries, metrics, body_limit=body_limit).blueprint()
     )
     app.register_blueprint(door.blueprint())
-    app.register_blueprint(Pages(by_name, deliveries, metrics, now, door.admits).blueprint())
+    past = past or Past()
+    readable = partial(_readable, past)
+    overview = Pages(by_name, deliveries, metrics, now, door.admits, readable)
+    app.register_blueprint(overview.blueprint())
     app.register_blueprint(metrics.blueprint())
-    _add_past(app, past or Past(), metrics)
+    _add_past(app, past, metrics, by_name, door)
     _observe(app, metrics)
+    app.context_processor(
+        lambda: {
+            "page_script": Markup(PAGE_SCRIPT),  # noqa: S704  (our own file)
+            "admitted": door.admits(),
+            "gallery": bool(served) and door.shows_gallery(),
+        }
+    )
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault(app))
@@ -91,15 +112,32 @@ def create_app(  # noqa: PLR0913  (the factory: everything that differs between 
     return app
 
 
-def _add_past(app: Flask, past: Past, metrics: Metrics) -> None:
+def _add_past(
+    app: Flask, past: Past, metrics: Metrics, served: Mapping[str, Served], door: Door
+) -> None:
     """Add the pages about results and reference runs."""
     references = References(past.store, past.rules)
     rendered = Rendered(past.rendered, waiting=past.waiting) if past.rendered else None
-    results = Results(past.archive, past.origins, Copies(past.copies, rendered))
+    copies = Copies(past.copies, rendered)
+    held = {name: one.pinned for name, one in served.items()}
+    results = Results(past.archive, past.origins, copies, held, public=door.public_badges)
+    gallery = Gallery(served, past.archive, past.origins, copies, rendered)
+    app.register_blueprint(gallery.blueprint())
     app.register_blueprint(results.blueprint())
     app.register_blueprint(references.blueprint())
     app.register_error_handler(HistoryError, _unreadable(app))
     metrics.add(gauges.Past(past.archive, past.origins), gauges.Stored(references))
+
+
+def _readable(past: Past) -> bool:
+    """Return whether the history can be read; one that has not begun can."""
+    try:
+        with past.archive.look():
+            return True
+    except NoHistory:
+        return True
+    except HistoryError:
+        return False
 
 
 def _observe(app: Flask, metrics: Metrics) -> None:
@@ -174,6 +212,6 @@ def _fault(app: Flask) -> Callable[[Exception], tuple[Response, int]]:
 def _secure(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.mimetype != "text/css":
+    if response.mimetype != "text/css" and not response.cache_control.private:
         response.headers["Cache-Control"] = "no-store"
     return response

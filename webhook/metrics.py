@@ -105,6 +105,7 @@ class _Collections(Collector):
         failures = _gauge("failures", "Failures in a row.")
         fetched = _gauge("fetched_timestamp_seconds", "When the origin last answered.")
         behind = _gauge("behind", "1 where the branch's head is not what readers see.")
+        pinned = _gauge("pinned", "1 where a release is held back from the branch's head.")
         for name, served in self._served.items():
             health = served.health()
             for one in State:
@@ -115,7 +116,8 @@ class _Collections(Collector):
             failures.add_metric([name], health.failures)
             fetched.add_metric([name], health.fetched or 0)
             behind.add_metric([name], float(health.wanted != health.current))
-        return [state, current, releases, failures, fetched, behind]
+            pinned.add_metric([name], float(health.pinned is not None))
+        return [state, current, releases, failures, fetched, behind, pinned]
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -10,8 +10,11 @@ from nbpipe.publishing.health import Health, State
 from webhook.receiving.forges import GITHUB
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from nbpipe.publishing.releases.journal import Entry, Trigger
-    from nbpipe.publishing.releases.mirror import Mirror
+    from nbpipe.publishing.releases.mirror import Mirror, Pin
+    from webhook.pages.commits import Described
     from webhook.receiving.decision import Followed
     from webhook.receiving.forges import Forge
     from webhook.receiving.secret import Secrets
@@ -43,6 +46,10 @@ class Served:
     secrets: Secrets
     worker: Worker
     forge: Forge = GITHUB
+    place: str = ""
+    """The origin's address, `host/org/repo`, for links to the forge."""
+    describe: Callable[[Iterable[str]], dict[str, Described]] = lambda _: {}
+    """What git says of commits."""
 
     @property
     def name(self) -> str:
@@ -62,6 +69,13 @@ class Served:
             return self.worker.mirror.journal.entries()
         except OSError:
             return []
+
+    def pinned(self) -> Pin | None:
+        """Return what holds the collection back; None where nothing does or it cannot be read."""
+        try:
+            return self.worker.mirror.pinned()
+        except (NbpipeError, OSError):
+            return None
 
     def health(self) -> Health:
         """Return how the collection is now; a mirror that cannot be read is failing."""

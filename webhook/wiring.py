@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from nbpipe.config import variables
 from nbpipe.errors import ConfigError
+from nbpipe.history import identity
 from nbpipe.publishing.errors import MirrorError
 from nbpipe.publishing.origin import address
 from nbpipe.publishing.reconcile import Reconciler, signal
 from nbpipe.publishing.releases.mirror import STATE, Mirror, make_root
-from nbpipe.system import secrets
+from nbpipe.system import private, secrets
 from webhook.app import create_app
+from webhook.pages.commits import Commits
 from webhook.pages.door import Door, Token
 from webhook.pages.state import own_folder, token_file
 from webhook.receiving.decision import Followed
@@ -129,7 +131,7 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
     """Return the service for these collections; nothing is started yet.
 
     Args:
-        collections: What is published.
+        collections: What is published; none: only results and reference runs are shown.
         settings: `[webhook]`.
         environ: Where secrets are looked up.
         embedded: The workers live in this process.
@@ -139,16 +141,17 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         hidden: The variables that hold secrets of any table; a gate sees none of them.
 
     Raises:
-        ConfigError: There is no collection, two have one name, or one has no usable secret or
-            repository; or the pages' token is not usable.
+        ConfigError: There is nothing to serve, two collections have one name, or one has no usable
+            secret or repository; or the pages' token is not usable.
         MirrorError: The memory of deliveries cannot be kept below `root`.
     """
-    if not collections:
+    if not collections and past is None:
         raise ConfigError(
             "the configuration has no [[collection]] to serve",
             hint="Name the file with --config, or add a collection to it.",
         )
     _check_names(collections)
+    root = Path(collections[0].root) if collections else _own_root()
     prefix = prefix or settings.prefix
     workers = [
         Reconciler(one, environ=variables.without(environ, hidden, but=one)) for one in collections
@@ -157,12 +160,14 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
         _served(worker.settings, worker if embedded else Elsewhere(worker), environ)
         for worker in workers
     ]
-    door = _door(settings, environ, Path(collections[0].root))
+    door = _door(settings, environ, root)
     if past is not None and past.copies:
-        pages = own_folder(Path(collections[0].root))
+        pages = own_folder(root)
         waiting = max(settings.threads // 3, 1)
         past = dataclasses.replace(past, rendered=pages / "copies", waiting=waiting)
-    deliveries = _deliveries(_file(collections), remembered=settings.deliveries)
+    # Beside the first collection's state, so that processes on one mirror share the memory.
+    file = root / STATE / "deliveries.sqlite"
+    deliveries = _deliveries(file, remembered=settings.deliveries)
     app = create_app(
         served,
         deliveries,
@@ -178,7 +183,10 @@ def wire(  # noqa: PLR0913  (the wiring: everything comes together here)
 def _door(settings: WebhookSettings, environ: Mapping[str, str], root: Path) -> Door:
     """Return who may see the pages; the log says so, and where the token is, never the token."""
     return Door(
-        _token(settings, environ, root), now=time.time, public_badges=settings.public_badges
+        _token(settings, environ, root),
+        now=time.time,
+        public_badges=settings.public_badges,
+        public_gallery=settings.public_gallery,
     )
 
 
@@ -209,7 +217,13 @@ def _served(settings: CollectionSettings, worker: Worker, environ: Mapping[str, 
     signing = Secrets(settings.secrets, environ)
     signing.check(settings.name)
     followed = Followed(name=settings.name, repository=repository(settings), branch=settings.branch)
-    return Served(followed=followed, secrets=signing, worker=worker)
+    return Served(
+        followed=followed,
+        secrets=signing,
+        worker=worker,
+        place=identity.address(settings.origin),
+        describe=Commits(settings, environ).describe,
+    )
 
 
 def _check_names(collections: Sequence[CollectionSettings]) -> None:
@@ -249,6 +263,20 @@ def _deliveries(file: Path, *, remembered: int) -> Deliveries:
         ) from error
 
 
-def _file(collections: Sequence[CollectionSettings]) -> Path:
-    """Return the memory's file: beside the first collection's state, so that it is shared."""
-    return Path(collections[0].root) / STATE / "deliveries.sqlite"
+def _own_root() -> Path:
+    """Return where a service without a mirror keeps the token and rendered copies.
+
+    Raises:
+        MirrorError: It cannot be made.
+    """
+    import platformdirs  # noqa: PLC0415
+
+    root = Path(platformdirs.user_state_path("nbpipe")) / "serve"
+    try:
+        private.make_folder(root)
+    except OSError as error:
+        raise MirrorError(
+            f"{root}: cannot be made: {error.strerror}",
+            hint="The pages keep their token there; XDG_STATE_HOME names another place.",
+        ) from error
+    return root

@@ -217,10 +217,6 @@ def _say(text: str) -> None:
         sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
-
-
 _LIST = f"""
 import json, sys
 from importlib.metadata import distributions
@@ -247,3 +243,7 @@ def _packages(name: str) -> dict[str, str]:
         return {str(key): str(value) for key, value in json.loads(answer).items()}
     except (interpreters.NoAnswerError, ValueError):
         return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,11 +16,12 @@ import click
 from nbpipe.cli import notify, service
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.config.variables import named
-from nbpipe.errors import UsageError
+from nbpipe.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nbpipe.config import Config
     from nbpipe.config.settings import CollectionSettings, Settings
 
 EXAMPLE = """\b
@@ -68,22 +71,73 @@ def serve(  # noqa: PLR0913  (one per option)
     """Receive webhooks and keep the mirrors up to date.
 
     Answers POST /webhook/NAME, GET /health, GET /metrics and pages at /: what is published, test
-    results, reference runs. The pages ask for a token: that of `[webhook] token`, else one that is
-    made at the first start; the log says where it is. Runs until SIGTERM or SIGINT, which end a
-    fetch or a gate that is under way, too; then with 0.
+    results, reference runs. Without a [[collection]] it only shows the results and reference runs
+    of a history. Where there is no /etc/nbpipe/nbpipe.toml, the configuration of the collection in
+    the working directory is read.
+
+    The pages ask for a token: that of `[webhook] token`, else one that is made at the first start;
+    the log says where it is. Runs until SIGTERM or SIGINT, which end a fetch or a gate that is
+    under way, too; then with 0.
     """
-    source = file or Path(SERVICE_FILE)
-    settings = load(source.parent, file=source).settings
-    service.some(settings, source)
-    with notify.watched(settings, source):
+    config, source = _configuration(file)
+    settings = config.settings
+    if not settings.collection:
+        _require_history(config, source)
+        if names or no_worker:
+            option = "--collection" if names else "--no-worker"
+            raise UsageError(
+                f"{option}: {source} has no [[collection]]",
+                hint="Without a collection only results are shown; leave the option out.",
+            )
+    with notify.watched(settings, source) if settings.collection else nullcontext():
         _run(
             settings,
-            source.parent,
+            config.root,
             chosen(settings, names),
             address(settings, host, port, os.environ),
             embedded=not no_worker,
             proxies=proxies,
         )
+
+
+def _configuration(file: Path | None) -> tuple[Config, Path]:
+    """Return what holds, and where it stands: the file, the site's, or that of the collection here.
+
+    Raises:
+        ConfigError: The file cannot be read, or has problems.
+    """
+    service_file = Path(SERVICE_FILE)
+    if file is None and not os.path.lexists(service_file):
+        here = load(Path.cwd())
+        if here.file is not None:
+            click.echo(f"Configuration: {here.file} (there is no {service_file})", err=True)
+            return here, here.file
+    source = file or service_file
+    return replace(load(source.parent, file=source), root=source.parent), source
+
+
+def _require_history(config: Config, source: Path) -> None:
+    """Refuse to serve nothing at all: neither a collection nor a history.
+
+    Raises:
+        ConfigError: There is no history, and none is configured.
+        HistoryError: There is one that cannot be used.
+    """
+    from nbpipe.history import Archive, NoHistory  # noqa: PLC0415  (slow)
+
+    archive = Archive(config.settings.history, config.root)
+    try:
+        with archive.look():
+            pass
+    except NoHistory as error:
+        if config.settings.history.url is None:
+            raise ConfigError(
+                f"{source}: nothing to serve: no [[collection]] is configured, and no run is "
+                "recorded yet",
+                hint="Add a collection (name, origin and root), or run `nbpipe test` first.",
+            ) from error
+    finally:
+        archive.close()
 
 
 def chosen(settings: Settings, names: Sequence[str]) -> list[CollectionSettings]:
@@ -129,6 +183,8 @@ def _run(  # noqa: PLR0913  (what the options say)
     from webhook.receiving.server import Listen, Server  # noqa: PLC0415  (slow)
     from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
 
+    if not collections:
+        click.echo("No [[collection]]: only results and reference runs are shown.", err=True)
     service.log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst is no news
     host, port = where

@@ -246,10 +246,6 @@ class Teller:
             self._since = None
 
 
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
-
-
 _PAUSE = 0.05
 """Seconds between two looks for more, where more may come."""
 
@@ -325,3 +321,7 @@ class DrawingScheduler(Scheduler):
             await asyncio.sleep(OUTLIVE_SECONDS)
         await super()._hand_out(result)
         await self._source.delivered()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -357,6 +357,9 @@ class WebhookSettings(Table, frozen=True):
     """Folders whose executed copies the pages may show, besides the user's state directory."""
     public_badges: bool = False
     """Show badges without the token, as a README on GitHub needs it."""
+    public_gallery: bool = False
+    """Show the published notebooks (/notebooks) without the token, with the outputs of the last
+    run that passed; results and failures still need it."""
 
 
 class Settings(Table, frozen=True):

@@ -29,7 +29,7 @@ def of_collections(every: Iterable[Health], *, told: Collection[str]) -> list[Ev
         name = health.collection
         if health.attempt is None:  # nobody has tried yet: a service that has just begun
             continue
-        if health.state is State.OK:
+        if health.state.sound:
             if ended := sorted(key for key in told if key.split(":", 2)[1] == name):
                 key = f"ok:{name}:{' '.join(ended)}"
                 detail = health.current or ""

@@ -1,6 +1,7 @@
 """Whether a collection is kept up, readable by any process: the worker writes, pages read.
 
-`ok`: the origin was reached lately and what it has is published (or somebody pinned another).
+`ok`: the origin was reached lately and what it has is published.
+`pinned`: nothing is wrong, and somebody holds a release: new commits are not published.
 `stale`: the origin is not reached, for longer than the settings allow.
 `failing`: it needs a person: a refused commit, a branch that is gone, a full disk.
 """
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """In one word."""
+    """In one word, the best first."""
 
     OK = "ok"
+    PINNED = "pinned"
     STALE = "stale"
     FAILING = "failing"
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong: everything is published, or what a person holds is."""
+        return self in {State.OK, State.PINNED}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +102,8 @@ def judge(  # noqa: PLR0913  (what is told of a collection comes from several pl
         state = State.STALE
     elif settings.poll and silent > patience:
         state, since = State.STALE, record.fetched
+    elif pinned:
+        state = State.PINNED
     return Health(
         collection=settings.name,
         state=state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import threading
@@ -17,20 +18,29 @@ import pytest
 from browser import EVERYWHERE, look, sound
 from doors import BEARER, TOKEN, door
 from manifests import manifest
-from ondisk import Collection
+from ondisk import Collection, write_notebook
 
 from nbpipe.batch import promotion
 from nbpipe.config import Config
-from nbpipe.config.settings import HistorySettings, ReferenceSettings, Settings
+from nbpipe.config.settings import (
+    CollectionSettings,
+    HistorySettings,
+    ReferenceSettings,
+    Settings,
+)
 from nbpipe.history import Archive
+from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.reference.comparison import kept
 from nbpipe.reference.manifest import Column, Output, Part, Statistics
 from nbpipe.reference.manifest import write as write_manifest
 from nbpipe.reference.store import Store
 from webhook.app import create_app
 from webhook.pages.past import Past
+from webhook.receiving.decision import Followed
 from webhook.receiving.deliveries import Deliveries, Delivery
+from webhook.receiving.secret import Secrets
 from webhook.receiving.server import Listen, Server
+from webhook.served import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +78,9 @@ LISTEN = """new Promise(resolve => {
   frame.src = frame.src;
 })"""
 RUN = "20260131T120000-abcdef"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +121,8 @@ def references(root: Path) -> Path:
         run.write("standing.json", {"7": {"state": "completed"}})
         run.work.mkdir()
         (run.work / "zcat.fits").write_bytes(content(mean))
-        done = manifest(product(mean), run=run.id)
+        (run.work / "sky.png").write_bytes(PICTURE)
+        done = manifest(product(mean), picture(), run=run.id)
         write_manifest(done, run.folder / "manifest.json")
         if number == 0:
             store.promote(run, done)
@@ -125,6 +139,11 @@ def references(root: Path) -> Path:
     return root
 
 
+def picture() -> Output:
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    return Output(path="sky.png", bytes=len(PICTURE), sha256=digest, kind="png")
+
+
 def content(mean: float) -> bytes:
     return f"{mean}".encode().ljust(5_760)
 
@@ -137,6 +156,25 @@ def product(mean: float) -> Output:
     return Output(path="zcat.fits", bytes=5_760, sha256=digest, kind="fits", parts=(part,))
 
 
+def published(folder: Path) -> Served:
+    """Return a mirror of two of the notebooks."""
+    settings = CollectionSettings(
+        name="tutorials", origin="https://example.org/o/t.git", root=str(folder / "mirror")
+    )
+    worker = Reconciler(settings)
+    worker.mirror.prepare()
+    release = worker.mirror.release("c0ffee" * 6 + "c0ff")
+    for path in ("good.ipynb", f"a/{'very-long-name-' * 8}.ipynb"):
+        (release / path).parent.mkdir(parents=True, exist_ok=True)
+        write_notebook(release / path, "print(1)")
+    worker.mirror.flip(release.name)
+    return Served(
+        followed=Followed(name="tutorials", repository="o/t", branch="main"),
+        secrets=Secrets(("env:HOOK",), {"HOOK": "x"}),
+        worker=worker,
+    )
+
+
 @contextmanager
 def served(folder: Path, past: Past, asked: Door | None = None) -> Iterator[str]:
     """Run the server that `nbpipe serve` runs; give its address."""
@@ -144,7 +182,7 @@ def served(folder: Path, past: Past, asked: Door | None = None) -> Iterator[str]
         deliveries.record(
             Delivery(at=1.0, collection="n", delivery="a", event="push", status="accepted")
         )
-        app = create_app([], deliveries, past=past, door=asked or door())
+        app = create_app([published(folder)], deliveries, past=past, door=asked or door())
         server = Server(app, Listen(host="127.0.0.1", port=0))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -184,6 +222,11 @@ PAGES = {
     "release": "/references/minitest/releases/1.0",
     "comparison": f"/references/minitest/runs/{RUN[:-1]}1/against/1.0",
     "not-compared": f"/references/minitest/runs/{RUN[:-1]}1/against/1.1",
+    "failed": "/collections/tutorials?only=failed&sort=-seconds",
+    "badge": "/collections/tutorials/badge",
+    "published": "/notebooks",
+    "gallery": "/notebooks/tutorials",
+    "published-notebook": "/notebooks/tutorials/notebook?path=good.ipynb",
     "login": "/login",
 }
 
@@ -216,7 +259,10 @@ def test_a_page_is_sound_in_light_and_dark_wide_and_narrow(site: str, name: str)
 
 
 def test_every_link_of_every_page_leads_somewhere(site: str) -> None:
-    hrefs = "Array.from(document.querySelectorAll('a'), each => each.href)"
+    hrefs = (
+        "Array.from(document.querySelectorAll('a'),"
+        " each => each.href.baseVal ? new URL(each.href.baseVal, location).href : each.href)"
+    )
     answers = look(
         [
             {"url": site + path, "scheme": "light", "width": 900, "evaluate": hrefs, **SHOWN}
@@ -238,6 +284,36 @@ def test_without_scripts_a_page_shows_everything(site: str) -> None:
     rows = "document.querySelectorAll('tbody tr').length"
     answer = see(site + PAGES["run"], script=False, evaluate=rows, **SHOWN)
     assert answer["value"] == 5
+
+
+def test_a_page_brings_itself_up_to_date_and_keeps_the_place(site: str) -> None:
+    deed = """new Promise((resolve, reject) => {
+      const row = document.querySelector("tbody tr"), input = document.querySelector("#q");
+      const link = row.querySelector("a"), told = link.textContent;
+      document.querySelector("main").append("left over");
+      link.textContent = "old";
+      row.nextElementSibling.remove();
+      input.value = "typed";
+      link.focus();
+      scrollTo(0, 50);
+      document.dispatchEvent(new Event("visibilitychange"));
+      const end = Date.now() + 60000;
+      const look = () => {
+        if (link.textContent === told) resolve({
+          same: document.querySelector("tbody tr") === row && document.activeElement === link,
+          rows: document.querySelectorAll("#notebooks ~ .wide tbody tr").length,
+          typed: input.value, scrolled: scrollY,
+          gone: !document.body.textContent.includes("left over") });
+        else if (Date.now() > end) reject("the page stayed as it was");
+        else setTimeout(look, 20);
+      };
+      look();
+    })"""
+    answer = see(site + PAGES["collection"], evaluate=deed, **SHOWN)
+    assert answer["value"] == {
+        "same": True, "rows": 5, "typed": "typed", "scrolled": 50, "gone": True
+    }  # fmt: skip
+    assert answer["console"] == []
 
 
 def test_a_notebooks_scripts_reach_neither_the_page_nor_the_service(site: str) -> None:

@@ -114,5 +114,12 @@ def test_a_module_says_what_it_is_for(module: Path) -> None:
     assert ast.get_docstring(ast.parse(text)), "it has no docstring"
 
 
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+def test_nothing_is_defined_after_a_module_has_run_as_a_program(module: Path) -> None:
+    body = ast.parse(module.read_text(encoding="utf-8")).body
+    guards = [each for each in body if isinstance(each, ast.If) and "__main__" in ast.unparse(each)]
+    assert guards in ([], body[-1:]), "what follows the guard does not exist yet when it runs"
+
+
 def test_no_module_has_a_vague_name() -> None:
     assert [name for name in NAMES if Path(name).stem in VAGUE] == []

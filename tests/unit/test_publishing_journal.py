@@ -62,5 +62,7 @@ def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
 )
 def test_health_tells_trouble_in_time(record: Record, state: State) -> None:
     found = judge(record, settings=SETTINGS, current="a", pinned=None, now=1000.0)
+    held = judge(record, settings=SETTINGS, current="a", pinned="a", now=1000.0)
 
     assert found.state is state
+    assert held.state is (State.PINNED if state is State.OK else state)

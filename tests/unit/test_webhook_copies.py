@@ -9,8 +9,8 @@ import pytest
 from ondisk import write_notebook
 from pasts import START, past_run
 
-from nbpipe.history import PastResult
-from webhook.pages.copies import HEADERS, Copies
+from nbpipe.history import PastFailure, PastResult
+from webhook.pages.copies import HEADERS, Copies, marked
 from webhook.pages.rendered import Rendered
 
 if TYPE_CHECKING:
@@ -81,6 +81,21 @@ def test_an_odd_path_finds_nothing_and_breaks_nothing(run: PastRun, tmp_path: Pa
     copies = copies_of(tmp_path, tmp_path / "runs")
     for path in ("x\0y.ipynb", "/etc/passwd", ".", "a.ipynb/b.ipynb", "x" * 5_000):
         assert copies.find(run, result(path)) is None
+
+
+def test_only_the_copy_of_a_failure_has_a_marked_cell() -> None:
+    failure = PastFailure(
+        category="exception",
+        name="E",
+        message="m",
+        traceback="",
+        signature="E: m",
+        cell=0,
+        cell_id=None,
+    )
+    told = replace(result(), failures=(failure,))
+    assert [each.name for each in marked(replace(told, outcome="failed"))] == ["E"]
+    assert marked(replace(told, outcome="flaky")) == []
 
 
 def test_a_copy_has_no_origin_and_no_connection() -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from doors import BEARER, admitted, door
+from doors import BEARER, admitted, door, unscripted
+from pasts import opened, past_run, record, result
 
-from nbpipe.config.settings import CollectionSettings
+from nbpipe.config.settings import CollectionSettings, HistorySettings
+from nbpipe.history import Archive
 from nbpipe.publishing import health
 from nbpipe.publishing.health import Record
 from nbpipe.publishing.reconcile import Reconciler
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.releases.mirror import Pin
 from nbpipe.system.units import ago
-from webhook.app import create_app
+from webhook.app import PAGE_SCRIPT, create_app
+from webhook.pages.commits import Described
+from webhook.pages.past import Past
 from webhook.receiving.decision import Followed
 from webhook.receiving.deliveries import Deliveries, Delivery
 from webhook.receiving.secret import Secrets
@@ -36,19 +42,26 @@ NOW = 1_800_000_000.0
 class Site:
     """A service of one or more collections."""
 
-    def __init__(self, folder: Path, *names: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        folder: Path,
+        *names: str,
+        served: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         self.deliveries = Deliveries(folder / "deliveries.sqlite")
         workers = {name: worker(folder, name) for name in names}
         self.mirrors: dict[str, Mirror] = {name: one.mirror for name, one in workers.items()}
-        served = [
+        collections = [
             Served(
                 followed=Followed(name=name, repository=f"ORG/{name}", branch="main"),
                 secrets=Secrets(("env:HOOK",), {"HOOK": "x"}),
                 worker=one,
+                **(served or {}),
             )
             for name, one in workers.items()
         ]
-        app = create_app(served, self.deliveries, now=lambda: NOW, door=door(NOW), **options)
+        app = create_app(collections, self.deliveries, now=lambda: NOW, door=door(NOW), **options)
         self.client: FlaskClient = admitted(app)
 
     @property
@@ -186,13 +199,91 @@ def test_a_collection_that_is_held_back_is_pinned_and_not_ok(site: Site) -> None
     assert "beacons do not change it until it is unpinned" in page
 
 
+def test_pinned_is_said_in_every_form(site: Site) -> None:
+    publish(site.mirror, COMMIT)
+    (row,) = site.client.get("/index.json").get_json()["collections"]
+    assert (row["state"], row["releases"][0]["pinned"]) == ("ok", False)
+    assert 'nbpipe_collection_pinned{collection="notebooks"} 0.0' in site.text("/metrics")
+    site.mirror.pin(Pin(commit=COMMIT, since=at(NOW - 60), reason="the plots are wrong"))
+    (row,) = site.client.get("/index.json").get_json()["collections"]
+    assert (row["state"], row["reason"]) == ("pinned", "the plots are wrong")
+    assert row["releases"][0]["pinned"] is True
+    health = site.client.get("/health")
+    told = health.get_json()
+    assert (health.status_code, told["status"], told["pinned"]) == (200, "pinned", ["notebooks"])
+    assert told["collections"]["notebooks"]["state"] == "pinned"
+    for state, value in (("ok", 0.0), ("pinned", 1.0)):
+        line = f'nbpipe_collection_state{{collection="notebooks",state="{state}"}} {value}'
+        assert line in site.text("/metrics")
+    assert "<title>Notebooks: pinned</title>" in site.text()
+    assert 'nbpipe_collection_pinned{collection="notebooks"} 1.0' in site.text("/metrics")
+    assert '<span class="state pinned">pinned</span>' in site.text("/notebooks")
+
+
+def test_the_badge_and_the_feed_of_a_pinned_collection_say_so(tmp_path: Path) -> None:
+    url = "sqlite:///history.sqlite"
+    with opened(url, tmp_path, collection="notebooks") as history:
+        record(history, past_run("r1"), result("a.ipynb", "passed"))
+    archive = Archive(HistorySettings(url=url), tmp_path)
+    site = Site(tmp_path, "notebooks", past=Past(archive=archive))
+    publish(site.mirror, COMMIT)
+    badge, feed = "/collections/notebooks/badge.svg", "/collections/notebooks/feed.atom"
+    assert "notebooks: 1 passing<" in site.text(badge)
+    assert "pinned" not in site.text(feed)
+    site.mirror.pin(Pin(commit=COMMIT, since=at(NOW - 60), reason="the plots are wrong"))
+    assert "notebooks: 1 passing, pinned<" in site.text(badge)
+    assert f"notebooks is pinned to {COMMIT[:12]}" in site.text(feed)
+    assert "the plots are wrong" in site.text(feed)
+    assert "published: pinned to" in site.text("/collections/notebooks")
+    assert "published: pinned to" in site.text("/collections")
+    archive.close()
+    site.deliveries.close()
+
+
+def test_a_release_has_subject_author_date_and_its_page_at_the_forge(tmp_path: Path) -> None:
+    said = Described(subject="Fix <b>", author="Ada", date="2026-01-31T12:00:00+01:00")
+    more = {"describe": lambda _: {COMMIT: said}, "place": "github.com/org/notebooks"}
+    site = Site(tmp_path, "notebooks", served=more)
+    publish(site.mirror, OTHER)
+    publish(site.mirror, COMMIT)
+    text = site.text()
+    assert "Fix &lt;b&gt;<br><small>Ada, 2026-01-31</small>" in text
+    assert f'href="https://github.com/org/notebooks/commit/{COMMIT}"' in text
+    (row,) = site.client.get("/index.json").get_json()["collections"]
+    assert [each["subject"] for each in row["releases"]] == ["Fix <b>", ""]
+    site.deliveries.close()
+
+
+def test_a_service_that_publishes_nothing_says_what_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").write_text("no database " * 100)
+    for root, status in ((tmp_path / "none", 200), (tmp_path, 503)):
+        archive = Archive(HistorySettings(url="sqlite:///history.sqlite"), root)
+        site = Site(tmp_path, past=Past(archive=archive))
+        assert "Nothing is published from here" in site.text()
+        assert "<code>POST /webhook</code> is not answered" in site.text()
+        assert site.client.get("/health").status_code == status
+        answer = site.client.post("/webhook", data=b"{}")
+        assert answer.status_code == 404
+        assert "takes no webhooks" in answer.get_json()["reason"]
+        site.deliveries.close()
+
+
+def test_the_only_script_that_may_run_is_ours(site: Site) -> None:
+    digest = base64.b64encode(hashlib.sha256(PAGE_SCRIPT.encode()).digest()).decode()
+    response = site.client.get("/")
+    policy = response.headers["Content-Security-Policy"]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    assert response.get_data(as_text=True).count(f"<script>{PAGE_SCRIPT}</script>") == 1
+
+
 def test_everything_on_the_page_is_escaped(site: Site) -> None:
     site.mirror.prepare()
     health.write(site.mirror, Record(error="<script>alert(1)</script>"))
     site.deliveries.record(
         delivery(who='"><img src=x onerror=alert(1)>', ref="<svg onload=alert(1)>", title="<b>")
     )
-    text = site.text()
+    text = unscripted(site.text())
     for tag in ("<script", "<img", "<svg", "<b>"):
         assert tag not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

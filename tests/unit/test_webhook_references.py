@@ -7,10 +7,11 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
-from doors import admitted, door
+from doors import admitted, door, unscripted
 from manifests import manifest
 
 from nbpipe.batch import promotion
@@ -87,7 +88,7 @@ def test_an_empty_store_and_a_damaged_one_are_shown(tmp_path: Path, store: Store
 
 def test_a_record_shows_jobs_and_products_and_escapes_them(client: FlaskClient) -> None:
     for page in (f"/references/mini/runs/{NEW}", "/references/mini/releases/1.0"):
-        text = client.get(page).get_data(as_text=True)
+        text = unscripted(client.get(page).get_data(as_text=True))
         assert "&lt;b&gt;.txt" in text
         assert "<script" not in text
     told = client.get(f"/references/mini/runs/{NEW}.json").get_json()
@@ -237,3 +238,66 @@ def test_metrics_count_runs_and_releases(client: FlaskClient) -> None:
     text = client.get("/metrics").get_data(as_text=True)
     assert 'nbpipe_reference_runs{name="mini"} 2.0' in text
     assert 'nbpipe_reference_releases{name="mini"} 1.0' in text
+
+
+def test_a_product_is_given_to_be_kept_whatever_it_is(client: FlaskClient) -> None:
+    name = quote(PRODUCT.path)
+    for address in (f"runs/{NEW}/products/{name}", f"releases/1.0/products/{name}"):
+        with client.get(f"/references/mini/{address}") as response:
+            assert response.get_data() == CONTENT
+            assert response.headers["Content-Disposition"].startswith("attachment")
+            assert response.mimetype == "application/octet-stream"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Content-Security-Policy"].startswith("sandbox")
+        assert client.get(f"/references/mini/{address}?shown").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["../manifest.json", "..%2Fmanifest.json", "other.txt", "/etc/passwd", "x%00y", "."]
+)
+def test_nothing_but_a_product_of_the_manifest_is_given(
+    client: FlaskClient, store: Store, path: str
+) -> None:
+    (store.run(NEW).work / "other.txt").write_text("not in the manifest")
+    assert client.get(f"/references/mini/runs/{NEW}/products/{path}").status_code in {308, 404}
+
+
+def test_a_product_that_leads_out_of_the_run_is_not_given(
+    client: FlaskClient, store: Store, tmp_path: Path
+) -> None:
+    file = store.run(NEW).work / PRODUCT.path
+    (tmp_path / "secret").write_bytes(CONTENT)
+    file.unlink()
+    file.symlink_to(tmp_path / "secret")
+    address = f"/references/mini/runs/{NEW}"
+    assert client.get(f"{address}/products/{quote(PRODUCT.path)}").status_code == 404
+    told = client.get(f"{address}.json").get_json()["outputs"]
+    assert [(each["there"], each["picture"]) for each in told] == [(False, False)]
+
+
+def test_a_picture_among_the_products_is_shown_if_its_bytes_are_one(
+    store: Store, tmp_path: Path
+) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(20)
+    run = store.run(NEW)
+    made = [replace(PRODUCT, path=name, kind="png") for name in ("a.png", "b.png")]
+    for each, data in zip(made, (png, b"<svg onload=1>"), strict=True):
+        (run.work / each.path).write_bytes(data)
+    done = manifest(*made, name="mini", run=NEW)
+    write_manifest(done, run.folder / "manifest.json")
+    with Deliveries(tmp_path / "deliveries.sqlite") as deliveries:
+        client = admitted(create_app([], deliveries, past=Past(store=store.root), door=door()))
+        page = f"/references/mini/runs/{NEW}"
+        assert f'src="{page}/products/a.png?shown"' in client.get(page).get_data(as_text=True)
+        with client.get(f"{page}/products/a.png?shown") as shown:
+            assert (shown.mimetype, shown.get_data()) == ("image/png", png)
+        assert client.get(f"{page}/products/b.png?shown").status_code == 404
+
+
+def test_releases_and_runs_have_their_dates_and_verdicts(client: FlaskClient) -> None:
+    told = client.get("/references.json").get_json()
+    (release,) = told["releases"]
+    assert release["created"]
+    assert (release["products"], release["collected"], release["verdicts"]) == (1, True, [])
+    stamp = told["runs"][0]["created"]
+    assert stamp.replace("-", "").replace(":", "").rstrip("Z") == NEW[:15]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from doors import admitted, door
+from doors import admitted, door, unscripted
 from pasts import START, opened, past_run, record, result
 
 from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive, PastCollection
 from nbpipe.model import Category, Failure
+from webhook.access import prefixed
 from webhook.app import create_app
+from webhook.pages.forge_links import commit_url, file_url
 from webhook.pages.names import named
 from webhook.pages.past import Past
 from webhook.receiving.deliveries import Deliveries
@@ -31,9 +34,9 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 
 
 @contextmanager
-def served(root: Path) -> Iterator[FlaskClient]:
+def served(root: Path, **more: Any) -> Iterator[FlaskClient]:  # noqa: ANN401  (fields of Past)
     """Give a client of pages about the histories in a folder; its databases are closed after."""
-    past = Past(archive=Archive(HistorySettings(url=URL), root))
+    past = Past(archive=Archive(HistorySettings(url=URL), root), **more)
     now = (START + timedelta(days=2)).timestamp()
     with Deliveries(root / "deliveries.sqlite") as deliveries, closing(past.archive):
         app = create_app([], deliveries, past=past, now=lambda: now, door=door(now))
@@ -94,6 +97,11 @@ def test_a_collection_shows_failing_notebooks_first(client: FlaskClient) -> None
     assert page["format"] == 1
 
 
+def test_a_long_path_breaks_between_its_words(client: FlaskClient) -> None:
+    assert "<h1>rare<wbr>.ipynb</h1>" in text(client, "/collections/nb/notebook", path="rare.ipynb")
+    assert "<h1>a/<wbr>&lt;script&gt;" in text(client, "/collections/nb/notebook", path=EVIL)
+
+
 def test_a_part_of_a_path_is_looked_for(client: FlaskClient) -> None:
     page = client.get("/collections/nb.json?q=RARE").get_json()
     assert [row["notebook"]["path"] for row in page["notebooks"]] == ["rare.ipynb"]
@@ -114,7 +122,7 @@ def test_a_run_tells_what_is_new_in_it(client: FlaskClient) -> None:
 
 def test_a_notebook_has_its_strip_flakiness_and_trend(client: FlaskClient) -> None:
     page = text(client, "/collections/nb/notebook", path=EVIL)
-    assert 'aria-label="The last 3: 2 passed, 1 failed"' in page
+    assert ">The last 3: 2 passed, 1 failed<" in page
     assert "100%" in page
     assert "Seconds of the last 3 executions; the median of passes is 3.0 s" in page
     told = client.get("/collections/nb/notebook.json", query_string={"path": EVIL}).get_json()
@@ -143,6 +151,7 @@ def test_a_result_has_its_traceback(client: FlaskClient) -> None:
 )
 def test_nothing_from_a_notebook_is_markup(client: FlaskClient, path: str) -> None:
     page = text(client, path, path=EVIL, **({"notebook": EVIL} if "badge" in path else {}))
+    page = unscripted(page)
     for tag in ("<script", "<img", "<svg onload", "<b>", "\x1b", "\x00"):
         assert tag not in page
 
@@ -226,3 +235,107 @@ def test_a_collection_is_called_by_its_keys(keys: tuple[str, ...], name: str) ->
 def test_of_two_collections_of_one_name_the_later_has_a_number() -> None:
     both = [PastCollection(id=number, keys=(f"path:/{number}/nb",)) for number in (1, 2)]
     assert list(named(both, {})) == ["nb", "nb-2"]
+
+
+def paths(client: FlaskClient, page: str, **query: str) -> list[str]:
+    told = client.get(page, query_string=query).get_json()
+    rows = told.get("results") or told["notebooks"]
+    return [row["notebook"]["path"] if "notebook" in row else row["path"] for row in rows]
+
+
+def test_a_collection_shows_one_outcome_in_the_order_that_the_address_says(
+    client: FlaskClient,
+) -> None:
+    page = "/collections/nb.json"
+    assert paths(client, page, only="failed") == ["rare.ipynb"]
+    assert paths(client, page, sort="path") == [EVIL, "b.ipynb", "rare.ipynb"]
+    assert paths(client, page, sort="-seconds") == ["b.ipynb", EVIL, "rare.ipynb"]
+    assert paths(client, page, only="nonsense", sort="nonsense") == paths(client, page)
+    shown = text(client, "/collections/nb", only="failed", sort="-seconds")
+    assert 'aria-sort="descending"' in shown
+    assert 'href="/collections/nb?only=failed"' in shown  # the third click: as it was
+    assert '<input type="hidden" name="only" value="failed">' in shown
+
+
+def test_a_run_shows_one_outcome_in_the_order_that_the_address_says(client: FlaskClient) -> None:
+    page = "/collections/nb/runs/r2.json"
+    assert paths(client, page, only="passed", sort="-seconds") == ["b.ipynb", EVIL]
+    assert paths(client, page, q="RARE") == ["rare.ipynb"]
+    assert paths(client, page, sort="memory")[0] == "b.ipynb"  # what is not known comes last
+    told = client.get("/collections/nb/runs/r1.json").get_json()
+    assert (told["before"], told["after"]) == ("r0", "r2")
+    shown = text(client, "/collections/nb/runs/r1")
+    assert 'rel="prev" href="/collections/nb/runs/r0"' in shown
+    assert "failed 1</a>" in shown
+
+
+def test_only_runs_with_failures_are_listed_where_that_is_asked(client: FlaskClient) -> None:
+    told = client.get("/collections/nb/runs.json?only=failed").get_json()
+    assert [each["run"]["id"] for each in told["runs"]] == ["r2", "r1"]
+
+
+def test_the_marks_and_points_of_pictures_lead_to_results_and_runs(client: FlaskClient) -> None:
+    shown = text(client, "/collections/nb")
+    assert 'href="/collections/nb/runs/r1/notebook?path=' in shown  # the failure in the strip
+    assert "Share of notebooks that passed in the last 3 runs: 67% in the newest" in shown
+    assert "at the lowest 50% on 2026-02-01" in shown
+    for run in ("r0", "r1", "r2"):
+        assert f'<a href="/collections/nb/runs/{run}" tabindex="-1">' in shown
+    trend = text(client, "/collections/nb/notebook", path="b.ipynb")
+    assert '<a href="/collections/nb/runs/r0/notebook?path=b.ipynb" tabindex="-1">' in trend
+
+
+def test_a_badge_comes_with_what_shows_it_elsewhere_behind_a_prefix_too(
+    client: FlaskClient,
+) -> None:
+    client.application.wsgi_app = prefixed(client.application.wsgi_app, "/services/nb")  # type: ignore[method-assign]
+    told = client.get("/collections/nb/badge.json?notebook=b.ipynb").get_json()
+    base = "http://localhost/services/nb/collections/nb"
+    picture, page = f"{base}/badge.svg?notebook=b.ipynb", f"{base}/notebook?path=b.ipynb"
+    assert told["snippets"]["Markdown"] == f"[![b.ipynb]({picture})]({page})"
+    assert f'<a href="{page}"><img src="{picture}" alt="b.ipynb"></a>' == told["snippets"]["HTML"]
+    assert told["snippets"]["reStructuredText"].startswith(f".. image:: {picture}\n   :target: ")
+    assert told["public"] is False
+    assert "public-badges = true" in text(client, "/collections/nb/badge")
+
+
+@pytest.mark.parametrize(
+    ("place", "commit", "file"),
+    [
+        ("github.com/org/repo", "commit/c0ffee1", "blob/c0ffee1/a%20b.ipynb"),
+        ("gitlab.org/group/sub/repo", "-/commit/c0ffee1", "-/blob/c0ffee1/a%20b.ipynb"),
+        ("bitbucket.org/org/repo", "commits/c0ffee1", "src/c0ffee1/a%20b.ipynb"),
+        ("codeberg.org/org/repo", "commit/c0ffee1", "src/commit/c0ffee1/a%20b.ipynb"),
+    ],
+)
+def test_a_commit_and_a_file_have_their_address_at_the_forge(
+    place: str, commit: str, file: str
+) -> None:
+    assert commit_url(place, "c0ffee1") == f"https://{place}/{commit}"
+    assert file_url(place, "c0ffee1", "a b.ipynb") == f"https://{place}/{file}"
+
+
+@pytest.mark.parametrize("place", ["", "srv/git/repo", "localhost/x", "javascript:alert(1)//a.b/c"])
+def test_what_is_no_forge_has_no_address(place: str) -> None:
+    assert commit_url(place, "c0ffee1") == file_url(place, "c0ffee1", "a") == ""
+    assert commit_url("github.com/org/repo", None) == commit_url("github.com/o/r", '"><b>') == ""
+
+
+def test_the_log_of_a_result_is_plain_text_from_beside_its_copy(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "a.ipynb").write_text("{}")
+    (folder / "a.log").write_text("<b>started</b>")
+    (folder / "b.ipynb").write_text("{}")
+    (folder / "b.log").symlink_to("/etc/passwd")
+    with opened(URL, tmp_path, collection="nb") as history:
+        run = replace(past_run("r1"), output_dir=str(folder))
+        record(history, run, result("a.ipynb", "passed"), result("b.ipynb", "passed"))
+    with served(tmp_path, copies=(tmp_path,), rendered=tmp_path / "pages") as client:
+        page = "/collections/nb/runs/r1"
+        with client.get(f"{page}/log?path=a.ipynb") as log:
+            assert log.get_data() == b"<b>started</b>"
+            assert log.mimetype == "text/plain"
+            assert log.headers["Content-Security-Policy"].startswith("sandbox")
+        assert client.get(f"{page}/log?path=b.ipynb").status_code == 404
+        assert f'href="{page}/log?path=a.ipynb"' in text(client, f"{page}/notebook", path="a.ipynb")

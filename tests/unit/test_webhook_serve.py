@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from pasts import opened, past_run, record, result
 
 from nbpipe.cli.serve import address, chosen, serve
-from nbpipe.config.settings import CollectionSettings, Settings, WebhookSettings
+from nbpipe.config.settings import (
+    CollectionSettings,
+    HistorySettings,
+    Settings,
+    WebhookSettings,
+)
 from nbpipe.errors import ConfigError, UsageError
+from webhook.pages.past import configured
 from webhook.wiring import repository, wire
 
 if TYPE_CHECKING:
@@ -91,6 +98,40 @@ def test_a_configuration_without_a_collection_keeps_it_from_starting(tmp_path: P
     ended = CliRunner().invoke(serve, ["--config", str(tmp_path / "nbpipe.toml")])
     assert isinstance(ended.exception, ConfigError)
     assert "no [[collection]]" in str(ended.exception)
+
+
+def test_with_a_history_and_no_collection_the_results_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with opened("sqlite:///history.sqlite", tmp_path, collection="nb") as history:
+        record(history, past_run("r1"), result("a.ipynb", "passed"))
+    caplog.set_level("INFO")
+    settings = Settings(history=HistorySettings(url="sqlite:///history.sqlite"))
+    service = wire([], WebhookSettings(), {}, past=configured(settings, tmp_path, {}))
+    folder = tmp_path / "state" / "nbpipe" / "serve"
+    (token,) = folder.rglob("token")
+    assert f"the pages ask for the token in {token}" in caplog.text
+    assert (folder.stat().st_mode & 0o777) == 0o700
+    client = service.app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token.read_text().strip()}"
+    assert client.get("/collections/nb").status_code == 200
+    assert client.get("/health").get_json()["status"] == "ok"
+    assert 'nbpipe_history_notebooks{collection="nb",outcome="passed"} 1.0' in client.get(
+        "/metrics"
+    ).get_data(as_text=True)
+    service.stop()
+
+
+@pytest.mark.parametrize("option", [["--collection", "nb"], ["--no-worker"]])
+def test_an_option_about_collections_is_refused_where_there_is_none(
+    tmp_path: Path, option: list[str]
+) -> None:
+    file = tmp_path / "nbpipe.toml"
+    file.write_text('[history]\nurl = "sqlite:///history.sqlite"\n')
+    ended = CliRunner().invoke(serve, ["--config", str(file), *option])
+    assert isinstance(ended.exception, UsageError)
+    assert f"{option[0]}: {file} has no [[collection]]" in str(ended.exception)
 
 
 def test_an_unknown_collection_is_named(config: Path) -> None:

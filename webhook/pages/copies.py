@@ -101,7 +101,7 @@ class Copies:
                 f"the file has more than {units.whole_megabytes(LARGEST)}"
             )
         else:
-            page = self._page(file, _failures(result))
+            page = self._page(file, marked(result))
         if isinstance(page, Path):
             try:
                 response = send_file(page, "text/html", conditional=False, etag=False)
@@ -174,8 +174,13 @@ def _relative(result: PastResult) -> PurePosixPath:
     return relative
 
 
-def _failures(result: PastResult) -> list[Failure]:
-    """Return the failures as the report knows them; their cells are found by id."""
+def marked(result: PastResult) -> list[Failure]:
+    """Return the failures whose cells are marked in the copy; they are found by id.
+
+    A flaky notebook's copy is that of the attempt that passed: no cell of it failed.
+    """
+    if result.outcome != "failed":
+        return []
     return [
         Failure(
             category=Category(each.category),

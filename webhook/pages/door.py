@@ -89,13 +89,21 @@ class Door:
         token: What the pages ask for; None opens them to everybody.
         now: Seconds since the epoch.
         public_badges: Badges are for everybody.
+        public_gallery: The published notebooks are for everybody.
     """
 
     def __init__(
-        self, token: Token | None, *, now: Callable[[], float], public_badges: bool = False
+        self,
+        token: Token | None,
+        *,
+        now: Callable[[], float],
+        public_badges: bool = False,
+        public_gallery: bool = False,
     ) -> None:
         self._token = token
         self._now = now
+        self.public_badges = public_badges or token is None
+        self._open = _OPEN | ({"gallery"} if public_gallery else set())
         self._open_pages = _OPEN_PAGES | ({"results.badge"} if public_badges else set())
 
     def blueprint(self) -> Blueprint:
@@ -115,9 +123,13 @@ class Door:
         token = self._token.read()
         return token is not None and (_shows(token) or self._session(token))
 
+    def shows_gallery(self) -> bool:
+        """Return whether the present request may see the published notebooks."""
+        return "gallery" in self._open or self.admits()
+
     def _guard(self) -> tuple[Response, int] | None:
         """Let the request pass, or answer in its place."""
-        if request.blueprint in _OPEN or request.endpoint in self._open_pages:
+        if request.blueprint in self._open or request.endpoint in self._open_pages:
             return None
         if request.endpoint is None or self.admits():
             return None

@@ -27,6 +27,10 @@ class Named:
     """In addresses: letters, digits and `._-`."""
     title: str
     """Where it comes from, for people."""
+    place: str = ""
+    """The origin's address, `host/org/repo`; empty where none is known."""
+    folder: str = ""
+    """The collection's folder in the repository, with a slash at its end."""
 
 
 def named(collections: Iterable[PastCollection], origins: Mapping[str, str]) -> dict[str, Named]:
@@ -42,7 +46,8 @@ def named(collections: Iterable[PastCollection], origins: Mapping[str, str]) -> 
         name = _plain(name) or f"collection-{each.id}"
         if name in found:
             name = f"{name}-{each.id}"
-        found[name] = Named(id=each.id, name=name, title=title)
+        place, folder = _place(each.keys, name, origins)
+        found[name] = Named(id=each.id, name=name, title=title, place=place, folder=folder)
     return found
 
 
@@ -62,6 +67,16 @@ def _call(keys: Iterable[str], origins: Mapping[str, str]) -> tuple[str, str]:
         commit, _, folder = root.partition(":")
         return f"{commit[:12]}-{folder}", f"commit {commit[:12]} {folder}"
     return "", ""
+
+
+def _place(keys: Iterable[str], name: str, origins: Mapping[str, str]) -> tuple[str, str]:
+    """Return the origin's address and the folder in it, as far as the keys tell them."""
+    for key in keys:
+        kind, _, rest = key.partition(":")
+        if kind == "origin":
+            address, _, folder = rest.rpartition(":")
+            return address, folder
+    return next((place for place, other in origins.items() if other == name), ""), ""
 
 
 def _plain(name: str) -> str:

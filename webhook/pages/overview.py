@@ -1,6 +1,6 @@
 """`GET /health` for machines and `GET /` for people: how every collection is, and why.
 
-Everything is read when it is asked for. No JavaScript, and no secret. Health is for everybody, its
+Everything is read when it is asked for. No secret. Health is for everybody, its
 details only for whom the door admits.
 """
 
@@ -17,6 +17,7 @@ from nbpipe.publishing.health import State
 from nbpipe.publishing.releases.journal import Event
 from nbpipe.system import units
 from webhook.pages.answers import answer
+from webhook.pages.forge_links import commit_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nbpipe.publishing.health import Health
     from nbpipe.publishing.releases.journal import Entry
     from webhook.metrics import Metrics
+    from webhook.pages.commits import Described
     from webhook.receiving.deliveries import Deliveries, Delivery
     from webhook.served import Served
 
@@ -46,6 +48,13 @@ class Release:
     current: bool
     entry: Entry | None
     """How it last became current; None where the journal does not know."""
+    pinned: bool = False
+    subject: str = ""
+    author: str = ""
+    date: str = ""
+    """Of the commit, ISO 8601."""
+    link: str = ""
+    """The commit's page at the forge; empty where none is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +64,9 @@ class Row:
     name: str
     repository: str
     branch: str
+    state: State
+    reason: str
+    """Why it is pinned."""
     health: Health
     releases: tuple[Release, ...]
     kept: int
@@ -77,19 +89,31 @@ class Status:
 class Pages:
     """The pages of one service."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (what the pages are about)
         self,
         served: Mapping[str, Served],
         deliveries: Deliveries,
         metrics: Metrics,
         now: Callable[[], float],
         admits: Callable[[], bool],
+        readable: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Take what the pages are about.
+
+        Args:
+            served: The collections that are published; there may be none.
+            deliveries: The receiver's memory.
+            metrics: What was counted.
+            now: Seconds since the epoch.
+            admits: Whether the present request may see details.
+            readable: Whether the history can be read: all there is where nothing is published.
+        """
         self._served = served
         self._deliveries = deliveries
         self._metrics = metrics
         self._now = now
         self._admits = admits
+        self._readable = readable
 
     def blueprint(self) -> Blueprint:
         """Return the routes and what the templates may use."""
@@ -99,16 +123,18 @@ class Pages:
         routes.add_app_template_filter(_moment, "moment")
         routes.add_app_template_filter(self._ago, "ago")
         routes.add_app_template_filter(_short, "short")
+        routes.add_app_template_filter(_day, "day")
         return routes
 
     def _health(self) -> tuple[Response, int]:
         healths = {name: served.health() for name, served in self._served.items()}
-        body: dict[str, Any] = {
-            "status": _worst(healths.values()),
-        }
+        body: dict[str, Any] = {"status": _worst(healths.values())}
+        if not self._served and not self._readable():
+            body["status"] = State.FAILING
         if self._admits():
             body["collections"] = {n: msgspec.to_builtins(one) for n, one in healths.items()}
-        return jsonify(body), 200 if body["status"] == State.OK else 503
+            body["pinned"] = [name for name, one in healths.items() if one.pinned]
+        return jsonify(body), 200 if body["status"].sound else 503
 
     def _status(self) -> Response:
         rows = tuple(self._row(served) for served in self._served.values())
@@ -133,22 +159,23 @@ class Pages:
         newest_first = sorted(
             on_disk, key=lambda commit: known.get(commit, _UNKNOWN)[0], reverse=True
         )
+        newest_first.sort(key=lambda commit: commit != health.current)
+        shown = newest_first[:SHOWN_RELEASES]
+        described = served.describe(shown)
         releases = [
-            Release(
-                commit=commit,
-                current=commit == health.current,
-                entry=known.get(commit, _UNKNOWN)[1],
-            )
-            for commit in newest_first
+            _release(commit, served, health, known.get(commit, _UNKNOWN)[1], described.get(commit))
+            for commit in shown
         ]
-        releases.sort(key=lambda release: not release.current)
+        pin = served.pinned()
         counts = self._metrics.counts(served.name)
         return Row(
             name=served.name,
             repository=served.followed.repository,
             branch=served.followed.branch,
+            state=health.state,
+            reason=pin.reason if pin else "",
             health=health,
-            releases=tuple(releases[:SHOWN_RELEASES]),
+            releases=tuple(releases),
             kept=len(on_disk),
             refusals={kind: counts[kind] for kind in _REFUSALS if counts.get(kind)},
             last=entries[-1] if entries else None,
@@ -162,9 +189,24 @@ class Pages:
         return units.ago(self._now() - seconds)
 
 
+def _release(
+    commit: str, served: Served, health: Health, entry: Entry | None, said: Described | None
+) -> Release:
+    return Release(
+        commit=commit,
+        current=commit == health.current,
+        entry=entry,
+        pinned=commit == health.pinned,
+        subject=said.subject if said else "",
+        author=said.author if said else "",
+        date=said.date if said else "",
+        link=commit_url(served.place, commit),
+    )
+
+
 def _worst(healths: Any) -> State:  # noqa: ANN401
     states = {health.state for health in healths}
-    return next((one for one in (State.FAILING, State.STALE) if one in states), State.OK)
+    return next((one for one in reversed(State) if one in states), State.OK)
 
 
 def _moment(seconds: float | datetime | None) -> str:
@@ -176,3 +218,8 @@ def _moment(seconds: float | datetime | None) -> str:
 
 def _short(commit: str | None) -> str:
     return (commit or "")[:SHORT]
+
+
+def _day(moment: str) -> str:
+    """Return the day of a moment in ISO 8601; what is none as it is."""
+    return moment[:10]

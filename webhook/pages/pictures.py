@@ -6,8 +6,10 @@ text is escaped. Returns markup for templates; no script, nothing from elsewhere
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -17,8 +19,10 @@ from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from nbpipe.history import PastLine
+    from nbpipe.history import PastLine, RunLine
+    from nbpipe.history.page_queries import RunMark
 
 _BAR = 6
 _GAP = 2
@@ -33,77 +37,211 @@ _SHAPES = {
 """Mark -> outcome, top and height: what went wrong stands higher."""
 _WORDS = {".": "passed", "F": "failed", "~": "flaky", "s": "skipped"}
 
+_MARK_OF = {"passed": ".", "failed": "F", "flaky": "~", "skipped": "s"}
+
+_Href = Callable[[Any], str]
 _AXES = charts.Axes(900, 220, left=90, right=20, top=16, bottom=30)
 
 
-def strip(marks: str, places: int) -> Markup:
-    """Return outcomes in a row, the newest right; `marks` as in `Statistics.strip`.
+def marks(results: Sequence[RunMark | PastLine], places: int, href: _Href) -> Markup:
+    """Return outcomes in a row, the newest right, as `strip`; what did not pass leads to its run.
+
+    The marks are for pointers: the same results are reached by the notebook's own page, so that a
+    table of fifty strips is not thousands of stops for the keyboard.
 
     Args:
-        marks: One character each, the newest last.
+        results: The newest first.
         places: How many are shown at most.
+        href: The address of a result.
     """
-    marks = marks[-places:]
-    width = max(len(marks) * (_BAR + _GAP) - _GAP, 1)
-    bars: dict[str, list[str]] = {}
-    for number, mark in enumerate(marks):
-        kind, top, height = _SHAPES[mark]
-        left = number * (_BAR + _GAP)
-        bars.setdefault(kind, []).append(f"M{left} {top}h{_BAR}v{height}h-{_BAR}z")
-    paths = (f'<path class="{kind}" d="{"".join(each)}"/>' for kind, each in bars.items())
-    counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
-    label = f"The last {len(marks)}: {', '.join(counts)}" if marks else "No result"
-    size = f'width="{width}" height="{_HEIGHT}"'
-    return Markup(  # noqa: S704  (made here, of numbers and words of ours)
-        charts.svg(label, (width, _HEIGHT), "".join(paths), css="strip", more=size)
-    )
+    shown = list(reversed(results[:places]))
+    width = max(len(shown) * (_BAR + _GAP) - _GAP, 1)
+    passed, others = [], []
+    for number, each in enumerate(shown):
+        kind, top, height = _SHAPES[_MARK_OF.get(each.outcome or "", "?")]
+        d = f"M{number * (_BAR + _GAP)} {top}h{_BAR}v{height}h-{_BAR}z"
+        if kind == "passed" and number < len(shown) - 1:
+            passed.append(d)
+            continue
+        path = f'<path class="{kind}" d="{d}"/>'
+        others.append(_leads(href(each), _said(each), path))
+    if passed:
+        others.insert(0, f'<path class="passed" d="{"".join(passed)}"/>')
+    outcomes = [each.outcome for each in shown]
+    counts = [f"{outcomes.count(word)} {word}" for word in _WORDS.values() if word in outcomes]
+    label = f"The last {len(shown)}: {', '.join(counts)}" if shown else "No result"
+    size = (width, _HEIGHT)
+    more = f'width="{width}" height="{_HEIGHT}"'
+    return _linked(label, size, "".join(others), "strip", more)
 
 
-def trend(results: Sequence[PastLine], median: float | None) -> Markup:
+def trend(results: Sequence[PastLine], median: float | None, href: _Href) -> Markup:
     """Return durations over time with their reference; empty where nothing ran.
 
     Args:
         results: The newest first.
         median: The reference: of those that passed, in seconds.
+        href: The address of a result.
     """
     ran = [each for each in reversed(results) if each.outcome != "skipped"]
     top = max([*(each.seconds for each in ran), median or 0.0], default=0.0) * 1.1
     if not ran or top <= 0:
         return Markup("")
     points = [
-        (each, _AXES.x(number / max(len(ran) - 1, 1)), _AXES.y(each.seconds / top))
-        for number, each in enumerate(ran)
+        _Point(
+            share=each.seconds / top,
+            kind=each.outcome or "",
+            title=_said(each),
+            href=href(each),
+        )
+        for each in ran
     ]
     said = f"Seconds of the last {len(ran)} executions"
+    parts = []
     if median is not None:
         said += f"; the median of passes is {duration(median)}"
+        told = f"- - median of passes {duration(median)}"
+        parts.append(_AXES.across(_AXES.y(median / top), "reference"))
+        middle = (_AXES.width + _AXES.left) / 2
+        parts.append(charts.words(middle, _AXES.height - 8, told, "middle"))
+    parts.append(_drawn(points, ran[0].started, ran[-1].started, duration(top), "0 s"))
+    return _linked(said, _AXES.size, "".join(parts), "trend", charts.SCALED)
+
+
+def rates(runs: Sequence[RunLine], href: _Href) -> Markup:
+    """Return which share of the executed notebooks passed, run by run; empty where none ended.
+
+    Args:
+        runs: The newest first.
+        href: The address of a run.
+    """
+    ended = [each for each in reversed(runs) if _executed(each)]
+    if len(ended) < _FEWEST:
+        return Markup("")
+    points = [
+        _Point(
+            share=_rate(each),
+            kind="failed" if each.failed else "flaky" if each.flaky else "passed",
+            title=f"{each.run.id}: {_rate(each):.0%} of {_executed(each):,} passed",
+            href=href(each),
+        )
+        for each in ended
+    ]
+    lowest = min(ended, key=_rate)
+    said = (
+        f"Share of notebooks that passed in the last {len(ended)} runs: {_rate(ended[-1]):.0%} in "
+        f"the newest, at the lowest {_rate(lowest):.0%} on {lowest.run.started:%Y-%m-%d}"
+    )
+    drawn = _drawn(points, ended[0].run.started, ended[-1].run.started, "100%", "0%", through=True)
+    return _linked(said, _AXES.size, drawn, "trend", charts.SCALED)
+
+
+def lengths(runs: Sequence[RunLine], href: _Href) -> Markup:
+    """Return how long the runs took, one after the other; empty where none ended.
+
+    Args:
+        runs: The newest first.
+        href: The address of a run.
+    """
+    ended = [(each, each.run.seconds) for each in reversed(runs) if each.run.seconds is not None]
+    top = max((seconds for _, seconds in ended), default=0.0) * 1.1
+    if len(ended) < _FEWEST or top <= 0:
+        return Markup("")
+    points = [
+        _Point(
+            share=seconds / top,
+            kind="flaky" if each.run.interrupted else "passed",
+            title=f"{each.run.id}: {duration(seconds)} for {_executed(each):,} notebooks",
+            href=href(each),
+        )
+        for each, seconds in ended
+    ]
+    first, last = ended[0][0].run, ended[-1][0].run
+    said = (
+        f"Duration of the last {len(ended)} runs: {duration(ended[-1][1])} in the newest, at most "
+        f"{duration(max(seconds for _, seconds in ended))}"
+    )
+    drawn = _drawn(points, first.started, last.started, duration(top), "0 s")
+    return _linked(said, _AXES.size, drawn, "trend", charts.SCALED)
+
+
+_FEWEST = 2
+"""Runs that make a picture over time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Point:
+    share: float
+    """How high it stands: 0 to 1."""
+    kind: str
+    title: str
+    href: str
+
+
+def _drawn(  # noqa: PLR0913  (a chart's words and points)
+    points: Sequence[_Point],
+    first: datetime,
+    last: datetime,
+    top: str,
+    bottom: str,
+    *,
+    through: bool = False,
+) -> str:
+    """Return points over time between their axes; the line leads `through` failures, too."""
+    placed = [
+        (each, _AXES.x(number / max(len(points) - 1, 1)), _AXES.y(each.share))
+        for number, each in enumerate(points)
+    ]
     foot, left, right = _AXES.height - 8, _AXES.left, _AXES.width - _AXES.right
     parts = [
         _AXES.across(_AXES.base, "axis"),
-        charts.line(((x, y) for each, x, y in points if each.outcome != "failed"), "line"),
-        *(_point(*point) for point in points),
-        charts.words(left, foot, f"{ran[0].started:%Y-%m-%d}", "start"),
-        charts.words(right, foot, f"{ran[-1].started:%Y-%m-%d}", "end"),
-        charts.words(left - 8, _AXES.base + 4, "0 s", "end"),
-        charts.words(left - 8, _AXES.top + 4, duration(top), "end"),
+        charts.line(((x, y) for each, x, y in placed if through or each.kind != "failed"), "line"),
+        charts.words(left, foot, f"{first:%Y-%m-%d}", "start"),
+        charts.words(right, foot, f"{last:%Y-%m-%d}", "end"),
+        charts.words(left - 8, _AXES.base + 4, bottom, "end"),
+        charts.words(left - 8, _AXES.top + 4, top, "end"),
     ]
-    if median is not None:
-        told = f"- - median of passes {duration(median)}"
-        parts.append(_AXES.across(_AXES.y(median / top), "reference"))
-        parts.append(charts.words((_AXES.width + left) / 2, foot, told, "middle"))
+    for each, x, y in placed:
+        shape = charts.cross(x, y, each.title)
+        if each.kind != "failed":
+            shape = charts.dot(each.kind, x, y, 3, each.title)
+        parts.append(_leads(each.href, each.title, shape))
+    return "".join(parts)
+
+
+def _leads(href: str, title: str, shape: str) -> str:
+    """Return a shape that leads somewhere; the keyboard has the tables beside it."""
+    return f'<a href="{escape(href)}" tabindex="-1"><title>{escape(title)}</title>{shape}</a>'
+
+
+def _linked(label: str, size: tuple[float, float], inside: str, css: str, more: str) -> Markup:
+    """Return a picture with links in it, and beside it the words for those who do not see it."""
+    picture = charts.svg(label, size, inside, css=css, more=f'{more} aria-hidden="true"')
+    role = f'role="img" aria-label="{escape(label)}" '
     return Markup(  # noqa: S704  (what is not ours in it is escaped)
-        charts.svg(said, _AXES.size, "".join(parts), css="trend", more=charts.SCALED)
+        f'<span class="unseen">{escape(label)}</span>{picture.replace(role, "", 1)}'
     )
 
 
-def _point(result: PastLine, x: float, y: float) -> str:
-    title = f"{result.run}: {result.outcome}, {duration(result.seconds)}"
-    if result.outcome == "failed":
-        return charts.cross(x, y, title)
-    return charts.dot(result.outcome or "", x, y, 3, title)
+def _said(result: RunMark | PastLine) -> str:
+    return f"{result.run}: {result.outcome}, {duration(result.seconds)}"
 
 
-_BADGE = {"failing": "#b3261e", "flaky": "#7a4d00", "passing": "#1a6e37", "unknown": "#59636e"}
+def _executed(run: RunLine) -> int:
+    return run.passed + run.flaky + run.failed
+
+
+def _rate(run: RunLine) -> float:
+    return (run.passed + run.flaky) / _executed(run)
+
+
+_BADGE = {
+    "pinned": "#7a4d00",
+    "failing": "#b3261e",
+    "flaky": "#7a4d00",
+    "passing": "#1a6e37",
+    "unknown": "#59636e",
+}
 """White text stands on each with a contrast of more than 4.5."""
 
 
@@ -113,7 +251,7 @@ def badge(label: str, message: str, state: str) -> str:
     Args:
         label: Such as `notebooks`.
         message: Such as `2 of 100 failing`.
-        state: `passing`, `flaky`, `failing` or `unknown`.
+        state: `passing`, `flaky`, `pinned`, `failing` or `unknown`.
     """
     left, right = _columns(label), _columns(message)
     whole = left + right

@@ -7,28 +7,32 @@ service's configuration do not matter.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, abort, url_for
+from flask import Blueprint, Response, abort, request, url_for
 
 from nbpipe.comparison_reports.wording import moment, size, tone
 from nbpipe.errors import UsageError
 from nbpipe.reference.comparison import kept
 from nbpipe.reference.comparison.model import Verdict
 from nbpipe.reference.store import Store, StoredRelease, StoredRun
+from webhook.pages import products
 from webhook.pages.answers import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from nbpipe.reference.comparison import Comparison, Rules
-    from nbpipe.reference.manifest import Job, Manifest, Notebook
+    from nbpipe.reference.manifest import Job, Manifest, Notebook, Output
 
 SHOWN = 200
 """Runs in the list, the newest."""
+
+_STAMP = re.compile(r"\d{8}T\d{6}")
 
 NEWEST = 5
 """Releases that a run in the list is shown against."""
@@ -41,18 +45,6 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 """The comparison is one file with its style in it; nothing else of it is allowed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReleaseRow:
-    """A release's reference."""
-
-    name: str
-    release: str
-    revision: int
-    run: str = ""
-    reason: str = ""
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +64,26 @@ class VerdictCell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseRow:
+    """A release's reference."""
+
+    name: str
+    release: str
+    revision: int
+    run: str = ""
+    reason: str = ""
+    problem: str = ""
+    created: str = ""
+    """When its run was recorded; ISO 8601, UTC."""
+    commit: str = ""
+    products: int = 0
+    collected: bool = False
+    """Whether its run is still in the store."""
+    verdicts: tuple[VerdictCell, ...] = ()
+    """On its run, against the releases before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunRow:
     """A reference run."""
 
@@ -82,6 +94,8 @@ class RunRow:
     state: str
     profile: str
     collected: bool
+    created: str
+    """When it was submitted; ISO 8601, UTC."""
     against: tuple[str, ...]
     """Releases that it can be compared with, the newest first."""
     verdicts: tuple[VerdictCell, ...]
@@ -106,6 +120,10 @@ class OutputRow:
     bytes: int
     sha256: str | None
     error: str | None
+    there: bool
+    """Whether its file can be taken from here."""
+    picture: bool
+    """Whether the page can show it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +143,8 @@ class RecordPage:
     notebook: Notebook
     jobs: tuple[Job, ...]
     outputs: tuple[OutputRow, ...]
+    """The first ones; `products` has their number."""
+    products: int
     packages: dict[str, str]
     parameters: dict[str, str]
     against: tuple[str, ...]
@@ -174,6 +194,8 @@ class References:
             "release": "/<name>/releases/<release>",
             "comparison": "/<name>/runs/<run>/against/<release>",
             "frame": "/<name>/runs/<run>/against/<release>/frame",
+            "product": "/<name>/runs/<run>/products/<path:path>",
+            "kept": "/<name>/releases/<release>/products/<path:path>",
         }
         for page, address in pages.items():
             routes.add_url_rule(f"/references{address}", page, getattr(self, f"_{page}"))
@@ -197,9 +219,13 @@ class References:
         by_name: dict[str, list[StoredRelease]] = {}
         for each in reversed(releases):
             by_name.setdefault(each.name, []).append(each)
-        runs = list(reversed(self._store.runs()))[:SHOWN]
+        every = self._store.runs()
+        known = {(each.name, each.id): each for each in every}
+        runs = list(reversed(every))[:SHOWN]
         content = ReferencesPage(
-            releases=tuple(_release_row(each) for each in reversed(releases)),
+            releases=tuple(
+                _release_row(each, known, by_name[each.name]) for each in reversed(releases)
+            ),
             runs=tuple(_run_row(each, by_name.get(each.name, ())) for each in runs),
         )
         return answer("references.html", content)
@@ -209,11 +235,27 @@ class References:
         made = _manifest(found)
         releases = [each for each in reversed(self._store.releases(name)) if each.name == name]
         cells = tuple(_verdict_cell(found, each) for each in releases)
-        return answer("record.html", _record(name, made, None, cells))
+        return answer("record.html", _record(found, made, None, cells))
 
     def _release(self, name: str, release: str) -> Response:
         found = self._find_release(name, release)
-        return answer("record.html", _record(name, _manifest(found), found.revision, ()))
+        made = _manifest(found)
+        runs = [each for each in self._store.runs() if (each.name, each.id) == (name, made.run)]
+        others = [
+            each
+            for each in reversed(self._store.releases(name))
+            if each.name == name and each.release != release
+        ]
+        cells = _verdict_cells(runs[0], others) if runs else ()
+        return answer("record.html", _record(found, made, found.revision, cells))
+
+    def _product(self, name: str, run: str, path: str) -> Response:
+        found = self._find_run(name, run)
+        return products.given(found, _manifest(found), path, shown="shown" in request.args)
+
+    def _kept(self, name: str, release: str, path: str) -> Response:
+        found = self._find_release(name, release)
+        return products.given(found, _manifest(found), path, shown="shown" in request.args)
 
     def _comparison(self, name: str, run: str, release: str) -> Response:
         made, cell = self._recalled(name, run, release)
@@ -277,10 +319,13 @@ class References:
 
 
 def _record(
-    name: str, made: Manifest, revision: int | None, verdicts: tuple[VerdictCell, ...]
+    stored: StoredRun | StoredRelease,
+    made: Manifest,
+    revision: int | None,
+    verdicts: tuple[VerdictCell, ...],
 ) -> RecordPage:
     return RecordPage(
-        name=name,
+        name=stored.name,
         run=made.run,
         release=made.release,
         revision=revision,
@@ -291,20 +336,25 @@ def _record(
         system=made.system,
         notebook=made.notebook,
         jobs=made.jobs,
-        outputs=tuple(
-            OutputRow(
-                path=each.path,
-                kind=each.kind,
-                bytes=each.bytes,
-                sha256=each.sha256,
-                error=each.error,
-            )
-            for each in made.outputs
-        ),
+        outputs=tuple(_output_row(stored, each) for each in made.outputs[: products.SHOWN]),
+        products=len(made.outputs),
         packages=made.packages,
         parameters={key: str(value) for key, value in made.parameters.items()},
         against=tuple(each.release for each in verdicts),
         verdicts=verdicts,
+    )
+
+
+def _output_row(stored: StoredRun | StoredRelease, output: Output) -> OutputRow:
+    file = products.there(stored, output.path)
+    return OutputRow(
+        path=output.path,
+        kind=output.kind,
+        bytes=output.bytes,
+        sha256=output.sha256,
+        error=output.error,
+        there=file is not None,
+        picture=file is not None and products.is_picture(file, output.kind),
     )
 
 
@@ -329,7 +379,17 @@ def _verdict_cell(run: StoredRun, release: StoredRelease) -> VerdictCell:
     )
 
 
-def _release_row(stored: StoredRelease) -> ReleaseRow:
+def _verdict_cells(run: StoredRun, releases: Sequence[StoredRelease]) -> tuple[VerdictCell, ...]:
+    """Return the verdicts on a run that there are."""
+    cells = (_verdict_cell(run, each) for each in releases)
+    return tuple(each for each in cells if each.when)
+
+
+def _release_row(
+    stored: StoredRelease,
+    runs: Mapping[tuple[str, str], StoredRun],
+    releases: Sequence[StoredRelease],
+) -> ReleaseRow:
     given: dict[str, Any] = {
         "name": stored.name,
         "release": stored.release,
@@ -339,7 +399,18 @@ def _release_row(stored: StoredRelease) -> ReleaseRow:
         made = stored.manifest()
     except UsageError as error:
         return ReleaseRow(**given, problem=str(error).splitlines()[0])
-    return ReleaseRow(**given, run=made.run, reason=made.reason)
+    run = runs.get((stored.name, made.run))
+    others = [each for each in releases if each.release != stored.release]
+    return ReleaseRow(
+        **given,
+        run=made.run,
+        reason=made.reason,
+        created=made.created,
+        commit=made.commit or "",
+        products=len(made.outputs),
+        collected=run is not None and (run.folder / "manifest.json").is_file(),
+        verdicts=_verdict_cells(run, others)[:NEWEST] if run else (),
+    )
 
 
 def _run_row(stored: StoredRun, releases: Sequence[StoredRelease]) -> RunRow:
@@ -351,6 +422,8 @@ def _run_row(stored: StoredRun, releases: Sequence[StoredRelease]) -> RunRow:
         request, state = {}, "damaged"
     collected = (stored.folder / "manifest.json").is_file()
     releases = releases if collected else ()
+    # A run's id begins with when it was submitted; the manifest of each is not read for a list.
+    moment = stored.id[:15]
     return RunRow(
         name=stored.name,
         run=stored.id,
@@ -358,6 +431,11 @@ def _run_row(stored: StoredRun, releases: Sequence[StoredRelease]) -> RunRow:
         state=str(state),
         profile=str(request.get("profile", {}).get("label", "")),
         collected=collected,
+        created=(
+            f"{moment[:4]}-{moment[4:6]}-{moment[6:11]}:{moment[11:13]}:{moment[13:]}Z"
+            if _STAMP.fullmatch(moment)
+            else ""
+        ),
         against=tuple(each.release for each in releases),
         verdicts=tuple(_verdict_cell(stored, each) for each in releases[:NEWEST]),
     )

@@ -6,144 +6,67 @@ from an index; what a notebook wrote is plain text here, and escaped by the temp
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, send_file, url_for
+from markupsafe import Markup
 
 from nbpipe.history import (
     Archive,
-    Known,
     NoHistory,
-    PastLine,
     PastResult,
     RunLine,
-    Statistics,
     statistics,
 )
 from nbpipe.system.text import first_line, plain, plain_name
 from nbpipe.system.units import count, duration, memory
 from webhook.pages import pictures
 from webhook.pages.answers import answer
+from webhook.pages.contents import (
+    BadgePage,
+    Cause,
+    CollectionPage,
+    CollectionRow,
+    CollectionsPage,
+    NotebookPage,
+    NotebookRow,
+    ResultPage,
+    RunPage,
+    RunsPage,
+)
 from webhook.pages.feed import Feed
+from webhook.pages.forge_links import commit_url, file_url
 from webhook.pages.names import Named, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
-    from nbpipe.history.page_queries import Look
+    from nbpipe.history import PastLine
+    from nbpipe.history.page_queries import Look, RunMark
+    from nbpipe.publishing.releases.mirror import Pin
     from webhook.pages.copies import Copies
 
 STRIP = 50
 """Results that a strip has room for, and that flakiness is counted over."""
 TREND = 200
+CHART = 100
+"""Runs in the charts of a collection."""
 RUNS = 50
 NOTEBOOKS = 50
 RESULTS = 500
 FAILURES = 50
 NEWS = 50
 FEW = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CollectionRow:
-    """One collection in the list."""
-
-    name: str
-    title: str
-    standing: dict[str, int]
-    """Outcome -> how many notebooks had it the last time."""
-    last: RunLine | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CollectionsPage:
-    """All the collections of the history."""
-
-    collections: tuple[CollectionRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NotebookRow:
-    """One notebook in its collection's table."""
-
-    notebook: Known
-    statistics: Statistics
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CollectionPage:
-    """One collection: how its notebooks are."""
-
-    name: str
-    title: str
-    standing: dict[str, int]
-    runs: tuple[RunLine, ...]
-    """The newest few."""
-    news: tuple[PastLine, ...]
-    """The newest few new failures and recoveries."""
-    part: str
-    """Only notebooks with this in their path."""
-    page: int
-    more: bool
-    notebooks: tuple[NotebookRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunsPage:
-    """The runs of a collection, the newest first."""
-
-    name: str
-    runs: tuple[RunLine, ...]
-    older: str | None
-    """The run before which the next page begins."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
-    """Failures of a run that are alike."""
-
-    signature: str
-    category: str
-    results: tuple[PastResult, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunPage:
-    """One run."""
-
-    name: str
-    run: RunLine
-    news: tuple[PastLine, ...]
-    causes: tuple[Cause, ...]
-    page: int
-    more: bool
-    results: tuple[PastLine, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NotebookPage:
-    """One notebook over time."""
-
-    name: str
-    path: str
-    known: Known | None
-    statistics: Statistics
-    """Of the last 50 results."""
-    results: tuple[PastLine, ...]
-    """The newest first; as many as the trend shows."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResultPage:
-    """One notebook in one run."""
-
-    name: str
-    run: RunLine
-    result: PastResult
-    copy: bool
-    """Whether its executed copy can be shown."""
+_OUTCOMES = frozenset({"failed", "flaky", "passed", "skipped", "missing"})
+_SORTS = frozenset(
+    {sign + word for word in ("path", "seconds", "memory", "ran") for sign in ("", "-")}
+)
 
 
 class Results:
@@ -153,12 +76,24 @@ class Results:
         archive: The history.
         origins: Address of an origin -> name of the collection that is published from it.
         copies: Shows executed copies.
+        held: Published collection -> what holds it back.
+        public: Badges are for everybody.
     """
 
-    def __init__(self, archive: Archive, origins: Mapping[str, str], copies: Copies) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        origins: Mapping[str, str],
+        copies: Copies,
+        held: Mapping[str, Callable[[], Pin | None]],
+        *,
+        public: bool,
+    ) -> None:
         self._archive = archive
         self._origins = origins
         self._copies = copies
+        self._held = held
+        self._public = public
 
     def blueprint(self) -> Blueprint:
         """Return the routes and what the templates may use."""
@@ -169,10 +104,12 @@ class Results:
             "runs": "/<name>/runs",
             "run": "/<name>/runs/<run>",
             "result": "/<name>/runs/<run>/notebook",
+            "log": "/<name>/runs/<run>/log",
             "copy": "/<name>/runs/<run>/copy",
             "file": "/<name>/runs/<run>/copy.ipynb",
             "notebook": "/<name>/notebook",
             "badge": "/<name>/badge.svg",
+            "snippets": "/<name>/badge",
             "feed": "/<name>/feed.atom",
         }
         for page, address in pages.items():
@@ -201,49 +138,82 @@ class Results:
         rows: list[CollectionRow] = []
         with self._look() as (look, known):
             if look is not None:
-                rows = [_collection_row(look, each) for each in known.values()]
+                rows = [self._collection_row(look, each) for each in known.values()]
         return answer("collections.html", CollectionsPage(collections=tuple(rows)))
 
+    def _collection_row(self, look: Look, known: Named) -> CollectionRow:
+        last = look.runs(known.id, 1)
+        pin = self._pin(known.name)
+        return CollectionRow(
+            name=known.name,
+            title=known.title,
+            standing=look.standing(known.id),
+            last=last[0] if last else None,
+            pinned=pin.commit if pin else "",
+        )
+
     def _collection(self, name: str) -> Response:
-        part, page = request.args.get("q", "")[:200], _page()
+        part, only, sort, page = _part(), _word("only", _OUTCOMES), _word("sort", _SORTS), _page()
         with self._of(name) as (look, known):
-            found = look.notebooks(known.id, NOTEBOOKS + 1, page * NOTEBOOKS, part)
+            found = look.notebooks(
+                known.id, NOTEBOOKS + 1, page * NOTEBOOKS, part, outcome=only, order=sort
+            )
             shown_here = found[:NOTEBOOKS]
             pasts = look.pasts(known.id, [each.path for each in shown_here], STRIP)
+            runs = look.runs(known.id, CHART)
+            pin = self._pin(name)
             content = CollectionPage(
                 name=name,
                 title=known.title,
                 standing=look.standing(known.id),
-                runs=tuple(look.runs(known.id, FEW)),
+                runs=tuple(runs[:FEW]),
                 news=tuple(look.changes(known.id, FEW)),
                 part=part,
+                only=only,
+                sort=sort,
                 page=page,
                 more=len(found) > NOTEBOOKS,
+                pinned=pin.commit if pin else "",
                 notebooks=tuple(
                     NotebookRow(notebook=each, statistics=statistics(pasts[each.path]))
                     for each in shown_here
                 ),
             )
-        return answer("collection.html", content, places=STRIP)
+        marked = partial(pictures.marks, places=STRIP, href=partial(_result_url, name))
+        strips = {path: marked(past) for path, past in pasts.items()}
+        run_url = partial(_run_url, name)
+        drawn = {"rates": pictures.rates(runs, run_url), "lengths": pictures.lengths(runs, run_url)}
+        return answer("collection.html", content, places=STRIP, strips=strips, **drawn)
 
     def _runs(self, name: str) -> Response:
+        only = _word("only", {"failed"})
         with self._of(name) as (look, known):
             line = look.run(known.id, request.args.get("before", ""))
-            found = look.runs(known.id, RUNS + 1, before=line.run if line else None)
+            before = line.run if line else None
+            found = look.runs(known.id, RUNS + 1, before=before, failing=bool(only))
         rest = found[RUNS - 1].run.id if len(found) > RUNS else None
-        return answer("runs.html", RunsPage(name=name, runs=tuple(found[:RUNS]), older=rest))
+        content = RunsPage(name=name, only=only, runs=tuple(found[:RUNS]), older=rest)
+        return answer("runs.html", content)
 
     def _run(self, name: str, run: str) -> Response:
-        page = _page()
+        part, only, sort, page = _part(), _word("only", _OUTCOMES), _word("sort", _SORTS), _page()
         with self._of(name) as (look, known):
             line = _run(look, known, run)
             run = line.run.id
-            found = look.results(run, RESULTS + 1, page * RESULTS)
+            found = look.results(run, RESULTS + 1, page * RESULTS, part, outcome=only, order=sort)
+            before = look.runs(known.id, 1, before=line.run)
+            after = look.after(known.id, line.run)
             content = RunPage(
                 name=name,
                 run=line,
                 news=tuple(look.changes(known.id, RESULTS, run=run)),
                 causes=_causes(look.failures(run, FAILURES)),
+                part=part,
+                only=only,
+                sort=sort,
+                before=before[0].run.id if before else None,
+                after=after.run.id if after else None,
+                commit_link=commit_url(known.place, line.run.commit),
                 page=page,
                 more=len(found) > RESULTS,
                 results=tuple(found[:RESULTS]),
@@ -261,37 +231,61 @@ class Results:
         content = NotebookPage(
             name=name, path=path, known=last, statistics=numbers, results=tuple(results)
         )
-        picture = pictures.trend(results, numbers.median_seconds)
-        return answer("notebook.html", content, places=STRIP, trend=picture)
+        href = partial(_result_url, name)
+        picture = pictures.trend(results, numbers.median_seconds, href)
+        strip = pictures.marks(results, STRIP, href)
+        return answer("notebook.html", content, places=STRIP, trend=picture, strip=strip)
 
     def _result(self, name: str, run: str) -> Response:
-        line, result = self._past(name, run)
-        copy = self._copies.find(line.run, result) is not None
-        content = ResultPage(name=name, run=line, result=result, copy=copy)
+        known, line, result = self._past(name, run)
+        content = ResultPage(
+            name=name,
+            run=line,
+            result=result,
+            copy=self._copies.find(line.run, result) is not None,
+            log=self._log_file(line, result) is not None,
+            source_link=file_url(known.place, line.run.commit, known.folder + result.path),
+        )
         return answer("result.html", content)
 
+    def _log(self, name: str, run: str) -> Response:
+        """Answer with the log of a result, as plain text: kernels and notebooks wrote into it."""
+        _, line, result = self._past(name, run)
+        file = self._log_file(line, result)
+        if file is None:
+            abort(404, "no log that may be shown")
+        response = send_file(file, "text/plain; charset=utf-8", conditional=False, etag=False)
+        response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+        return response
+
+    def _log_file(self, line: RunLine, result: PastResult) -> Path | None:
+        """Return the log beside the executed copy, which alone decides what may be read."""
+        copy = self._copies.find(line.run, result)
+        log = copy.with_suffix(".log") if copy else None
+        return log if log is not None and log.is_file() and not log.is_symlink() else None
+
     def _copy(self, name: str, run: str) -> Response:
-        line, result = self._past(name, run)
+        _, line, result = self._past(name, run)
         return self._copies.show(line.run, result, name)
 
     def _file(self, name: str, run: str) -> Response:
-        line, result = self._past(name, run)
+        _, line, result = self._past(name, run)
         return self._copies.give(line.run, result, text="text" in request.args)
 
-    def _past(self, name: str, run: str) -> tuple[RunLine, PastResult]:
-        """Return the run and the result that the address names."""
+    def _past(self, name: str, run: str) -> tuple[Named, RunLine, PastResult]:
+        """Return the collection, the run and the result that the address names."""
         with self._of(name) as (look, known):
             line = _run(look, known, run)
             result = look.result(known.id, line.run.id, request.args.get("path", ""))
         if result is None:
             abort(404, "that notebook was not in the plan of the run")
-        return line, result
+        return known, line, result
 
     def _badge(self, name: str) -> Response:
         path = request.args.get("notebook")
         with self._of(name) as (look, known):
             if path is None:
-                text = _told(name, look.standing(known.id))
+                text = _told(name, look.standing(known.id), pinned=self._pin(name) is not None)
             else:
                 last = look.known(known.id, path)
                 outcome = {"passed": "passing", "failed": "failing"}
@@ -303,20 +297,54 @@ class Results:
         with self._of(name) as (look, known):
             news = look.changes(known.id, NEWS)
             last = look.runs(known.id, 1)
-        return Feed(known, news, last[0].run.started if last else None).response()
+        updated = last[0].run.started if last else None
+        return Feed(known, news, updated, self._pin(name)).response()
+
+    def _pin(self, name: str) -> Pin | None:
+        """Return what holds back the published collection of that name."""
+        return self._held[name]() if name in self._held else None
+
+    def _snippets(self, name: str) -> Response:
+        notebook = request.args.get("notebook", "")
+        with self._of(name):
+            pass
+        given = {"notebook": notebook} if notebook else {}
+        picture = url_for("results.badge", name=name, _external=True, **given)
+        target = url_for("results.collection", name=name, _external=True)
+        if notebook:
+            target = url_for("results.notebook", name=name, path=notebook, _external=True)
+        content = BadgePage(
+            name=name,
+            notebook=notebook,
+            public=self._public,
+            picture=picture,
+            target=target,
+            snippets=_badge_snippets(notebook.rpartition("/")[2] or name, picture, target),
+        )
+        return answer("badge.html", content)
 
 
-def _collection_row(look: Look, known: Named) -> CollectionRow:
-    last = look.runs(known.id, 1)
-    return CollectionRow(
-        name=known.name,
-        title=known.title,
-        standing=look.standing(known.id),
-        last=last[0] if last else None,
-    )
+def _badge_snippets(label: str, picture: str, target: str) -> dict[str, str]:
+    """Return what shows a badge that leads somewhere, in each language of a README."""
+    text = plain_name(label)
+    marked = "".join(f"\\{each}" if each in r"\`*_[]<>" else each for each in text)
+    image = f'<img src="{escape(picture)}" alt="{escape(text)}">'
+    return {
+        "Markdown": f"[![{marked}]({picture})]({target})",
+        "HTML": f'<a href="{escape(target)}">{image}</a>',
+        "reStructuredText": f".. image:: {picture}\n   :target: {target}\n   :alt: {text}",
+    }
 
 
-def _told(name: str, standing: Mapping[str, int]) -> tuple[str, str, str]:
+def _result_url(name: str, each: RunMark | PastLine) -> str:
+    return url_for("results.result", name=name, run=each.run, path=each.path)
+
+
+def _run_url(name: str, line: RunLine) -> str:
+    return url_for("results.run", name=name, run=line.run.id)
+
+
+def _told(name: str, standing: Mapping[str, int], *, pinned: bool) -> tuple[str, str, str]:
     """Return the label, message and state of a collection's badge."""
     total, failed, flaky = (
         sum(standing.values()),
@@ -327,6 +355,8 @@ def _told(name: str, standing: Mapping[str, int]) -> tuple[str, str, str]:
         return name, "unknown", "unknown"
     if failed:
         return name, f"{failed} of {total} failing", "failing"
+    if pinned:
+        return name, f"{total} passing, pinned", "pinned"
     if flaky:
         return name, f"{total} passing, {flaky} flaky", "flaky"
     return name, f"{total} passing", "passing"
@@ -357,6 +387,17 @@ def _causes(failed: list[PastResult]) -> tuple[Cause, ...]:
     )
 
 
+def _part() -> str:
+    """Return the part of a path that is looked for."""
+    return request.args.get("q", "")[:200]
+
+
+def _word(key: str, known: AbstractSet[str]) -> str:
+    """Return what is asked for, if there is such a thing; empty otherwise."""
+    word = request.args.get(key, "")
+    return word if word in known else ""
+
+
 def _page() -> int:
     """Return which page is asked for, from 0."""
     text = request.args.get("page", "0")
@@ -370,13 +411,19 @@ def _traceback(result: PastResult) -> str:
     return plain(text).strip("\n")
 
 
+def _breakable(path: str) -> Markup:
+    """Return a path as markup that breaks between its words, and only at need within one."""
+    parts = re.split(r"(?<=[/_\- ])(?=[^/_\- ])|(?=\.ipynb$)", plain_name(path))
+    return Markup("<wbr>").join(parts)
+
+
 _FILTERS: dict[str, Callable[..., Any]] = {
     "count": count,
     "duration": duration,
     "first_line": first_line,
     "name": plain_name,
+    "path": _breakable,
     "plain": plain,
     "size": memory,
-    "strip": pictures.strip,
     "traceback": _traceback,
 }

@@ -81,6 +81,8 @@ class Receiver:
         return _answer(decision)
 
     def _find(self, collection: str | None) -> Served:
+        if not self._served:
+            raise NotFound("nothing is published by this service: it takes no webhooks")
         if collection is None and len(self._served) == 1:
             return next(iter(self._served.values()))
         if collection is None:
