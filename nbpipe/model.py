@@ -6,8 +6,8 @@ Frozen values only. Nothing here imports from nbpipe, reads a file or a clock.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (annotations are read: batch.wire)
-from dataclasses import dataclass, field
-from datetime import datetime  # noqa: TC003
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta  # noqa: TC003
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003
 from typing import Any, Literal
@@ -264,6 +264,32 @@ class CellTime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One execution of a notebook; with retries there may be several."""
+
+    number: int
+    """From 1."""
+    outcome: Outcome
+    """Passed or failed."""
+    started: datetime | None = None
+    """Aware, UTC; None where it did not get so far."""
+    seconds: float = 0.0
+    """Wall time."""
+    failures: tuple[Failure, ...] = ()
+    executed: str | None = None
+    """Its executed copy, relative to the output directory, with `/`."""
+    log: str | None = None
+    """Its log, likewise."""
+    memory: int | None = None
+    """Its peak in bytes; None where it was not measured."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, None where there is none."""
+        return self.failures[0] if self.failures else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
     """What became of a task."""
 
@@ -276,8 +302,10 @@ class Result:
     started: datetime | None = None
     """When its first attempt began; aware, UTC; None where it was not executed."""
     seconds: float = 0.0
-    """Wall time of all attempts."""
+    """Wall time of all attempts, without the pauses between them."""
     attempts: int = 0
+    tries: tuple[Attempt, ...] = ()
+    """Each attempt, the first one first; empty where it was not executed."""
     cells_total: int = 0
     """Code cells in the source."""
     cells_executed: int = 0
@@ -321,6 +349,24 @@ class Result:
     def failure(self) -> Failure | None:
         """The first failure, None where there is none."""
         return self.failures[0] if self.failures else None
+
+    @property
+    def retried(self) -> tuple[Attempt, ...]:
+        """Its attempts where there is more than one, else nothing."""
+        return self.tries if len(self.tries) > 1 else ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All executed copies and logs, of each attempt."""
+        named = [name for each in (self, *self.tries) for name in (each.executed, each.log)]
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    def shifted(self, by: timedelta) -> Result:
+        """Return it with all its times moved, as from a host whose clock is wrong."""
+        moved = tuple(
+            replace(each, started=each.started and each.started + by) for each in self.tries
+        )
+        return replace(self, started=self.started and self.started + by, tries=moved)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,10 +114,7 @@ class ConsoleReporter:
             page.line(f"    kernel:        {plain_name(result.kernel)} ({why})")
         if told := before(result):
             page.line("    it ", told)
-        if result.executed:
-            page.line("    executed copy: ", plain_name(str(run.output_dir / result.executed)))
-        if result.log:
-            page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
+        _files(page, run, result)
         page.line("    run it again:  ", (self.rerun(result), "bold"))
 
 
@@ -161,6 +158,19 @@ def _error(page: Page, failure: Failure) -> None:
         page.line("         | ", (line_text, "red"))
 
 
+def _files(page: Page, run: Run, result: Result) -> None:
+    """Say where the executed copy and the log are, those of each attempt where there are more."""
+    for attempt in result.retried:
+        end = cause(attempt.failure) if attempt.failure else attempt.outcome.value
+        page.line(f"    attempt {attempt.number}:     {end}, {duration(attempt.seconds)}")
+        if attempt.executed:
+            page.line("                   ", plain_name(str(run.output_dir / attempt.executed)))
+    if result.executed and not result.retried:
+        page.line("    executed copy: ", plain_name(str(run.output_dir / result.executed)))
+    if result.log:
+        page.line("    log:           ", plain_name(str(run.output_dir / result.log)))
+
+
 def _flaky(page: Page, run: Run) -> None:
     flaky = [result for result in run.results if result.outcome is Outcome.FLAKY]
     if not flaky:
@@ -169,6 +179,7 @@ def _flaky(page: Page, run: Run) -> None:
     for result in flaky:
         page.line(f"  {plain_name(result.path)}  (attempt {result.attempts} passed)")
         page.line("         | ", (cause(result.failure), "yellow"))
+        _files(page, run, result)
 
 
 def _slower(page: Page, run: Run) -> None:

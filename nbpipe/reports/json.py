@@ -6,7 +6,8 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`; `cells.seconds`, `environment`, and of its past `earlier`, `packages`, `passed`.
+   `shadowed`; where there was more than one attempt, `attempts_made`; `cells.seconds`,
+   `environment`, and of its past `earlier`, `packages`, `passed`.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -27,7 +28,7 @@ from nbpipe.system.text import encodable, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbpipe.model import Failure, Result, Run
+    from nbpipe.model import Attempt, Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.reporter import Reporter
 
@@ -117,6 +118,8 @@ def _notebook(result: Result) -> dict[str, Any]:
         notebook["environment"] = {"packages": _encodable(result.packages)}
     if result.past is not None:
         notebook["past"] = asdict(result.past)
+    if result.retried:
+        notebook["attempts_made"] = [_attempt(result, each) for each in result.retried]
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
@@ -124,6 +127,19 @@ def _notebook(result: Result) -> dict[str, Any]:
 
 def _encodable(versions: Mapping[str, str]) -> dict[str, str]:
     return {encodable(name): encodable(each) for name, each in versions.items()}
+
+
+def _attempt(result: Result, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started": attempt.started and _time(attempt.started),
+        "seconds": round(attempt.seconds, 3),
+        "failure": _failure(result, attempt.failure) if attempt.failure else None,
+        "executed": attempt.executed and encodable(attempt.executed),
+        "log": attempt.log and encodable(attempt.log),
+        "memory": attempt.memory,
+    }
 
 
 def _failure(result: Result, failure: Failure) -> dict[str, Any]:
