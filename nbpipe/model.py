@@ -358,7 +358,8 @@ class Result:
     @property
     def files(self) -> tuple[str, ...]:
         """All executed copies and logs, of each attempt."""
-        named = [name for each in (self, *self.tries) for name in (each.executed, each.log)]
+        made: tuple[Result | Attempt, ...] = (self, *self.tries)
+        named = [name for each in made for name in (each.executed, each.log)]
         return tuple(dict.fromkeys(name for name in named if name))
 
     def shifted(self, by: timedelta) -> Result:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMES = (CellTime(cell=1, number=1, seconds=0.5), CellTime(cell=4, number=2, seconds=2.0))
+FLAKY = """
+import pathlib
+mark = pathlib.Path("mark")
+first = not mark.exists()
+mark.touch()
+assert not first
+"""
 HOSTILE = """
 from IPython.display import HTML, SVG, display
 display(HTML('''
@@ -231,23 +238,36 @@ def test_of_many_notebooks_each_is_found_sorted_and_unfolded(tmp_path: Path) -> 
     assert answer["values"] == told
 
 
-def test_a_report_in_one_file_has_the_executed_notebooks(
-    collection: Collection, tmp_path: Path
-) -> None:
-    collection.notebook("good.ipynb", "print(6 * 7)")
-    collection.notebook("bad <b>.ipynb", "'</script>'", "1/0")
-    file = tmp_path / "report" / "one.html"
-    assert collection.test("--report", f"html={file}").code == 1
-    assert [each.name for each in file.parent.iterdir()] == ["one.html"]
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a run with retries, its report as a folder and as the one file beside it."""
+    folder = tmp_path_factory.mktemp("tried")
+    root = folder / "collection"
+    root.mkdir()
+    made = Collection(root, folder / "output")
+    made.notebook("good.ipynb", "print(6 * 7)")
+    made.notebook("bad <b>.ipynb", "'</script>'", "1/0")
+    made.notebook("flaky.ipynb", FLAKY)
+    one = made.output_dir / "html" / "one" / "one.html"
+    ended = made.test("--report", "html", "--report", f"html={one}", "--retries", "1")
+    assert ended.code == 1, ended.err
+    assert [each.name for each in one.parent.iterdir()] == ["one.html"]
+    return ended
+
+
+def test_a_report_in_one_file_has_the_executed_notebooks(tried: Ended) -> None:
     title = "document.getElementById('page-path').textContent"
     opened = "document.querySelector('#page iframe')"
+    chosen = "document.querySelector('#page-attempts [aria-current]')?.textContent.slice(0, 9)"
     steps = [
         *(["click", "#results tbody tr:last-child a"], ["until", opened], ["value", title]),
         *(["back"], ["until", f"!{opened}"], ["press", "n"], ["click", ".failure[open] a"]),
         *(["until", opened], ["value", title], ["reload"], ["until", opened], ["value", title]),
-        *(["value", "location.hash"], ["click", "#back"], ["until", f"!{opened}"]),
+        *(["value", "location.hash"], ["press", "n"], ["until", f"{title} === 'flaky.ipynb'"]),
+        *(["value", chosen], ["click", "#page-attempts a:last-child"]),
+        *(["until", f"{chosen} === 'Attempt 2'"], ["click", "#back"], ["until", f"!{opened}"]),
     ]
-    url = f"file://{quote(str(file))}"
+    url = page(tried, "one/one.html")
     looks = [{"url": url, "scheme": "light", "width": 1200, "steps": steps}]
     looks += [
         {"url": f"{url}#page=0", "scheme": scheme, "width": width}
@@ -255,10 +275,33 @@ def test_a_report_in_one_file_has_the_executed_notebooks(
     ]
     answers = look(looks)
     bad = "bad <b>.ipynb"
-    assert answers[0]["values"] == ["good.ipynb", bad, bad, "#at=f0&page=0"]
+    assert answers[0]["values"] == ["good.ipynb", bad, bad, "#at=f0&page=0.1", "Attempt 1"]
     for answer in answers:
         sound(answer)
         assert {request.partition("#")[0] for request in answer["requests"]} == {url}
+
+
+def test_attempts_are_tabs_and_each_has_its_page(tried: Ended) -> None:
+    tab = "document.activeElement.textContent.split(',')[0]"
+    shown = "document.querySelector('#f1 [role=tabpanel]:not([hidden])').textContent"
+    current = "document.querySelector('nav [aria-current]').textContent.split(',')[0]"
+    steps = [
+        *(["click", "#f1 > summary"], ["click", "#f1 [aria-selected=true]"], ["value", tab]),
+        *(["value", f"{shown}.includes('AssertionError')"], ["press", "ArrowRight"]),
+        *(["value", tab], ["value", f"{shown}.includes('AssertionError')"]),
+        *(["press", "ArrowRight"], ["click", "#f1 [role=tabpanel]:not([hidden]) > p a"]),
+        *(["until", "document.querySelector('iframe')"], ["value", current]),
+        *(["click", "nav a:last-child"], ["until", "document.title.includes('attempt 2')"]),
+        *(["value", current], ["back"], ["back"], ["until", "document.querySelector('#f1[open]')"]),
+    ]
+    looks = [{"url": page(tried), "scheme": "light", "width": 1200, "steps": steps}]
+    name = "notebooks/flaky.ipynb.html"
+    looks += [{"url": page(tried, name), "scheme": "dark", "width": 400}]
+    answers = look(looks)
+    first, second = "Attempt 1: failed", "Attempt 2: passed"
+    assert answers[0]["values"] == [first, True, second, False, first, second]
+    for answer in answers:
+        sound(answer)
 
 
 def test_without_scripts_the_report_shows_everything(ran: Ended) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pasts import FAILURE, result
 
 from nbpipe.errors import UsageError
-from nbpipe.model import CellTime, Earlier, Outcome, Past, Run
+from nbpipe.model import Attempt, CellTime, Earlier, Outcome, Past, Run
 from nbpipe.reports.html import HtmlReporter, details, figures
 from nbpipe.reports.html.report import STATIC_ROWS, soft, strip
 
@@ -185,3 +185,22 @@ def test_a_report_in_one_file_replaces_a_report_and_nothing_else(tmp_path: Path)
     with pytest.raises(UsageError, match="would replace what is there"):
         reporter.check(file)
     assert (reporter.index(file), reporter.index(tmp_path)) == (file, tmp_path / "index.html")
+
+
+def test_each_attempt_has_its_failures_and_its_page() -> None:
+    second = replace(FAILURE, message="another")
+    tries = (
+        Attempt(number=1, outcome=Outcome.FAILED, failures=(FAILURE,), executed="a.ipynb"),
+        Attempt(number=2, outcome=Outcome.FAILED, failures=(second,), executed="a.2.ipynb"),
+    )
+    failed = result("a.ipynb", "failed", failures=(second,), tries=tries, executed="a.2.ipynb")
+    told = details.of(failed, replace(SHOWN, pages={"a.ipynb": "1.html", "a.2.ipynb": "2.html"}))
+    assert [(each["page"], each["chosen"]) for each in told["attempts"]] == [
+        ("1.html", False),
+        ("2.html", True),
+    ]
+    assert [each["failures"][0]["error"] for each in told["attempts"]] == [
+        "ModuleNotFoundError: No module named 'x'",
+        "ModuleNotFoundError: another",
+    ]
+    assert (told["failures"], told["page"]) == ([], "2.html")

@@ -20,7 +20,7 @@ from nbpipe.system.units import memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from nbpipe.model import CellTime, Failure, Result
+    from nbpipe.model import Attempt, CellTime, Failure, Result
 
 TRACEBACK_LIMIT = 20_000
 """Characters of one traceback."""
@@ -40,9 +40,9 @@ class Shown:
 
     rerun: Callable[[Result], str]
     pages: Mapping[str, str]
-    """By a notebook's path: where its rendered copy is."""
+    """By an executed copy: where its page is."""
     figures: Mapping[str, str]
-    """By a notebook's path: where its picture is."""
+    """By an executed copy: where its picture is."""
     traceback: int = TRACEBACK_LIMIT
     """Characters of one traceback."""
 
@@ -107,18 +107,31 @@ def of(result: Result, shown: Shown) -> dict[str, Any]:
     known = before(result)
     return {
         "cause": cause(result.failure) if result.failure else "",
-        "failures": [
-            failure(result.cell_times, each, shown.traceback) for each in result.failures[:FAILURES]
-        ],
+        "failures": [] if result.retried else _failures(result, result, shown.traceback),
         "cells": cells(result.cell_times),
         "changed": changed(result),
         "passed": plain_name(result.past.passed) if result.past else "",
         "before": known and f"It {known}.",
-        "page": shown.pages.get(result.path),
-        "figure": shown.figures.get(result.path),
+        "attempts": [_attempt(result, each, shown) for each in result.retried],
+        "page": shown.pages.get(result.executed or ""),
+        "figure": shown.figures.get(result.executed or ""),
         "notes": [first_line(note) for note in dict.fromkeys(result.notes)],
         "memory": memory(result.memory) if result.memory else "",
         "rerun": shown.rerun(result) if result.outcome is not Outcome.PASSED else "",
+    }
+
+
+def _failures(result: Result, each: Result | Attempt, limit: int) -> list[dict[str, Any]]:
+    return [failure(result.cell_times, one, limit) for one in each.failures[:FAILURES]]
+
+
+def _attempt(result: Result, attempt: Attempt, shown: Shown) -> dict[str, Any]:
+    return {
+        "outcome": attempt.outcome.value,
+        "seconds": round(attempt.seconds, 2),
+        "chosen": attempt.failures == result.failures,
+        "failures": _failures(result, attempt, shown.traceback),
+        "page": shown.pages.get(attempt.executed or ""),
     }
 
 
@@ -149,7 +162,8 @@ def traceback(each: Failure, limit: int = TRACEBACK_LIMIT) -> str:
 
 def traceback_limit(results: Iterable[Result]) -> int:
     """Return how long each traceback may be, so that all together are not too much."""
-    number = sum(len(each.failures[:FAILURES]) for each in results)
+    tried = (each for result in results for each in (result.retried or (result,)))
+    number = sum(len(each.failures[:FAILURES]) for each in tried)
     share = TRACEBACKS_LIMIT // max(number, 1)
     return min(TRACEBACK_LIMIT, max(SHORT_TRACEBACK, share))
 

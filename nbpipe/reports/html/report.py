@@ -29,7 +29,7 @@ from nbpipe.system.text import encodable, first_line, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import TextIO
 
     from jinja2 import Environment
@@ -68,7 +68,10 @@ _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".webp
 
 @dataclass(slots=True)
 class _Built:
-    """What was written of a run's notebooks, by their paths."""
+    """What was written of a run's notebooks: where each executed copy's page and picture are.
+
+    By the copy, as the result or its attempt names it.
+    """
 
     pages: dict[str, str] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
@@ -136,19 +139,20 @@ class HtmlReporter:
         built = _Built()
         failing = _failing(run)
         with rendering.Renderer(LIMITS) as renderer:
-            for result in run.results:
-                frame = _frame(renderer, run, result)
+            for copy in (each for result in run.results for each in _copies(result)):
+                frame = renderer.frame(run.output_dir / copy.name, copy.failures)
                 if frame is None:
                     continue
-                name = f"notebooks/{result.executed}.html"
-                self._notebook(result, frame, failing, folder / name)
-                built.pages[result.path] = quote(name)
-                target = folder / f"figures/{result.executed}"
+                self._notebook(copy, frame, failing, folder / _page(copy.name))
+                built.pages[copy.name] = quote(_page(copy.name))
+                if not copy.is_last:
+                    continue
+                target = folder / f"figures/{copy.name}"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                figure = renderer.figure(run.output_dir / (result.executed or ""), target)
+                figure = renderer.figure(run.output_dir / copy.name, target)
                 if figure is not None:
-                    place = PurePosixPath("figures", result.executed or "").with_name(figure)
-                    built.figures[result.path] = quote(str(place))
+                    place = PurePosixPath("figures", copy.name).with_name(figure)
+                    built.figures[copy.name] = quote(str(place))
         page = self._index(run, built, one_file=False)
         (folder / "index.html").write_text(page, encoding="utf-8")
 
@@ -159,16 +163,22 @@ class HtmlReporter:
         with ExitStack() as stack:
             renderer = stack.enter_context(rendering.Renderer(LIMITS))
             stream = stack.enter_context(parts.open("w", encoding="utf-8"))
-            for number, result in enumerate(run.results):
-                frame = _frame(renderer, run, result)
+            for number, copy in (
+                (number, each)
+                for number, result in enumerate(run.results)
+                for each in _copies(result)
+            ):
+                frame = renderer.frame(run.output_dir / copy.name, copy.failures)
                 if frame is None:
                     continue
-                built.pages[result.path] = f"#page={number}"
-                stream.write(_embedded(number, frame))
-                copy = run.output_dir / (result.executed or "")
-                figure = renderer.figure(copy, folder / f"figure{number}")
+                page = f"{number}" if copy.is_last else f"{number}.{copy.attempt}"
+                built.pages[copy.name] = f"#page={page}"
+                stream.write(_embedded(page, frame))
+                if not copy.is_last:
+                    continue
+                figure = renderer.figure(run.output_dir / copy.name, folder / f"figure{number}")
                 if figure is not None:
-                    built.figures[result.path] = _data_url(folder / figure)
+                    built.figures[copy.name] = _data_url(folder / figure)
         head, _, tail = self._index(run, built, one_file=True).rpartition(_PAGES)
         with replaced(file) as target:
             target.write(head)
@@ -209,19 +219,31 @@ class HtmlReporter:
         )
         return encodable(page)
 
-    def _notebook(self, result: Result, frame: str, failing: Sequence[Result], file: Path) -> None:
-        """Write the page of an executed copy."""
+    def _notebook(self, copy: _Copy, frame: str, failing: dict[str, str], file: Path) -> None:
+        """Write the page of an executed copy.
+
+        Args:
+            copy: The copy.
+            frame: The document that shows it.
+            failing: By the notebook's path: the copies at their failing cells, in order.
+            file: Where to.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
-        up = "../" * (len(PurePosixPath(result.executed or "").parts))
-        place = next((at for at, each in enumerate(failing) if each is result), None)
-        around = {"previous": "", "next": ""}
-        if place is not None and len(failing) > 1:
-            names = [failing[(place + step) % len(failing)].executed or "" for step in (-1, 1)]
-            around = dict(
-                zip(around, (quote(f"{up}notebooks/{name}.html") for name in names), strict=True)
-            )
+        up = "../" * (len(PurePosixPath(copy.name).parts))
+        paths, around = list(failing), ["", ""]
+        if copy.result.path in failing and len(paths) > 1:
+            place = paths.index(copy.result.path)
+            names = [failing[paths[(place + step) % len(paths)]] for step in (-1, 1)]
+            around = [quote(f"{up}{_page(name)}") for name in names]
         page = self._environment.get_template("notebook.html").render(
-            result=result, frame=frame, back=f"{up}index.html", style=_text("index.css"), **around
+            result=copy.result,
+            copy=copy,
+            attempts=[(each, quote(f"{up}{_page(each.name)}")) for each in _copies(copy.result)],
+            frame=frame,
+            back=f"{up}index.html",
+            style=_text("index.css"),
+            previous=around[0],
+            next=around[1],
         )
         file.write_text(encodable(page), encoding="utf-8")
 
@@ -251,6 +273,7 @@ class HtmlReporter:
             "excerpt": _excerpt,
             "traceback": details.traceback,
             "place": _place,
+            "failing_copy": _failing_copy,
             "strip": strip,
         }
         environment.globals["generator"] = GENERATOR
@@ -301,25 +324,70 @@ def strip(result: Result) -> Markup:
     )
 
 
-def _failing(run: Run) -> list[Result]:
-    """Return what failed and has a copy, in the order in which the report tells it."""
-    failed = [each for group in by_cause(run.results) for each in group.results]
-    flaky = [each for each in run.results if each.outcome is Outcome.FLAKY]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Copy:
+    """An executed copy that gets a page: that of a notebook, or of one of its attempts."""
+
+    result: Result
+    name: str
+    """Relative to the output directory, with `/`."""
+    outcome: Outcome
+    seconds: float
+    failures: tuple[Failure, ...]
+    attempt: int = 1
+    is_last: bool = True
+
+
+def _copies(result: Result) -> list[_Copy]:
+    """Return the executed copies of a result, those of its attempts in their order."""
+    if not result.retried:
+        if result.executed is None:
+            return []
+        failures = result.failures
+        return [
+            _Copy(
+                result=result,
+                name=result.executed,
+                outcome=result.outcome,
+                seconds=result.seconds,
+                failures=failures,
+            )
+        ]
     return [
-        each
-        for each in (*failed, *flaky)
-        if each.executed is not None and (run.output_dir / each.executed).is_file()
+        _Copy(
+            result=result,
+            name=each.executed,
+            outcome=each.outcome,
+            seconds=each.seconds,
+            failures=each.failures,
+            attempt=each.number,
+            is_last=each.executed == result.executed,
+        )
+        for each in result.retried
+        if each.executed is not None
     ]
 
 
-def _frame(renderer: rendering.Renderer, run: Run, result: Result) -> str | None:
-    """Return the document that shows an executed copy; None where there is none to show."""
-    if result.executed is None:
-        return None
-    return renderer.frame(run.output_dir / result.executed, result.failures)
+def _failing_copy(result: Result) -> str:
+    """Return the executed copy in which the failure is that the report tells; "" without one."""
+    failed = [each.executed for each in result.retried if each.failures == result.failures]
+    return next(filter(None, failed), None) or result.executed or ""
 
 
-def _embedded(number: int, frame: str) -> str:
+def _failing(run: Run) -> dict[str, str]:
+    """Return the copies with a failure by their notebook's path, in the order of the report."""
+    failed = [each for group in by_cause(run.results) for each in group.results]
+    flaky = [each for each in run.results if each.outcome is Outcome.FLAKY]
+    found = {each.path: _failing_copy(each) for each in (*failed, *flaky)}
+    return {path: name for path, name in found.items() if (run.output_dir / name).is_file()}
+
+
+def _page(copy: str) -> str:
+    """Return where the page of an executed copy goes."""
+    return f"notebooks/{copy}.html"
+
+
+def _embedded(number: str, frame: str) -> str:
     """Return an executed notebook as data that the script of the page shows."""
     data = details.embedded(encodable(frame))
     return f'<script type="application/json" id="page{number}">{data}</script>\n'

@@ -67,7 +67,8 @@
   const text = entry => {
     if (entry.text === null) {
       const more = details().results[entry.number];
-      const said = (more.failures ?? []).flatMap(each => [each.error, each.traceback]);
+      const said = [more, ...(more.attempts ?? [])].flatMap(each => each.failures ?? [])
+        .flatMap(each => [each.error, each.traceback]);
       entry.text = [...entry.columns, more.cause, ...said, ...(more.notes ?? [])]
         .join("\n").toLowerCase();
     }
@@ -226,10 +227,11 @@
     [...(told.length > 1 ? [make("h4", {}, each.where)] : []), ...failure(each)]);
   const times = cells => {
     const most = Math.max(...cells.map(each => each[2]), 0.001);
-    const rows = cells.map(([cell, number, seconds]) => {
+    const longest = cells.findIndex(each => each[2] === most);
+    const rows = cells.map(([cell, number, seconds], place) => {
       const bar = make("span", { class: "length" });
       bar.style.width = `${100 * seconds / most}%`;
-      const slowest = cells.length > 1 && seconds === most;
+      const slowest = cells.length > 1 && place === longest;
       return make("tr", slowest ? { class: "slowest" } : {},
         make("th", { scope: "row" }, cell === null ? "injected" : `cells[${cell}]`),
         make("td", {}, number === null ? "" : `In [${number}]`),
@@ -278,7 +280,8 @@
     });
     told.attempts.forEach((each, number) => {
       const tab = make("button", { type: "button", role: "tab", id: `${id}t${number}`,
-        "aria-controls": `${id}a${number}` }, `Attempt ${number + 1}: ${each.outcome}, ${each.time}`);
+        "aria-controls": `${id}a${number}` }, 
+        `Attempt ${number + 1}: ${each.outcome}, ${duration(each.seconds)}`);
       tab.addEventListener("click", () => choose(number, false));
       list.append(tab);
     });
@@ -288,7 +291,7 @@
       const at = Array.from(list.children).indexOf(document.activeElement);
       choose((at + step + panels.length) % panels.length, true);
     });
-    choose(0, false);
+    choose(Math.max(told.attempts.findIndex(each => each.chosen), 0), false);
     return [list, ...panels];
   };
   const fill = each => {
@@ -306,7 +309,8 @@
     for (const note of told.notes ?? []) parts.push(make("p", { class: "long" }, `Note: ${note}`));
     const last = [];
     if (told.page) {
-      const where = told.failures ? "executed notebook, at the failing cell" : "executed notebook";
+      const where = told.failures ? "executed notebook, at the failing cell"
+        : told.attempts ? "executed notebook of the last attempt" : "executed notebook";
       last.push(make("a", { href: told.page }, where));
     }
     if (told.memory) last.push(`peak memory ${told.memory}`);
@@ -333,7 +337,8 @@
     frame.replaceChildren();
     document.title = title;
     if (data === null) return;
-    const { columns } = byNumber[state.page];
+    const number = parseInt(state.page, 10);
+    const { columns } = byNumber[number];
     const [outcome, path, , seconds] = columns;
     byId("page-outcome").textContent = outcome;
     byId("page-outcome").className = `badge ${outcome}`;
@@ -341,13 +346,20 @@
     byId("page-facts").textContent =
       [duration(seconds), ...columns.slice(-2)].filter(Boolean).join(" · ");
     document.title = `${path}: ${outcome}`;
+    const attempts = byId("page-attempts");
+    const made = details().results[number].attempts ?? [];
+    attempts.replaceChildren(...made.map((each, place) => make("a",
+      { href: each.page ?? "#", ...(each.page === `#page=${state.page}` && { "aria-current": "page" }) },
+      `Attempt ${place + 1}: ${each.outcome}, ${duration(each.seconds)}`)));
+    attempts.hidden = !made.length;
     frame.append(make("iframe", { title: "The executed notebook", sandbox: "allow-scripts",
       referrerpolicy: "no-referrer", srcdoc: JSON.parse(data.textContent) }));
     scrollTo(0, 0);
   };
   const around = by => {
-    const list = shown().map(each => each.dataset.result).filter(each => byId(`page${each}`));
-    const at = list.indexOf(state.page);
+    const failing = shown().map(each => each.querySelector(".inside a[href^='#page=']"));
+    const list = failing.filter(Boolean).map(each => each.hash.slice("#page=".length));
+    const at = list.findIndex(each => parseInt(each, 10) === parseInt(state.page, 10));
     if (list.length) go({ page: step(list, at < 0 && by < 0 ? 0 : at, by) });
   };
 
