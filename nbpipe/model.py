@@ -351,6 +351,24 @@ class Result:
         return self.failures[0] if self.failures else None
 
     @property
+    def attempted(self) -> tuple[Attempt, ...]:
+        """Its attempts; where nobody knows them (an early record), itself as the only one."""
+        if self.tries or self.started is None:
+            return self.tries
+        return (
+            Attempt(
+                number=max(self.attempts, 1),
+                outcome=self.outcome,
+                started=self.started,
+                seconds=self.seconds,
+                failures=self.failures,
+                executed=self.executed,
+                log=self.log,
+                memory=self.memory,
+            ),
+        )
+
+    @property
     def retried(self) -> tuple[Attempt, ...]:
         """Its attempts where there is more than one, else nothing."""
         return self.tries if len(self.tries) > 1 else ()
@@ -358,9 +376,8 @@ class Result:
     @property
     def files(self) -> tuple[str, ...]:
         """All executed copies and logs, of each attempt."""
-        made: tuple[Result | Attempt, ...] = (self, *self.tries)
-        named = [name for each in made for name in (each.executed, each.log)]
-        return tuple(dict.fromkeys(name for name in named if name))
+        pairs = [(self.executed, self.log), *((each.executed, each.log) for each in self.tries)]
+        return tuple(dict.fromkeys(name for pair in pairs for name in pair if name))
 
     def shifted(self, by: timedelta) -> Result:
         """Return it with all its times moved, as from a host whose clock is wrong."""

@@ -21,7 +21,7 @@ from nbpipe.execution.halts import Halt
 from nbpipe.execution.kernels.capacity import Need, Room, Running, choose
 from nbpipe.execution.notebook import execute_once
 from nbpipe.execution.ready import NOTHING_SHARED, Ready, can_be_early
-from nbpipe.model import Attempt, Category, Outcome, Progress, Result
+from nbpipe.model import Category, Outcome, Progress, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -297,7 +297,11 @@ def _worth_another(job: _Job, result: Result) -> bool:
 
 def _sum_up(job: _Job) -> Result:
     """Return one result for all attempts: the last one's, with the first one's failure."""
-    tries = tuple(_as_attempt(number, each) for number, each in enumerate(job.attempts, start=1))
+    tries = tuple(
+        replace(attempt, number=number)
+        for number, each in enumerate(job.attempts, start=1)
+        for attempt in each.attempted
+    )
     last = replace(job.attempts[-1], attempts=len(tries), tries=tries)
     if len(tries) == 1:
         # What was interrupted has no end of its own: it is not an attempt that counts.
@@ -309,20 +313,6 @@ def _sum_up(job: _Job) -> Result:
     if last.outcome is Outcome.PASSED:
         return replace(last, outcome=Outcome.FLAKY, failures=job.attempts[0].failures)
     return last
-
-
-def _as_attempt(number: int, result: Result) -> Attempt:
-    """Return an attempt as reports show it."""
-    return Attempt(
-        number=number,
-        outcome=result.outcome,
-        started=result.started,
-        seconds=result.seconds,
-        failures=result.failures,
-        executed=result.executed,
-        log=result.log,
-        memory=result.memory,
-    )
 
 
 def _empty(task: Task, outcome: Outcome) -> Result:

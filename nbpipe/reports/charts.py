@@ -167,7 +167,7 @@ def timeline(results: Sequence[Result]) -> str:
         (
             (attempt.started, attempt, result)
             for result in results
-            for attempt in result.tries
+            for attempt in result.attempted
             if attempt.started and attempt.seconds > 0
         ),
         key=lambda one: one[0],
