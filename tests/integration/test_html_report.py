@@ -166,6 +166,9 @@ def test_what_the_table_shows_is_in_the_address_after_back_forward_and_reload(ra
         *(["back"], ["until", "!location.hash.includes('sort')"], ["value", FORM]),
         *(["back"], shows(2), ["value", FORM], ["back"], shows(5), ["value", FORM]),
         *(["forward"], ["forward"], shows(1), ["value", FORM]),
+        *(["click", "#results td.path a"], ["until", "document.querySelector('iframe')"]),
+        *(["click", "header a"], ["until", "document.querySelector('#shown')"]),
+        *(shows(1), ["value", FORM]),
     ]
     (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
     row, words, failed = ["a/bad.ipynb"], "zerodivision f()", ["failed"]
@@ -173,7 +176,7 @@ def test_what_the_table_shows_is_in_the_address_after_back_forward_and_reload(ra
     assert answer["values"] == [
         *(row, [words, failed, None], "#show=failed&q=zerodivision+f%28%29&sort=time"),
         *(row, sorted_form, row, sorted_form, [words, failed, None]),
-        *(["", failed, None], ["", [], None], [words, failed, None]),
+        *(["", failed, None], ["", [], None], [words, failed, None], [words, failed, None]),
     ]
     assert answer["console"] == []
 

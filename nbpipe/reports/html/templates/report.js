@@ -432,7 +432,10 @@
     const place = link.closest("details[data-result]")
       ?? link.closest("#results tr")?.querySelector("details");
     if (place) go({ at: place.id }, { push: false });  // where Back leads to
-    if (!link.getAttribute("href").startsWith("#")) return;
+    if (!link.getAttribute("href").startsWith("#")) {
+      link.hash = location.hash;  // with which its page leads back here
+      return;
+    }
     event.preventDefault();
     const wanted = new URLSearchParams(link.hash.slice(1));
     if (link.id === "page-next") around(1);
