@@ -38,7 +38,7 @@ class Reporter(Protocol[_Subject_contra]):
 
 
 class FolderReporter(Protocol[_Subject_contra]):
-    """Something that tells it in a folder of its own."""
+    """Something that tells it in a folder of its own, or writes its one file by itself."""
 
     @property
     def kind(self) -> str:
