@@ -327,14 +327,18 @@ def _report_nothing(asked: _Asked, config: Config, plan: Plan) -> None:
         return
     order = _order(asked, config, plan)
     requests = test_reports.requests(config, plan, order.output_dir)
-    test_reports.write(runner.begin(order), requests, _console(asked), people=False)
+    test_reports.write(runner.begin(order), requests, _console(asked, config), people=False)
     if not config.settings.test.output_dir:
         outputs.drop_empty(order.output_dir)
 
 
-def _console(asked: _Asked) -> reports.ConsoleReporter:
+def _console(asked: _Asked, config: Config) -> reports.ConsoleReporter:
     return reports.ConsoleReporter(
-        color=asked.color, environ=os.environ, durations=asked.durations, rerun=asked.rerun
+        color=asked.color,
+        environ=os.environ,
+        durations=asked.durations,
+        rerun=asked.rerun,
+        pages=config.settings.history.pages,
     )
 
 
@@ -363,7 +367,7 @@ def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:
-        test_reports.write(run, requests, _console(asked))
+        test_reports.write(run, requests, _console(asked, config))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)

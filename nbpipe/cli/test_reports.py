@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe import reports
+from nbpipe import outputs, reports
 from nbpipe.cli import options
-from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
@@ -22,20 +21,13 @@ if TYPE_CHECKING:
 
 
 def requests(config: Config, plan: Plan, output_dir: Path) -> list[reports.Request]:
-    """Return the reports that are wanted; each can be written, and over nothing that is read."""
-    test = config.settings.test
-    wanted = [reports.parse(on_disk(text), output_dir=output_dir) for text in test.reports]
-    if reports.is_running(os.environ) and all(each.kind != "github" for each in wanted):
-        wanted.append(reports.Request("github", None))
-    read = {task.file for task in plan.tasks} | {
-        config.root / on_disk(file) for file in test.prerun
-    }
-    read |= {config.file} if config.file else set()
-    for request in wanted:
-        how = reports.reporter(request.kind)
-        reports.check(request, how, sources={os.path.realpath(file) for file in read})
-    reports.check_apart(wanted)
-    return wanted
+    """Return the reports that are wanted; in a workflow of GitHub that of its step, too.
+
+    Raises:
+        UsageError: One cannot be written.
+    """
+    unasked = ("github",) if reports.is_running(os.environ) else ()
+    return outputs.requests(config, plan, output_dir, unasked=unasked)
 
 
 def write(

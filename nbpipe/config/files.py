@@ -111,8 +111,12 @@ def changed(config: Config, *, replaced: Mapping[str, object], added: Mapping[st
 
 def _argument(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401
     """Return the value as the file would take it; `jobs=0` would wait for ever."""
+    read = value
+    if isinstance(value, str) and not units.is_bare(value) and is_marked(kind, "duration"):
+        with contextlib.suppress(ValueError):  # refused below, as any text is
+            read = units.seconds(value)
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(read, kind)
     except msgspec.ValidationError as error:
         message = str(error).partition(" - at ")[0].replace("`", "")
         raise UsageError(

@@ -36,6 +36,8 @@ class Loaded:
     run: Run
     lines: dict[tuple[str, int | None], int]
     """(path, cell) -> the 1-based line of the notebook's file; from a JSON report."""
+    folder: str | None = None
+    """The collection's in its repository; None: the report does not say."""
 
 
 def load(name: str, config: Config) -> Loaded:
@@ -111,7 +113,18 @@ def _loaded(document: dict[str, Any], root: Path) -> Loaded:
             interrupted=bool(run["interrupted"]),
         ),
         lines=lines,
+        folder=_folder(run.get("folder")),
     )
+
+
+def _folder(value: object) -> str | None:
+    """Return the folder within a repository; what leads out of it is not one."""
+    if value is None:
+        return None
+    folder = str(value)
+    if folder.startswith("/") or ".." in folder.split("/"):
+        raise ValueError(f"{folder!r} is not a folder of the repository")
+    return folder
 
 
 def _failures(notebook: dict[str, Any]) -> list[dict[str, Any]]:

@@ -60,6 +60,8 @@ class ConsoleReporter:
     rerun: Callable[[Result], str] = rerun_command
     durations: int = 0
     """How many of the slowest notebooks to list."""
+    pages: str | None = None
+    """The address of the collection's pages at the service, for the reports that link there."""
     kind: str = "console"
 
     def report(self, run: Run, stream: TextIO) -> None:

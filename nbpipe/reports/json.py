@@ -7,7 +7,8 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
    `shadowed`; where there was more than one attempt, `attempts_made`; `cells.seconds`,
-   `environment`, and of its past `earlier`, `packages`, `passed`.
+   `environment`, and of its past `earlier`, `packages`, `passed`. `run.folder`: the collection's in
+   its repository.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -21,9 +22,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from nbpipe.model import Outcome
-from nbpipe.reports.excerpt import failing_line
-from nbpipe.reports.place import line_in_file
-from nbpipe.system.text import encodable, plain
+from nbpipe.reports import links
+from nbpipe.system.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,7 @@ def document(run: Run) -> dict[str, Any]:
             "started": _time(run.started),
             "seconds": round(run.seconds, 3),
             "commit": run.commit,
+            "folder": links.folder(run),
             "host": run.host,
             "version": run.version,
             "python": run.python,
@@ -152,15 +153,8 @@ def _failure(result: Result, failure: Failure) -> dict[str, Any]:
         "traceback": encodable(failure.traceback),
         "signature": encodable(failure.signature),
         "source": encodable(failure.source),
-        "line": _line(result, failure),
+        "line": links.failing_line_in_file(result, failure),
     }
-
-
-def _line(result: Result, failure: Failure) -> int | None:
-    if failure.cell is None:
-        return None
-    line = failing_line(plain(failure.source), failure.traceback) or 1
-    return line_in_file(result.task.file, failure.cell, line, failure.source)
 
 
 def _time(moment: datetime) -> str:

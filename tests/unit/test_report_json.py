@@ -95,6 +95,7 @@ def test_the_report_is_the_contracts() -> None:
             "started": "2026-01-31T12:00:00Z",
             "seconds": 12.3,
             "commit": None,
+            "folder": None,
             "host": "h",
             "version": "1",
             "python": "3.11.7",
