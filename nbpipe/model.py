@@ -219,6 +219,15 @@ CHANGED = "?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A result of an earlier run."""
+
+    run: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
     """What earlier runs say of a notebook."""
 
@@ -236,6 +245,24 @@ class Past:
     """Changes between passing and failing for each possible change, 0 to 1."""
     seconds: float | None
     """Its usual time, the median of those that passed; None where none did."""
+    earlier: tuple[Earlier, ...] = ()
+    """The newest first; as many as are shown."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The distributions that it imported when it passed last, with their versions; and `python`.
+    Only of a notebook that did not pass this time."""
+    passed: str = ""
+    """The run that imported them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellTime:
+    """How long a code cell took."""
+
+    cell: int | None
+    """0-based index into the source notebook's cells; None for injected code."""
+    number: int | None
+    """The `n` of its prompt, `In [n]`; None where its kernel did not say."""
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -298,6 +325,11 @@ class Result:
     """Distributions that it imported from the home (`~/.local`), with their versions."""
     shadowed: tuple[str, ...] = ()
     """Modules that it took from files beside it, which the environment has too."""
+    cell_times: tuple[CellTime, ...] = ()
+    """Of the last attempt, in the order of execution."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The distributions that it imported, with their versions, and `python`; empty where nobody
+    looked."""
     trace: Trace | None = None
     """What it depended on; None where it did not pass, or nobody looked."""
     past: Past | None = None

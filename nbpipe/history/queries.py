@@ -14,7 +14,7 @@ from nbpipe.history.records import Last, PastFailure, PastResult, PastRun, PastT
 from nbpipe.model import Attempt, Category, Failure, Outcome, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _RUN = [schema.runs.c[name] for name in PastRun.__dataclass_fields__]
 
@@ -55,6 +55,20 @@ def traces(connection: sa.Connection, collection: int | None) -> dict[str, PastT
         sa.select(table.c.path, table.c.run, table.c.trace).where(table.c.collection == collection)
     )
     return {row.path: PastTrace(run=row.run, trace=_trace(row.trace)) for row in rows}
+
+
+def packages(
+    connection: sa.Connection, collection: int | None, paths: Sequence[str]
+) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Return of notebooks the run that each passed in last, and what it imported there."""
+    table = schema.traces
+    rows = connection.execute(
+        sa.select(table.c.path, table.c.run, table.c.trace).where(
+            table.c.collection == collection, table.c.path.in_(paths)
+        )
+    )
+    found = {row.path: (row.run, _trace(row.trace)) for row in rows}
+    return {path: (run, trace.environment) for path, (run, trace) in found.items() if trace}
 
 
 def _trace(fields: dict[str, Any]) -> Trace | None:

@@ -6,8 +6,9 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`; where there was more than one attempt, `attempts_made`. `run.folder`: the
-   collection's in its repository.
+   `shadowed`; where there was more than one attempt, `attempts_made`; `cells.seconds`,
+   `environment`, and of its past `earlier`, `packages`, `passed`. `run.folder`: the collection's in
+   its repository.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -25,6 +26,8 @@ from nbpipe.reports import links
 from nbpipe.system.text import encodable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbpipe.model import Attempt, Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.reporter import Reporter
@@ -98,16 +101,22 @@ def _notebook(result: Result) -> dict[str, Any]:
         "kernel": encodable(result.kernel),
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
-        "cells": {"total": result.cells_total, "executed": result.cells_executed},
+        "cells": {
+            "total": result.cells_total,
+            "executed": result.cells_executed,
+            "seconds": [asdict(each) for each in result.cell_times],
+        },
         "failure": _failure(result, first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
         "memory": result.memory,
         "threads": result.task.cores,
-        "home": {encodable(name): encodable(each) for name, each in result.home.items()},
+        "home": _encodable(result.home),
         "shadowed": [encodable(name) for name in result.shadowed],
         "notes": [encodable(note) for note in result.notes],
     }
+    if result.packages:
+        notebook["environment"] = {"packages": _encodable(result.packages)}
     if result.past is not None:
         notebook["past"] = asdict(result.past)
     if result.retried:
@@ -115,6 +124,10 @@ def _notebook(result: Result) -> dict[str, Any]:
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
+
+
+def _encodable(versions: Mapping[str, str]) -> dict[str, str]:
+    return {encodable(name): encodable(each) for name, each in versions.items()}
 
 
 def _attempt(result: Result, attempt: Attempt) -> dict[str, Any]:

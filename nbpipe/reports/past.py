@@ -31,7 +31,8 @@ def before(result: Result) -> str:
         times = f", {count(past.row, 'time')} in a row" if past.row > 1 else ""
         told = f"failed before, too{times} ({where})"
     else:
-        told = f"{past.outcome.value} before ({where})"
+        was = "was flaky" if past.outcome is Outcome.FLAKY else past.outcome.value
+        told = f"{was} before ({where})"
     if past.flakiness:
         told += f"; it changed in {100 * past.flakiness:.0f} % of {count(past.runs, 'run')}"
     return told

@@ -21,6 +21,7 @@ PAST = Past(
     [
         ({}, "passed before (run r1, commit 0123456789ab)"),
         ({"commit": None}, "passed before (run r1)"),
+        ({"outcome": Outcome.FLAKY}, "was flaky before (run r1, commit 0123456789ab)"),
         ({"outcome": Outcome.FAILED, "row": 1}, "failed before, too (run r1, commit 0123456789ab)"),
         (
             {"outcome": Outcome.FAILED, "row": 3},
