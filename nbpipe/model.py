@@ -167,6 +167,8 @@ class Plan:
     excluded: tuple[Excluded, ...]
     unmatched: tuple[str, ...] = ()
     """Patterns and folders in which there is no notebook at all, while others have some."""
+    warnings: tuple[str, ...] = ()
+    """What in the configuration is about no notebook of the whole collection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

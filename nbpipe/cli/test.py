@@ -24,6 +24,7 @@ from nbpipe.model import Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.subset import Subset
 from nbpipe.subset.results import resumed_run
+from nbpipe.system.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -439,6 +440,9 @@ def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
             cluster, config, order, jobs=asked.jobs, resumed=resumed, keep=keep
         )
         run = _with_progress(order, asked, forks, away or None)
+        refused = forks.servers.refused if forks else {}
+    for name, why in refused.items():
+        _say_aside(f"nbpipe: warning: {name} is not preloaded: {first_line(why)}")
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:

@@ -67,8 +67,10 @@ def write(
 
 def _opened(request: reports.Request) -> Path | None:
     """Return the file of a report that a person opens."""
-    path = request.path
-    return path / "index.html" if path and request.kind == "html" and not path.suffix else path
+    if request.path is None:
+        return None
+    how = reports.reporter(request.kind)
+    return request.path if isinstance(how, reports.Reporter) else how.index(request.path)
 
 
 def _mistake(kind: str, error: Exception) -> InternalError:

@@ -131,7 +131,7 @@ def test_an_unknown_kernel_is_told_with_the_installed_ones(run: Run, arguments: 
     ("arguments", "said"),
     [
         (["--nosuch"], "No such option --nosuch"),
-        (["--jbos", "2"], "Did you mean --jobs?"),
+        (["--jbos", "2"], "--jobs"),
         (["--jobs", "zero"], "'zero' is neither a number of at least 1 nor auto"),
         (["--jobs", "0"], "'0' is neither a number of at least 1 nor auto"),
         (["--timeout", "0"], "Invalid value for '--timeout': 0.0 is not in the range x>0"),
@@ -206,7 +206,9 @@ def test_an_unknown_report_in_the_configuration_is_told_by_every_command(
     for command in ("config", "doctor", "test"):
         code, out, err = run(command)
         assert (code, out) == (4, "")
-        assert f"{root}/nbpipe.toml: a problem in the configuration\n  line 2: test.reports: " in err
+        assert (
+            f"{root}/nbpipe.toml: a problem in the configuration\n  line 2: test.reports: " in err
+        )
         assert "expected one of console, junit, json, html, markdown, github" in err
 
 
@@ -219,11 +221,11 @@ def test_a_name_that_is_none_is_told_in_words(run: Run, root: Path) -> None:
     assert code == 4
     assert "regex" not in err
     assert (
-        "  line 2: collection[0].name: expected at most 100 letters, digits and ._-, a letter or a digit"
-        " first\n"
+        "  line 2: collection[0].name: expected at most 100 letters, digits and ._-, a letter or a"
+        " digit first\n"
         "  line 6: spaces.name: expected the name of a file, without a slash\n"
-        "  line 8: test.memory-budget: expected an amount of memory, such as 16G, 512M or 1.5T, or a share"
-        " such as 80%\n"
+        "  line 8: test.memory-budget: expected an amount of memory, such as 16G, 512M or 1.5T,"
+        " or a share such as 80%\n"
     ) in err
 
 

@@ -29,7 +29,7 @@ PAST = Past(
         ),
         (
             {"flakiness": 1 / 3},
-            "passed before (run r1, commit 0123456789ab); it changed in 33 % of 4 runs",
+            "passed before (run r1, commit 0123456789ab); it changed in 33 % of 5 runs",
         ),
     ],
 )
