@@ -37,7 +37,7 @@ SHOWN_GROUPS = 10
 """Causes told in full, and in one line each at the end."""
 VERBOSE_GROUPS = 500
 """The same with `-v`."""
-SHOWN_TITLE, SHOWN_LEAST = 100, 30
+SHOWN_TITLE, SHOWN_LEAST = 100, 24
 """Characters of a cause in one line, at most and at least."""
 SHOWN_PATHS = 20
 """Notebooks listed under one cause or reason."""
@@ -185,6 +185,7 @@ def _summary(page: Page, group: Group, width: int) -> None:
     room = SHOWN_TITLE
     if page.columns is not None:  # the path stays whole: it can be copied
         room = min(room, max(page.columns - width - columns(first) - 6, SHOWN_LEAST))
+    title = title if len(title) <= room else group.title
     title = title if len(title) <= room else f"{title[: room - 1]}…"
     page.line(f"  {len(group.results):>{width},}  ", (title, "red"), f"  {first}")
 
