@@ -26,6 +26,7 @@ from nbpipe.errors import ExitCode, NbpipeError
 COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
     "check": ("nbpipe.cli.check", "Check notebooks without executing them."),
+    "new": ("nbpipe.cli.new", "Begin a new notebook from the collection's template."),
     "history": ("nbpipe.cli.history", "Show past runs; flakiness and durations of notebooks."),
     "show": ("nbpipe.cli.show", "Show a past run: its summary and its failures."),
     "bisect": ("nbpipe.cli.bisect", "Find the commit that broke a notebook."),
