@@ -6,10 +6,10 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nbpipe.cli.description_bar import lines
 from nbpipe.reference.products import parallel
 from nbpipe.reference.products.description import describe, describe_all
 from nbpipe.reference.products.parallel import Progress, each_of
+from nbpipe.reference.products.progress_bar import lines
 
 if TYPE_CHECKING:
     from pathlib import Path

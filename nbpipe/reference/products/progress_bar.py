@@ -7,9 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
-from nbpipe.comparison_reports.wording import size
+from nbpipe.system.units import data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +42,7 @@ def lines(now: Callable[[], float]) -> Callable[[Progress], None]:
         ended = progress.files == progress.all_files
         if moment - last >= EVERY or (ended and told):
             last, told = moment, True
-            click.echo(_line(progress), err=True)
+            print(_line(progress), file=sys.stderr, flush=True)  # noqa: T201
 
     return tell
 
@@ -52,7 +50,7 @@ def lines(now: Callable[[], float]) -> Callable[[Progress], None]:
 def _line(progress: Progress) -> str:
     return (
         f"described {progress.files:,} of {progress.all_files:,} products, "
-        f"{size(progress.bytes)} of {size(progress.all_bytes)}"
+        f"{data(progress.bytes)} of {data(progress.all_bytes)}"
     )
 
 
