@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import elsewhere, notify, options, test_reports
+from nbpipe.cli import notify, options, test_reports
+from nbpipe.cluster import elsewhere
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
 from nbpipe.history import with_past
