@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe.cli import service
-from nbpipe.cli.copy_report import shown
 from nbpipe.config import SERVICE_FILE, load
 from nbpipe.errors import ExitCode
+from nbpipe.system.text import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +161,7 @@ def _print(found: list[Space], *, as_json: bool, listed: bool, named: bool) -> N
 def _line(space: Space, *, named: bool) -> str:
     detail = f"  ({space.detail})" if space.detail else ""
     place = f"{space.home}/{space.name}" if named else space.home
-    return f"{space.state:8}  {shown(place)}{shown(detail)}"
+    return f"{space.state:8}  {plain_name(place)}{plain_name(detail)}"
 
 
 def _space_table(space: Space) -> dict[str, str]:
@@ -179,19 +179,19 @@ def _check_lines(sample: Sample, results: list[Checked]) -> list[str]:
     lines = [f"release {sample.commit}, {len(sample.files)} files read by every user"]
     if not sample.known:
         lines.append("  no manifest of this release: its files are only compared with themselves")
-    lines += [f"  WRONG {shown(problem)}" for problem in sample.problems]
+    lines += [f"  WRONG {plain_name(problem)}" for problem in sample.problems]
     for result in results:
         space = result.space
-        lines.append(f"{'ok' if result.right else 'WRONG'}  {shown(space.home)}  {space.user}")
+        lines.append(f"{'ok' if result.right else 'WRONG'}  {plain_name(space.home)}  {space.user}")
         if result.proof is None:
-            lines.append(f"    the link: {space.state} {shown(space.detail)}".rstrip())
+            lines.append(f"    the link: {space.state} {plain_name(space.detail)}".rstrip())
             continue
-        lines += [f"    WRONG {shown(problem)}" for problem in result.proof.problems]
+        lines += [f"    WRONG {plain_name(problem)}" for problem in result.proof.problems]
         for attempt in result.proof.attempts:
             outcome = f"refused ({attempt.error})" if attempt.refused else "WRONG: "
             if not attempt.refused:
                 outcome += f"ended with {attempt.error}" if attempt.error else "IT SUCCEEDED"
-            lines.append(f"    {attempt.what}: {shown(attempt.path)}: {outcome}")
+            lines.append(f"    {attempt.what}: {plain_name(attempt.path)}: {outcome}")
     wrong = sum(not result.right for result in results)
     lines.append(f"{len(results)} spaces checked, {wrong} wrong" if results else NO_SPACE)
     return lines
