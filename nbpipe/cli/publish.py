@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import notify, service
-from nbpipe.config import SERVICE_FILE, load
+from nbpipe.cli import service
+from nbpipe.config import service as configured
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.publishing.errors import MirrorError
+from nbpipe.system.logs import log_to_stderr
 from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
     from nbpipe.publishing.reconcile import Outcome, Reconciler
@@ -60,12 +61,14 @@ def publish(
     if watch and accept_loss:
         raise UsageError("--accept-loss is for one commit now, not for --watch")
     workers = [
-        Reconciler(settings, environ=service.environ(file, settings))
-        for settings in service.collections(file, name)
+        Reconciler(settings, environ=configured.environ(file, settings))
+        for settings in configured.collections(file, name)
     ]
     if watch:
-        source = file or Path(SERVICE_FILE)
-        with notify.watched(load(source.parent, file=source).settings, source):
+        from nbpipe.notify import service as notices  # noqa: PLC0415  (slow)
+
+        config, source = configured.read(file)
+        with notices.watched(config.settings, source):
             _watch(workers)
         return
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -111,7 +114,7 @@ def _watch(workers: list[Reconciler]) -> None:
     import threading  # noqa: PLC0415  (only here)
     import time  # noqa: PLC0415  (only here)
 
-    service.log_to_stderr("%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr("%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     told: list[int] = []
 
