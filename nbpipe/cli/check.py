@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe.cli import options
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.errors import ExitCode
 from nbpipe.system.text import plain
 from nbpipe.system.units import count
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nbpipe.config import Config
     from nbpipe.config.check import CheckSettings
     from nbpipe.lint.checks import Checked
-    from nbpipe.reports.terminal import Color, Page
+    from nbpipe.reports.terminal import Color
 
 _RULES = "RULE[,RULE…]"
 
@@ -99,7 +99,10 @@ def command(  # noqa: PLR0913  (its options)
     at the code where it is installed.
     """
     if explain:
-        return _explain(explain)
+        from nbpipe.lint.console import explained  # noqa: PLC0415  (slow)
+
+        click.echo(explained(explain))
+        return ExitCode.OK
     from nbpipe import collecting  # noqa: PLC0415  (slow)
     from nbpipe.lint.checks import Repairs, check  # noqa: PLC0415
 
@@ -149,26 +152,6 @@ def _settings(
     )
 
 
-def _explain(identifier: str) -> int:
-    from nbpipe.lint.findings import by_id  # noqa: PLC0415  (slow)
-    from nbpipe.lint.formats import explanation  # noqa: PLC0415
-    from nbpipe.lint.rules import RULES  # noqa: PLC0415
-
-    wanted = identifier.upper()
-    if wanted == "ALL":
-        for rule in RULES.values():
-            click.echo(f"{rule.id}  {rule.severity.value:7}  {rule.name:24}  {rule.summary}")
-        return ExitCode.OK
-    named = [rule for rule in RULES.values() if identifier.lower() == rule.name]
-    rules = named or by_id(RULES, wanted)
-    if not rules:
-        raise UsageError(
-            f"there is no rule {identifier}", hint="`nbpipe check --explain ALL` lists all rules."
-        )
-    click.echo("\n\n".join(explanation(rule) for rule in rules))
-    return ExitCode.OK
-
-
 def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Config) -> int:
     from nbpipe.lint import baseline  # noqa: PLC0415  (slow)
 
@@ -184,7 +167,8 @@ def _report(
     checked: Checked, form: str, output: Path | None, *, statistics: bool, color: Color
 ) -> None:
     """Write the findings where they are wanted; for people, the counts come last."""
-    from nbpipe.lint.formats import FORMATS  # noqa: PLC0415  (slow)
+    from nbpipe.lint import console  # noqa: PLC0415  (slow)
+    from nbpipe.lint.formats import FORMATS  # noqa: PLC0415
     from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
     from nbpipe.system import files  # noqa: PLC0415
 
@@ -194,66 +178,9 @@ def _report(
         sys.stdout.write(FORMATS[form](checked))
     page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
     if form == "full" and not statistics:
-        _full(checked, page)
+        console.full(checked, page)
     if statistics:
-        _statistics(checked, page)
+        console.counted(checked, page)
     if form in {"full", "concise"} or output is not None:
-        _summary(checked, page)
+        console.summary(checked, page)
     page.flush()
-
-
-_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-
-
-def _full(checked: Checked, page: Page) -> None:
-    """Write differences, then the findings by notebook."""
-    for change in checked.changes:
-        for line in change.splitlines():
-            page.line(plain(line))
-    path = ""
-    for each in checked.findings:
-        if each.path != path:
-            path = each.path
-            page.title(plain(path))
-        where = "" if each.cell is None else f"cells[{each.cell}]:{each.cell_line}"
-        mark = " [*]" if each.fixable else ""
-        page.line(
-            f"  {where:14} ",
-            (f"{each.severity.value:7}", _STYLES[each.severity.value]),
-            f" {each.rule} {plain(each.message)}{mark}",
-        )
-    if checked.findings:
-        page.line()
-
-
-def _statistics(checked: Checked, page: Page) -> None:
-    from nbpipe.lint.formats import rule_of, statistics  # noqa: PLC0415  (slow)
-
-    for rule, findings, notebooks in statistics(checked.findings):
-        page.line(f"{findings:6}  {rule:7}  {rule_of(rule).name}  ({count(notebooks, 'notebook')})")
-
-
-def _summary(checked: Checked, page: Page) -> None:
-    from nbpipe.lint.findings import Severity  # noqa: PLC0415  (slow)
-
-    parts = [
-        count(number, word)
-        for severity, word in (
-            (Severity.ERROR, "error"),
-            (Severity.WARNING, "warning"),
-            (Severity.INFO, "remark"),
-        )
-        if (number := checked.count(severity))
-    ]
-    said = ", ".join(parts) or "nothing found"
-    page.line(f"{said} in {count(checked.notebooks, 'notebook')}")
-    if checked.fixed:
-        verb = "would be repaired" if checked.changes else "repaired"
-        page.line(f"{count(len(checked.fixed), 'finding')} {verb}")
-    if checked.suppressed or checked.known:
-        page.line(f"{checked.suppressed} silenced in notebooks, {checked.known} in the baseline")
-    if not checked.fixed and any(each.fixable for each in checked.findings):
-        number = sum(each.fixable for each in checked.findings)
-        page.line(f"[*] {number} can be repaired: --fix (--diff shows how)")
-    if not checked.ruff:
-        page.line("ruff is not installed: undefined names were not looked for (pip install ruff)")
