@@ -16,7 +16,6 @@ from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from nbpipe.config import Config
-    from nbpipe.config.check import CheckSettings
     from nbpipe.lint.checks import Checked
     from nbpipe.reports.terminal import Color
 
@@ -104,14 +103,17 @@ def command(  # noqa: PLR0913  (its options)
         click.echo(explained(explain))
         return ExitCode.OK
     from nbpipe import collecting  # noqa: PLC0415  (slow)
+    from nbpipe.lint import console  # noqa: PLC0415
     from nbpipe.lint.checks import Repairs, check  # noqa: PLC0415
+    from nbpipe.lint.selection import adjusted  # noqa: PLC0415
+    from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
 
     config = options.load_config(config_file)
-    settings = _settings(
-        config,
-        select=_split(select),
-        extend_select=_split(extend_select),
-        ignore=_split(ignore),
+    settings = adjusted(
+        config.settings.check,
+        select=select,
+        extend_select=extend_select,
+        ignore=ignore,
         baseline=None if write_baseline else baseline,
     )
     selection = collecting.Selection(cwd=Path.cwd(), patterns=patterns, exclude=exclude)
@@ -122,34 +124,10 @@ def command(  # noqa: PLR0913  (its options)
     if write_baseline:
         return _write_baseline(checked, config.root, baseline, config)
     with options.while_read():
-        _report(checked, form, output, statistics=statistics, color=color)
+        page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
+        console.write(checked, page, form, output, statistics=statistics)
     failed = checked.findings if strict else checked.errors
     return ExitCode.FAILED if failed or checked.changes else ExitCode.OK
-
-
-def _split(given: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip() for each in given for word in each.split(",") if word.strip())
-
-
-def _settings(
-    config: Config,
-    *,
-    select: tuple[str, ...],
-    extend_select: tuple[str, ...],
-    ignore: tuple[str, ...],
-    baseline: Path | None,
-) -> CheckSettings:
-    """Return `[check]` with what the command line adds to it, or replaces."""
-    import msgspec  # noqa: PLC0415  (slow)
-
-    made = config.settings.check
-    return msgspec.structs.replace(
-        made,
-        select=select or made.select,
-        extend_select=(*made.extend_select, *extend_select),
-        ignore=(*made.ignore, *ignore),
-        baseline=str(baseline.absolute()) if baseline else made.baseline,
-    )
 
 
 def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Config) -> int:
@@ -161,26 +139,3 @@ def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Con
     if not config.settings.check.baseline:
         click.echo(f'Name it in the configuration: [check] baseline = "{target.name}"')
     return ExitCode.OK
-
-
-def _report(
-    checked: Checked, form: str, output: Path | None, *, statistics: bool, color: Color
-) -> None:
-    """Write the findings where they are wanted; for people, the counts come last."""
-    from nbpipe.lint import console  # noqa: PLC0415  (slow)
-    from nbpipe.lint.formats import FORMATS  # noqa: PLC0415
-    from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
-    from nbpipe.system import files  # noqa: PLC0415
-
-    if form != "full" and output is not None:
-        files.replace(output.absolute(), FORMATS[form](checked).encode("utf-8", "replace"))
-    elif form != "full":
-        sys.stdout.write(FORMATS[form](checked))
-    page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
-    if form == "full" and not statistics:
-        console.full(checked, page)
-    if statistics:
-        console.counted(checked, page)
-    if form in {"full", "concise"} or output is not None:
-        console.summary(checked, page)
-    page.flush()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from nbpipe.cli import options
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
@@ -18,7 +17,6 @@ from nbpipe.errors import ExitCode, NbpipeError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.config import Config
     from nbpipe.github.session import Session
 
 
@@ -160,10 +158,11 @@ def run(arguments: tuple[str, ...], *, comment: int | None, **given: Any) -> int
 def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
     from nbpipe.github import begun  # noqa: PLC0415  (slow)
     from nbpipe.github.client import Clock  # noqa: PLC0415  (slow)
+    from nbpipe.github.connection import adjusted  # noqa: PLC0415  (slow)
     from nbpipe.github.session import Session  # noqa: PLC0415  (slow)
     from nbpipe.github.targets import Commit  # noqa: PLC0415  (slow)
 
-    config = _merged(options.load_config(given["config_file"]), given)
+    config = adjusted(options.load_config(given["config_file"]), given["kind"], given["name"])
     return Session(
         config=config,
         commit=Commit(
@@ -177,15 +176,6 @@ def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
         clock=Clock(now=time.time, sleep=_sleep),
         begun=begun.default(),
     )
-
-
-def _merged(config: Config, given: dict[str, Any]) -> Config:
-    import dataclasses  # noqa: PLC0415
-
-    changes = {key: given[key] for key in ("kind", "name") if given[key]}
-    github = msgspec.structs.replace(config.settings.github, **changes)
-    settings = msgspec.structs.replace(config.settings, github=github)
-    return dataclasses.replace(config, settings=settings)
 
 
 def _sleep(seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,12 @@ from nbpipe.cli import service
 from nbpipe.config import service as configured
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.publishing.errors import MirrorError
+from nbpipe.publishing.watch import ended_by_sigterm, until_signal
 from nbpipe.system.logs import log_to_stderr
 from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import FrameType
 
     from nbpipe.publishing.reconcile import Outcome, Reconciler
 
@@ -69,13 +68,11 @@ def publish(
 
         config, source = configured.read(file)
         with notices.watched(config.settings, source):
-            _watch(workers)
+            log_to_stderr("%(asctime)s %(levelname)s %(message)s")
+            until_signal(workers)
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with ended_by_sigterm():
         outcomes = [_once(worker, again=again, accept_loss=accept_loss) for worker in workers]
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if accept_loss and not any((each.wanted or "").startswith(accept_loss) for each in outcomes):
         click.echo(f"warning: --accept-loss: no branch's head is {accept_loss}", err=True)
     if not all(outcome.result.good for outcome in outcomes):
@@ -94,11 +91,6 @@ def _once(worker: Reconciler, *, again: bool, accept_loss: str | None) -> Outcom
     return outcome
 
 
-def _interrupt(_: int, __: FrameType | None) -> None:
-    """End as Ctrl-C does, so that git is ended as well."""
-    raise KeyboardInterrupt
-
-
 def _tell(name: str, outcome: Outcome) -> None:
     for warning in outcome.warnings:
         click.echo(f"warning: {name}: {plain_name(warning)}", err=True)
@@ -107,31 +99,6 @@ def _tell(name: str, outcome: Outcome) -> None:
     commit = (outcome.current or "nothing")[:12]
     how = " (the branch was rewritten)" if outcome.forced else ""
     click.echo(f"{name}: {outcome.result.value}, current is {commit}{how}")
-
-
-def _watch(workers: list[Reconciler]) -> None:
-    """Run every worker in a thread until a signal ends the process."""
-    import threading  # noqa: PLC0415  (only here)
-    import time  # noqa: PLC0415  (only here)
-
-    log_to_stderr("%(asctime)s %(levelname)s %(message)s")
-    stop = threading.Event()
-    told: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        # No lock here: a handler runs in the middle of whatever the main thread is doing.
-        told.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    threads = [threading.Thread(target=worker.run_forever, args=(stop,)) for worker in workers]
-    for thread in threads:
-        thread.start()
-    while not told:
-        time.sleep(0.2)
-    stop.set()
-    for thread in threads:
-        thread.join()
 
 
 command = publish

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from nbpipe.errors import UsageError
 from nbpipe.lint.findings import Severity, by_id
-from nbpipe.lint.formats import explanation, rule_of, statistics
+from nbpipe.lint.formats import FORMATS, explanation, rule_of
+from nbpipe.lint.formats import statistics as by_rule
 from nbpipe.lint.rules import RULES
+from nbpipe.system import files
 from nbpipe.system.text import plain
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbpipe.lint.checks import Checked
     from nbpipe.reports.terminal import Page
 
@@ -35,6 +39,31 @@ def explained(identifier: str) -> str:
             f"there is no rule {identifier}", hint="`nbpipe check --explain ALL` lists all rules."
         )
     return "\n\n".join(explanation(rule) for rule in rules)
+
+
+def write(
+    checked: Checked, page: Page, form: str, output: Path | None, *, statistics: bool
+) -> None:
+    """Write the findings where they are wanted; for people, the counts come last.
+
+    Args:
+        checked: What was found.
+        page: Standard output.
+        form: `full`, for people, or a key of `FORMATS`.
+        output: The file for the findings in that form; None: the page.
+        statistics: Whether findings are counted by rule.
+    """
+    if form != "full" and output is not None:
+        files.replace(output.absolute(), FORMATS[form](checked).encode("utf-8", "replace"))
+    elif form != "full" and (text := FORMATS[form](checked)):
+        page.line(text.removesuffix("\n"))
+    if form == "full" and not statistics:
+        full(checked, page)
+    if statistics:
+        counted(checked, page)
+    if form in {"full", "concise"} or output is not None:
+        summary(checked, page)
+    page.flush()
 
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -63,7 +92,7 @@ def full(checked: Checked, page: Page) -> None:
 
 def counted(checked: Checked, page: Page) -> None:
     """Write how often each rule found something."""
-    for rule, findings, notebooks in statistics(checked.findings):
+    for rule, findings, notebooks in by_rule(checked.findings):
         page.line(f"{findings:6}  {rule:7}  {rule_of(rule).name}  ({count(notebooks, 'notebook')})")
 
 
