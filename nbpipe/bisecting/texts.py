@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nbpipe.bisecting.commits import Found, Judged
-    from nbpipe.bisecting.locks import Change
+    from nbpipe.bisecting.commits import FirstBad, Judged
+    from nbpipe.bisecting.locks import PackageChange
     from nbpipe.bisecting.packages import Guilty, Step
 
 _NAMED = 3
@@ -65,7 +65,7 @@ def added(found: Guilty) -> Iterator[str]:
         yield f"  ipykernel was added, which {plain_name(file)} does not have"
 
 
-def commits(root: Path, found: Found) -> Iterator[str]:
+def commits(root: Path, found: FirstBad) -> Iterator[str]:
     """Yield the first bad commit with its files, or those between which nobody can decide."""
     single = len(found.commits) == 1
     yield (
@@ -91,5 +91,5 @@ def _cause(why: str, run: str | None) -> str:
     return f"{f'  {first_line(why, 100)}' if why else ''}{source}"
 
 
-def _list(changes: Sequence[Change]) -> list[str]:
+def _list(changes: Sequence[PackageChange]) -> list[str]:
     return [f"  {plain(str(change))}" for change in changes]

@@ -133,7 +133,7 @@ def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  
     profile = profiles.known(config).get(given["profile"])
     wanted = {key: given[key.replace("-", "_")] for key in profiles.OVERRIDABLE}
     profile = profiles.override(profile, wanted)
-    order = submission.Order(
+    order = submission.JobOrder(
         notebook=_notebook(given["notebook"]),
         name=given["name"],
         release=given["release"],

@@ -19,7 +19,7 @@ from nbpipe.reference.comparison import kept
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nbpipe.reference.comparison.kept import Kept
+    from nbpipe.reference.comparison.kept import KeptVerdict
     from nbpipe.reference.store import Store, StoredRelease, StoredRun
 
 
@@ -94,5 +94,5 @@ def _is_collected(run: StoredRun) -> bool:
     return (run.folder / "manifest.json").exists()
 
 
-def _verdicts(run: StoredRun, releases: Sequence[StoredRelease]) -> tuple[Kept, ...]:
+def _verdicts(run: StoredRun, releases: Sequence[StoredRelease]) -> tuple[KeptVerdict, ...]:
     return kept.verdicts(run, releases, datetime.now(UTC).date())

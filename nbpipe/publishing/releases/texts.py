@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from nbpipe.publishing.releases.operations import Changes, Release, Verdict
+    from nbpipe.publishing.releases.operations import Changes, ListedRelease, Verification
 
 _SHOWN = 20
 """Changed files that are listed of each kind."""
 
 
-def line(each: Release) -> str:
+def line(each: ListedRelease) -> str:
     """Return a release with its state, when it was published, and its subject."""
     words = [word for word, true in (("current", each.current), ("pinned", each.pinned)) if true]
     words += ["forced"] if each.forced else []
@@ -25,7 +25,7 @@ def line(each: Release) -> str:
     return f"{each.commit[:12]}  {_when(each.published)}  {state:14}  {plain_name(each.subject)}"
 
 
-def lines(found: Release, changes: Changes) -> Iterator[str]:
+def lines(found: ListedRelease, changes: Changes) -> Iterator[str]:
     """Yield a release's line, who made it, how large it is, and what it changed."""
     yield line(found)
     yield f"  commit   {found.commit}"
@@ -42,12 +42,12 @@ def lines(found: Release, changes: Changes) -> Iterator[str]:
             yield f"  {mark} and {len(paths) - _SHOWN:,} more"
 
 
-def damages(verdict: Verdict) -> list[str]:
+def damages(verdict: Verification) -> list[str]:
     """Return what was found damaged in a release, a line each."""
     return [f"{verdict.commit[:12]}: {plain_name(str(damage))}" for damage in verdict.damages]
 
 
-def verdict_line(verdict: Verdict) -> str:
+def verdict_line(verdict: Verification) -> str:
     """Return how a release is after it was checked."""
     word = "intact" if not verdict.damages else "repaired" if verdict.repaired else "damaged"
     return f"{verdict.commit[:12]}: {word}"

@@ -12,7 +12,7 @@ from nbpipe.system.units import data
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbpipe.reference.products.parallel import Progress
+    from nbpipe.reference.products.parallel import Described
 
 EVERY = 10.0
 """Seconds between two lines."""
@@ -22,7 +22,7 @@ BYTES = 500_000_000
 
 
 @contextmanager
-def shown(now: Callable[[], float] = time.monotonic) -> Iterator[Callable[[Progress], None]]:
+def shown(now: Callable[[], float] = time.monotonic) -> Iterator[Callable[[Described], None]]:
     """Give what is to be called with the progress; it writes to standard error."""
     if sys.stderr.isatty():
         with _bar() as tell:
@@ -31,12 +31,12 @@ def shown(now: Callable[[], float] = time.monotonic) -> Iterator[Callable[[Progr
         yield lines(now)
 
 
-def lines(now: Callable[[], float]) -> Callable[[Progress], None]:
+def lines(now: Callable[[], float]) -> Callable[[Described], None]:
     """Return what writes a line every few seconds, and one at the end if there was any."""
     last = now()
     told = False
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: Described) -> None:
         nonlocal last, told
         moment = now()
         ended = progress.files == progress.all_files
@@ -47,7 +47,7 @@ def lines(now: Callable[[], float]) -> Callable[[Progress], None]:
     return tell
 
 
-def _line(progress: Progress) -> str:
+def _line(progress: Described) -> str:
     return (
         f"described {progress.files:,} of {progress.all_files:,} products, "
         f"{data(progress.bytes)} of {data(progress.all_bytes)}"
@@ -55,7 +55,7 @@ def _line(progress: Progress) -> str:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+def _bar() -> Iterator[Callable[[Described], None]]:
     from rich.console import Console  # noqa: PLC0415  (slow)
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
     from rich.progress import Progress as Bar  # noqa: PLC0415
@@ -64,7 +64,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", visible=False)
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: Described) -> None:
             many = progress.all_files >= FEW or progress.all_bytes >= BYTES
             bar.update(
                 task,
