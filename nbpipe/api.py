@@ -1,7 +1,8 @@
 """`nbpipe.test` for notebooks and scripts: a run that yields results and shows itself.
 
 The same as `nbpipe test`, in a thread of its own, because Jupyter's thread has a running event
-loop already.
+loop already. Of the command line's options only those are missing that a notebook has no use for:
+`--cluster`, `--list`, and what is about a terminal.
 """
 
 from __future__ import annotations
@@ -9,127 +10,243 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import queue
 import sys
 import threading
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbpipe.distribution import refuse_mixture
-from nbpipe.model import Outcome, Progress, Result
+from nbpipe.errors import UsageError
+from nbpipe.model import Outcome, Result
+from nbpipe.reports.live_table import LiveTable, Output, file_browser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from nbpipe.config.settings import TestSettings
+    from nbpipe.config import Config
     from nbpipe.history import HistoryError
-    from nbpipe.model import Plan, Run
+    from nbpipe.model import Plan, Progress, Run
+    from nbpipe.prepare import RunOptions
+    from nbpipe.reports import Request
+    from nbpipe.reports.html_table import State
     from nbpipe.runner import Executor, Order
+
+Names = str | Path | Iterable[str | Path]
+STOPPED = "the run was stopped"
 
 
 def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
-    patterns: str | Path | Iterable[str | Path] = (),
+    patterns: Names = (),
     *,
-    exclude: str | Iterable[str] = (),
+    exclude: Names = (),
+    k: str | None = None,
+    lf: bool = False,
+    ff: bool = False,
+    resume: str | bool | None = None,
+    changed_since: str | None = None,
+    shard: tuple[int, int] | None = None,
+    exitfirst: bool = False,
+    maxfail: int = 0,
     jobs: int | Literal["auto"] | None = None,
+    threads: int | Literal["auto", "off"] | None = None,
     memory_budget: str | None = None,
     kernel: str | None = None,
+    kernel_map: Mapping[str, str] | None = None,
     missing_kernel: Literal["fail", "skip"] | None = None,
-    timeout: float | None = None,
-    notebook_timeout: float | None = None,
-    prerun: str | Path | Iterable[str | Path] | None = None,
+    timeout: float | str | None = None,
+    notebook_timeout: float | str | None = None,
+    output_limit: float | None = None,
+    prerun: Names | None = None,
     parameters: Mapping[str, Any] | None = None,
     retries: int | None = None,
+    flaky: Literal["pass", "fail"] | None = None,
     all_errors: bool | None = None,
+    fork: bool | None = None,
+    preload: str | Iterable[str] = (),
+    report: str | Iterable[str] = (),
     output_dir: str | Path | None = None,
     config: str | Path | None = None,
+    show: bool | None = None,
 ) -> TestRun:
     """Start to execute notebooks; return the run at once.
+
+    The arguments are the options of `nbpipe test`, by their names there.
 
     Args:
         patterns: Notebooks, folders, globs; relative to the working directory.
         exclude: Patterns to leave out.
-        jobs: How many at once.
+        k: Only notebooks whose names, kernels or tags match: "fits and not slow".
+        lf: Only notebooks that failed last time.
+        ff: Notebooks that failed last time first.
+        resume: Only what a run did not get to: its id, or True for the latest.
+        changed_since: Only what changes since this commit could affect.
+        shard: (I, N): only part I of N.
+        exitfirst: Start no more notebooks after the first failure.
+        maxfail: Start no more notebooks after that many failures; 0: go on.
+        jobs: Number of notebooks to run in parallel; auto: one per core.
+        threads: Threads of each notebook's numerical libraries.
         memory_budget: Memory for all notebooks at once, such as "16G" or "80%".
         kernel: Run every notebook on this kernel.
+        kernel_map: Name in the notebook -> installed kernel.
         missing_kernel: What to do where a kernel is not installed.
-        timeout: Seconds for a cell.
-        notebook_timeout: Seconds for a notebook.
+        timeout: Seconds for a cell, or such as "10m".
+        notebook_timeout: Seconds for a notebook, or such as "4h".
+        output_limit: Megabytes of output of one notebook.
         prerun: Files with code that runs first in every notebook of their language.
         parameters: As papermill injects them.
-        retries: How often a failing notebook is tried again.
+        retries: Retry a failing notebook up to this many times.
+        flaky: Whether a notebook that passed on a retry counts as passed or failed.
         all_errors: Go on after a failing cell.
+        fork: Fork Python kernels from one process, or start each from scratch.
+        preload: Modules to import before forking.
+        report: KIND or KIND=PATH: junit, json, html, markdown.
         output_dir: For executed copies and logs.
         config: A configuration file instead of the one found from here upwards.
+        show: Show the run while it goes on; by default in a notebook, not on a terminal.
 
     Raises:
         UsageError: Something asked for cannot be.
+        HistoryError: `lf` or `resume`, and the history does not know what was chosen.
         NothingCollected: The patterns choose no notebook.
     """
     refuse_mixture(sys.modules["nbpipe"], sys.path)
-    from nbpipe import collecting, runner  # noqa: PLC0415  (slow)
-    from nbpipe import config as configuration  # noqa: PLC0415
-    from nbpipe.prepare import RunOptions, prepare  # noqa: PLC0415
+    from nbpipe import collecting  # noqa: PLC0415  (slow)
+    from nbpipe.prepare import RunOptions  # noqa: PLC0415
+    from nbpipe.subset import Subset  # noqa: PLC0415
 
-    asked = {
+    single = {
         "jobs": jobs,
+        "threads": threads,
         "memory_budget": memory_budget,
         "kernel": kernel,
         "missing_kernel": missing_kernel,
         "timeout": timeout,
         "notebook_timeout": notebook_timeout,
+        "output_limit": output_limit,
         "retries": retries,
+        "flaky": flaky,
         "all_errors": all_errors,
+        "fork": fork,
         "parameters": None if parameters is None else dict(parameters),
         "prerun": None if prerun is None else [str(Path(p).absolute()) for p in _many(prerun)],
         "output_dir": None if output_dir is None else str(Path(output_dir).absolute()),
+    }
+    added = {
+        "kernel_map": dict(kernel_map or {}),
+        "preload": tuple(map(str, _many(preload))),
+        "reports": tuple(map(str, _many(report))),
     }
     options = RunOptions(
         selection=collecting.Selection(
             cwd=Path.cwd(),
             patterns=tuple(map(str, _many(patterns))),
             exclude=tuple(map(str, _many(exclude))),
+            keyword=k,
+            shard=_shard(shard),
         ),
-        replaced={name: value for name, value in asked.items() if value is not None},
+        replaced={name: value for name, value in single.items() if value is not None},
+        added={name: value for name, value in added.items() if value},
+        subset=Subset(
+            last_failed=lf,
+            failed_first=ff,
+            resume="latest" if resume is True else resume or None,
+            changed_since=changed_since,
+        ),
+        maxfail=1 if exitfirst else maxfail,
     )
-    file = None if config is None else Path(config).absolute()
-    settings = options.applied(configuration.load(Path.cwd(), file=file))
-    plan = prepare(options, settings)
-    order = runner.ordered(plan, settings, options, say=logging.getLogger("nbpipe").warning)
-    order, problem = runner.remember(order, settings.settings.history)
+    return _started(options, config, show=show)
+
+
+def _started(options: RunOptions, file: str | Path | None, *, show: bool | None) -> TestRun:
+    """Start what was asked for, the one way that the command line goes, too."""
+    from nbpipe import config as configuration  # noqa: PLC0415  (slow)
+    from nbpipe import outputs, runner  # noqa: PLC0415
+    from nbpipe.prepare import prepare  # noqa: PLC0415
+    from nbpipe.reports import live_table  # noqa: PLC0415
+
+    where = None if file is None else Path(file).absolute()
+    config = options.applied(configuration.load(Path.cwd(), file=where))
+    plan = prepare(options, config, say=_say)
+    order = runner.ordered(plan, config, options, say=_say)
+    requests = outputs.requests(config, plan, order.output_dir)
+    order, problem = runner.remember(order, config.settings.history)
     _warn(problem)
-    return TestRun(order, settings.settings.test)
+    output = live_table.output() if show is None or show else None
+    return TestRun(order, config, requests, output)
+
+
+def _say(text: str) -> None:
+    logging.getLogger("nbpipe").warning(text.removeprefix("nbpipe: warning: "))
 
 
 def _warn(problem: HistoryError | None) -> None:
     """Tell what is wrong with the history; a warning that is an error would fail the run."""
     if problem is not None:
-        logging.getLogger("nbpipe").warning("the history: %s", problem)
+        _say(f"the history: {problem}")
 
 
-def _many(value: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
+def _many(value: Names) -> Iterable[str | Path]:
     return [value] if isinstance(value, str | Path) else value
+
+
+def _shard(value: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the part and the number of parts.
+
+    Raises:
+        UsageError: It is not one of the parts.
+    """
+    if value is None:
+        return None
+    try:
+        number, count = value
+        if 1 <= number <= count:
+            return number, count
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"shard={value!r}: not (I, N) with I from 1 to N", hint="Such as (2, 4).")
+
+
+class RunStopped(KeyboardInterrupt):
+    """A run that a person waited for was interrupted, and has been stopped."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: where it was interrupted is of no interest."""
+        return [str(self)]
 
 
 class TestRun:
     """A run on its way, or at its end.
 
-    Iterating yields every result as it comes; in Jupyter it shows itself as a table. `wait`
-    returns when all is done.
+    Iterating yields every result as it comes; in Jupyter it shows itself as a table, from its
+    start to its end. `wait` returns when all is done.
     """
 
     __test__ = False  # pytest: this is no test
 
-    def __init__(self, order: Order, settings: TestSettings) -> None:
+    def __init__(
+        self,
+        order: Order,
+        config: Config,
+        requests: Sequence[Request] = (),
+        output: Output | None = None,
+    ) -> None:
         self._order = order
-        self._settings = settings
+        self._config = config
+        self._requests = requests
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
-        self._results: list[Result] = []
-        self._running: dict[str, Progress] = {}
         self._scheduler: Executor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
         self._error: BaseException | None = None
         self._run: Run | None = None
+        self._written: list[tuple[str, Path]] = []
+        self._browser = file_browser(os.environ)  # the working directory may change meanwhile
+        self._table = LiveTable(order.plan, self._completed, output)
+        self._table.draw()
         self._thread = threading.Thread(target=self._work, name="nbpipe", daemon=True)
         self._thread.start()
 
@@ -144,10 +261,14 @@ class TestRun:
         return self._order.output_dir
 
     @property
+    def reports(self) -> dict[str, Path]:
+        """The reports that were written: kind -> place. Empty until the run has ended."""
+        return dict(self._written)
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """The results so far, in the order of the plan."""
-        place = {task.path: number for number, task in enumerate(self.plan.tasks)}
-        return tuple(sorted(self._results, key=lambda result: place[result.path]))
+        return self._table.results
 
     @property
     def passed(self) -> tuple[Result, ...]:
@@ -166,7 +287,7 @@ class TestRun:
 
     @property
     def skipped(self) -> tuple[Result, ...]:
-        """Those that were not executed."""
+        """Those that were not executed, or not to their end."""
         return self._with(Outcome.SKIPPED)
 
     @property
@@ -184,7 +305,7 @@ class TestRun:
                 yield result
         except KeyboardInterrupt:
             self.stop()
-            raise
+            raise RunStopped(f"{STOPPED}: {self._summary()}") from None
         self._queue.put(None)  # for the next iteration
         self._finish()
 
@@ -198,11 +319,21 @@ class TestRun:
         return self
 
     def stop(self) -> None:
-        """Start nothing more, interrupt what runs, and wait for it."""
-        if self._loop is not None and self._scheduler is not None:
+        """Start nothing more, interrupt what runs, and wait for it; interrupted again, kill it."""
+        self._is_stopped = True  # for a run whose scheduler does not exist yet
+        self._tell(lambda scheduler: scheduler.stop(STOPPED))
+        while self._thread.is_alive():
+            try:
+                self._thread.join()
+            except KeyboardInterrupt:
+                self._tell(lambda scheduler: scheduler.kill())
+
+    def _tell(self, action: Callable[[Executor], None]) -> None:
+        """Have the run's own thread do something to what executes."""
+        loop, scheduler = self._loop, self._scheduler
+        if loop is not None and scheduler is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                self._loop.call_soon_threadsafe(self._scheduler.stop, "the run was stopped")
-        self._thread.join()
+                loop.call_soon_threadsafe(action, scheduler)
 
     def _finish(self) -> None:
         self._thread.join()
@@ -214,44 +345,96 @@ class TestRun:
         return Failures((*self.failed, *self.flaky))
 
     def _repr_html_(self) -> str:
-        from nbpipe.reports import html_table  # noqa: PLC0415
+        return self._table.page(is_over=not self._thread.is_alive())
 
-        return html_table.table(
-            self.results, self.plan.excluded, running=list(self._running.values())
-        )
+    def _ipython_display_(self) -> None:
+        """Show it as IPython does; the table of the cell that started it is there already."""
+        from IPython import display  # noqa: PLC0415  (who calls this has it)
+
+        if not self._table.again():
+            data = {"text/plain": repr(self), "text/html": self._repr_html_()}
+            display.display(data, raw=True)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
+        running = self._table.oldest()
+        also = f"; {self._table.running()}" if running else ""
+        return f"<TestRun {self._summary()}{also}>"
+
+    def _summary(self) -> str:
         counts = (f"{len(self._with(outcome))} {outcome}" for outcome in Outcome)
-        return f"<TestRun {len(self._results)} of {len(self.plan.tasks)}: {', '.join(counts)}>"
+        return f"{len(self.results)} of {len(self.plan.tasks)}: {', '.join(counts)}"
+
+    def _completed(self, state: State) -> State:
+        """Return what the table shows, with what only the run knows."""
+        headline, seconds = "", state.seconds
+        if self._error is not None:
+            headline = f"The run ended with an error: {type(self._error).__name__}: {self._error}"
+            seconds = None
+        elif self._is_stopped:
+            headline = "Stopped" if self._run else "Stopping"
+        return replace(
+            state,
+            headline=headline,
+            seconds=self._run.seconds if self._run else seconds,
+            folder=self.output_dir,
+            browser=self._browser,
+            reports=tuple(self._written),
+        )
 
     def started(self, progress: Progress) -> None:
         """Take note that a notebook starts (from the run's thread)."""
-        self._running[progress.task.path] = progress
+        self._table.started(progress)
 
-    moved = started
+    def moved(self, progress: Progress) -> None:
+        """Take note of the cell a notebook is at (from the run's thread)."""
+        self._table.moved(progress)
 
     def finished(self, result: Result) -> None:
         """Take note of a result (from the run's thread)."""
-        self._running.pop(result.path, None)
-        self._results.append(result)
+        self._table.finished(result)
         self._queue.put(result)
 
     def _work(self) -> None:
         from nbpipe import outputs, runner  # noqa: PLC0415  (slow)
 
-        kernels = runner.kernels(self.plan, self._settings)
         try:
-            with outputs.used(self.output_dir), kernels as forks:
-                run = runner.run(self._order, self, on_start=self._begin, forks=forks)
-                self._run = asyncio.run(run)
-            _warn(self._order.problem)
+            with self._table:
+                kernels = runner.kernels(self.plan, self._config.settings.test)
+                with outputs.used(self.output_dir), kernels as forks:
+                    run = runner.run(self._order, self, on_start=self._begin, forks=forks)
+                    self._run = asyncio.run(run)
+                _warn(self._order.problem)
+                self._report(self._run)
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self._error = error
         finally:
+            with contextlib.suppress(Exception):  # a page that is gone hinders no run
+                self._table.draw(is_over=True)
             self._queue.put(None)
+
+    def _report(self, run: Run) -> None:
+        """Write the reports that were asked for; what hinders one does not hinder the others."""
+        from nbpipe import reports  # noqa: PLC0415  (slow)
+        from nbpipe.history import with_past  # noqa: PLC0415
+
+        history = self._config.settings.history
+        run, unread = with_past(run, history)
+        _warn(unread)
+        console = reports.ConsoleReporter(environ=os.environ, pages=history.pages)
+        for kind, path in ((each.kind, each.path) for each in self._requests):
+            if path is None:  # standard output is the notebook's own
+                continue
+            try:
+                reports.write(reports.reporter(kind, console=console), run, path, stdout=sys.stdout)
+            except Exception as error:  # noqa: BLE001  (one report never takes the others away)
+                _say(f"the {kind} report was not written: {type(error).__name__}: {error}")
+            else:
+                self._written.append((kind, path.absolute()))
 
     def _begin(self, scheduler: Executor) -> contextlib.AbstractContextManager[None]:
         self._scheduler, self._loop = scheduler, asyncio.get_running_loop()
+        if self._is_stopped:  # while kernels were made ready
+            self._loop.call_soon(scheduler.stop, STOPPED)
         return contextlib.nullcontext()
 
 

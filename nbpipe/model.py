@@ -6,8 +6,8 @@ Frozen values only. Nothing here imports from nbpipe, reads a file or a clock.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (annotations are read: batch.wire)
-from dataclasses import dataclass, field
-from datetime import datetime  # noqa: TC003
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta  # noqa: TC003
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003
 from typing import Any, Literal
@@ -136,6 +136,8 @@ class Task:
     """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None
     """Bytes that it is expected to need at its peak; None where nothing is known."""
+    expected: float | None = None
+    """Seconds that it took the last time; None where nothing is known."""
     turn: str = ""
     """Why it starts earlier than its place says; empty where it does not."""
     because: str = ""
@@ -165,6 +167,8 @@ class Plan:
     excluded: tuple[Excluded, ...]
     unmatched: tuple[str, ...] = ()
     """Patterns and folders in which there is no notebook at all, while others have some."""
+    warnings: tuple[str, ...] = ()
+    """What in the configuration is about no notebook of the whole collection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +221,15 @@ CHANGED = "?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A result of an earlier run."""
+
+    run: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
     """What earlier runs say of a notebook."""
 
@@ -234,6 +247,50 @@ class Past:
     """Changes between passing and failing for each possible change, 0 to 1."""
     seconds: float | None
     """Its usual time, the median of those that passed; None where none did."""
+    earlier: tuple[Earlier, ...] = ()
+    """The newest first; as many as are shown."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The distributions that it imported when it passed last, with their versions; and `python`.
+    Only of a notebook that did not pass this time."""
+    passed: str = ""
+    """The run that imported them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellTime:
+    """How long a code cell took."""
+
+    cell: int | None
+    """0-based index into the source notebook's cells; None for injected code."""
+    number: int | None
+    """The `n` of its prompt, `In [n]`; None where its kernel did not say."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One execution of a notebook; with retries there may be several."""
+
+    number: int
+    """From 1."""
+    outcome: Outcome
+    """Passed or failed."""
+    started: datetime | None = None
+    """Aware, UTC; None where it did not get so far."""
+    seconds: float = 0.0
+    """Wall time."""
+    failures: tuple[Failure, ...] = ()
+    executed: str | None = None
+    """Its executed copy, relative to the output directory, with `/`."""
+    log: str | None = None
+    """Its log, likewise."""
+    memory: int | None = None
+    """Its peak in bytes; None where it was not measured."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, None where there is none."""
+        return self.failures[0] if self.failures else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -249,8 +306,10 @@ class Result:
     started: datetime | None = None
     """When its first attempt began; aware, UTC; None where it was not executed."""
     seconds: float = 0.0
-    """Wall time of all attempts."""
+    """Wall time of all attempts, without the pauses between them."""
     attempts: int = 0
+    tries: tuple[Attempt, ...] = ()
+    """Each attempt, the first one first; empty where it was not executed."""
     cells_total: int = 0
     """Code cells in the source."""
     cells_executed: int = 0
@@ -268,6 +327,11 @@ class Result:
     """Distributions that it imported from the home (`~/.local`), with their versions."""
     shadowed: tuple[str, ...] = ()
     """Modules that it took from files beside it, which the environment has too."""
+    cell_times: tuple[CellTime, ...] = ()
+    """Of the last attempt, in the order of execution."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The distributions that it imported, with their versions, and `python`; empty where nobody
+    looked."""
     trace: Trace | None = None
     """What it depended on; None where it did not pass, or nobody looked."""
     past: Past | None = None
@@ -289,6 +353,42 @@ class Result:
     def failure(self) -> Failure | None:
         """The first failure, None where there is none."""
         return self.failures[0] if self.failures else None
+
+    @property
+    def attempted(self) -> tuple[Attempt, ...]:
+        """Its attempts; where nobody knows them (an early record), itself as the only one."""
+        if self.tries or self.started is None:
+            return self.tries
+        return (
+            Attempt(
+                number=max(self.attempts, 1),
+                outcome=self.outcome,
+                started=self.started,
+                seconds=self.seconds,
+                failures=self.failures,
+                executed=self.executed,
+                log=self.log,
+                memory=self.memory,
+            ),
+        )
+
+    @property
+    def retried(self) -> tuple[Attempt, ...]:
+        """Its attempts where there is more than one, else nothing."""
+        return self.tries if len(self.tries) > 1 else ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All executed copies and logs, of each attempt."""
+        pairs = [(self.executed, self.log), *((each.executed, each.log) for each in self.tries)]
+        return tuple(dict.fromkeys(name for pair in pairs for name in pair if name))
+
+    def shifted(self, by: timedelta) -> Result:
+        """Return it with all its times moved, as from a host whose clock is wrong."""
+        moved = tuple(
+            replace(each, started=each.started and each.started + by) for each in self.tries
+        )
+        return replace(self, started=self.started and self.started + by, tries=moved)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

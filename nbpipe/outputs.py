@@ -3,6 +3,8 @@
 Who makes a folder there holds a lock on its mark (flock(2)) until the process ends, so that short
 runs do not take away the folder of a long one. What holds no lock is as new as its run's end. A
 folder that somebody named is locked while a run writes into it: two at once would mix their copies.
+
+And the reports that a run is to write: which, and whether they can be written.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbpipe import reports
 from nbpipe.collecting import RUN_MARK
+from nbpipe.collecting.paths import on_disk
 from nbpipe.errors import UsageError
 from nbpipe.system import locks, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbpipe.model import Task
+    from nbpipe.config import Config
+    from nbpipe.model import Plan, Task
 
 KEPT_RUNS = 20
 _LEFT_SECONDS = 30 * 86_400.0
@@ -103,6 +108,35 @@ def _in_use(mark: Path) -> UsageError:
         f"another run{run} writes into the output directory {mark.parent}",
         hint="Wait until it has ended, or name another folder with --output-dir.",
     )
+
+
+def requests(
+    config: Config, plan: Plan, output_dir: Path, *, unasked: tuple[str, ...] = ()
+) -> list[reports.Request]:
+    """Return the reports that are wanted; each can be written, and over nothing that is read.
+
+    Args:
+        config: The configuration, with the options applied.
+        plan: What will be read.
+        output_dir: Where a report without a path goes.
+        unasked: Kinds that come to standard output by themselves.
+
+    Raises:
+        UsageError: One cannot be written.
+    """
+    test = config.settings.test
+    wanted = [reports.parse(on_disk(text), output_dir=output_dir) for text in test.reports]
+    asked = {each.kind for each in wanted}
+    wanted += [reports.Request(kind, None) for kind in unasked if kind not in asked]
+    read = {task.file for task in plan.tasks} | {
+        config.root / on_disk(file) for file in test.prerun
+    }
+    read |= {config.file} if config.file else set()
+    for request in wanted:
+        how = reports.reporter(request.kind)
+        reports.check(request, how, sources={os.path.realpath(file) for file in read})
+    reports.check_apart(wanted)
+    return wanted
 
 
 def note_use(folder: Path) -> None:

@@ -32,6 +32,8 @@ class Job:
     matrix: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, str]] = field(default_factory=dict)
     """Id -> outputs."""
+    made: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Action, without its version -> outputs that it would have."""
     used: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """What would be used, with what."""
     log: str = ""
@@ -49,7 +51,9 @@ class Job:
                 continue
             if "uses" in step:
                 given = {key: self.filled(str(value)) for key, value in step["with"].items()}
-                self.used.append((step["uses"], given))
+                name = step["uses"].partition("@")[0]
+                self.used.append((name, given))
+                self.steps[step.get("id", "")] = self.made.get(name, {})
             else:
                 self._execute(step)
 

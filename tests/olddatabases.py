@@ -87,7 +87,15 @@ UPDATE results SET change = 'failing' WHERE run = 'r2' AND path = 'a.ipynb';
 UPDATE runs SET planned = 2, passed = 1, failed = 0, flaky = 0, skipped = 1 WHERE id = 'r1'
 """
 )
-_STATEMENTS = (_VERSION_0, _VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = (
+    _VERSION_3
+    + """;
+CREATE TABLE traces (
+  collection INTEGER NOT NULL REFERENCES collections (id), path TEXT NOT NULL, run TEXT NOT NULL,
+  started {time} NOT NULL, trace JSON NOT NULL, PRIMARY KEY (collection, path))
+"""
+)
+_STATEMENTS = (_VERSION_0, _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def make(url: str, root: Path, version: int) -> None:

@@ -16,7 +16,7 @@ from ondisk import lacking
 
 from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive, PastRun, open_history
-from nbpipe.model import Category, Failure, Outcome, Plan, Result, Task, Trace
+from nbpipe.model import Attempt, Category, Failure, Outcome, Plan, Result, Task, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,33 @@ def result(path: str, outcome: str, seconds: float = 1.0, **fields: object) -> R
     failures = (FAILURE,) if kind in {Outcome.FAILED, Outcome.FLAKY} else ()
     given = {"kernel": "python3", "attempts": 1, "failures": failures} | fields
     return Result(task=task(path), outcome=kind, seconds=seconds, **given)  # type: ignore[arg-type]
+
+
+def retried(path: str, outcome: str) -> Result:
+    """Return the result of a notebook that failed first and had a second attempt."""
+    last = Outcome.PASSED if outcome == "flaky" else Outcome.FAILED
+    stem = path.removesuffix(".ipynb")
+    first = Attempt(
+        number=1,
+        outcome=Outcome.FAILED,
+        started=START,
+        seconds=4.0,
+        failures=(FAILURE,),
+        executed=path,
+        log=f"{stem}.log",
+    )
+    second = Attempt(
+        number=2,
+        outcome=last,
+        started=START + timedelta(seconds=9),
+        seconds=2.0,
+        failures=(FAILURE,) if last is Outcome.FAILED else (),
+        executed=f"{stem}.attempt-2.ipynb",
+        log=f"{stem}.attempt-2.log",
+        memory=300 * 2**20,
+    )
+    named = {"executed": second.executed, "log": second.log, "started": START}
+    return result(path, outcome, 6.0, attempts=2, tries=(first, second), **named)
 
 
 def trace(**fields: object) -> Trace:

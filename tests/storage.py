@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 import olddatabases
 import pytest
 import sqlalchemy as sa
-from pasts import FAILURE, START, looked, opened, past_run, record, result, task, trace
+from pasts import (
+    FAILURE,
+    START,
+    looked,
+    opened,
+    past_run,
+    record,
+    result,
+    retried,
+    task,
+    trace,
+)
 from plans import full_scan, questions
 
 from nbpipe.history import HistoryError, Last, PastFailure, PastTrace
@@ -209,6 +220,16 @@ class Storage:
             (failure,) = history.notebook("a.ipynb", 1)[0].failures
             assert (failure.message, failure.cell) == ("x", 3)
 
+    def test_the_attempts_of_a_retried_notebook_come_back(self, url: str, tmp_path: Path) -> None:
+        told = retried("a.ipynb", "flaky")
+        with opened(url, tmp_path) as history:
+            record(history, past_run("r1"), told, result("b.ipynb", "passed"))
+            (run,) = history.runs(1)
+            first, second = history.results(run)
+            assert first.tries == told.tries
+            assert second.tries == ()
+            assert history.notebook("a.ipynb", 1)[0].tries == told.tries
+
     @pytest.mark.parametrize("version", range(VERSION))
     def test_an_old_database_is_then_like_a_new_one(
         self, url: str, tmp_path: Path, version: int
@@ -353,7 +374,7 @@ class Storage:
         with opened(url, tmp_path):
             pass
         execute(url, tmp_path, "UPDATE nbpipe_schema SET version = 99")
-        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 4\)"):
+        with pytest.raises(HistoryError, match=r"newer nbpipe \(schema 99, this one knows 5\)"):
             opened(url, tmp_path)
 
 

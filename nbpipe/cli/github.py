@@ -39,6 +39,9 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which commit is told about, and how."""
     for option in (
         options.shared,
+        click.option(
+            "--artifact", metavar="URL", help="Address of the HTML report, linked from there."
+        ),
         click.option("--url", metavar="URL", help="A page about the run, linked from there."),
         click.option(
             "--name", metavar="NAME", help="Name of the status or check run (default: nbpipe)."
@@ -175,6 +178,7 @@ def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
         environ=os.environ,
         clock=Clock(now=time.time, sleep=_sleep),
         begun=begun.default(),
+        artifact=given["artifact"],
     )
 
 

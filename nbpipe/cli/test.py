@@ -7,23 +7,25 @@ import os
 import sys
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import notify, options, test_reports
+from nbpipe.cli import completion, notify, options, test_reports
 from nbpipe.cluster import elsewhere
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
-from nbpipe.history import with_past
+from nbpipe.history import expected, with_past
+from nbpipe.history.records import storable
 from nbpipe.model import Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.subset import Subset
 from nbpipe.subset.results import resumed_run
+from nbpipe.system.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +39,24 @@ if TYPE_CHECKING:
     from nbpipe.runner import Executor
 
 
+_GROUPS = {
+    "Which notebooks": (
+        *("exclude", "keyword", "last_failed", "failed_first", "resume", "changed_since"),
+        *("shard", "list_only"),
+    ),
+    "How they run": (
+        *("jobs", "threads", "memory_budget", "kernel", "kernel_map", "missing_kernel", "prerun"),
+        *("parameter", "parameters_file", "fork", "preload", "cluster"),
+    ),
+    "Limits and retries": (
+        *("timeout", "notebook_timeout", "output_limit", "all_errors", "retries", "flaky"),
+        *("exitfirst", "maxfail"),
+    ),
+    "Reports": (
+        *("reports", "output_dir", "verbose", "tracebacks", "durations", "progress", "color"),
+    ),
+}
+"""The options, as `--help` groups them."""
 _OTHERS = [kind for kind in reports.KINDS if kind != "console"]
 _REPORTS = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
 
@@ -44,14 +64,16 @@ _REPORTS = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
 @click.command(
     name="test",
     cls=options.ResumingCommand,
+    groups=_GROUPS,
+    defaults=TestSettings(),
     epilog="""\b
 Examples:
   nbpipe test                                    everything below this folder
   nbpipe test 'notebooks/**/*.ipynb' -n 4        by git's rules for patterns
   nbpipe test 03_ScienceExamples --exclude '*Slow*' --report junit=junit.xml
-  nbpipe test --list                             what would run, and why the others would not""",
+  nbpipe test --list                             what would run, and why others would not""",
 )
-@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]", shell_complete=completion.paths)
 @click.option(
     "-n",
     "--jobs",
@@ -80,7 +102,12 @@ Examples:
     metavar="EXPR",
     help="Run only notebooks whose names, kernels or tags match: 'fits and not slow'.",
 )
-@click.option("--kernel", metavar="NAME", help="Run every notebook on this kernel.")
+@click.option(
+    "--kernel",
+    metavar="NAME",
+    help="Run every notebook on this kernel.",
+    shell_complete=completion.kernels,
+)
 @click.option(
     "--kernel-map",
     type=options.Pair(),
@@ -148,6 +175,7 @@ Examples:
 @click.option(
     "--cluster",
     metavar="PROFILE|ADDRESS",
+    shell_complete=completion.profiles,
     help="Run on other machines: a profile (`nbpipe profiles`), dask, or an address of Dask"
     " (tcp://…, tls://…, gateway+https://…).",
 )
@@ -169,6 +197,7 @@ Examples:
     is_flag=False,
     flag_value="latest",
     metavar="[RUN]",
+    shell_complete=completion.runs,
     help="Run only what run RUN (default: the latest) did not get to; write --resume=RUN.",
 )
 @click.option(
@@ -179,6 +208,20 @@ Examples:
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(
     "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="List each notebook and cause, however many there are.",
+)
+@click.option(
+    "--tb",
+    "tracebacks",
+    type=click.Choice(["short", "long", "none"]),
+    default="short",
+    show_default=True,
+    help="How much of an error to show: the line in the cell and in the library, all, or its name.",
 )
 @click.option(
     "--durations",
@@ -198,6 +241,7 @@ Examples:
     "reports",
     multiple=True,
     metavar="KIND[=PATH]",
+    shell_complete=completion.reports,
     help=f"Also write {_REPORTS}; repeatable.",
 )
 @click.option(
@@ -205,6 +249,7 @@ Examples:
     type=click.Choice(["auto", "bar", "plain", "none"]),
     default="auto",
     show_default=True,
+    help="How a run shows that it goes on; auto: a bar on a terminal, lines elsewhere.",
 )
 @options.color_option
 @options.shared
@@ -224,13 +269,23 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         _report_nothing(asked, config, nothing.plan)
         raise
     if asked.list_only:
-        reports.listing(plan, sys.stdout, color=asked.color, environ=os.environ)
+        _list(asked, config, plan)
         return ExitCode.OK
     if not plan.tasks and asked.options.selection.shard is None:
         _report_nothing(asked, config, plan)
         click.echo(_nothing_left(asked.options.subset))
         return ExitCode.OK
     return _execute(asked, config, plan)
+
+
+def _list(asked: _Asked, config: Config, plan: Plan) -> None:
+    """Write what would run, in the order of the plan, with what it took the last time."""
+    known = expected(config.settings.history, plan.root)
+    tasks = tuple(replace(each, expected=known.get(storable(each.path))) for each in plan.tasks)
+    jobs, _ = runner.jobs(config.settings.test.jobs, len(plan.tasks))
+    reports.listing(
+        replace(plan, tasks=tasks), sys.stdout, color=asked.color, environ=os.environ, jobs=jobs
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,8 +299,12 @@ class _Asked:
     progress: reports.ProgressMode
     color: Color
     durations: int
+    verbose: bool
+    tracebacks: Literal["short", "long", "none"]
     rerun: Callable[[Result], str]
     """Returns the command that runs one notebook again."""
+    next_command: Callable[[Run], str]
+    """Returns what to run after a run that did not pass."""
 
 
 def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
@@ -278,7 +337,10 @@ def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
         progress=given["progress"],
         color=given["color"],
         durations=given["durations"],
+        verbose=given["verbose"],
+        tracebacks=given["tracebacks"],
         rerun=partial(test_reports.rerun_command, ctx),
+        next_command=partial(test_reports.next_command, ctx),
     )
 
 
@@ -328,15 +390,33 @@ def _report_nothing(asked: _Asked, config: Config, plan: Plan) -> None:
         return
     order = _order(asked, config, plan)
     requests = test_reports.requests(config, plan, order.output_dir)
-    test_reports.write(runner.begin(order), requests, _console(asked), people=False)
+    test_reports.write(runner.begin(order), requests, _console(asked, config), people=False)
     if not config.settings.test.output_dir:
         outputs.drop_empty(order.output_dir)
 
 
-def _console(asked: _Asked) -> reports.ConsoleReporter:
+def _console(asked: _Asked, config: Config) -> reports.ConsoleReporter:
     return reports.ConsoleReporter(
-        color=asked.color, environ=os.environ, durations=asked.durations, rerun=asked.rerun
+        color=asked.color,
+        environ=os.environ,
+        durations=asked.durations,
+        rerun=asked.rerun,
+        pages=config.settings.history.pages,
+        verbose=asked.verbose,
+        tracebacks=asked.tracebacks,
+        listed=_is_listed(asked),
+        next_command=asked.next_command if config.settings.history.enabled else lambda _: "",
     )
+
+
+def _is_listed(asked: _Asked) -> bool:
+    """Return whether the progress names each notebook where the report goes, as in a CI's log."""
+    if reports.resolved(asked.progress, sys.stderr, os.environ) != "plain":
+        return False
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
@@ -361,10 +441,13 @@ def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
             cluster, config, order, jobs=asked.jobs, resumed=resumed, keep=keep
         )
         run = _with_progress(order, asked, forks, away or None)
+        refused = forks.servers.refused if forks else {}
+    for name, why in refused.items():
+        _say_aside(f"nbpipe: warning: {name} is not preloaded: {first_line(why)}")
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:
-        test_reports.write(run, requests, _console(asked))
+        test_reports.write(run, requests, _console(asked, config))
     finally:
         notify.after(config, run)
     return _exit_code(run, flaky=test.flaky)
@@ -383,6 +466,8 @@ def _with_progress(
         stream=sys.stderr,
         color=asked.color,
         environ=os.environ,
+        expected={each.path: each.expected for each in order.start if each.expected is not None},
+        jobs=order.jobs,
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)

@@ -199,7 +199,7 @@ class _Relay:
             info.size = len(whole)
             tar.addfile(info, io.BytesIO(whole))
             for result in map(wire.decode_result, results):
-                for name in filter(None, (result.executed, result.log)):
+                for name in result.files:
                     if (self._out / name).is_file():
                         tar.add(self._out / name, arcname=f"files/{name}")
                         (self._out / name).unlink()

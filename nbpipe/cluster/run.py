@@ -316,7 +316,7 @@ class Cluster:
             takeover.bring(result, worker.facts.get("output_dir"), self._output_dir)
         skew = worker.facts.get("clock", self._clock) - self._clock
         if result.started is not None and abs(skew) > _CLOCK_SECONDS:
-            result = replace(result, started=result.started + timedelta(seconds=skew))
+            result = result.shifted(timedelta(seconds=skew))
         self._finish(replace(result, task=task, notes=notes))
 
     def _is_void(self, worker: _Worker, result: Result) -> bool:

@@ -114,8 +114,8 @@ def forget_links(shared: Exchange) -> None:
 
 
 def bring(result: Result, source: str | None, output_dir: Path) -> None:
-    """Copy a result's executed notebook and log to where this run keeps its own."""
-    for name in filter(None, (result.executed, result.log)):
+    """Copy a result's executed notebooks and logs to where this run keeps its own."""
+    for name in result.files:
         target = output_dir / name
         if source is None or Path(source) == output_dir:
             return

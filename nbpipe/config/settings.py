@@ -203,6 +203,11 @@ class HistorySettings(Table, frozen=True):
     """
     collection: Name | None = None
     """Name of the collection there; none: recognised by its repository."""
+    pages: Name | None = None
+    """Address of the collection's pages at `nbpipe serve`, to which reports link their runs.
+
+    Such as `https://your.host/collections/NAME`.
+    """
     trace: bool = True
     """Record what each notebook reads and imports, for `--changed-since`; needs git."""
     keep_runs: Count = 500

@@ -20,7 +20,7 @@ from nbpipe.execution.kernels.provisioner import first_of
 from nbpipe.execution.kernels.session import Session
 from nbpipe.execution.ready import NOTHING_SHARED, Ready
 from nbpipe.impact.traces import Watch
-from nbpipe.model import Category, Failure, Outcome, Progress, Result, Task
+from nbpipe.model import Category, CellTime, Failure, Outcome, Progress, Result, Task
 from nbpipe.system import machine
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class _Verdict:
     total: int = 0
     interrupted: str | None = None
     memory: int | None = None
+    times: list[CellTime] = field(default_factory=list)
 
 
 class _Ended(Exception):  # noqa: N818  (control flow inside this module)
@@ -120,6 +121,8 @@ async def execute_once(  # noqa: PLR0913  (all keywords but what to execute, and
         notes=tuple(verdict.notes),
         home=watch.home,
         shadowed=watch.shadowed,
+        cell_times=tuple(verdict.times),
+        packages=watch.packages,
         trace=trace,
     )
 
@@ -327,6 +330,14 @@ class _Execution:
             seconds = time.monotonic() - started
             name = "injected cell" if cell.origin is None else f"cells[{cell.origin}]"
             self._workspace.logger.info("%s: %.3f s", name, seconds)
+            number = cell.node.get("execution_count")
+            self._verdict.times.append(
+                CellTime(
+                    cell=cell.origin,
+                    number=number if isinstance(number, int) else None,
+                    seconds=round(seconds, 4),
+                )
+            )
         self._judge(cell, running.result())
 
     async def _finished_after_exit(self, running: asyncio.Future[Any]) -> bool:

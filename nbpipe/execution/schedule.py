@@ -232,11 +232,11 @@ class Scheduler:
         reason = task.skip
         if reason is None and self._stopped is not None:
             if job.attempts:  # it failed; the retry does not come any more
-                return job.attempts[0]
+                return _sum_up(job)
             reason = f"not started: {self._stopped}"
         if reason is None and self._maxfail and self._failed >= self._maxfail:
             if job.attempts:
-                return job.attempts[0]
+                return _sum_up(job)
             reason = f"not started: {self._failed} failed (--maxfail {self._maxfail})"
         return None if reason is None else replace(_empty(task, Outcome.SKIPPED), reason=reason)
 
@@ -264,7 +264,7 @@ class Scheduler:
             self._halts.discard(halt)
             self.running.pop(job.task.path, None)
         if result.outcome is Outcome.SKIPPED and job.attempts:
-            return job.attempts[0]  # the retry was interrupted: the failure stands
+            return _sum_up(job)  # the retry was interrupted: the failure stands
         job.attempts.append(replace(result, started=started))
         if _worth_another(job, result):
             if result.failures[0].category is Category.OUT_OF_MEMORY:
@@ -297,9 +297,15 @@ def _worth_another(job: _Job, result: Result) -> bool:
 
 def _sum_up(job: _Job) -> Result:
     """Return one result for all attempts: the last one's, with the first one's failure."""
-    last = job.attempts[-1]
-    if len(job.attempts) == 1:
-        return last
+    tries = tuple(
+        replace(attempt, number=number)
+        for number, each in enumerate(job.attempts, start=1)
+        for attempt in each.attempted
+    )
+    last = replace(job.attempts[-1], attempts=len(tries), tries=tries)
+    if len(tries) == 1:
+        # What was interrupted has no end of its own: it is not an attempt that counts.
+        return replace(last, tries=()) if last.outcome is Outcome.SKIPPED else last
     started = job.attempts[0].started
     seconds = sum(attempt.seconds for attempt in job.attempts)
     memory = max((each.memory for each in job.attempts if each.memory is not None), default=None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from nbpipe.model import Outcome
 from nbpipe.reports.console import totals
 from nbpipe.reports.groups import cause, error
+from nbpipe.reports.links import NONE
 from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.past import before
 from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from nbpipe.github.places import Places
     from nbpipe.model import Failure, Result, Run
+    from nbpipe.reports.links import Links
 
 Conclusion = Literal["success", "failure", "cancelled", "neutral"]
 
@@ -60,12 +62,13 @@ class Content:
     annotations: tuple[Annotation, ...] = ()
 
 
-def compose(run: Run, places: Places, *, flaky: str = "pass") -> Content:
+def compose(run: Run, places: Places, *, links: Links = NONE, flaky: str = "pass") -> Content:
     """Return what is told about a run that has ended.
 
     Args:
         run: The run.
         places: Where its failures stand.
+        links: Where the summary leads.
         flaky: `[test] flaky`: what a notebook counts as that passed on a retry.
     """
     every = list(_annotations(run, places))
@@ -73,7 +76,8 @@ def compose(run: Run, places: Places, *, flaky: str = "pass") -> Content:
     more = len(every) - len(told)
     left = f"\n{count(more, 'more annotation')} would not fit.\n" if more else ""
     stream = io.StringIO()
-    MarkdownReporter(limit=SUMMARY - len(left)).report(run, stream)
+    reporter = MarkdownReporter(links=lambda _: links, limit=SUMMARY - len(left))
+    reporter.report(run, stream)
     return Content(
         conclusion=_conclusion(run, flaky),
         title=short(totals(run), TITLE),
@@ -120,7 +124,7 @@ def _annotation(result: Result, failure: Failure, path: str, places: Places) -> 
     past = f"\nit {told}" if (told := before(result)) else ""
     return Annotation(
         path=encodable(path),
-        line=places.line(result.path, failure),
+        line=places.line(result.path, failure) or 1,
         level="warning" if flaky else "failure",
         title=short(f"{plain_name(result.path)}: {cause(failure)}", TITLE),
         message=f"{failure.category.value}{where}: {text}{passed}{past}",

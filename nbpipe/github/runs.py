@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbpipe import history
 from nbpipe.errors import UsageError
-from nbpipe.model import Category, Excluded, Failure, Outcome, Past, Result, Run, Task
+from nbpipe.model import Attempt, Category, Excluded, Failure, Outcome, Past, Result, Run, Task
 from nbpipe.reports.json import FORMAT
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Loaded:
     run: Run
     lines: dict[tuple[str, int | None], int]
     """(path, cell) -> the 1-based line of the notebook's file; from a JSON report."""
+    folder: str | None = None
+    """The collection's in its repository; None: the report does not say."""
 
 
 def load(name: str, config: Config) -> Loaded:
@@ -111,7 +113,18 @@ def _loaded(document: dict[str, Any], root: Path) -> Loaded:
             interrupted=bool(run["interrupted"]),
         ),
         lines=lines,
+        folder=_folder(run.get("folder")),
     )
+
+
+def _folder(value: object) -> str | None:
+    """Return the folder within a repository; what leads out of it is not one."""
+    if value is None:
+        return None
+    folder = str(value)
+    if folder.startswith("/") or ".." in folder.split("/"):
+        raise ValueError(f"{folder!r} is not a folder of the repository")
+    return folder
 
 
 def _failures(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,11 +140,26 @@ def _result(notebook: dict[str, Any], root: Path) -> Result:
         kernel=str(notebook["kernel"]),
         seconds=_finite(notebook["seconds"]),
         attempts=int(notebook["attempts"]),
+        tries=tuple(map(_attempt, notebook.get("attempts_made", ()))),
         cells_total=int(notebook["cells"]["total"]),
         cells_executed=int(notebook["cells"]["executed"]),
         failures=tuple(map(_failure, _failures(notebook))),
         notes=tuple(map(str, notebook["notes"])),
         past=_before(notebook.get("past")),
+    )
+
+
+def _attempt(attempt: dict[str, Any]) -> Attempt:
+    failure, memory = attempt["failure"], attempt["memory"]
+    return Attempt(
+        number=int(attempt["number"]),
+        outcome=Outcome(attempt["outcome"]),
+        started=attempt["started"] and datetime.fromisoformat(attempt["started"]),
+        seconds=_finite(attempt["seconds"]),
+        failures=(_failure(failure),) if failure else (),
+        executed=attempt["executed"] and str(attempt["executed"]),
+        log=attempt["log"] and str(attempt["log"]),
+        memory=None if memory is None else int(memory),
     )
 
 
@@ -203,6 +231,7 @@ def _past_result(result: PastResult, root: Path) -> Result:
         kernel=result.kernel,
         seconds=result.seconds,
         attempts=result.attempts,
+        tries=result.tries,
         failures=tuple(map(_past_failure, result.failures)),
     )
 

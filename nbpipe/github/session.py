@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from nbpipe.config import variables
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
@@ -12,9 +13,11 @@ from nbpipe.github import connection
 from nbpipe.github.begun import Begun, Folder, began
 from nbpipe.github.comments import Comment
 from nbpipe.github.content import compose, ended
-from nbpipe.github.places import Places
+from nbpipe.github.places import Committed, Places
 from nbpipe.github.runs import from_report
 from nbpipe.github.targets import Commit, Target, target
+from nbpipe.reports import forges
+from nbpipe.reports.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +54,8 @@ class Session:
     environ: Mapping[str, str]
     clock: Clock
     begun: Folder
+    artifact: str | None = None
+    """The address of the HTML report."""
     _client: Client = field(init=False)
     _target: Target = field(init=False)
 
@@ -79,8 +84,28 @@ class Session:
 
     def compose(self, loaded: Loaded) -> Content:
         """Return what is told about a run."""
-        places = Places(self.config.root, self.commit.sha, loaded.lines)
-        return compose(loaded.run, places, flaky=self.config.settings.test.flaky)
+        places = Places(self.config.root, self.commit.sha, loaded.lines, loaded.folder)
+        return compose(
+            loaded.run,
+            places,
+            links=self._links(loaded.run.id, places),
+            flaky=self.config.settings.test.flaky,
+        )
+
+    def _links(self, run: str, places: Places) -> Links:
+        """Return where the report of a run leads: to the commit that was asked for, no other.
+
+        The commit in a report may be any of a fork's, which GitHub shows below our address.
+        """
+        pages = forges.address(self.config.settings.history.pages or "")
+        return Links(
+            run=forges.address(self.commit.url or "") or forges.run_page(self.environ),
+            page=f"{pages.rstrip('/')}/runs/{quote(run, safe='')}" if pages else None,
+            artifact=forges.address(self.artifact or ""),
+            repository=forges.at_github(self.commit.repository, self._client.url, self.environ),
+            sha=self.commit.sha,
+            files=Committed(places),
+        )
 
     def outcome(self, file: Path, code: int | None, by: signal.Signals | None) -> Content:
         """Return what is told about `nbpipe test` that has ended: its report, or why there is none.

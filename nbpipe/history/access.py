@@ -12,7 +12,7 @@ from nbpipe.history.errors import HistoryError
 from nbpipe.history.records import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -121,6 +121,14 @@ class History:
 
         with queries.connected(self._engine, self.where) as connection:
             return queries.traces(connection, queries.collection(connection, self._keys))
+
+    def packages(self, paths: Sequence[str]) -> dict[str, tuple[str, Mapping[str, str]]]:
+        """Return of notebooks the run that each passed in last, and what it imported there."""
+        from nbpipe.history import queries  # noqa: PLC0415  (slow)
+
+        with queries.connected(self._engine, self.where) as connection:
+            collection = queries.collection(connection, self._keys)
+            return queries.packages(connection, collection, [*map(storable, paths)])
 
     def runs(self, limit: int) -> list[PastRun]:
         """Return the newest runs, the newest first."""

@@ -10,7 +10,7 @@ from nbpipe.history.access import open_history
 from nbpipe.history.errors import HistoryError, NoHistory
 from nbpipe.history.records import storable
 from nbpipe.history.statistics import statistics
-from nbpipe.model import Outcome, Past
+from nbpipe.model import Earlier, Outcome, Past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,10 @@ _RUNS = 20
 _ASKED = 50
 """So many notebooks are asked for one by one, at most: all of a short run, of a long one the failed
 ones that were in none of the earlier runs."""
+_SHOWN = 10
+"""So many earlier results are shown of each notebook."""
+_COMPARED = 200
+"""Of so many failed notebooks, at most, the packages are compared with those of their last pass."""
 _COMMITS = 200
 """So many runs' commits are known."""
 
@@ -65,6 +69,15 @@ def looked_up(run: Run, history: History) -> Run:
             asked += 1
             results = _before(run, history.notebook(result.path, _RUNS + 1))
         found[result.path] = _past(results, commits)
+    failed = [
+        each.path for each in executed if each.outcome is not Outcome.PASSED and found[each.path]
+    ]
+    packages = history.packages(failed[:_COMPARED]) if failed else {}
+    for path in failed:
+        past, known_packages = found[path], packages.get(storable(path))
+        if past is not None and known_packages is not None:
+            passed, versions = known_packages
+            found[path] = replace(past, passed=passed, packages=versions)
     return replace(
         run, results=tuple(replace(each, past=found.get(each.path)) for each in run.results)
     )
@@ -94,6 +107,14 @@ def _past(results: list[PastResult], commits: dict[str, str | None]) -> Past | N
         row=len([*takewhile(lambda each: each.outcome == last.outcome, results)]),
         flakiness=counted.flakiness,
         seconds=counted.median_seconds if passed else None,
+        earlier=tuple(
+            Earlier(
+                run=each.run,
+                outcome=Outcome(each.outcome or Outcome.SKIPPED),
+                seconds=round(each.seconds, 3),
+            )
+            for each in results[:_SHOWN]
+        ),
     )
 
 
@@ -102,7 +123,7 @@ def by_duration(
 ) -> tuple[tuple[Task, ...], HistoryError | None]:
     """Return the tasks in the order in which to start them, and what is wrong with the history.
 
-    They know how much memory they took before.
+    They know how long they took before, and how much memory.
     """
     if not settings.enabled:
         return tasks, None
@@ -134,6 +155,7 @@ def start_order(tasks: tuple[Task, ...], last: Mapping[str, Last]) -> tuple[Task
 
 def _expecting(task: Task, last: Mapping[str, Last]) -> Task:
     known = last.get(storable(task.path))
-    if task.memory is not None or known is None or known.memory is None:
+    if known is None:
         return task
-    return replace(task, memory=known.memory)
+    memory = known.memory if task.memory is None else task.memory
+    return replace(task, memory=memory, expected=known.seconds)

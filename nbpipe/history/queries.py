@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,10 +11,10 @@ import sqlalchemy as sa
 from nbpipe.history import schema
 from nbpipe.history.engine import explained
 from nbpipe.history.records import Last, PastFailure, PastResult, PastRun, PastTrace
-from nbpipe.model import Trace
+from nbpipe.model import Attempt, Category, Failure, Outcome, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _RUN = [schema.runs.c[name] for name in PastRun.__dataclass_fields__]
 
@@ -56,6 +57,20 @@ def traces(connection: sa.Connection, collection: int | None) -> dict[str, PastT
     return {row.path: PastTrace(run=row.run, trace=_trace(row.trace)) for row in rows}
 
 
+def packages(
+    connection: sa.Connection, collection: int | None, paths: Sequence[str]
+) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Return of notebooks the run that each passed in last, and what it imported there."""
+    table = schema.traces
+    rows = connection.execute(
+        sa.select(table.c.path, table.c.run, table.c.trace).where(
+            table.c.collection == collection, table.c.path.in_(paths)
+        )
+    )
+    found = {row.path: (row.run, _trace(row.trace)) for row in rows}
+    return {path: (run, trace.environment) for path, (run, trace) in found.items() if trace}
+
+
 def _trace(fields: dict[str, Any]) -> Trace | None:
     """Return a trace, None for one of another version of nbpipe."""
     values: Any = {
@@ -96,7 +111,7 @@ def outcomes(
     if path is not None:
         query = past(sa.select(table), collection, path, limit)
     else:
-        columns = [column for column in table.c if column.name != "failures"]
+        columns = [each for each in table.c if each.name not in {"failures", "tries"}]
         newest = (
             sa.select(run.c.id)
             .where(run.c.collection == collection)
@@ -131,4 +146,19 @@ def result(row: Mapping[str, Any]) -> PastResult:
         attempts=row["attempts"],
         memory=row["memory"],
         failures=tuple(PastFailure(**each) for each in row.get("failures") or ()),
+        tries=tuple(map(_attempt, row.get("tries") or ())),
     )
+
+
+def _attempt(fields: Mapping[str, Any]) -> Attempt:
+    """Return an attempt as it was recorded."""
+    started = fields["started"]
+    failures = tuple(
+        Failure(**{**each, "category": Category(each["category"])}) for each in fields["failures"]
+    )
+    known = {
+        "outcome": Outcome(fields["outcome"]),
+        "started": started and datetime.fromisoformat(started),
+        "failures": failures,
+    }
+    return Attempt(**{**fields, **known})

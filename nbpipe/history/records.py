@@ -10,7 +10,7 @@ from nbpipe.model import Outcome
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from nbpipe.model import Trace
+    from nbpipe.model import Attempt, Trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +67,9 @@ class PastResult:
     memory: int | None = None
     """Peak in bytes; None where it was not measured."""
     failures: tuple[PastFailure, ...]
+    tries: tuple[Attempt, ...] = ()
+    """Each attempt where there was more than one; empty, too, where it was recorded by an early
+    version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

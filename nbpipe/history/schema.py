@@ -7,6 +7,7 @@ Versions of the schema:
 2. `memory` of a result, and what is known last about it.
 3. The collection, time and `change` of a result, with their indexes; the counts of a run.
 4. `traces`: what each notebook depended on when it passed last.
+5. `tries`: each attempt at a notebook that was executed more than once.
 
 A new version adds a step (see `steps`). Imports SQLAlchemy: only to be imported where a database
 is used.
@@ -94,6 +95,7 @@ results = sa.Table(
     sa.Column("category", sa.Text),
     sa.Column("signature", sa.Text),
     sa.Column("failures", sa.JSON(none_as_null=True)),
+    sa.Column("tries", sa.JSON(none_as_null=True)),
     # of its run, so that a notebook's past and the changes are each one look at an index:
     sa.Column("collection", sa.Integer, nullable=False, server_default="0"),
     sa.Column("started", Moment),

@@ -116,5 +116,10 @@ def _to_4(connection: sa.Connection) -> None:
     traces.create(connection)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2, _to_3, _to_4)
+def _to_5(connection: sa.Connection) -> None:
+    """Add the attempts at a notebook; of earlier results only their number is known."""
+    connection.exec_driver_sql("ALTER TABLE results ADD COLUMN tries JSON")
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_to_1, _to_2, _to_3, _to_4, _to_5)
 """Step N brings a database of version N to N + 1."""

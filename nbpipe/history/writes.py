@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nbpipe.history.records import PastRun
-    from nbpipe.model import Failure, Result, Trace
+    from nbpipe.model import Attempt, Failure, Result, Trace
 
 _MOST_TEXT = 20_000
 """Characters of a message or traceback that are kept: its end, where the error is."""
@@ -187,7 +187,7 @@ _RESULT = (
             name: sa.bindparam(name)
             for name in (
                 *("outcome", "complete", "reason", "kernel", "seconds", "attempts"),
-                *("memory", "category", "signature", "failures", "change"),
+                *("memory", "category", "signature", "failures", "tries", "change"),
             )
         }
     )
@@ -210,6 +210,20 @@ def _row(run: str, result: Result) -> dict[str, Any]:
         "category": first and first.category.value,
         "signature": first and _cut(first.signature),
         "failures": [_failure(each) for each in result.failures] or None,
+        "tries": [_try(each) for each in result.retried] or None,
+    }
+
+
+def _try(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started": attempt.started and attempt.started.isoformat(),
+        "seconds": attempt.seconds,
+        "executed": _clean(attempt.executed),
+        "log": _clean(attempt.log),
+        "memory": attempt.memory,
+        "failures": [_failure(each) for each in attempt.failures],
     }
 
 

@@ -155,6 +155,8 @@ class Watch:
         """Distributions of the user's home that were imported, after `end`."""
         self.shadowed: tuple[str, ...] = ()
         """Modules that files beside the notebook hide, after `end`."""
+        self.packages: Mapping[str, str] = {}
+        """The distributions that were imported, with their versions, after `end`."""
         self._tolerant = False
         """Whether a cell may raise."""
         self._rivals: set[Watch] = set()
@@ -207,13 +209,18 @@ class Watch:
             if self._tracer.openings is not None:
                 opened = self._tracer.openings.end(self)
         try:
-            if self._tracer is None or self._argv is None or not passed:
+            if self._tracer is None or self._argv is None:
                 return None
-            return await asyncio.to_thread(self._trace, self._tracer, seen, opened)
+            if not passed:  # its files do not matter; its packages may say why
+                self.packages = await asyncio.to_thread(self._imported, self._tracer, seen)
+                return None
+            trace = await asyncio.to_thread(self._trace, self._tracer, seen, opened)
+            self.packages = trace.environment
         except (OSError, subprocess.SubprocessError):
             return None  # git has nothing to say any more
         finally:
             self._rivals.clear()
+        return trace
 
     def remarks(self) -> list[str]:
         """Return what a maintainer should know about where its packages came from."""
@@ -234,6 +241,10 @@ class Watch:
         with contextlib.suppress(OSError):
             lines = self._notes.read_text(encoding="ascii", errors="replace").splitlines()
         return notes.parse(lines)
+
+    def _imported(self, tracer: Tracer, seen: Notes) -> dict[str, str]:
+        with tracer.lock:
+            return self._environment(tracer, seen)
 
     def _trace(self, tracer: Tracer, seen: Notes, opened: Opened | None) -> Trace:
         with tracer.lock:

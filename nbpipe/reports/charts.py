@@ -18,7 +18,7 @@ from nbpipe.system.units import duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nbpipe.model import Result
+    from nbpipe.model import Attempt, Result
 
 SCALED = 'preserveAspectRatio="xMinYMin meet"'
 """Of a picture that takes the page's width."""
@@ -162,22 +162,27 @@ def _row(result: Result, top: int, scale: float) -> str:
 
 
 def timeline(results: Sequence[Result]) -> str:
-    """Return when each notebook ran, in as many lanes as ran at once; empty where not known."""
+    """Return when each attempt ran, in as many lanes as ran at once; empty where not known."""
     ran = sorted(
-        ((each.started, each) for each in results if each.started and each.seconds > 0),
-        key=lambda pair: pair[0],
+        (
+            (attempt.started, attempt, result)
+            for result in results
+            for attempt in result.attempted
+            if attempt.started and attempt.seconds > 0
+        ),
+        key=lambda one: one[0],
     )
     if not ran:
         return ""
     start = ran[0][0]
-    end = max((begun - start).total_seconds() + each.seconds for begun, each in ran)
+    end = max((begun - start).total_seconds() + each.seconds for begun, each, _ in ran)
     free: list[float] = []
     bars = []
-    for begun, each in ran:
+    for begun, attempt, result in ran:
         offset = (begun - start).total_seconds()
-        lane = _lane(free, offset, each.seconds)
+        lane = _lane(free, offset, attempt.seconds)
         if lane < _LANES:
-            bars.append(_span(each, offset, lane, WIDTH / end))
+            bars.append(_span(result, attempt, offset, (lane, WIDTH / end)))
     height = min(len(free), _LANES) * _LANE + 20
     axis = words(0, height - 4, "0 s") + words(WIDTH, height - 4, duration(end), "end")
     return svg("When each notebook ran", (WIDTH, height), "".join(bars) + axis, more=SCALED)
@@ -193,7 +198,10 @@ def _lane(free: list[float], offset: float, seconds: float) -> int:
     return len(free) - 1
 
 
-def _span(result: Result, offset: float, lane: int, scale: float) -> str:
-    title = f"{plain_name(result.path)}: {result.outcome}, {duration(result.seconds)}"
-    size = (max(result.seconds * scale - 1, 1), _LANE - 3)
-    return bar(result.outcome, offset * scale, lane * _LANE + 1, size, cut(title, 300))
+def _span(result: Result, attempt: Attempt, offset: float, place: tuple[int, float]) -> str:
+    """Return the bar of an attempt; its place is the lane, and units of length per second."""
+    lane, scale = place
+    number = f", attempt {attempt.number} of {len(result.tries)}" if result.retried else ""
+    title = f"{plain_name(result.path)}: {attempt.outcome}, {duration(attempt.seconds)}{number}"
+    size = (max(attempt.seconds * scale - 1, 1), _LANE - 3)
+    return bar(attempt.outcome, offset * scale, lane * _LANE + 1, size, cut(title, 300))

@@ -13,16 +13,16 @@ from __future__ import annotations
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from nbpipe.model import Outcome
 from nbpipe.reports.console import rerun_command
-from nbpipe.reports.excerpt import failing_line
 from nbpipe.reports.groups import cause, error
+from nbpipe.reports.links import failing_line_in_file, of_run
 from nbpipe.reports.markdown import MarkdownReporter
 from nbpipe.reports.past import before
-from nbpipe.reports.place import line_in_file
 from nbpipe.system.text import cut, encodable, first_line, plain, plain_name
 from nbpipe.system.units import count
 
@@ -55,6 +55,8 @@ class GithubReporter:
     """Writes workflow commands, and the summary to the file that the environment names."""
 
     environ: Mapping[str, str] = field(default_factory=dict)
+    pages: str | None = None
+    """The address of the collection's pages at the service."""
     rerun: Callable[[Result], str] = rerun_command
     kind: str = "github"
 
@@ -82,7 +84,7 @@ class GithubReporter:
         name = self._in_repository(run, result)
         if name is not None:
             properties["file"] = name
-            line = _line(result, failure) if failure else None
+            line = failing_line_in_file(result, failure) if failure else None
             properties["line"] = line or 1
         return command(word, self._message(result, failure), **properties)
 
@@ -111,12 +113,13 @@ class GithubReporter:
         used = file.stat().st_size if file.exists() else 0
         with file.open("a", encoding="utf-8", newline="\n") as stream:
             limit = max(_SUMMARY_LIMIT - used, 1_000)
-            MarkdownReporter(rerun=self.rerun, limit=limit).report(run, stream)
+            links = partial(of_run, environ=self.environ, pages=self.pages)
+            MarkdownReporter(rerun=self.rerun, links=links, limit=limit).report(run, stream)
 
 
 def reporter(console: ConsoleReporter) -> Reporter[Run]:
     """Return the reporter of this kind."""
-    return GithubReporter(environ=console.environ, rerun=console.rerun)
+    return GithubReporter(environ=console.environ, rerun=console.rerun, pages=console.pages)
 
 
 def command(word: str, message: str, **properties: str | int) -> str:
@@ -132,13 +135,6 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(plain_name(text)).replace(":", "%3A").replace(",", "%2C")
-
-
-def _line(result: Result, failure: Failure) -> int | None:
-    if failure.cell is None:
-        return None
-    line = failing_line(plain(failure.source), failure.traceback) or 1
-    return line_in_file(result.task.file, failure.cell, line, failure.source)
 
 
 def _log(result: Result, stream: TextIO) -> None:

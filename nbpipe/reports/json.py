@@ -6,7 +6,9 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`.
+   `shadowed`; where there was more than one attempt, `attempts_made`; `cells.seconds`,
+   `environment`, and of its past `earlier`, `packages`, `passed`. `run.folder`: the collection's in
+   its repository.
 
 The schema is report.schema.json beside this file (JSON Schema, draft 2020-12).
 """
@@ -20,12 +22,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from nbpipe.model import Outcome
-from nbpipe.reports.excerpt import failing_line
-from nbpipe.reports.place import line_in_file
-from nbpipe.system.text import encodable, plain
+from nbpipe.reports import links
+from nbpipe.system.text import encodable
 
 if TYPE_CHECKING:
-    from nbpipe.model import Failure, Result, Run
+    from collections.abc import Mapping
+
+    from nbpipe.model import Attempt, Failure, Result, Run
     from nbpipe.reports.console import ConsoleReporter
     from nbpipe.reports.reporter import Reporter
 
@@ -62,6 +65,7 @@ def document(run: Run) -> dict[str, Any]:
             "started": _time(run.started),
             "seconds": round(run.seconds, 3),
             "commit": run.commit,
+            "folder": links.folder(run),
             "host": run.host,
             "version": run.version,
             "python": run.python,
@@ -97,21 +101,46 @@ def _notebook(result: Result) -> dict[str, Any]:
         "kernel": encodable(result.kernel),
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
-        "cells": {"total": result.cells_total, "executed": result.cells_executed},
+        "cells": {
+            "total": result.cells_total,
+            "executed": result.cells_executed,
+            "seconds": [asdict(each) for each in result.cell_times],
+        },
         "failure": _failure(result, first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),
         "memory": result.memory,
         "threads": result.task.cores,
-        "home": {encodable(name): encodable(each) for name, each in result.home.items()},
+        "home": _encodable(result.home),
         "shadowed": [encodable(name) for name in result.shadowed],
         "notes": [encodable(note) for note in result.notes],
     }
+    if result.packages:
+        notebook["environment"] = {"packages": _encodable(result.packages)}
     if result.past is not None:
         notebook["past"] = asdict(result.past)
+    if result.retried:
+        notebook["attempts_made"] = [_attempt(result, each) for each in result.retried]
     if len(result.failures) > 1 or (first and result.task.all_errors):
         notebook["failures"] = [_failure(result, failure) for failure in result.failures]
     return notebook
+
+
+def _encodable(versions: Mapping[str, str]) -> dict[str, str]:
+    return {encodable(name): encodable(each) for name, each in versions.items()}
+
+
+def _attempt(result: Result, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "started": attempt.started and _time(attempt.started),
+        "seconds": round(attempt.seconds, 3),
+        "failure": _failure(result, attempt.failure) if attempt.failure else None,
+        "executed": attempt.executed and encodable(attempt.executed),
+        "log": attempt.log and encodable(attempt.log),
+        "memory": attempt.memory,
+    }
 
 
 def _failure(result: Result, failure: Failure) -> dict[str, Any]:
@@ -124,15 +153,8 @@ def _failure(result: Result, failure: Failure) -> dict[str, Any]:
         "traceback": encodable(failure.traceback),
         "signature": encodable(failure.signature),
         "source": encodable(failure.source),
-        "line": _line(result, failure),
+        "line": links.failing_line_in_file(result, failure),
     }
-
-
-def _line(result: Result, failure: Failure) -> int | None:
-    if failure.cell is None:
-        return None
-    line = failing_line(plain(failure.source), failure.traceback) or 1
-    return line_in_file(result.task.file, failure.cell, line, failure.source)
 
 
 def _time(moment: datetime) -> str:

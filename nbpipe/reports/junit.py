@@ -8,7 +8,8 @@ the folder. GitLab drops a case whose class and name came before, so names are m
 
 A `failure` is what a notebook did; an `error` is a notebook that could not be tried (no kernel,
 an unreadable file). A flaky notebook passed: its failing attempt is in `system-out`
-(Surefire's `flakyFailure` is known to nobody else). One element holds all the errors of a case,
+(Surefire's `flakyFailure` is known to nobody else), as is a line for each attempt of one that was
+tried more than once. One element holds all the errors of a case,
 as GitLab and Jenkins read only one. Excluded notebooks are no tests.
 
 The document is written here for a comparison as well, which says only what its cases are.
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, TextIO
 from nbpipe.model import Category, Outcome
 from nbpipe.reports.groups import NO_REASON
 from nbpipe.system.text import cut, first_line, plain, plain_name
+from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,10 +122,13 @@ def _case(result: Result, seen: set[tuple[str, str]]) -> TestCase:
         reason = first_line(result.reason or "") or NO_REASON
         case.add_skipped_info(reason, reason)  # Jenkins reads the message, GitLab the text
     elif result.outcome is Outcome.FLAKY:
-        case.stdout = f"passed at attempt {result.attempts}, after:\n{_text(result)}"
+        after = f"{_text(result)}{_tries(result)}"
+        case.stdout = f"passed at attempt {result.attempts}, after:\n{after}"
     elif (failure := result.failure) is not None:
         add = case.add_error_info if failure.category in ERRORS else case.add_failure_info
         add(_message(failure), _text(result), failure.category.value)
+        if result.retried:
+            case.stdout = _tries(result).lstrip()
     elif result.outcome is Outcome.FAILED:
         case.add_error_info(NO_REASON)
     return case
@@ -150,6 +155,18 @@ def _text(result: Result) -> str:
     if result.log:
         parts.append(f"log: {plain_name(result.log)}")
     return "\n\n".join(parts)
+
+
+def _tries(result: Result) -> str:
+    """Return a line for each attempt: its end, its time, and where its copy and log are."""
+    lines = [
+        f"attempt {each.number}: {each.outcome}"
+        + (f" ({_message(each.failure)})" if each.failure else "")
+        + f", {duration(each.seconds)}"
+        + "".join(f"; {plain_name(file)}" for file in (each.executed, each.log) if file)
+        for each in result.retried
+    ]
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _one(failure: Failure) -> str:

@@ -42,6 +42,17 @@ def line_in_text(text: str, name: str, cell: int, line: int, source: str) -> int
         return None
 
 
+def source_in_text(text: str, name: str, cell: int) -> str | None:
+    """Return the source of a cell in an `.ipynb` file's text; None where nobody can say."""
+    if not name.endswith(".ipynb"):
+        return None
+    try:
+        source = json.loads(text)["cells"][cell]["source"]
+        return "".join([source] if isinstance(source, str) else source)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
 def _in_text(text: str, source: str, line: int) -> int | None:
     start = text.find(source)
     return None if start < 0 or not source else text.count("\n", 0, start) + line

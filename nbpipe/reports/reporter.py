@@ -38,11 +38,14 @@ class Reporter(Protocol[_Subject_contra]):
 
 
 class FolderReporter(Protocol[_Subject_contra]):
-    """Something that tells it in a folder of its own."""
+    """Something that tells it in a folder of its own, or writes its one file by itself."""
 
     @property
     def kind(self) -> str:
         """The word that `--report` knows it by."""
+
+    def index(self, place: Path) -> Path:
+        """Return the file that somebody opens."""
 
     def check(self, folder: Path) -> None:
         """Find out before a long run whether the folder can be written; changes nothing."""
@@ -113,14 +116,14 @@ def check(
         if folder is not None:
             raise UsageError(
                 f"--report {request.kind}=-: it is a folder, which does not fit into a stream",
-                hint=f"Write {request.kind}=FOLDER.",
+                hint=f"Write {request.kind}=FOLDER, or {request.kind}=FILE.html for one file.",
             )
         return
     if str(path.resolve()) in sources:
         raise cannot_write(path, "the run itself reads that file")
     if folder is not None:
         folder.check(path)
-    check_writable(path if folder is None else path / "index.html")
+    check_writable(path if folder is None else folder.index(path))
 
 
 def check_apart(requests: Iterable[Request]) -> None:
@@ -178,7 +181,7 @@ def write(
             reporter.write(subject, path)
     elif path is not None:
         check_writable(path)
-        with _replaced(path.resolve()) as stream:
+        with replaced(path.resolve()) as stream:
             reporter.report(subject, stream)
     elif reporter.kind == "console":
         reporter.report(subject, stdout)
@@ -211,7 +214,7 @@ def _utf8_of(data: BinaryIO) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[TextIO]:
+def replaced(path: Path) -> Iterator[TextIO]:
     """Give a stream whose text becomes the file when all of it is written, and not before."""
     try:
         if _is_special(path):

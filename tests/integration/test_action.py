@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,9 +22,11 @@ from ondisk import REPOSITORY as ROOT
 from ondisk import lacking, write_notebook
 from recorded import Recorded
 
-WORKFLOWS = sorted((ROOT / ".github").rglob("*.yml"))
+WORKFLOWS = sorted((ROOT / ".github").glob("*/*.yml"))
+ACTION = ROOT / "action.yml"
 NIGHTLY = ROOT / ".github/workflows/nightly.yml"
 REPORT = ROOT / ".github/templates/notebooks-report.yml"
+PINNED = re.compile(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 CONTEXT = {
     "run_id": "17",
     "run_attempt": "1",
@@ -54,7 +57,10 @@ def lint(texts: dict[str, str]) -> list[str]:
 
 def test_actionlint_finds_nothing_in_the_workflows() -> None:
     names = [each.name for each in WORKFLOWS]
-    assert names == ["notebooks-report.yml", "notebooks.yml", "ci.yml", "nightly.yml"]
+    assert names == [
+        *("notebooks-nightly.yml", "notebooks-report.yml", "notebooks.yml"),
+        *("ci.yml", "nightly.yml", "release.yml"),
+    ]
     assert lint({each.name: each.read_text(encoding="utf-8") for each in WORKFLOWS}) == []
 
 
@@ -63,13 +69,91 @@ def test_actionlint_knows_a_mistake() -> None:
     assert any('"nobody"' in each for each in lint({"n.yml": wrong}))
 
 
-@pytest.mark.parametrize("file", [*WORKFLOWS, ROOT / "action.yml"], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: file.name)
 def test_no_expression_stands_in_a_script(file: Path) -> None:
     """What others may write (a branch's name, a title) would be executed there."""
     tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     jobs = [tree["runs"]] if "runs" in tree else list(tree["jobs"].values())
     scripts = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
     assert [script for script in scripts if "${{" in script] == []
+
+
+def audit(*files: Path, persona: str = "pedantic") -> tuple[int, str]:
+    """Return how zizmor ends, and what it finds."""
+    program = shutil.which("zizmor", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        lacking("zizmor")
+    words = (program, "--offline", "--no-progress", f"--persona={persona}", "--format", "plain")
+    done = subprocess.run(
+        [*words, *files], capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout
+
+
+def test_zizmor_finds_nothing_however_pedantic() -> None:
+    code, said = audit(ACTION, ROOT / ".github/dependabot.yml", *WORKFLOWS)
+    assert code == 0, said
+
+
+def test_zizmor_knows_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "action.yml"
+    text = ACTION.read_text(encoding="utf-8")
+    file.write_text(text.replace('exit "$CODE"', 'exit "${{ inputs.options }}"'))
+    code, said = audit(file)
+    assert code != 0
+    assert "template-injection" in said
+
+
+def test_every_action_is_pinned_by_commit_and_one_version_of_each_is_used() -> None:
+    texts = [*examples(), *(file.read_text(encoding="utf-8") for file in (*WORKFLOWS, ACTION))]
+    used = [line for text in texts for line in re.findall(r"uses: (.+)", text)]
+    others = [line for line in used if not line.startswith(("./", "OWNER/"))]
+    assert [line for line in others if not PINNED.fullmatch(line)] == []
+    pins: dict[str, set[str]] = {}
+    for line in others:
+        name, _, pin = line.partition("@")
+        pins.setdefault("/".join(name.split("/")[:2]), set()).add(pin)
+    assert {name: len(each) for name, each in pins.items() if len(each) > 1} == {}
+
+
+def examples() -> list[str]:
+    """Return the README's examples of the action, each as a whole workflow."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = [each for each in re.findall(r"(?s)```yaml\n(.*?)```", text) if "uses:" in each]
+    job = "permissions: {}\njobs:\n  n:\n    runs-on: ubuntu-24.04\n    steps:\n"
+    head = "name: Example\non: [push]\nconcurrency: {group: g, cancel-in-progress: true}\n"
+    return [head + (each if "jobs:" in each else job + each) for each in found]
+
+
+def test_the_readmes_examples_are_workflows_with_which_nothing_is_wrong(tmp_path: Path) -> None:
+    texts = {f"{number}.yml": text for number, text in enumerate(examples())}
+    assert len(texts) == 2
+    assert lint(texts) == []
+    files = [tmp_path / ".github/workflows" / name for name in texts]
+    files[0].parent.mkdir(parents=True)
+    for file, text in zip(files, texts.values(), strict=True):
+        file.write_text(text, encoding="utf-8")
+    code, said = audit(*files, persona="regular")
+    assert code == 0, said
+
+
+def test_examples_and_templates_give_the_action_inputs_that_it_has() -> None:
+    """actionlint knows only the inputs of actions that are released."""
+    action = yaml.safe_load(ACTION.read_text(encoding="utf-8"))
+    texts = [*examples(), *(each.read_text(encoding="utf-8") for each in WORKFLOWS)]
+    given, read = set(), set()
+    for text in texts:
+        for job in yaml.safe_load(text)["jobs"].values():
+            ours = [each for each in job["steps"] if is_ours(each.get("uses", ""))]
+            given |= {name for each in ours for name in each.get("with", {})}
+            if ours:
+                read |= set(re.findall(r"steps\.notebooks\.outputs\.([\w-]+)", text))
+    assert {"requirements", "environment-file", "options"} <= given <= set(action["inputs"])
+    assert {"artifact-url", "exit-code", "failed"} <= read <= set(action["outputs"])
+
+
+def is_ours(uses: str) -> bool:
+    return uses == "./" or uses.startswith("OWNER/nbpipe@")
 
 
 def test_the_job_that_runs_a_strangers_notebooks_has_no_secrets_and_may_only_read() -> None:
@@ -105,15 +189,20 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
     python: dict[str, str], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
-    write_notebook(work / "sub/good one.ipynb", "1")
+    write_notebook(work / "sub/good one.ipynb", "import brought, carried")
     write_notebook(work / "sub/bad.ipynb", "1/0")
     write_notebook(work / "sub/other.ipynb", "1/0")
-    job = Job(work, tmp_path / "temp", python, github=dict(CONTEXT))
+    for name in ("brought", "carried"):
+        (work / f"sub/{name}.txt").write_text(f"./{wheel(work / 'sub', name).name}\n")
+    address = "https://github.example/octo-org/notebooks/actions/runs/17/artifacts/3"
+    made = {"actions/upload-artifact": {"artifact-url": address}}
+    job = Job(work, tmp_path / "temp", python, github=dict(CONTEXT), made=made)
     outputs = composite(
-        ROOT / "action.yml",
+        ACTION,
         job,
         **{
             "working-directory": "sub",
+            "requirements": "brought.txt\n\n  carried.txt\n",
             "patterns": "good one.ipynb\n\n  bad.ipynb\n",
             "options": "--retries 0 -k 'good or bad'",
             "json-artifact": "json",
@@ -125,14 +214,19 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
     told = [(each["path"], each["outcome"]) for each in notebooks]
     assert sorted(told) == [("bad.ipynb", "failed"), ("good one.ipynb", "passed")]
     assert "::error title=bad.ipynb%3A ZeroDivisionError" in job.log
-    assert job.summary.startswith("## ❌ nbpipe: 1 passed, 1 failed")
-    names = [name for name, _ in job.used]
-    assert names == [
-        "actions/setup-python@v5",
-        "actions/cache/restore@v4",
-        "actions/upload-artifact@v4",
-        "actions/upload-artifact@v4",
-        "actions/cache/save@v4",
+    title, _, link, *_ = job.summary.splitlines()
+    assert title.startswith("## ❌ nbpipe: 1 passed, 1 failed")
+    assert link == f"**[HTML report: download, unpack, open index.html]({address})**"
+    assert outputs["artifact-url"] == outputs["json-artifact-url"] == address
+    counts = {name: outputs[name] for name in ("total", "passed", "failed", "flaky", "skipped")}
+    assert list(counts.values()) == ["2", "1", "1", "0", "0"]
+    assert Path(outputs["html-report"], "index.html").is_file()
+    assert [name for name, _ in job.used] == [
+        "actions/setup-python",
+        "actions/cache/restore",
+        "actions/upload-artifact",
+        "actions/upload-artifact",
+        "actions/cache/save",
     ]
     restored, saved = job.used[1][1], job.used[4][1]
     assert restored["path"] == saved["path"]
@@ -146,6 +240,44 @@ def test_the_action_installs_runs_reports_and_keeps_the_history(
     }
 
 
+def wheel(folder: Path, name: str) -> Path:
+    """Return a wheel with an empty module, made without building anything."""
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    told = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{told}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{told}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{told}/RECORD", "")
+    return file
+
+
+def test_with_a_conda_environment_everything_runs_inside_of_it(
+    python: dict[str, str], tmp_path: Path
+) -> None:
+    """The micromamba here runs what it is given, and notes it."""
+    work, programs = tmp_path / "work", tmp_path / "bin"
+    write_notebook(work / "sub/a.ipynb", "1/0")
+    programs.mkdir()
+    (programs / "micromamba").write_text(
+        f'#!/bin/sh\necho "$1 $2 $3 $4" >>{tmp_path}/calls\nshift 3\nexec "$@"\n'
+    )
+    (programs / "micromamba").chmod(0o755)
+    made = {"mamba-org/setup-micromamba": {"environment-path": "/envs/nbpipe"}}
+    environ = python | {"PATH": f"{programs}:{python['PATH']}"}
+    job = Job(work, tmp_path / "temp", environ, github=dict(CONTEXT), made=made)
+    inputs = {"working-directory": "sub", "environment-file": "environment.yml"}
+    outputs = composite(ACTION, job, **inputs, history="", **{"html-artifact": ""})
+    assert (outputs["exit-code"], outputs["failed"], outputs["artifact-url"]) == ("1", "1", "")
+    ((name, given),) = job.used
+    assert (name, given["environment-file"]) == (
+        *("mamba-org/setup-micromamba", "sub/environment.yml"),
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    started = [call.removeprefix("run -p /envs/nbpipe ") for call in calls]
+    assert started == ["python", "python", "python", "nbpipe", "python"]
+
+
 def test_a_pull_request_runs_what_it_can_affect(python: dict[str, str], tmp_path: Path) -> None:
     """The template's own options, in a clone of depth 2 as it checks it out."""
     origin = tmp_path / "origin"
@@ -153,7 +285,7 @@ def test_a_pull_request_runs_what_it_can_affect(python: dict[str, str], tmp_path
     write_notebook(origin / "b.ipynb", "open('b.csv').read()")
     (origin / "b.csv").write_text("1\n")
     (origin / "nbpipe.toml").write_text("")
-    checkout, *_, action = steps(ROOT / ".github/templates/notebooks.yml", "run")
+    checkout, action = steps(ROOT / ".github/templates/notebooks.yml", "run")
     depth = str(checkout["with"]["fetch-depth"])
     wanted = {"html-artifact": "", "options": action["with"]["options"]}
     environ = python | {"XDG_STATE_HOME": str(tmp_path / "state")}
@@ -166,7 +298,7 @@ def test_a_pull_request_runs_what_it_can_affect(python: dict[str, str], tmp_path
         words = ("git", "clone", "-q", "--depth", depth, origin.as_uri(), str(clone))
         subprocess.run(words, check=True)
         job = Job(clone, tmp_path / f"temp{number}", environ, github=dict(CONTEXT))
-        outputs = composite(ROOT / "action.yml", job, **wanted)
+        outputs = composite(ACTION, job, **wanted)
         assert outputs["exit-code"] == "0", job.log
         notebooks = json.loads(Path(outputs["report"]).read_text())["notebooks"]
         told.append({each["path"]: each["outcome"] for each in notebooks})
@@ -189,7 +321,7 @@ def test_without_anything_to_keep_nothing_is_kept_and_a_quote_that_is_open_fails
 ) -> None:
     job = Job(tmp_path, tmp_path / "temp", python, github=dict(CONTEXT))
     inputs = {"history": "", "html-artifact": "", "python-version": "", "options": "-k 'good"}
-    outputs = composite(ROOT / "action.yml", job, **inputs)
+    outputs = composite(ACTION, job, **inputs)
     assert job.failed
     assert "No closing quotation" in job.log
     assert outputs["exit-code"] == ""

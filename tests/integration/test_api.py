@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from running import until
 
 import nbpipe
+from nbpipe.cli.test import command
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +60,71 @@ def test_options_are_those_of_the_command_line(inside: Collection, tmp_path: Pat
     assert [each.path for each in run.plan.excluded] == ["b.ipynb"]
 
 
+def test_what_runs_is_chosen_as_on_the_command_line(
+    inside: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    inside.notebook("fits.ipynb", "1 / 0")
+    inside.notebook("slow.ipynb", "1")
+    inside.notebook("table.ipynb", "1 / 0")
+
+    def ran(**options: Any) -> list[str]:  # noqa: ANN401  (of `nbpipe.test`)
+        run = nbpipe.test(jobs=1, output_dir=tmp_path / "copies", **options).wait()
+        return [each.path for each in run.results if each.attempts]
+
+    assert ran(k="fits or slow") == ["fits.ipynb", "slow.ipynb"]
+    assert ran(lf=True) == ["fits.ipynb"]
+    assert ran(shard=(2, 3)) == ["slow.ipynb"]
+    first = ran(exitfirst=True, k="fits or table")
+    assert len(first) == 1
+    assert sorted([*first, *ran(resume=True)]) == ["fits.ipynb", "table.ipynb"]
+    with pytest.raises(UsageError, match=r"shard=\(4, 3\): not \(I, N\)"):
+        nbpipe.test(shard=(4, 3))
+
+
+def test_it_takes_what_the_command_line_takes() -> None:
+    """All but what is about a terminal, or has no use in a notebook."""
+    names = {
+        "keyword": "k",
+        "last_failed": "lf",
+        "failed_first": "ff",
+        "reports": "report",
+        "parameter": "parameters",
+        "config_file": "config",
+    }
+    terminal = {"color", "debug", "durations", "list_only", "progress", "tb", "verbose"}
+    elsewhere = {"cluster", "parameters_file"}
+    options = {names.get(each.name or "", each.name or "") for each in command.params}
+    assert options - set(inspect.signature(nbpipe.test).parameters) <= terminal | elsewhere
+
+
+def test_a_limit_may_have_units(inside: Collection, tmp_path: Path) -> None:
+    inside.notebook("a.ipynb", "1")
+    run = nbpipe.test(timeout="10m", notebook_timeout="1h30m", output_dir=tmp_path / "copies")
+    limits = run.wait().plan.tasks[0].limits
+    assert (limits.cell_seconds, limits.notebook_seconds) == (600.0, 5400.0)
+
+
+def test_reports_are_written_and_one_that_cannot_be_is_refused_before_anything_runs(
+    inside: Collection, tmp_path: Path
+) -> None:
+    inside.notebook("a.ipynb", "1 / 0")
+    copies = tmp_path / "copies"
+    reports = ["html", "json", f"junit={tmp_path / 'junit.xml'}", "markdown"]
+    run = nbpipe.test(report=reports, output_dir=copies)
+    assert run.reports == {}
+    run.wait()
+    assert run.reports == {
+        "html": copies / "html",
+        "json": copies / "report.json",
+        "junit": tmp_path / "junit.xml",
+        "markdown": copies / "report.md",
+    }
+    assert all(path.exists() for path in run.reports.values())
+    with pytest.raises(UsageError, match="nosuch"):
+        nbpipe.test(report="nosuch", output_dir=copies)
+
+
 def test_a_run_can_be_stopped(inside: Collection, tmp_path: Path) -> None:
     inside.notebook(
         "long.ipynb", "import pathlib, time\npathlib.Path('runs').touch()\ntime.sleep(600)"
@@ -85,6 +152,8 @@ def test_wrong_use_raises_at_once(inside: Collection) -> None:
     [
         ({"jobs": 0}, "jobs=0: expected int >= 1"),  # it would wait for ever
         ({"timeout": -1}, "timeout=-1: expected float > 0.0"),
+        ({"timeout": "soon"}, "timeout='soon': expected float, got str"),
+        ({"timeout": "300"}, "timeout='300': expected float, got str"),  # as in nbpipe.toml
         ({"missing_kernel": "no"}, "missing_kernel='no': invalid enum value 'no'"),
     ],
 )

@@ -46,7 +46,9 @@ def test_the_prerun_is_the_first_cell_of_every_python_notebook(ended: Ended) -> 
 
 def test_the_testing_notebook_shows_the_matrix(tmp_path: Path) -> None:
     shipped = Collection(COLLECTION, tmp_path / "output")
-    ended = shipped.test("tests/testnotebooks.ipynb", "-p", "notebooks", '["../04_HowTos"]')
+    copies = ("-p", "output_dir", str(tmp_path / "copies"))
+    wanted = ("-p", "notebooks", '["../04_HowTos"]')
+    ended = shipped.test("tests/testnotebooks.ipynb", *wanted, *copies)
     assert ended["tests/testnotebooks.ipynb"]["outcome"] == "passed", ended.out
     pages = [
         output.data["text/html"]

@@ -218,6 +218,13 @@ def test_a_retry_that_passes_is_flaky(collection: Collection) -> None:
     assert told["failure"]["message"] == "not yet"
     assert (collection.output_dir / "n.ipynb").exists()
     assert told["executed"] == "n.attempt-2.ipynb"
+    first, second = told["attempts_made"]
+    assert (first["outcome"], first["executed"]) == ("failed", "n.ipynb")
+    assert (first["failure"]["message"], second["failure"]) == ("not yet", None)
+    assert (second["outcome"], second["executed"]) == ("passed", "n.attempt-2.ipynb")
+    assert first["started"] <= second["started"]
+    copy = str(collection.output_dir / "n.ipynb")
+    assert copy in ended.out, "the copy in which the failing cell can be seen"
     (collection.root / "seen").unlink()
     assert collection.test("--retries", "2", "--flaky", "fail").code == 1
 

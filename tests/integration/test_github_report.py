@@ -136,7 +136,33 @@ def test_a_run_of_the_history_finds_the_line_in_the_commit(told: Told) -> None:
     told("report", "latest", sha=sha)
     (annotation,) = told.github.annotations
     assert (annotation["path"], annotation["start_line"]) == ("sub/bad.ipynb", line)
+    summary = told.github.checks[0]["output"]["summary"]
+    assert f"/blob/{sha}/sub/bad.ipynb?plain=1#L{line})" in summary
     assert told.github.checks[0]["head_sha"] == sha
+
+
+def test_a_comment_leads_to_the_run_the_report_and_the_cell(told: Told) -> None:
+    """What the workflow that reports knows: a report and addresses, and no clone."""
+    told.use_app()
+    file = report(told.folder / "r.json", 1, folder="sub/nb")
+    page = "https://github.example/octo-org/notebooks/actions/runs/17"
+    told(
+        *("report", str(file), "--comment", "42"),
+        *("--url", page, "--artifact", f"{page}/artifacts/3"),
+    )
+    (comment,) = told.github.comments
+    at = f"{told.github.url}/{REPOSITORY}/blob/{SHA}/sub/nb/n0.ipynb"
+    for text in (comment["body"], told.github.checks[0]["output"]["summary"]):
+        assert f"[`20260131T120000-a3e82e`]({page})" in text
+        assert f"open index.html]({page}/artifacts/3)" in text
+        assert f"**[`n0.ipynb`]({at})** [`cells[2]`]({at}?plain=1#L17)" in text
+    assert told.github.annotations[0]["path"] == "sub/nb/n0.ipynb"
+
+
+@pytest.mark.parametrize("folder", ["../x", "/etc", "a/../../b"])
+def test_a_folder_that_leads_out_of_the_repository_is_refused(told: Told, folder: str) -> None:
+    _, said = told("report", str(report(told.folder / "r.json", 1, folder=folder)), code=4)
+    assert "not a folder of the repository" in said
 
 
 @pytest.mark.parametrize("count", [0, 1, 50, 51, 130])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from changing import changing
 from pasts import opened, postgresql
 from running import running, until
 
@@ -20,6 +22,7 @@ import nbpipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ondisk import Collection, Ended
 
@@ -334,3 +337,26 @@ def test_reports_tell_what_was_before(remembered: Collection, schema: dict[str, 
     }
     assert f"it failed before, too (run {run})" in again.out
     assert f"It passed before (run {run})." in (remembered.root / "r.md").read_text()
+
+
+def test_a_failure_is_reported_with_the_versions_of_the_last_pass(tmp_path: Path) -> None:
+    repository = changing(tmp_path)
+    collection, site = repository.collection, tmp_path / "site"
+    collection.environ["PYTHONPATH"] = str(site)
+    collection.notebook("a.ipynb", "import brought", "assert brought.value == 1")
+    repository.commit()
+    for version in ("1", "2"):
+        shutil.rmtree(site, ignore_errors=True)
+        about = site / f"brought-{version}.0.dist-info"
+        about.mkdir(parents=True)
+        (site / "brought.py").write_text(f"value = {version}", encoding="utf-8")
+        (about / "RECORD").write_text("brought.py,,\n", encoding="utf-8")
+        ended = collection.test("--report", "html")
+    failed = ended["a.ipynb"]
+    assert (failed["outcome"], failed["environment"]["packages"]["brought"]) == ("failed", "2.0")
+    assert [each["cell"] for each in failed["cells"]["seconds"]] == [0, 1]
+    past = failed["past"]
+    assert (past["packages"]["brought"], past["passed"]) == ("1.0", past["run"])
+    assert [each["outcome"] for each in past["earlier"]] == ["passed"]
+    page = (ended.output_dir / "html" / "index.html").read_text(encoding="utf-8")
+    assert '"changed":[["brought","1.0","2.0"]]' in page

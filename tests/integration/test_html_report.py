@@ -8,10 +8,22 @@ from urllib.parse import quote
 import pytest
 from browser import EVERYWHERE, look, sound
 from ondisk import Collection, Ended
+from pasts import past_run, result
+
+from nbpipe.model import CellTime, Run
+from nbpipe.reports.html import HtmlReporter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TIMES = (CellTime(cell=1, number=1, seconds=0.5), CellTime(cell=4, number=2, seconds=2.0))
+FLAKY = """
+import pathlib
+mark = pathlib.Path("mark")
+first = not mark.exists()
+mark.touch()
+assert not first
+"""
 HOSTILE = """
 from IPython.display import HTML, SVG, display
 display(HTML('''
@@ -132,6 +144,169 @@ def test_the_table_is_filtered_and_sorted(ran: Ended) -> None:
     assert second["value"] == sorted(second["value"])
 
 
+ROWS = "Array.from(document.querySelectorAll('#results tbody tr'), row => row.cells[1].textContent)"
+FORM = """[document.getElementById("words").value,
+  Array.from(document.querySelectorAll("fieldset input:checked"), box => box.value),
+  document.querySelector("#results th[aria-sort]")?.textContent ?? null]"""
+
+
+def shows(number: int) -> list[str]:
+    """Return the step of waiting until so many rows are shown."""
+    return ["until", f"document.getElementById('shown').textContent === '{number} of 5'"]
+
+
+def test_what_the_table_shows_is_in_the_address_after_back_forward_and_reload(ran: Ended) -> None:
+    steps = [
+        *(["click", "fieldset input[value=failed]"], shows(2)),
+        *(["fill", "#words", "zerodivision f()"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["click", "#results th:nth-child(4) button"], ["value", "location.hash"]),
+        *(["reload"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["click", "#results td.path a"], ["until", "document.querySelector('iframe')"]),
+        *(["back"], shows(1), ["value", ROWS], ["value", FORM]),
+        *(["back"], ["until", "!location.hash.includes('sort')"], ["value", FORM]),
+        *(["back"], shows(2), ["value", FORM], ["back"], shows(5), ["value", FORM]),
+        *(["forward"], ["forward"], shows(1), ["value", FORM]),
+        *(["click", "#results td.path a"], ["until", "document.querySelector('iframe')"]),
+        *(["click", "header a"], ["until", "document.querySelector('#shown')"]),
+        *(shows(1), ["value", FORM]),
+    ]
+    (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
+    row, words, failed = ["a/bad.ipynb"], "zerodivision f()", ["failed"]
+    sorted_form = [words, failed, "Time"]
+    assert answer["values"] == [
+        *(row, [words, failed, None], "#show=failed&q=zerodivision+f%28%29&sort=time"),
+        *(row, sorted_form, row, sorted_form, [words, failed, None]),
+        *(["", failed, None], ["", [], None], [words, failed, None], [words, failed, None]),
+    ]
+    assert answer["console"] == []
+
+
+def test_keys_lead_from_failure_to_failure_and_what_is_unfolded_stays(ran: Ended) -> None:
+    here = """[document.activeElement.textContent.trim().split(/\\s/)[0],
+      Array.from(document.querySelectorAll(".failure[open] .path"), each => each.textContent)]"""
+    inside = "document.querySelector('#failures ~ article .failure:last-of-type .times caption')"
+    steps = [
+        *(["press", "n"], ["value", here], ["press", "n"], ["value", here]),
+        *(["reload"], ["until", inside], ["value", here.split(",", 1)[1].rstrip("] ")]),
+        *(["press", "/"], ["press", "x"], ["press", "n"], shows(0)),
+        *(["press", "Escape"], shows(5), ["value", "document.getElementById('words').value"]),
+        *(["click", ".failure[open] a"], ["until", "document.querySelector('iframe')"]),
+        *(["press", "n"], ["until", "document.title.startsWith('a/bad')"]),
+    ]
+    (answer,) = look([{"url": page(ran), "scheme": "light", "width": 900, "steps": steps}])
+    first, second = "a/50% <b>&é#?.ipynb", "a/bad.ipynb"
+    assert answer["values"] == [
+        ["a/50%", [first]],
+        *(["a/bad.ipynb", [first, second]], [first, second], ""),
+    ]
+    assert answer["console"] == []
+
+
+def test_of_many_notebooks_each_is_found_sorted_and_unfolded(tmp_path: Path) -> None:
+    results = [
+        result(f"many/n_{each:04}.ipynb", "passed", each + 0.5, cell_times=TIMES)
+        for each in range(1000)
+    ]
+    now = past_run("r1")
+    run = Run(
+        **{name: getattr(now, name) for name in ("id", "started", "commit", "host", "version")},
+        seconds=9.0,
+        root=tmp_path,
+        output_dir=tmp_path,
+        python="3",
+        jobs=1,
+        results=tuple(results),
+        excluded=(),
+    )
+    HtmlReporter().write(run, tmp_path / "r")
+    first = f"{ROWS}[0]"
+    last = "document.querySelector('#results tbody:last-of-type tr:last-child .path')"
+    slowest = "document.querySelector('#n999[open] .slowest')?.textContent"
+    steps = [
+        *(["fill", "#words", "0734"], ["until", f"{ROWS}.length === 1"], ["value", first]),
+        *(["fill", "#words", ""], ["until", f"{ROWS}.length > 1"]),
+        *(
+            ["click", "#results th:nth-child(4) button"],
+            ["click", "#results th:nth-child(4) button"],
+        ),
+        *(["until", f"{first} === 'many/n_0999.ipynb'"], ["click", "#n999 > summary"]),
+        *(["until", slowest], ["value", slowest], ["reload"], ["until", slowest]),
+        ["value", "void scrollTo(0, document.body.scrollHeight)"],
+        *(["until", f"{last}?.textContent === 'many/n_0000.ipynb'"], ["value", first]),
+    ]
+    url = f"file://{quote(str(tmp_path / 'r' / 'index.html'))}"
+    (answer,) = look([{"url": url, "scheme": "light", "width": 1200, "steps": steps}])
+    sound(answer)
+    told = ["many/n_0734.ipynb", "cells[4]In [2]2.0 sslowest", None, "many/n_0999.ipynb"]
+    assert answer["values"] == told
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a run with retries, its report as a folder and as the one file beside it."""
+    folder = tmp_path_factory.mktemp("tried")
+    root = folder / "collection"
+    root.mkdir()
+    made = Collection(root, folder / "output")
+    made.notebook("good.ipynb", "print(6 * 7)")
+    made.notebook("bad <b>.ipynb", "'</script>'", "1/0")
+    made.notebook("flaky.ipynb", FLAKY)
+    one = made.output_dir / "html" / "one" / "one.html"
+    ended = made.test("--report", "html", "--report", f"html={one}", "--retries", "1")
+    assert ended.code == 1, ended.err
+    assert [each.name for each in one.parent.iterdir()] == ["one.html"]
+    return ended
+
+
+def test_a_report_in_one_file_has_the_executed_notebooks(tried: Ended) -> None:
+    title = "document.getElementById('page-path').textContent"
+    opened = "document.querySelector('#page iframe')"
+    chosen = "document.querySelector('#page-attempts [aria-current]')?.textContent.slice(0, 9)"
+    steps = [
+        *(["click", "#results tbody tr:last-child a"], ["until", opened], ["value", title]),
+        *(["back"], ["until", f"!{opened}"], ["press", "n"], ["click", ".failure[open] a"]),
+        *(["until", opened], ["value", title], ["reload"], ["until", opened], ["value", title]),
+        *(["value", "location.hash"], ["press", "n"], ["until", f"{title} === 'flaky.ipynb'"]),
+        *(["value", chosen], ["click", "#page-attempts a:last-child"]),
+        *(["until", f"{chosen} === 'Attempt 2'"], ["click", "#back"], ["until", f"!{opened}"]),
+    ]
+    url = page(tried, "one/one.html")
+    looks = [{"url": url, "scheme": "light", "width": 1200, "steps": steps}]
+    looks += [
+        {"url": f"{url}#page=0", "scheme": scheme, "width": width}
+        for scheme, width in EVERYWHERE[1:3]
+    ]
+    answers = look(looks)
+    bad = "bad <b>.ipynb"
+    assert answers[0]["values"] == ["good.ipynb", bad, bad, "#at=f0&page=0.1", "Attempt 1"]
+    for answer in answers:
+        sound(answer)
+        assert {request.partition("#")[0] for request in answer["requests"]} == {url}
+
+
+def test_attempts_are_tabs_and_each_has_its_page(tried: Ended) -> None:
+    tab = "document.activeElement.textContent.split(',')[0]"
+    shown = "document.querySelector('#f1 [role=tabpanel]:not([hidden])').textContent"
+    current = "document.querySelector('nav [aria-current]').textContent.split(',')[0]"
+    steps = [
+        *(["click", "#f1 > summary"], ["click", "#f1 [aria-selected=true]"], ["value", tab]),
+        *(["value", f"{shown}.includes('AssertionError')"], ["press", "ArrowRight"]),
+        *(["value", tab], ["value", f"{shown}.includes('AssertionError')"]),
+        *(["press", "ArrowRight"], ["click", "#f1 [role=tabpanel]:not([hidden]) > p a"]),
+        *(["until", "document.querySelector('iframe')"], ["value", current]),
+        *(["click", "nav a:last-child"], ["until", "document.title.includes('attempt 2')"]),
+        *(["value", current], ["back"], ["back"], ["until", "document.querySelector('#f1[open]')"]),
+    ]
+    looks = [{"url": page(tried), "scheme": "light", "width": 1200, "steps": steps}]
+    name = "notebooks/flaky.ipynb.html"
+    looks += [{"url": page(tried, name), "scheme": "dark", "width": 400}]
+    answers = look(looks)
+    first, second = "Attempt 1: failed", "Attempt 2: passed"
+    assert answers[0]["values"] == [first, True, second, False, first, second]
+    for answer in answers:
+        sound(answer)
+
+
 def test_without_scripts_the_report_shows_everything(ran: Ended) -> None:
     rows = "document.querySelectorAll('#results tbody tr').length"
     (answer,) = look(
@@ -172,4 +347,3 @@ def test_the_reports_folder_is_replaced_by_a_later_report_and_nothing_else_is(
     assert refused.code == 4
     assert "would replace what is there" in refused.err
     assert (mine / "thesis.tex").read_text() == "precious"
-    assert collection.test("--report", "html=report.html").code == 4

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pasts import opened, past_run, record, result
+from pasts import opened, past_run, record, result, trace
 
 from nbpipe.history import looked_up
-from nbpipe.model import Outcome, Past, Result, Run
+from nbpipe.model import Earlier, Outcome, Past, Result, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,11 @@ def test_the_past_is_that_of_the_runs_before(history: History, others: int) -> N
         row=1,
         flakiness=0.5,
         seconds=3.0,
+        earlier=(
+            Earlier(run="r2", outcome=Outcome.FAILED, seconds=9.0),
+            Earlier(run="r1", outcome=Outcome.PASSED, seconds=4.0),
+            Earlier(run="r0", outcome=Outcome.PASSED, seconds=2.0),
+        ),
     )
     assert found[0].past == known
     assert [each.past is not None for each in found] == [True] * (1 + others) + [False]
@@ -69,3 +74,19 @@ def test_a_failed_notebook_is_looked_for_in_runs_that_are_long_past(history: His
     assert [found[0].past and found[0].past.run, found[2].past] == ["old", None]
     passed = replace(found[0], outcome=Outcome.PASSED)
     assert looked_up(now(passed, *more), history).results[0].past is None
+
+
+def test_a_failure_is_told_with_the_packages_of_the_last_pass(history: History) -> None:
+    known = {"numpy": "2.4.0", "python": "3.11.7"}
+    passed = result("a.ipynb", "passed", trace=trace(environment=known))
+    also = result("c.ipynb", "passed", trace=trace(environment=known))
+    record(history, past_run("r0"), passed, result("b.ipynb", "failed"), also)
+    record(history, past_run("r1", days=1), result("a.ipynb", "failed"))
+    again = (result("a.ipynb", "failed"), result("b.ipynb", "failed"), also)
+    failed, never, passing = (each.past for each in looked_up(now(*again), history).results)
+    assert failed is not None
+    assert (failed.passed, failed.packages) == ("r0", known)
+    assert never is not None
+    assert (never.passed, never.packages) == ("", {})
+    assert passing is not None
+    assert passing.packages == {}

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from nbformat import v4
 
-from nbpipe.model import Outcome, Result, Task
+from nbpipe.model import Attempt, Outcome, Result, Task
 from nbpipe.reports import charts
 from nbpipe.reports.html import rendering
 
@@ -36,6 +36,17 @@ def test_what_ran_at_once_stands_in_lanes_of_its_own() -> None:
         ("0.0", "19", "359.0"),
         ("450.0", "19", "449.0"),
     ]
+
+
+def test_each_attempt_stands_where_it_ran() -> None:
+    first = Attempt(number=1, outcome=Outcome.FAILED, started=START, seconds=4)
+    later = START + timedelta(seconds=8)
+    second = Attempt(number=2, outcome=Outcome.PASSED, started=later, seconds=2)
+    retried = replace(ran("a", 0, 6), outcome=Outcome.FLAKY, attempts=2, tries=(first, second))
+    svg = charts.timeline((retried, ran("b", 4, 4)))
+    assert bars(svg) == [("0.0", "1", "359.0"), ("360.0", "1", "359.0"), ("720.0", "1", "179.0")]
+    assert "a: failed, 4.0 s, attempt 1 of 2" in svg
+    assert "a: passed, 2.0 s, attempt 2 of 2" in svg
 
 
 def test_the_slowest_come_first_and_what_never_ran_not_at_all() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
+from nbpipe.model import Category, CellTime, Excluded, Failure, Outcome, Result, Run, Task
 from nbpipe.reports.json import JsonReporter, document, schema
 
 FAILURE = Failure(
@@ -39,6 +39,7 @@ PASSED = Result(
     cells_total=2,
     cells_executed=2,
     executed="executed/a.ipynb",
+    cell_times=(CellTime(cell=1, number=1, seconds=0.5),),
 )
 FAILED = Result(
     task=task("a/b.ipynb"),
@@ -94,6 +95,7 @@ def test_the_report_is_the_contracts() -> None:
             "started": "2026-01-31T12:00:00Z",
             "seconds": 12.3,
             "commit": None,
+            "folder": None,
             "host": "h",
             "version": "1",
             "python": "3.11.7",
@@ -111,7 +113,7 @@ def test_the_report_is_the_contracts() -> None:
                 "kernel": "python3",
                 "seconds": 1.2,
                 "attempts": 1,
-                "cells": {"total": 10, "executed": 4},
+                "cells": {"total": 10, "executed": 4, "seconds": []},
                 "failure": {
                     "category": "missing-package",
                     "cell": 3,
@@ -138,7 +140,11 @@ def test_the_report_is_the_contracts() -> None:
                 "kernel": "python3",
                 "seconds": 1.235,
                 "attempts": 1,
-                "cells": {"total": 2, "executed": 2},
+                "cells": {
+                    "total": 2,
+                    "executed": 2,
+                    "seconds": [{"cell": 1, "number": 1, "seconds": 0.5}],
+                },
                 "failure": None,
                 "executed": "executed/a.ipynb",
                 "log": None,

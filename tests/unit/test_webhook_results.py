@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from doors import admitted, door, unscripted
-from pasts import START, opened, past_run, record, result
+from pasts import START, opened, past_run, record, result, retried
 
 from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive, PastCollection
@@ -339,3 +339,30 @@ def test_the_log_of_a_result_is_plain_text_from_beside_its_copy(tmp_path: Path) 
             assert log.headers["Content-Security-Policy"].startswith("sandbox")
         assert client.get(f"{page}/log?path=b.ipynb").status_code == 404
         assert f'href="{page}/log?path=a.ipynb"' in text(client, f"{page}/notebook", path="a.ipynb")
+
+
+def test_each_attempt_has_its_failure_copy_and_log(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r1"
+    folder.mkdir(parents=True)
+    for name in ("a", "a.attempt-2"):
+        (folder / f"{name}.ipynb").write_text("{}")
+        (folder / f"{name}.log").write_text(f"log of {name}")
+    with opened(URL, tmp_path, collection="nb") as history:
+        run = replace(past_run("r1"), output_dir=str(folder))
+        record(history, run, retried("a.ipynb", "flaky"))
+    with served(tmp_path, copies=(tmp_path,), rendered=tmp_path / "pages") as client:
+        address = "/collections/nb/runs/r1"
+        page = text(client, f"{address}/notebook", path="a.ipynb")
+        assert "2 attempts" in page
+        assert f'href="{address}/notebook?path=a.ipynb&amp;attempt=1"' in page
+        first = text(client, f"{address}/notebook", path="a.ipynb", attempt="1")
+        assert "attempt 1 of 2" in first
+        assert f'href="{address}/log?path=a.ipynb&amp;attempt=1"' in first
+        for query, log in (("", "a.attempt-2"), ("&attempt=1", "a"), ("&attempt=7", "a.attempt-2")):
+            with client.get(f"{address}/log?path=a.ipynb{query}") as answer:
+                assert answer.get_data(as_text=True) == f"log of {log}"
+        tries = client.get(f"{address}/notebook.json?path=a.ipynb").get_json()["result"]["tries"]
+        assert [(each["number"], each["outcome"]) for each in tries] == [
+            (1, "failed"),
+            (2, "passed"),
+        ]

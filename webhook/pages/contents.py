@@ -123,6 +123,8 @@ class ResultPage:
     name: str
     run: RunLine
     result: PastResult
+    attempt: int | None
+    """The one that is shown; None: the last one, which decided."""
     copy: bool
     """Whether its executed copy can be shown."""
     log: bool

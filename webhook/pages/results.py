@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from markupsafe import Markup
 from nbpipe.history import (
     Archive,
     NoHistory,
+    PastFailure,
     PastResult,
     RunLine,
     statistics,
@@ -237,11 +239,13 @@ class Results:
         return answer("notebook.html", content, places=STRIP, trend=picture, strip=strip)
 
     def _result(self, name: str, run: str) -> Response:
-        known, line, result = self._past(name, run)
+        known, line, whole = self._past(name, run)
+        result = _attempt(whole)
         content = ResultPage(
             name=name,
             run=line,
             result=result,
+            attempt=result.attempts if result is not whole else None,
             copy=self._copies.find(line.run, result) is not None,
             log=self._log_file(line, result) is not None,
             source_link=file_url(known.place, line.run.commit, known.folder + result.path),
@@ -251,7 +255,7 @@ class Results:
     def _log(self, name: str, run: str) -> Response:
         """Answer with the log of a result, as plain text: kernels and notebooks wrote into it."""
         _, line, result = self._past(name, run)
-        file = self._log_file(line, result)
+        file = self._log_file(line, _attempt(result))
         if file is None:
             abort(404, "no log that may be shown")
         response = send_file(file, "text/plain; charset=utf-8", conditional=False, etag=False)
@@ -266,11 +270,11 @@ class Results:
 
     def _copy(self, name: str, run: str) -> Response:
         _, line, result = self._past(name, run)
-        return self._copies.show(line.run, result, name)
+        return self._copies.show(line.run, _attempt(result), name)
 
     def _file(self, name: str, run: str) -> Response:
         _, line, result = self._past(name, run)
-        return self._copies.give(line.run, result, text="text" in request.args)
+        return self._copies.give(line.run, _attempt(result), text="text" in request.args)
 
     def _past(self, name: str, run: str) -> tuple[Named, RunLine, PastResult]:
         """Return the collection, the run and the result that the address names."""
@@ -427,3 +431,26 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "size": memory,
     "traceback": _traceback,
 }
+
+
+def _attempt(result: PastResult) -> PastResult:
+    """Return the result as the attempt that the address asks for left it; by default the last."""
+    number = request.args.get("attempt", type=int)
+    asked = next((each for each in result.tries if each.number == number), None)
+    if number is None or asked is None:
+        return result
+    failures = tuple(
+        PastFailure(
+            **{name: getattr(each, name) for name in PastFailure.__dataclass_fields__}
+            | {"category": each.category.value}
+        )
+        for each in asked.failures
+    )
+    return replace(
+        result,
+        outcome=asked.outcome.value,
+        seconds=asked.seconds,
+        memory=asked.memory,
+        attempts=asked.number,
+        failures=failures,
+    )

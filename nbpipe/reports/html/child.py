@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbpipe.reports.html import rendering
+from nbpipe.reports.html import figures, rendering
 from nbpipe.system import units
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _allow(seconds: float) -> None:
 
 
 def _answer(request: dict[str, Any], output: int) -> dict[str, Any]:
+    if "figure" in request:
+        return {"figure": figures.write(Path(request["copy"]), Path(request["figure"]))}
     marks = [(place, source) for place, source in request["marks"]]
     page = rendering.document(Path(request["copy"]), marks)
     if page is None:

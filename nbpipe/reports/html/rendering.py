@@ -139,6 +139,25 @@ class Renderer:
         problem = reply["problem"]
         raise NotShown(self._too_much_memory() if problem == "memory" else problem)
 
+    def figure(self, copy: Path, target: Path) -> str | None:
+        """Write a small form of a copy's first picture; None where there is none to show.
+
+        Args:
+            copy: The executed copy.
+            target: Where to, without an ending.
+
+        Returns:
+            The file's name.
+        """
+        try:
+            reply = self._ask({"copy": str(copy), "figure": str(target)})
+        except NotShown:
+            self.close()
+            return None
+        if reply.get("grown") or "problem" in reply:
+            self.close()
+        return reply.get("figure")
+
     def frame(self, copy: Path, failures: Iterable[Failure]) -> str | None:
         """Return the document that shows a copy, or says why not; None: not a notebook."""
         with TemporaryDirectory(prefix="nbpipe-") as folder:
