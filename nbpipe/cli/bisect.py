@@ -25,13 +25,14 @@ Examples:
   nbpipe bisect notebooks/a.ipynb --environment june.txt july.txt""",
 )
 @click.argument("notebook")
-@click.option("--good", metavar="REV", help="A commit at which it passes.")
-@click.option("--bad", metavar="REV", help="One where it fails.  [default: HEAD]")
+@click.option("--good", metavar="REV", help="Commit at which the notebook passes.")
+@click.option("--bad", metavar="REV", help="Commit at which it fails.  [default: HEAD]")
 @click.option(
     "--environment",
     type=(click.Path(path_type=Path), click.Path(path_type=Path)),
     metavar="GOOD_LOCK BAD_LOCK",
-    help="Two lock files (`pip freeze`, pylock.toml) instead of commits; it passes with the first.",
+    help="Two lock files (`pip freeze`, pylock.toml) instead of commits: where the notebook "
+    "passes, and where it fails.",
 )
 @click.option(
     "--retries",
@@ -57,9 +58,9 @@ def command(  # noqa: PLR0913  (one per option)
 ) -> None:
     """Find the commit after which NOTEBOOK fails, or the package that broke it.
 
-    Runs it at as few commits as git's bisection needs, in a worktree of its own and with the
-    kernels that are installed now. With --environment: as it is now, in environments of its own
-    between the two lock files. What the history knows is not run again.
+    Executes the notebook at as few commits as git bisect needs, in a separate worktree and with
+    the kernels that are installed now. With --environment, executes it as it is now, in separate
+    environments between the two lock files. Results that the history has are not run again.
     """
     if environment and (good or bad):
         raise UsageError(

@@ -34,7 +34,9 @@ Examples:
 Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these notebooks out.")
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out matching notebooks; repeatable."
+)
 @click.option(
     "--select",
     multiple=True,
@@ -46,7 +48,9 @@ Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
 @click.option("--ignore", multiple=True, metavar=_RULES, help="Do not apply these rules.")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired safely; writes notebooks.")
-@click.option("--unsafe-fixes", is_flag=True, help="With --fix: repair what may change a meaning.")
+@click.option(
+    "--unsafe-fixes", is_flag=True, help="With --fix: also make repairs that may change a meaning."
+)
 @click.option("--diff", is_flag=True, help="Show what --fix would write; write nothing.")
 @click.option(
     "--format",
@@ -62,12 +66,12 @@ Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
-    help="Do not report the findings that this file knows.",
+    help="Do not report findings that are listed in this file.",
 )
 @click.option(
     "--write-baseline",
     is_flag=True,
-    help="Write all findings to the baseline (nbpipe-baseline.json), as known ones.",
+    help="Record all findings as known, in the baseline (nbpipe-baseline.json).",
 )
 @click.option("--explain", metavar="RULE", help="Explain a rule (ALL: list them) and exit.")
 @options.color_option
@@ -94,8 +98,8 @@ def command(  # noqa: PLR0913  (its options)
 ) -> int:
     """Check notebooks without executing them: format, secrets, code, links, text.
 
-    Nothing is written but with --fix. `[check]` of the configuration chooses the rules; ruff looks
-    at the code where it is installed.
+    Nothing is written without --fix. [check] in the configuration selects the rules; code is
+    checked with ruff if it is installed.
     """
     if explain:
         from nbpipe.lint.console import explained  # noqa: PLC0415  (slow)

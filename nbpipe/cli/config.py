@@ -36,7 +36,7 @@ def command(*, config_file: Path | None, as_json: bool, about_keys: bool) -> int
 
     The file is nbpipe.toml, or the table [tool.nbpipe] of pyproject.toml, in the nearest folder
     upwards; that folder is the collection's root. --keys describes every key. Options of a
-    command, such as `nbpipe test --timeout`, come on top and are not shown here.
+    command, such as `nbpipe test --timeout`, override them and are not shown here.
     """
     if about_keys:
         text = _json(dump.keys_document(keys.keys())) if as_json else dump.describe(keys.keys())

@@ -50,7 +50,9 @@ _LONGEST = 2 * units.DAY
     help="Take only FOLDER, now and in later runs; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, help="Take everything again, after --only.")
-@click.option("--release", "commit", metavar="COMMIT", help="Another release than the current.")
+@click.option(
+    "--release", "commit", metavar="COMMIT", help="Take this release instead of the current one."
+)
 @click.option(
     "--restore",
     is_flag=False,
@@ -61,18 +63,18 @@ _LONGEST = 2 * units.DAY
 @click.option(
     "--prune", is_flag=True, help="Remove files deleted upstream that you have not changed or run."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
 @click.option(
     "--list", "listed", is_flag=True, help="Show the collections, notebooks and releases there are."
 )
-@click.option("--collection", metavar="NAME", help="Which one, where the platform has several.")
+@click.option("--collection", metavar="NAME", help="Name of the collection, if there are several.")
 @click.option(
     "--timeout",
     default=f"{SILENCE:g}",
     metavar="DURATION",
     show_default=True,
     callback=lambda _context, _option, text: _seconds(text),
-    help="Give up a server that is silent for this long: seconds, or 5m.",
+    help="Give up on a server that is silent for this long: seconds, or 5m.",
 )
 @click.option(
     "--config",

@@ -42,8 +42,8 @@ def command(
 ) -> None:
     """Show past runs, or the past of NOTEBOOK (as reports name it, or its file).
 
-    Flakiness is how often a notebook changed between passing and failing, of how often it could
-    have.
+    Flakiness is the share of successive results between which a notebook changed from passing to
+    failing or back.
     """
     config = options.load_config(config_file)
     with history.open_history(config.settings.history, config.root) as past:

@@ -47,8 +47,8 @@ def command(
 ) -> int | None:
     """Notify people of what run RUN (the latest) changed: newly failing, recovered, still failing.
 
-    `nbpipe test` does it by itself where [notify] is configured. Each change is sent once on
-    each channel; what could not be sent is sent the next time.
+    `nbpipe test` does this by itself if [notify] is configured. Each change is sent once per
+    channel; what could not be sent is sent the next time.
     """
     if test and (publishing or show):
         raise UsageError("--test: sends a message of its own", hint="Give it alone.")

@@ -51,9 +51,9 @@ def publish(
 ) -> None:
     """Update the mirror of collection NAME (default: all) from its origin, once or continuously.
 
-    Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
-    one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,
-    and a fetch or a gate with it.
+    Exit code 0: every mirror holds its branch's head (or a pinned release); 1: one could not be
+    published and keeps its last release. SIGTERM ends it as Ctrl-C does (exit code 2), including
+    a fetch or a gate in progress.
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 

@@ -59,7 +59,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
         "--store",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help=f"Where runs are kept; also {VARIABLE}. All hosts must see it.",
+        help=f"Folder of runs and releases; also {VARIABLE}. All hosts must see it.",
     )
     return options.shared(store(function))
 
@@ -98,7 +98,7 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 )
 @_override_options
 @options.parameter_options
-@click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
+@click.option("--kernel", metavar="NAME", help="Run the notebook on this kernel.")
 @click.option(
     "--outputs",
     multiple=True,
@@ -126,7 +126,7 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 )
 @_shared
 def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  # noqa: ANN401
-    """Submit a notebook, with its collection as it is now, as a job."""
+    """Submit a notebook as a job, with its collection as it is now."""
     from nbpipe.batch import submission  # noqa: PLC0415  (slow)
 
     config = options.load_config(config_file)
@@ -174,7 +174,7 @@ def _notebook(path: Path) -> Path:
 @click.argument("run", default="latest")
 @_shared
 def status(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Show how a run's job and its children stand."""
+    """Show the state of a run's job and of its child jobs."""
     from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
     from nbpipe.comparison_reports import store_lines  # noqa: PLC0415
 
@@ -188,9 +188,9 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @_shared
 def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) -> int:
-    """Wait for runs to end and report their progress; Ctrl-C leaves the jobs alone.
+    """Wait for runs to end and report their progress.
 
-    Exit code 1 where one of them did not complete.
+    Ctrl-C ends the waiting, not the jobs. Exit code 1: one of them did not complete.
     """
     from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
 
@@ -289,7 +289,7 @@ def promote(
     run: str,
     **given: str,
 ) -> int:
-    """Make a collected run the reference of a release; it never changes afterwards."""
+    """Make a collected run the permanent reference of a release."""
     from nbpipe.batch import collect, promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
@@ -305,9 +305,9 @@ def promote(
 @click.argument("release", required=False, metavar="[NAME[/RELEASE]]")
 @_shared
 def verify(config_file: Path | None, store: Path | None, release: str | None) -> int:
-    """Check every file of releases against the digests of their manifests.
+    """Check every file of releases against their manifests.
 
-    Exit code 1 where a file is missing, has other content, or does not belong to the release.
+    Exit code 1: a file is missing, has other content, or does not belong to the release.
     """
     from nbpipe.batch import promotion  # noqa: PLC0415
 
@@ -322,7 +322,14 @@ def verify(config_file: Path | None, store: Path | None, release: str | None) ->
 
 @_subcommand("export", "export minitest/1.0 --to minitest-1.0.zip --creator 'Doe, Jane'")
 @click.argument("release", metavar="NAME/RELEASE")
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), metavar="FILE.zip")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.zip",
+    help="Archive to write.",
+)
 @click.option("--title", default="", metavar="TEXT", help="Title of the deposit.")
 @click.option("--creator", multiple=True, metavar="NAME", help="`Family, Given`; repeatable.")
 @click.option("--license", "licence", default="", metavar="ID", help="SPDX identifier: CC-BY-4.0.")
@@ -335,7 +342,7 @@ def export(
     target: Path,
     **given: Any,  # noqa: ANN401
 ) -> int:
-    """Write a release as a zip archive with an RO-Crate and metadata for Zenodo."""
+    """Write a release as a zip archive with RO-Crate, for Zenodo."""
     from nbpipe.reference import crate  # noqa: PLC0415
 
     found = _store(store, config_file).named(release)
@@ -359,7 +366,7 @@ def accept(
     run: str,
     **given: Any,  # noqa: ANN401
 ) -> int:
-    """Take a run's outputs as the reference's from now on; recorded with the reason."""
+    """Accept a run's outputs as the reference's, with the reason."""
     from nbpipe.batch import promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
@@ -404,7 +411,7 @@ def show(config_file: Path | None, store: Path | None, run: str) -> int:
 @click.argument("run", default="latest")
 @_shared
 def cancel(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Cancel a run's job and its children."""
+    """Cancel a run's job and its child jobs."""
     from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
 
     _say(*status_lines.status(run_views.cancel(_store(store, config_file).run(run))))

@@ -41,7 +41,7 @@ def list_(collection: str | None, file: Path | None) -> None:
 @service.collection_option
 @service.config_option
 def show(commit: str, collection: str | None, file: Path | None) -> None:
-    """Show release COMMIT (its first letters do): who, what, and what changed."""
+    """Show release COMMIT (or its first digits) and what it changed."""
     from nbpipe.publishing.releases import operations, texts  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
@@ -51,11 +51,11 @@ def show(commit: str, collection: str | None, file: Path | None) -> None:
 
 @release.command(epilog="Example: nbpipe release rollback --reason 'plots are broken'")
 @click.argument("commit", required=False)
-@click.option("--reason", default="", help="Written to the journal.")
+@click.option("--reason", default="", help="Reason, recorded in the journal.")
 @service.collection_option
 @service.config_option
 def rollback(commit: str | None, *, reason: str, collection: str | None, file: Path | None) -> None:
-    """Go back to release COMMIT (to the one before) and hold it until `unpin`."""
+    """Roll back to COMMIT (default: the release before) until `unpin`."""
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
@@ -68,7 +68,7 @@ def rollback(commit: str | None, *, reason: str, collection: str | None, file: P
 @service.collection_option
 @service.config_option
 def unpin(collection: str | None, file: Path | None) -> None:
-    """Follow the branch again after a rollback, from now on."""
+    """Follow the branch again after a rollback."""
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
     from nbpipe.publishing.releases.journal import Trigger  # noqa: PLC0415  (slow)
@@ -97,9 +97,9 @@ def unpin(collection: str | None, file: Path | None) -> None:
 @service.collection_option
 @service.config_option
 def verify(commit: str | None, *, repair: bool, collection: str | None, file: Path | None) -> None:
-    """Check every file of COMMIT (of all releases) against its blob.
+    """Check every file of COMMIT, or of all releases, against its blob.
 
-    Ends with 1 where a release was damaged and is not repaired.
+    Exit code 1: a release is damaged and was not repaired.
     """
     from nbpipe.publishing.releases import operations, texts  # noqa: PLC0415  (slow)
 
@@ -118,7 +118,7 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
 @service.collection_option
 @service.config_option
 def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:
-    """Remove releases that are neither young nor among the newest (`keep`)."""
+    """Remove releases that `keep` does not keep."""
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:

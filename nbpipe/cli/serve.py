@@ -66,9 +66,9 @@ def serve(  # noqa: PLR0913  (one per option)
     of a history. Where there is no /etc/nbpipe/nbpipe.toml, the configuration of the collection in
     the working directory is read.
 
-    The pages ask for a token: that of `[webhook] token`, else one that is made at the first start;
-    the log says where it is. Runs until SIGTERM or SIGINT, which end a fetch or a gate that is
-    under way, too; then with 0.
+    The pages require a token: that of `[webhook] token`, or one that is made at the first start;
+    the log says where it is. Runs until SIGTERM or SIGINT, which also end a fetch or a gate in
+    progress; the exit code is then 0.
     """
     from nbpipe.notify.service import watched  # noqa: PLC0415  (slow)
     from webhook import service as served  # noqa: PLC0415  (slow)

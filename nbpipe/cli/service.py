@@ -29,5 +29,5 @@ collection_option = click.option(
     "--collection",
     "collection",
     metavar="NAME",
-    help="Which collection, where the configuration has several.",
+    help="Name of the collection, if several are configured.",
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-@click.group(name="space", epilog="Example: nbpipe space check --all")
+@click.group(name="space")
 def command() -> None:
     """Make the mirror appear in every user's home, and prove it read-only.
 
@@ -37,14 +37,14 @@ def command() -> None:
 
 @command.command(epilog="Example: nbpipe space sync --dry-run")
 @service.config_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
-@click.option("--remove", is_flag=True, help="Take it out of every home again.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@click.option("--remove", is_flag=True, help="Remove the mirror from every home.")
 @json_option
 def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> int:
-    """Make the mirror appear in every home that [spaces] names; what was there is kept.
+    """Make the mirror appear in the homes that [spaces] names.
 
-    Run it as root, as often as you like: what is right is left alone. Exit code 1 where a home
-    could not be done.
+    Run it as root, as often as you like: what is right is left alone, and what else is there is
+    kept. Exit code 1: a home could not be updated.
     """
     if dry_run and remove:
         raise click.UsageError("--dry-run and --remove: choose one of them")
@@ -70,7 +70,7 @@ def sync(*, file: Path | None, dry_run: bool, remove: bool, as_json: bool) -> in
 @service.config_option
 @json_option
 def list_(*, file: Path | None, as_json: bool) -> int:
-    """Say how every home stands; nothing is changed."""
+    """Show the state of every home; change nothing."""
     every = _every(file)
     found = [space for places in every for space in places.survey()]
     _print(found, as_json=as_json, every=True, named=len(every) > 1)
@@ -87,13 +87,12 @@ def list_(*, file: Path | None, as_json: bool) -> int:
     show_default=True,
     help="Number of homes to check, drawn at random.",
 )
-@click.option("--seed", type=int, help="Draw the same homes and files again.")
+@click.option("--seed", type=int, help="Seed, to draw the same homes and files again.")
 @json_option
 def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_json: bool) -> int:
-    """Prove it as the users themselves: the link, the content, and that every write fails.
+    """Check as each user that link and content are right and writes fail.
 
-    Exit code 1 where a link is wrong, content differs, a write succeeds, or there is no home to
-    prove it for.
+    Exit code 1: a link is wrong, content differs, a write succeeds, or there is no home to check.
     """
     from nbpipe.publishing.spaces import check, texts  # noqa: PLC0415  (only this command needs it)
 
