@@ -97,7 +97,7 @@ def unpin(collection: str | None, file: Path | None) -> None:
 @service.collection_option
 @service.config_option
 def verify(commit: str | None, *, repair: bool, collection: str | None, file: Path | None) -> None:
-    """Check every file of COMMIT, or of all releases, against its blob.
+    """Check the files of COMMIT, or of all releases, against their blobs.
 
     Exit code 1: a release is damaged and was not repaired.
     """
