@@ -19,9 +19,9 @@ import click
 
 from nbpipe._version import __version__
 from nbpipe.cli import home
-from nbpipe.cli.remarks import Remarks
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError
+from nbpipe.system.remarks import Remarks
 
 COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
