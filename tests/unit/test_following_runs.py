@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from nbpipe.batch import run_views
-from nbpipe.cli.reference import command
+from nbpipe.cli import nbpipe
 from nbpipe.reference import store
 from nbpipe.reference.errors import SchedulerMissing, SchedulerOutage
 from nbpipe.reference.schedulers import registry
@@ -261,7 +261,9 @@ def test_who_may_only_read_a_run_sees_how_it_stands(
 
 
 def invoke(root: Path, *words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(command, [*words, "--store", str(root)], standalone_mode=False)
+    result = CliRunner().invoke(
+        nbpipe, ["reference", *words, "--store", str(root)], standalone_mode=False
+    )
     if result.exception is not None:
         raise result.exception
     return result.return_value, result.stdout

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from nbpipe.cli.publish import command as publish
+from nbpipe.cli import nbpipe
 from nbpipe.config.settings import Keep
 from nbpipe.publishing.health import State
 from nbpipe.publishing.reconcile import Result, signal
@@ -339,7 +339,7 @@ def test_a_mirror_that_cannot_be_read_keeps_no_other_from_being_published(
         )
     )
 
-    ended = CliRunner().invoke(publish, ["--config", str(file)])
+    ended = CliRunner().invoke(nbpipe, ["publish", "--config", str(file)])
 
     assert ended.exit_code == 1
     assert "first/current: is not the mirror's link" in ended.stderr

@@ -199,7 +199,10 @@ def run(origin: Origin, tmp_path: Path, heads: list[str]) -> Callable[..., Resul
         f'[[collection]]\nname = "notebooks-latest"\norigin = "{origin.path}"\n'
         f'root = "{tmp_path}/srv"\nprotocols = ["file"]\nkeep = {{releases = 1, days = 0}}\n'
     )
-    group = click.Group(commands={"publish": publish, "release": release})
+    # The names of the whole command line's: click remembers those of the first call.
+    names = {"help_option_names": ["-h", "--help"]}
+    commands = {"publish": publish, "release": release}
+    group = click.Group(commands=commands, context_settings=names)
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(group, [*arguments, "--config", str(file)])
