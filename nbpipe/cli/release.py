@@ -56,10 +56,18 @@ def show(commit: str, collection: str | None, file: Path | None) -> None:
     click.echo(f"  author   {plain_name(found.author)}, {found.date}")
     click.echo(f"  files    {found.files:,}, {units.data(found.size)}")
     click.echo(f"  path     {found.path}")
+    if found.executed:
+        run = f"{plain_name(found.run)}, {plain_name(found.ran)}"
+        click.echo(f"  outputs  of {found.executed:,} notebooks, from the gate's run {run}")
     for warning in found.warnings:
         click.echo(f"  warning  {plain_name(warning)}")
     click.echo(f"  against  {(changes.before or 'nothing')[:12]}")
-    for mark, paths in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
+    for mark, paths in (
+        ("+", changes.added),
+        ("~", changes.changed),
+        ("-", changes.removed),
+        ("only run again:", changes.rerun),
+    ):
         for path in paths[:_SHOWN]:
             click.echo(f"  {mark} {plain_name(path)}")
         if len(paths) > _SHOWN:

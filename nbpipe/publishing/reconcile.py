@@ -32,6 +32,7 @@ from nbpipe.publishing.errors import (
 )
 from nbpipe.publishing.origin import address, forge
 from nbpipe.publishing.publisher import Publisher
+from nbpipe.publishing.releases import outputs
 from nbpipe.publishing.releases.journal import Event, Trigger
 from nbpipe.publishing.schedule import Schedule
 from nbpipe.system import files, private
@@ -390,6 +391,7 @@ class Reconciler:
         rules = repr(
             (s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck, s.max_loss)
         )
+        rules += outputs.rule(s)
         return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
     def _current(self) -> str | None:
