@@ -174,7 +174,8 @@ class Publisher:
             ) from error
         self._place(made)
         manifest.write(self._manifests, made)
-        self.record(Event.REMADE, commit, trigger, reason="the settings changed")
+        why = "the settings changed"
+        self.record(Event.REMADE, commit, trigger, reason=why, executed=made.executed)
         return made
 
     def guard(self, commit: str, *, instead_of: str, accepted: bool = False) -> None:

@@ -332,6 +332,7 @@ class Reconciler:
             reason=reason,
             warnings=warnings,
             seconds=round(seconds, 4),
+            executed=self.publisher.manifest(target).executed,
         )
         return forced
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from click.testing import CliRunner
 
 from nbpipe.cli.getlatest import command as getlatest
 from nbpipe.config.settings import Keep
+from nbpipe.publishing import publisher
 from nbpipe.publishing.copies.substance import substance
 from nbpipe.publishing.reconcile import Result
 from nbpipe.publishing.releases import manifest, operations
-from nbpipe.publishing.releases.journal import Event
+from nbpipe.publishing.releases.journal import Event, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -336,3 +338,54 @@ def test_what_no_release_has_any_more_is_not_kept(
     used = {f.blob for c in worker.mirror.releases() for f in worker.publisher.manifest(c).files}
     assert set(names) == used
     assert len(names) <= 2
+
+
+@pytest.mark.parametrize(
+    ("step", "switch"),
+    [
+        ("outputs.take", False),
+        ("build.change", False),
+        ("manifest.write", False),
+        ("build.seal", False),
+        ("manifest.write", True),
+        ("build.seal", True),
+    ],
+)
+def test_cut_short_at_any_step_it_shows_a_whole_release_and_heals(
+    origin: Origin, follow: Follow, tmp_path: Path, *, step: str, switch: bool
+) -> None:
+    head = origin.publish({"a.ipynb": notebook("x = 1")})
+    first = follow() if switch else follow(outputs="executed", gate=quick(tmp_path))
+    first.reconcile_once()
+    if not switch:
+        head = origin.publish({"a.ipynb": notebook("x = 2")})
+    # In a process of its own, which is killed as it comes to that step.
+    child = os.fork()
+    if child == 0:
+        try:
+            _kill_at(step)
+            follow(outputs="executed", gate=quick(tmp_path)).reconcile_once()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    left = current(first) / "a.ipynb"
+    assert nbformat.reads(left.read_text(), as_version=4).cells
+
+    healed = follow(outputs="executed", gate=quick(tmp_path))
+    outcome = healed.reconcile_once(Trigger.STARTUP)
+
+    assert os.WIFSIGNALED(status)
+    assert (outcome.error, outcome.current) == (None, head)
+    assert texts(current(healed) / "a.ipynb") == [f"run {runs(tmp_path)}"]
+    assert {v.damages for v in operations.verify(healed.publisher)} == {()}
+    assert healed.reconcile_once().result is Result.UNCHANGED
+
+
+def _kill_at(step: str) -> None:
+    """Have this process killed where it comes to that step."""
+
+    def kill(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    name, attribute = step.split(".")
+    setattr(getattr(publisher, name), attribute, kill)
