@@ -20,7 +20,7 @@ from nbpipe.reports.excerpt import excerpt, library_frame
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error, with_category
 from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.terminal import Color, Page, is_colored
-from nbpipe.system.text import cut, plain, plain_name, shell_quoted
+from nbpipe.system.text import columns, cut, plain, plain_name, shell_quoted
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ SHOWN_GROUPS = 10
 """Causes told in full, and in one line each at the end."""
 VERBOSE_GROUPS = 500
 """The same with `-v`."""
-SHOWN_TITLE = 100
-"""Characters of a cause in one line."""
+SHOWN_TITLE, SHOWN_LEAST = 100, 24
+"""Characters of a cause in one line, at most and at least."""
 SHOWN_PATHS = 20
 """Notebooks listed under one cause or reason."""
 SHOWN_LINES = 12
@@ -179,10 +179,15 @@ def _counted(run: Run, groups: Sequence[Group]) -> str:
 def _summary(page: Page, group: Group, width: int) -> None:
     """Write a cause in one line, with its notebook or the first one."""
     title = with_category(group.title, group.category)
-    title = title if len(title) <= SHOWN_TITLE else f"{title[: SHOWN_TITLE - 1]}…"
     first = plain_name(group.results[0].path)
-    more = f" and {len(group.results) - 1:,} more" if len(group.results) > 1 else ""
-    page.line(f"  {len(group.results):>{width},}  ", (title, "red"), f"  {first}{more}")
+    if len(group.results) > 1:
+        first += f" and {len(group.results) - 1:,} more"
+    room = SHOWN_TITLE
+    if page.columns is not None:  # the path stays whole: it can be copied
+        room = min(room, max(page.columns - width - columns(first) - 6, SHOWN_LEAST))
+    title = title if len(title) <= room else group.title
+    title = title if len(title) <= room else f"{title[: room - 1]}…"
+    page.line(f"  {len(group.results):>{width},}  ", (title, "red"), f"  {first}")
 
 
 def _link(path: Path) -> str:
