@@ -113,52 +113,53 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         HistoryError: `lf` or `resume`, and the history does not know what was chosen.
         NothingCollected: The patterns choose no notebook.
     """
+    asked = dict(locals())  # exactly the arguments
     refuse_mixture(sys.modules["nbpipe"], sys.path)
+    return _started(_options(asked), config, show=show)
+
+
+def _options(asked: Mapping[str, Any]) -> RunOptions:
+    """Return the arguments of `test` as every other way to start a run gives them.
+
+    Those that stand for a setting of the same name are taken by that name.
+    """
     from nbpipe import collecting  # noqa: PLC0415  (slow)
+    from nbpipe.config.settings import TestSettings  # noqa: PLC0415
     from nbpipe.prepare import RunOptions  # noqa: PLC0415
     from nbpipe.subset import Subset  # noqa: PLC0415
 
-    single = {
-        "jobs": jobs,
-        "threads": threads,
-        "memory_budget": memory_budget,
-        "kernel": kernel,
-        "missing_kernel": missing_kernel,
-        "timeout": timeout,
-        "notebook_timeout": notebook_timeout,
-        "output_limit": output_limit,
-        "retries": retries,
-        "flaky": flaky,
-        "all_errors": all_errors,
-        "fork": fork,
-        "parameters": None if parameters is None else dict(parameters),
-        "prerun": None if prerun is None else [str(Path(p).absolute()) for p in _many(prerun)],
-        "output_dir": None if output_dir is None else str(Path(output_dir).absolute()),
-    }
+    single = {name: asked[name] for name in TestSettings.__struct_fields__ if name in asked}
+    for name in ("exclude", "kernel_map", "preload"):  # added, or of this call alone
+        del single[name]
+    if single["parameters"] is not None:
+        single["parameters"] = dict(single["parameters"])
+    if single["prerun"] is not None:
+        single["prerun"] = [str(Path(each).absolute()) for each in _many(single["prerun"])]
+    if single["output_dir"] is not None:
+        single["output_dir"] = str(Path(single["output_dir"]).absolute())
     added = {
-        "kernel_map": dict(kernel_map or {}),
-        "preload": tuple(map(str, _many(preload))),
-        "reports": tuple(map(str, _many(report))),
+        "kernel_map": dict(asked["kernel_map"] or {}),
+        "preload": tuple(map(str, _many(asked["preload"]))),
+        "reports": tuple(map(str, _many(asked["report"]))),
     }
-    options = RunOptions(
+    return RunOptions(
         selection=collecting.Selection(
             cwd=Path.cwd(),
-            patterns=tuple(map(str, _many(patterns))),
-            exclude=tuple(map(str, _many(exclude))),
-            keyword=k,
-            shard=_shard(shard),
+            patterns=tuple(map(str, _many(asked["patterns"]))),
+            exclude=tuple(map(str, _many(asked["exclude"]))),
+            keyword=asked["k"],
+            shard=_shard(asked["shard"]),
         ),
         replaced={name: value for name, value in single.items() if value is not None},
         added={name: value for name, value in added.items() if value},
         subset=Subset(
-            last_failed=lf,
-            failed_first=ff,
-            resume="latest" if resume is True else resume or None,
-            changed_since=changed_since,
+            last_failed=asked["lf"],
+            failed_first=asked["ff"],
+            resume="latest" if asked["resume"] is True else asked["resume"] or None,
+            changed_since=asked["changed_since"],
         ),
-        maxfail=1 if exitfirst else maxfail,
+        maxfail=1 if asked["exitfirst"] else asked["maxfail"],
     )
-    return _started(options, config, show=show)
 
 
 def _started(options: RunOptions, file: str | Path | None, *, show: bool | None) -> TestRun:

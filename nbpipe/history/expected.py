@@ -23,14 +23,14 @@ _PREFIX = "sqlite:///"
 def expected(settings: HistorySettings, root: Path) -> dict[str, float]:
     """Return the seconds that each notebook took the last time, by its path."""
     file = _file(settings, root)
-    if file is None or not settings.enabled or not file.is_file():
-        return {}
-    keys = identity.keys(root, name=settings.collection)
     try:
+        if file is None or not settings.enabled or not file.is_file():
+            return {}
+        keys = identity.keys(root, name=settings.collection)
         address = f"{file.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             return _seconds(connection, keys)
-    except sqlite3.Error:
+    except (OSError, sqlite3.Error):  # somebody else's state directory, for instance
         return {}
 
 

@@ -92,7 +92,7 @@ def test_it_takes_what_the_command_line_takes() -> None:
         "parameter": "parameters",
         "config_file": "config",
     }
-    terminal = {"color", "debug", "durations", "list_only", "progress", "tb", "verbose"}
+    terminal = {"color", "debug", "durations", "list_only", "progress", "tracebacks", "verbose"}
     elsewhere = {"cluster", "parameters_file"}
     options = {names.get(each.name or "", each.name or "") for each in command.params}
     assert options - set(inspect.signature(nbpipe.test).parameters) <= terminal | elsewhere

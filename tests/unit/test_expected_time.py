@@ -43,6 +43,16 @@ def test_a_file_that_is_no_database_is_passed_over(tmp_path: Path) -> None:
     assert expected(HistorySettings(url=URL), tmp_path) == {}
 
 
+def test_a_folder_that_may_not_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert expected(HistorySettings(url=URL), tmp_path) == {}
+
+
 @pytest.mark.parametrize(
     ("seconds", "jobs", "whole"),
     [([], 2, 0), ([5, 3, 3], 1, 11), ([5, 3, 3], 2, 6), ([5, 3, 3], 9, 5)],
