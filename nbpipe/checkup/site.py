@@ -127,6 +127,13 @@ def _about_collection(
             what=f"{where}: no secret, so no beacon is accepted; the origin is only polled",
             how='Name one: secrets = ["env:NAME"] or ["file:/path"].',
         )
+    if collection.outputs == "executed" and not collection.gate:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="setting",
+            what=f'{where}: outputs = "executed" without a gate: notebooks are published as stored',
+            how="Name a gate whose run leaves executed copies in NBPIPE_OUTPUTS (see the README).",
+        )
     yield from _about_root(where, collection)
 
 

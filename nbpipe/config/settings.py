@@ -300,6 +300,13 @@ class CollectionSettings(Table, frozen=True):
     """A command run with a copy of the candidate as its last argument; not 0: not published."""
     gate_timeout: Seconds = 3_600.0
     """Seconds for the gate's command."""
+    outputs: Literal["stored", "executed"] = "stored"
+    """Outputs that readers see: those in the repository, or those of the run that the gate leaves.
+
+    A gate leaves a run in the folder NBPIPE_OUTPUTS: `report.json` and the executed copies.
+    """
+    output_limit: Megabytes = 20.0
+    """Megabytes (10^6 bytes) of an executed notebook; a larger one is published as stored."""
     max_loss: LossShare = 0.5
     """A commit that lacks more than this share of the files before it (0.5, "50%") is refused.
 

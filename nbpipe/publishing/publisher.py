@@ -19,7 +19,7 @@ from nbpipe.publishing.errors import Busy, MirrorError, Refused, Stopped
 from nbpipe.publishing.origin import address
 from nbpipe.publishing.origin.cache import Cache, DamagedCacheError
 from nbpipe.publishing.origin.tree import Reader
-from nbpipe.publishing.releases import build, gate, manifest, retention, verify
+from nbpipe.publishing.releases import build, gate, manifest, outputs, retention, verify
 from nbpipe.publishing.releases.journal import Entry, Event, Trigger, at
 from nbpipe.publishing.releases.mirror import Mirror
 from nbpipe.publishing.releases.spare import Spare
@@ -83,6 +83,7 @@ class Publisher:
         self._up_to_date = ""
         self._witness = Witness(self.mirror, self.store.folder)
         self._manifests = self.mirror.state / "manifests"
+        self._kept = outputs.Kept(self.mirror.state / "outputs")
 
     @contextmanager
     def at_work(self, *, patience: float, stop: threading.Event | None = None) -> Iterator[None]:
@@ -141,7 +142,8 @@ class Publisher:
         """Return whether that release is there and was made under other settings."""
         if self._up_to_date == commit or not self.mirror.release(commit).is_dir():
             return False
-        if self.manifest(commit).policy != self._reader.policy:
+        held = self.manifest(commit)
+        if (held.policy, held.outputs) != (self._reader.policy, outputs.rule(self.settings)):
             return True
         self._up_to_date = commit  # looked at once: a poll need not read it again
         return False
@@ -149,7 +151,8 @@ class Publisher:
     def renew(self, commit: str, trigger: Trigger) -> Manifest | None:
         """Make that release, which is there, under the present settings.
 
-        The other one takes its place in one step; None where nothing in it differs.
+        The other one takes its place in one step; None where nothing in it differs. What a gate
+        has passed under the same rules of outputs is not run again.
 
         Raises:
             Refused: It must not be published any more; what is there stays.
@@ -158,10 +161,11 @@ class Publisher:
         held = self.manifest(commit)
         try:
             made = self._healed(lambda: self._reader.manifest(commit))
-            if made.content == held.content:
-                manifest.write(self._manifests, made)
+            if made.sources == held.sources and held.outputs == outputs.rule(self.settings):
+                known = msgspec.structs.replace(held, policy=made.policy)
+                manifest.write(self._manifests, known if held.outputs else made)
                 return None
-            self._healed(lambda: self._candidate(made))
+            made = self._healed(lambda: self._anew(made, held))
         except Refused as error:
             raise Refused(
                 f"{error.args[0]}\n(the settings have changed: the release of that commit stays "
@@ -170,7 +174,8 @@ class Publisher:
             ) from error
         self._place(made)
         manifest.write(self._manifests, made)
-        self.record(Event.REMADE, commit, trigger, reason="the settings changed")
+        why = "the settings changed"
+        self.record(Event.REMADE, commit, trigger, reason=why, executed=made.executed)
         return made
 
     def guard(self, commit: str, *, instead_of: str, accepted: bool = False) -> None:
@@ -235,8 +240,12 @@ class Publisher:
         """Build the release anew, and swap it for the damaged one in one step."""
         held = self.manifest(commit)
         self._forget(held, damages)
-        self._healed(lambda: self._build(held))
-        self._place(held)
+        whole = outputs.stored(held, self._kept, self.cache.size)
+        self._healed(lambda: self._build(whole))
+        if whole is not held:  # git has only what is stored; the next look asks the gate again
+            self._up_to_date = ""
+            manifest.write(self._manifests, whole)
+        self._place(whole)
 
     def collect_garbage(self, *, dry_run: bool = False) -> list[str]:
         """Remove the releases that are neither young nor among the newest; return which."""
@@ -270,6 +279,8 @@ class Publisher:
             for commit in gone:
                 self._retire(commit)
             self.store.sweep()
+        if not dry_run:
+            self._sweep_outputs()
         return gone
 
     def settle(self) -> None:
@@ -311,18 +322,35 @@ class Publisher:
         self.cache.close()
 
     def _make(self, commit: str) -> Manifest:
-        made = self._reader.manifest(commit)
-        self._candidate(made)
+        made = self._candidate(self._reader.manifest(commit))
         manifest.write(self._manifests, made)
         target = self.mirror.release(commit)
         (self._building / commit).rename(target)
         build.seal(target)
         return made
 
-    def _candidate(self, made: Manifest) -> None:
+    def _candidate(self, made: Manifest) -> Manifest:
+        """Build it and have the gate's word; return what it holds then."""
         self._build(made)
         if self.settings.gate:
-            self._pass_gate(made)
+            return self._pass_gate(made)
+        if self.settings.outputs == "stored":
+            return made
+        what = 'every notebook is published as stored: `outputs = "executed"` needs a `gate`'
+        return msgspec.structs.replace(
+            made, outputs=outputs.rule(self.settings), warnings=(*made.warnings, what)
+        )
+
+    def _anew(self, made: Manifest, held: Manifest) -> Manifest:
+        """Build what replaces a release; its stored files have passed the gate already."""
+        if held.outputs and self.settings.outputs == "stored" and made.sources == held.sources:
+            self._build(made)
+            return made
+        return self._candidate(made)
+
+    def _sweep_outputs(self) -> None:
+        known = (manifest.read(self._manifests, each) for each in self.mirror.releases())
+        self._kept.sweep(f.blob for each in known if each for f in each.files if f.source)
 
     def _place(self, made: Manifest) -> None:
         """Put what was built in the place of the release; readers see the one or the other."""
@@ -376,23 +404,45 @@ class Publisher:
             raise
 
     def _content(self, file: File) -> Iterable[bytes]:
+        if file.source:
+            return (self._kept.content(file.blob),)
         return self.cache.large(file) if file.large else self.cache.chunks(file.blob)
 
-    def _pass_gate(self, made: Manifest) -> None:
+    def _pass_gate(self, made: Manifest) -> Manifest:
         candidate = self._building / made.commit
         own = self._building / "gate" / made.commit
+        left = self._building / "run" if self.settings.outputs == "executed" else None
         try:
             build.remove(own.parent)
             own.parent.mkdir()
+            if left:
+                build.remove(left)
+                left.mkdir(private.FOLDER)
             build.copy(made, candidate, own)
-            self._watched(made, candidate, own)
+            self._watched(made, candidate, own, left)
+            return self._with_outputs(made, candidate, own, left) if left else made
         except BaseException:
             build.remove(candidate)
             raise
         finally:
             build.remove(own.parent)
+            if left:
+                build.remove(left)
 
-    def _watched(self, made: Manifest, candidate: Path, own: Path) -> None:
+    def _with_outputs(self, made: Manifest, candidate: Path, own: Path, left: Path) -> Manifest:
+        """Put what the gate's run made into the candidate; what nobody has run stays stored."""
+        executed = outputs.take(
+            made,
+            left,
+            candidate=own,
+            settings=self.settings,
+            source=lambda file: b"".join(self.cache.chunks(file.blob)),
+            kept=self._kept,
+        )
+        build.change(candidate, made, executed, self.store, self._content)
+        return executed
+
+    def _watched(self, made: Manifest, candidate: Path, own: Path, left: Path | None) -> None:
         """Ask the gate about its own copy; compare all else at its end, whatever that is."""
         seen, as_made = self._witness.look(candidate), verify.fingerprint(own)
         self._witness.remember(seen)
@@ -400,6 +450,7 @@ class Publisher:
             gate.ask(
                 self.settings,
                 own,
+                outputs=left,
                 commit=made.commit,
                 previous=seen.current,
                 environ=self.environ,

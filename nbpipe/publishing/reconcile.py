@@ -32,6 +32,7 @@ from nbpipe.publishing.errors import (
 )
 from nbpipe.publishing.origin import address, forge
 from nbpipe.publishing.publisher import Publisher
+from nbpipe.publishing.releases import outputs
 from nbpipe.publishing.releases.journal import Event, Trigger
 from nbpipe.publishing.schedule import Schedule
 from nbpipe.system import files, private
@@ -331,6 +332,7 @@ class Reconciler:
             reason=reason,
             warnings=warnings,
             seconds=round(seconds, 4),
+            executed=self.publisher.manifest(target).executed,
         )
         return forced
 
@@ -390,6 +392,7 @@ class Reconciler:
         rules = repr(
             (s.symlinks, s.backslashes, s.lfs, s.gate, s.gate_timeout, s.limits, s.fsck, s.max_loss)
         )
+        rules += outputs.rule(s)
         return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
     def _current(self) -> str | None:

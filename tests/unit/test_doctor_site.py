@@ -97,6 +97,14 @@ def test_a_service_without_a_secret_or_a_root_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_published_outputs_without_a_gate_are_told(tmp_path: Path) -> None:
+    outputs = f'root = "{tmp_path}"\noutputs = "executed"\n'
+    (without,) = [what for _, what in service(tmp_path, outputs) if "without a gate" in what]
+    assert without.endswith("notebooks are published as stored")
+    gated = service(tmp_path, outputs + 'gate = ["true"]')
+    assert not [what for _, what in gated if "without a gate" in what]
+
+
 def test_homes_that_are_nowhere_are_told(tmp_path: Path) -> None:
     text = f"""
 [spaces]

@@ -209,3 +209,41 @@ def test_a_name_beside_is_never_too_long_for_a_file_system() -> None:
     name = beside("é" * 120 + ".ipynb", "0123456")
     assert name.endswith("é__0123456.ipynb")
     assert len(name.encode()) <= 255
+
+
+RELEASED = Content("e8e", substance=replace(WORK, executed=True))
+
+
+@pytest.mark.parametrize(
+    ("mine", "becomes"),
+    [
+        (there(OLD_NOTEBOOK), Action.RERUN),
+        (there(RELEASED), Action.SAME),
+        (there(RAN_OLD), Action.RAN),
+        (there(MINE), Action.KEEP),
+        (ABSENT, Action.STAYS_DELETED),
+        (BEHIND_A_LINK, Action.KEEP),
+    ],
+)
+def test_what_upstream_has_only_run_is_unchanged(mine: Mine, becomes: Action) -> None:
+    assert decide(taken=Taken(OLD_NOTEBOOK), mine=mine, new=RELEASED) is becomes
+
+
+@pytest.mark.parametrize(
+    ("base", "new"),
+    [
+        (replace(OLD, substance=NEW_WORK), RELEASED),
+        (OLD_NOTEBOOK, replace(RELEASED, executable=True)),
+        (OLD_NOTEBOOK, replace(RELEASED, substance=WORK)),
+        (OLD, RELEASED),
+    ],
+    ids=["a cell", "the mode", "outputs that somebody committed", "an unknown base"],
+)
+def test_any_other_change_upstream_is_an_update(base: Content, new: Content) -> None:
+    assert decide(taken=Taken(base), mine=there(base), new=new) is Action.UPDATE
+
+
+def test_what_a_crashed_run_wrote_is_brought_to_what_the_release_has() -> None:
+    taken = Taken(OLD_NOTEBOOK, writing=NEW_NOTEBOOK)
+    assert decide(taken=taken, mine=there(NEW_NOTEBOOK), new=RELEASED) is Action.UPDATE
+    assert decide(taken=taken, mine=there(OLD_NOTEBOOK), new=RELEASED) is Action.RERUN

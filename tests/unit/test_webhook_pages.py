@@ -113,6 +113,13 @@ def delivery(**changes: Any) -> Delivery:  # noqa: ANN401
     return Delivery(**{**values, **changes})
 
 
+def test_a_release_says_how_many_notebooks_have_the_outputs_of_its_run(site: Site) -> None:
+    publish(site.mirror, OTHER)
+    publish(site.mirror, COMMIT, executed=2)
+    assert site.text().count("with the outputs of") == 1
+    assert "with the outputs of 2 notebooks" in site.text()
+
+
 def test_health_is_200_only_while_every_collection_is_ok(tmp_path: Path) -> None:
     site = Site(tmp_path, "notebooks", "cuadernos")
     publish(site.mirrors["notebooks"], COMMIT)

@@ -1,7 +1,9 @@
 """What becomes of one file of a copy: a pure function of three states, and its table.
 
 Nothing here reads a file. The states: what was taken last (`base`), what is there now (`mine`),
-what the release has (`new`). "B, run" is a notebook that differs from B in what running it leaves.
+what the release has (`new`). "B, run" is a notebook that differs from B in what running it leaves;
+"R" one that differs from B only in the outputs of the mirror's own run (`outputs = "executed"`),
+which counts as B everywhere but in the first line that names it.
 
     new     base    mine                       what becomes of it
     -       any     absent                     FORGET
@@ -15,6 +17,7 @@ what the release has (`new`). "B, run" is a notebook that differs from B in what
     N       -       anything else              BESIDE: a file of the user's own
     N       B       absent                     STAYS_DELETED, or RESTORE where asked for
     N       B       the same as N              SAME
+    R       B       B                          RERUN: upstream has only run it; it stays
     N       B       B, or being written        UPDATE
     N       B = N   B, run                     RAN: not worth a word
     N       B       B, run (or being written)  RENEW: it takes the name, the run one moves beside
@@ -55,6 +58,8 @@ class Substance:
     """Empty: it cannot be told, the bytes count."""
     kernel: str = ""
     """The kernel that the notebook names."""
+    executed: bool = field(default=False, compare=False)
+    """Its outputs are those of the mirror's own run."""
 
     def same_work(self, before: Substance | None) -> bool:
         """Return whether it is the same work as `before`; a kernel chosen where none was is."""
@@ -82,6 +87,17 @@ class Content:
     def same(self, other: Content | None) -> bool:
         """Return whether both are the same kind with the same bytes; the x bit does not count."""
         return other is not None and (self.kind, self.blob) == (other.kind, other.blob)
+
+    def rerun_of(self, before: Content | None) -> bool:
+        """Return whether it is the notebook `before` with new outputs of the mirror's own run."""
+        return (
+            self.substance is not None
+            and self.substance.executed
+            and before is not None
+            and self.executable == before.executable
+            and not self.same(before)
+            and self.only_run(before)
+        )
 
     def only_run(self, before: Content | None) -> bool:
         """Return whether it is the notebook `before` with nothing but a run, or a save, since."""
@@ -160,6 +176,7 @@ class Action(StrEnum):
     CLEAR = "clear"
     PRUNE = "prune"
     RAN = "ran"
+    RERUN = "rerun"
     RENEW = "renew"
     FORGET = "forget"
     BLOCKED = "blocked"
@@ -193,20 +210,24 @@ def decide(  # noqa: PLR0911, PLR0913  (the table's lines, and its columns)
     if mine.kind is Kind.ABSENT:
         back = Action.RESTORE if restore else Action.STAYS_DELETED
         return back if taken.base else Action.ADD
+    rerun = new.rerun_of(taken.base)
+    unchanged = rerun or new.same(taken.base)
     if mine.kind is Kind.BLOCKED:
-        return Action.KEEP if new.same(taken.base) else Action.BLOCKED
+        return Action.KEEP if unchanged else Action.BLOCKED
     if new.same(mine.content):
         return Action.SAME
+    if rerun and mine.content and mine.content.same(taken.base):
+        return Action.RERUN
     if taken.is_ours(mine.content):
         return Action.UPDATE
     if mine.kind is Kind.FOLDER and mine.ours:
         return Action.CLEAR
     if mine.content and mine.content.only_run(new):
-        again = mine.content.only_run(taken.base) and not new.same(taken.base)
+        again = mine.content.only_run(taken.base) and not unchanged
         return Action.RENEW if again else Action.RAN
     if taken.was_run(mine.content):
         return Action.RENEW
-    return Action.KEEP if new.same(taken.base) else Action.BESIDE
+    return Action.KEEP if unchanged else Action.BESIDE
 
 
 def _no_longer(mine: Mine, taken: Taken, *, folder: bool, prune: bool) -> Action:

@@ -360,10 +360,13 @@ class _Planner:
         self, path: str, new: Content | None, taken: Taken | None, mine: Mine
     ) -> tuple[Content | None, Taken | None, Mine]:
         """Return the three states with the substances that tell a run from work, where needed."""
-        if mine.content is None or (new and new.same(mine.content)):
+        if new and new.same(mine.content):
             return new, taken, mine
         mine = judged(self.place, path, mine, taken or Taken(None))
-        if new and mine.content and mine.content.substance:
+        # The release may have run what was taken, and changed nothing else of it.
+        base = taken.base if taken else None
+        changed = path.endswith(SUFFIX) and base is not None and not base.same(new)
+        if new and (changed or (mine.content and mine.content.substance)):
             new = replace(new, substance=read_substance(self.release, path))
             taken = taken and self._with_substance(path, taken, new)
         return new, taken, mine
@@ -472,6 +475,7 @@ def tell(report: Report, step: Step, beside: str | None = None) -> None:
         Action.RESTORE: report.restored,
         Action.SAME: report.same,
         Action.RAN: report.same,
+        Action.RERUN: report.same,
         Action.KEEP: report.kept,
         Action.GONE: report.gone,
         Action.PRUNE: report.pruned,

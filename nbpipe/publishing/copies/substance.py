@@ -27,12 +27,14 @@ LARGEST = 1 << 29
 DEEPEST = 200
 """Levels in metadata; more is nobody's work."""
 
+EXECUTED = "nbpipe_executed"
+"""What a mirror writes into a notebook that it publishes with the outputs of its own run."""
 _NOTEBOOK_STATE = frozenset(
     {
         *("language_info", "widgets", "signature", "trusted", "orig_nbformat", "papermill"),
         *("celltoolbar", "varInspector", "nteract", "kernel_info", "interpreter", "vscode"),
         *("toc", "toc-autonumbering", "toc-showcode", "toc-showmarkdowntxt", "toc-showtags"),
-        *("colab", "record_timing"),
+        *("colab", "record_timing", EXECUTED),
     }
 )
 _CELL_STATE = frozenset(
@@ -62,7 +64,8 @@ def substance(data: bytes) -> Substance:
             "cells": [_cell(cell) for cell in table["cells"]],
         }
         text = json.dumps(work, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return Substance(hashlib.sha256(text.encode()).hexdigest(), str(kernel.get("name") or ""))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return Substance(digest, str(kernel.get("name") or ""), EXECUTED in metadata)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return UNKNOWABLE
 

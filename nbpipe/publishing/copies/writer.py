@@ -148,7 +148,7 @@ class Writer:
             self.files[step.path] = Taken(replace(step.new, substance=self._substance(step)))
         elif step.new and step.action is Action.RAN:
             self.files[step.path] = Taken(step.new)
-        elif step.taken and step.action is Action.KEEP:
+        elif step.taken and step.action in {Action.KEEP, Action.RERUN}:
             self.files[step.path] = step.taken
         tell(report, step, beside)
 

@@ -40,6 +40,7 @@ def ask(  # noqa: PLR0913  (all that a gate is told, and when to end it)
     settings: CollectionSettings,
     candidate: Path,
     *,
+    outputs: Path | None = None,
     commit: str,
     previous: str | None,
     environ: Mapping[str, str],
@@ -50,6 +51,15 @@ def ask(  # noqa: PLR0913  (all that a gate is told, and when to end it)
     It also finds NBPIPE_COLLECTION, NBPIPE_COMMIT, NBPIPE_PREVIOUS and NBPIPE_CANDIDATE in its
     environment, and none of the secrets that the settings name. Whatever it started is ended,
     also what detached itself.
+
+    Args:
+        settings: The collection's.
+        candidate: The folder to judge.
+        outputs: Where it may leave its run, as NBPIPE_OUTPUTS; see `outputs`.
+        commit: What the candidate is of.
+        previous: What readers see now.
+        environ: The service's environment.
+        stop: Ends it.
 
     Raises:
         Refused: It ended with another code than 0, took too long, or cannot be run.
@@ -63,6 +73,8 @@ def ask(  # noqa: PLR0913  (all that a gate is told, and when to end it)
         "NBPIPE_PREVIOUS": previous or "",
         "NBPIPE_CANDIDATE": os.fspath(candidate),
     }
+    if outputs:
+        environment["NBPIPE_OUTPUTS"] = os.fspath(outputs)
     with tempfile.TemporaryFile() as output:
         command = [*settings.gate, os.fspath(candidate)]
         end = _run(command, environment, output.fileno(), settings.gate_timeout, stop)

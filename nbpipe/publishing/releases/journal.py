@@ -67,6 +67,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
     """From the start of the fetch until the release was visible."""
+    executed: int = 0
+    """Notebooks that are published with the outputs of the gate's run."""
 
 
 class Journal:

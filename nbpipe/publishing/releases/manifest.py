@@ -32,11 +32,18 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Bytes, as published."""
     large: str = ""
     """SHA-256 of what a Git LFS pointer was replaced by; empty where the blob is the content."""
+    source: str = ""
+    """Of an executed notebook: the blob's id in git. `blob` then names what was made of it."""
 
     @property
     def key(self) -> str:
         """Name the content and mode, the same for every file that can be one inode."""
         return f"{self.large or self.blob}{'x' if self.executable else ''}"
+
+    @property
+    def origin(self) -> str:
+        """Name the content that the commit has, however it is published."""
+        return self.source or self.large or self.blob
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,11 +67,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What was left out or published with doubts."""
     policy: str = ""
     """Fingerprint of the settings that decided this; empty: an earlier version made it."""
+    outputs: str = ""
+    """Fingerprint of the settings that executed notebooks were published under; empty: none are."""
+    run: str = ""
+    """The id of the gate's run that executed the files with a `source`."""
+    ran: str = ""
+    """When it started: ISO 8601, UTC."""
 
     @property
     def content(self) -> tuple[object, ...]:
         """All that readers can see, to compare."""
         return frozenset(self.folders), frozenset(self.files), frozenset(self.links)
+
+    @property
+    def sources(self) -> tuple[object, ...]:
+        """All that the commit decides, to compare: `content` without what a run has made."""
+        files = frozenset((file.path, file.origin, file.executable) for file in self.files)
+        return frozenset(self.folders), files, frozenset(self.links)
+
+    @property
+    def executed(self) -> int:
+        """Count the notebooks that are published with the outputs of the gate's run."""
+        return sum(bool(file.source) for file in self.files)
 
     @property
     def size(self) -> int:
@@ -83,12 +107,8 @@ def loss(before: Manifest, after: Manifest) -> float:
     if after.files and len(before.files) < _FEW:
         return 0.0
     paths = {file.path for file in after.files}
-    contents = {file.large or file.blob for file in after.files}
-    lost = [
-        file
-        for file in before.files
-        if file.path not in paths and (file.large or file.blob) not in contents
-    ]
+    contents = {file.origin for file in after.files}
+    lost = [file for file in before.files if file.path not in paths and file.origin not in contents]
     return len(lost) / len(before.files)
 
 

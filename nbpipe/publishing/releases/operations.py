@@ -44,6 +44,12 @@ class ListedRelease:
     """Bytes."""
     forced: bool
     warnings: tuple[str, ...]
+    executed: int = 0
+    """Notebooks that are published with the outputs of the gate's run."""
+    run: str = ""
+    """The id of that run."""
+    ran: str = ""
+    """When it started: ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +60,8 @@ class Changes:
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    rerun: tuple[str, ...] = ()
+    """Files that have other outputs, and nothing else that the commit decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,6 +219,9 @@ def _releases(publisher: Publisher) -> list[ListedRelease]:
                 size=held.size,
                 forced=first.forced if first else False,
                 warnings=held.warnings,
+                executed=held.executed,
+                run=held.run,
+                ran=held.ran,
             )
         )
     # Not by time: the clock may have been set back.
@@ -230,17 +241,24 @@ def _changes(publisher: Publisher, commit: str) -> Changes:
     old = {}
     if before and (publisher.mirror.release(before).is_dir() or publisher.cache.has(before)):
         old = _content(publisher.manifest(before))
+    both = sorted(new.keys() & old.keys())
     return Changes(
         before=before,
         added=tuple(sorted(new.keys() - old.keys())),
-        changed=tuple(sorted(path for path in new.keys() & old.keys() if new[path] != old[path])),
+        changed=tuple(path for path in both if new[path][0] != old[path][0]),
         removed=tuple(sorted(old.keys() - new.keys())),
+        rerun=tuple(
+            path for path in both if new[path][0] == old[path][0] and new[path] != old[path]
+        ),
     )
 
 
-def _content(manifest: Manifest) -> dict[str, str]:
-    files = {file.path: file.key for file in manifest.files}
-    return files | {link.path: link.target for link in manifest.links}
+def _content(manifest: Manifest) -> dict[str, tuple[object, ...]]:
+    """Return what the commit has at each path, and then what is published there."""
+    files: dict[str, tuple[object, ...]] = {
+        file.path: ((file.origin, file.executable), file.key) for file in manifest.files
+    }
+    return files | {link.path: (link.target,) for link in manifest.links}
 
 
 def _find(publisher: Publisher, name: str) -> str:

@@ -32,10 +32,18 @@ def lines(found: ListedRelease, changes: Changes) -> Iterator[str]:
     yield f"  author   {plain_name(found.author)}, {found.date}"
     yield f"  files    {found.files:,}, {units.data(found.size)}"
     yield f"  path     {found.path}"
+    if found.executed:
+        run = f"{plain_name(found.run)}, {plain_name(found.ran)}"
+        yield f"  outputs  of {units.count(found.executed, 'notebook')}, from the gate's run {run}"
     for warning in found.warnings:
         yield f"  warning  {plain_name(warning)}"
     yield f"  against  {(changes.before or 'nothing')[:12]}"
-    for mark, paths in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
+    for mark, paths in (
+        ("+", changes.added),
+        ("~", changes.changed),
+        ("-", changes.removed),
+        ("only run again:", changes.rerun),
+    ):
         for path in paths[:_SHOWN]:
             yield f"  {mark} {plain_name(path)}"
         if len(paths) > _SHOWN:
