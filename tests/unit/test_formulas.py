@@ -36,7 +36,7 @@ def words(html: str) -> str:
 )
 def test_what_mathjax_knows_is_mathml(tex: str, said: str) -> None:
     html = shown(tex, display=True)
-    assert html.startswith('<math display="block">')
+    assert html.startswith('<math display="block" tabindex="0">')
     assert words(html) == said
 
 

@@ -43,7 +43,7 @@ def place(tmp_path: Path) -> Place:
 def test_formulas_in_markdown_are_drawn() -> None:
     html = markdown("$x$, $$y$$, \\\\(z\\\\) and\n\n\\begin{align}\na &= b\n\\end{align}\n")
     assert html.count("<math>") == 2
-    assert html.count('<math display="block">') == 2
+    assert html.count('<math display="block" tabindex="0">') == 2
     assert "$" not in html
 
 

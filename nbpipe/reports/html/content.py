@@ -195,6 +195,10 @@ class _Renderer(IPythonRenderer):
             f"{kind.capitalize()}</p>{opened}{rest}</div>\n"
         )
 
+    def block_code(self, code: str, info: str | None = None) -> str:
+        # What is wider than its place scrolls, with the keyboard, too.
+        return str(super().block_code(code, info)).replace("<pre>", '<pre tabindex="0">', 1)
+
     def block_mermaidjs(self, code: str) -> str:
         return (
             '<figure class="diagram"><figcaption>Diagram, as its Mermaid source</figcaption>'

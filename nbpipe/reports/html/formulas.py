@@ -101,7 +101,9 @@ class Formulas:
                 allow_unreliable_rendering=True,  # a tilde that is too short says what it is
                 id_prefix="formula-",
             )
-        return self._converter.convert_with_global_state(tex, displaystyle=display)
+        drawn = self._converter.convert_with_global_state(tex, displaystyle=display)
+        # One that is wider than the page scrolls, with the keyboard, too.
+        return drawn.replace('<math display="block">', '<math display="block" tabindex="0">', 1)
 
 
 def _reason(problem: BaseException) -> str:

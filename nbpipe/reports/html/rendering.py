@@ -384,26 +384,32 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _exporter(place: Place | None, *, plain: bool) -> HTMLExporter:
-    """Return the exporter for one notebook: its filters remember the macros of formulas."""
+    """Return the exporter, for one notebook: its filters remember the macros of formulas."""
     from jinja2 import pass_context  # noqa: PLC0415  (slow)
-    from nbconvert import HTMLExporter  # noqa: PLC0415  (slow)
 
     from nbpipe.reports.html.content import Content  # noqa: PLC0415  (slow)
 
-    template = resources.files("nbpipe.reports.html") / "templates" / "copy.html.j2"
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
-        template_name="basic", raw_template=template.read_text(encoding="utf-8")
-    )
     content = Content(Formulas(plain=plain), Images(place))
 
     @pass_context
     def markdown(context: Context, source: str) -> str:
         return content.markdown(source, context.get("cell", {}).get("attachments", {}))
 
+    exporter = _made_exporter()
     own = {"markdown2html": markdown, "shown_html": content.html, "shown_latex": content.latex}
     for name, each in own.items():
         exporter.register_filter(name, each)  # type: ignore[no-untyped-call]
     return exporter
+
+
+@cache
+def _made_exporter() -> HTMLExporter:
+    from nbconvert import HTMLExporter  # noqa: PLC0415  (slow)
+
+    template = resources.files("nbpipe.reports.html") / "templates" / "copy.html.j2"
+    return HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name="basic", raw_template=template.read_text(encoding="utf-8")
+    )
 
 
 @cache
