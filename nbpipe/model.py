@@ -136,6 +136,8 @@ class Task:
     """What to do about packages in the home: note what was imported, say nothing, or hide them."""
     memory: int | None = None
     """Bytes that it is expected to need at its peak; None where nothing is known."""
+    expected: float | None = None
+    """Seconds that it took the last time; None where nothing is known."""
     turn: str = ""
     """Why it starts earlier than its place says; empty where it does not."""
     because: str = ""
@@ -165,6 +167,8 @@ class Plan:
     excluded: tuple[Excluded, ...]
     unmatched: tuple[str, ...] = ()
     """Patterns and folders in which there is no notebook at all, while others have some."""
+    warnings: tuple[str, ...] = ()
+    """What in the configuration is about no notebook of the whole collection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,7 +56,8 @@ def prepare(
     Args:
         options: What is asked for.
         config: The configuration, with the options applied.
-        say: Shows a line to a person: a pattern that matched nothing, which run is resumed.
+        say: Shows a line to a person: a pattern that matched nothing, which run is
+            resumed.
 
     Raises:
         NothingPlanned: The selection leaves no notebook at all.
@@ -66,4 +67,6 @@ def prepare(
     plan = collecting.plan(options.selection, config, kernels=collecting.installed_kernels())
     for pattern in plan.unmatched:
         say(f"nbpipe: warning: {pattern} matched no notebook")
+    for warning in plan.warnings:
+        say(f"nbpipe: warning: {warning}")
     return subset.narrowed(plan, config, options.subset, say=say)

@@ -123,15 +123,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
         refuse_mixture(sys.modules["nbpipe"], sys.path)
         home.ensure()
         code = nbpipe.main(args=arguments, prog_name="nbpipe", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        if error.ctx is None:  # click gives no advice then
-            _say("see --help")
-        return ExitCode.USAGE_ERROR
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        _say(_usage(error))
         return ExitCode.USAGE_ERROR
     except NbpipeError as error:
         _raise_for_debug(arguments)
@@ -151,6 +146,13 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  (one for each way to end
         )
         return ExitCode.INTERNAL_ERROR
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return an error of click's in the form of ours: what happened, and what to do next."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "nbpipe"
+    return f"{error.format_message().strip()}\n  See `{command} --help`."
 
 
 def _unwritable(error: OSError, arguments: list[str]) -> int:

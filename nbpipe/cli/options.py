@@ -98,8 +98,10 @@ class Auto(ParamType):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  (click's)
         """Return the number, or the word."""
-        if value in self._words or isinstance(value, int):
+        if isinstance(value, int):
             return value
+        if value.lower() in self._words:
+            return value.lower()
         if value.isascii() and value.isdigit() and int(value) >= 1:
             return int(value)
         words = " nor ".join(self._words)
@@ -305,7 +307,52 @@ _RUN = re.compile(r"latest|[\dT]+(?:-[0-9a-f]*)?")
 """The beginning of a run's id, as `nbpipe.runner` makes them, or the newest."""
 
 
-class ResumingCommand(click.Command):
+class GroupedCommand(click.Command):
+    """A command with many options: its help shows them in groups, with their defaults.
+
+    Args:
+        groups: Title -> the options' names; what is in none comes last.
+        defaults: What a setting of the same name is where nobody sets it.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401  (click's)
+        groups: Mapping[str, tuple[str, ...]],
+        defaults: object = None,
+        **more: Any,  # noqa: ANN401  (click's)
+    ) -> None:
+        super().__init__(*arguments, **more)
+        self._groups, self._defaults = groups, defaults
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, group by group."""
+        known = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        left = {each.name: each for each in known if each.name}
+        for title, names in self._groups.items():
+            self._write(ctx, formatter, title, [left.pop(name) for name in names])
+        self._write(ctx, formatter, "Other options", list(left.values()))
+
+    def _write(
+        self,
+        ctx: click.Context,
+        formatter: click.HelpFormatter,
+        title: str,
+        parameters: list[click.Option],
+    ) -> None:
+        records = [(each.name or "", each.get_help_record(ctx)) for each in parameters]
+        rows = [(record[0], record[1] + self._default(name)) for name, record in records if record]
+        with formatter.section(title):
+            formatter.write_dl(rows)
+
+    def _default(self, name: str) -> str:
+        value = getattr(self._defaults, name, None)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return ""
+        return f"  [default: {value:g}]" if isinstance(value, float) else f"  [default: {value}]"
+
+
+class ResumingCommand(GroupedCommand):
     """A command with `--resume [RUN]` and patterns: what follows the option may be either."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -7,22 +7,24 @@ import os
 import sys
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import elsewhere, notify, options, test_reports
+from nbpipe.cli import completion, elsewhere, notify, options, test_reports
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
-from nbpipe.history import with_past
+from nbpipe.history import expected, with_past
+from nbpipe.history.records import storable
 from nbpipe.model import Outcome
 from nbpipe.prepare import RunOptions, prepare
 from nbpipe.subset import Subset
 from nbpipe.subset.results import resumed_run
+from nbpipe.system.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +38,24 @@ if TYPE_CHECKING:
     from nbpipe.runner import Executor
 
 
+_GROUPS = {
+    "Which notebooks": (
+        *("exclude", "keyword", "last_failed", "failed_first", "resume", "changed_since"),
+        *("shard", "list_only"),
+    ),
+    "How they run": (
+        *("jobs", "threads", "memory_budget", "kernel", "kernel_map", "missing_kernel", "prerun"),
+        *("parameter", "parameters_file", "fork", "preload", "cluster"),
+    ),
+    "Limits and retries": (
+        *("timeout", "notebook_timeout", "output_limit", "all_errors", "retries", "flaky"),
+        *("exitfirst", "maxfail"),
+    ),
+    "Reports": (
+        *("reports", "output_dir", "verbose", "tracebacks", "durations", "progress", "color"),
+    ),
+}
+"""The options, as `--help` groups them."""
 _OTHERS = [kind for kind in reports.KINDS if kind != "console"]
 _REPORTS = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
 
@@ -43,14 +63,16 @@ _REPORTS = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
 @click.command(
     name="test",
     cls=options.ResumingCommand,
+    groups=_GROUPS,
+    defaults=TestSettings(),
     epilog="""\b
 Examples:
   nbpipe test                                    everything below this folder
   nbpipe test 'notebooks/**/*.ipynb' -n 4        by git's rules for patterns
   nbpipe test 03_ScienceExamples --exclude '*Slow*' --report junit=junit.xml
-  nbpipe test --list                             what would run, and why the others would not""",
+  nbpipe test --list                             what would run, and why others would not""",
 )
-@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]", shell_complete=completion.paths)
 @click.option(
     "-n",
     "--jobs",
@@ -79,7 +101,12 @@ Examples:
     metavar="EXPR",
     help="Run only notebooks whose names, kernels or tags match: 'fits and not slow'.",
 )
-@click.option("--kernel", metavar="NAME", help="Run every notebook on this kernel.")
+@click.option(
+    "--kernel",
+    metavar="NAME",
+    help="Run every notebook on this kernel.",
+    shell_complete=completion.kernels,
+)
 @click.option(
     "--kernel-map",
     type=options.Pair(),
@@ -147,6 +174,7 @@ Examples:
 @click.option(
     "--cluster",
     metavar="PROFILE|ADDRESS",
+    shell_complete=completion.profiles,
     help="Run on other machines: a profile (`nbpipe profiles`), dask, or an address of Dask"
     " (tcp://…, tls://…, gateway+https://…).",
 )
@@ -168,6 +196,7 @@ Examples:
     is_flag=False,
     flag_value="latest",
     metavar="[RUN]",
+    shell_complete=completion.runs,
     help="Run only what run RUN (default: the latest) did not get to; write --resume=RUN.",
 )
 @click.option(
@@ -178,6 +207,20 @@ Examples:
 @click.option("--shard", type=options.Shard(), help="Run only part I of N.")
 @click.option(
     "--list", "list_only", is_flag=True, help="Show what would run and what would not, and why."
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="List each notebook and cause, however many there are.",
+)
+@click.option(
+    "--tb",
+    "tracebacks",
+    type=click.Choice(["short", "long", "none"]),
+    default="short",
+    show_default=True,
+    help="How much of an error to show: the line in the cell and in the library, all, or its name.",
 )
 @click.option(
     "--durations",
@@ -197,6 +240,7 @@ Examples:
     "reports",
     multiple=True,
     metavar="KIND[=PATH]",
+    shell_complete=completion.reports,
     help=f"Also write {_REPORTS}; repeatable.",
 )
 @click.option(
@@ -204,6 +248,7 @@ Examples:
     type=click.Choice(["auto", "bar", "plain", "none"]),
     default="auto",
     show_default=True,
+    help="How a run shows that it goes on; auto: a bar on a terminal, lines elsewhere.",
 )
 @options.color_option
 @options.shared
@@ -223,13 +268,23 @@ def command(ctx: click.Context, /, config_file: Path | None, **given: Any) -> in
         _report_nothing(asked, config, nothing.plan)
         raise
     if asked.list_only:
-        reports.listing(plan, sys.stdout, color=asked.color, environ=os.environ)
+        _list(asked, config, plan)
         return ExitCode.OK
     if not plan.tasks and asked.options.selection.shard is None:
         _report_nothing(asked, config, plan)
         click.echo(_nothing_left(asked.options.subset))
         return ExitCode.OK
     return _execute(asked, config, plan)
+
+
+def _list(asked: _Asked, config: Config, plan: Plan) -> None:
+    """Write what would run, in the order of the plan, with what it took the last time."""
+    known = expected(config.settings.history, plan.root)
+    tasks = tuple(replace(each, expected=known.get(storable(each.path))) for each in plan.tasks)
+    jobs, _ = runner.jobs(config.settings.test.jobs, len(plan.tasks))
+    reports.listing(
+        replace(plan, tasks=tasks), sys.stdout, color=asked.color, environ=os.environ, jobs=jobs
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,8 +298,12 @@ class _Asked:
     progress: reports.ProgressMode
     color: Color
     durations: int
+    verbose: bool
+    tracebacks: Literal["short", "long", "none"]
     rerun: Callable[[Result], str]
     """Returns the command that runs one notebook again."""
+    next_command: Callable[[Run], str]
+    """Returns what to run after a run that did not pass."""
 
 
 def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
@@ -277,7 +336,10 @@ def _asked(ctx: click.Context, given: Mapping[str, Any]) -> _Asked:
         progress=given["progress"],
         color=given["color"],
         durations=given["durations"],
+        verbose=given["verbose"],
+        tracebacks=given["tracebacks"],
         rerun=partial(test_reports.rerun_command, ctx),
+        next_command=partial(test_reports.next_command, ctx),
     )
 
 
@@ -339,7 +401,21 @@ def _console(asked: _Asked, config: Config) -> reports.ConsoleReporter:
         durations=asked.durations,
         rerun=asked.rerun,
         pages=config.settings.history.pages,
+        verbose=asked.verbose,
+        tracebacks=asked.tracebacks,
+        listed=_is_listed(asked),
+        next_command=asked.next_command if config.settings.history.enabled else lambda _: "",
     )
+
+
+def _is_listed(asked: _Asked) -> bool:
+    """Return whether the progress names each notebook where the report goes, as in a CI's log."""
+    if reports.resolved(asked.progress, sys.stderr, os.environ) != "plain":
+        return False
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def _execute(asked: _Asked, config: Config, plan: Plan) -> int:
@@ -364,6 +440,9 @@ def _executed(asked: _Asked, config: Config, order: runner.Order) -> int:
             cluster, config, order, jobs=asked.jobs, resumed=resumed, keep=keep
         )
         run = _with_progress(order, asked, forks, away or None)
+        refused = forks.servers.refused if forks else {}
+    for name, why in refused.items():
+        _say_aside(f"nbpipe: warning: {name} is not preloaded: {first_line(why)}")
     run, unread = with_past(run, config.settings.history)
     _warn(problem or order.problem or unread)
     try:
@@ -386,6 +465,8 @@ def _with_progress(
         stream=sys.stderr,
         color=asked.color,
         environ=os.environ,
+        expected={each.path: each.expected for each in order.start if each.expected is not None},
+        jobs=order.jobs,
     ) as display:
         own = threading.current_thread() is threading.main_thread()
         handled = partial(runner.signals, say=partial(_say, display), running=display.running)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from nbpipe import outputs, reports
 from nbpipe.cli import options
 from nbpipe.errors import InternalError, UsageError
+from nbpipe.model import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,8 @@ def write(
     """Write every report, the one for people first; what hinders one does not hinder others."""
     others = [each for each in requests if each.kind != "console" or each.path is not None]
     machines = [each for each in others if each.path is None and each.kind != "github"]
+    places = [(each.kind, _opened(each)) for each in others if each.path is not None]
+    console = replace(console, reports=tuple((kind, path) for kind, path in places if path))
     screen = sys.stderr if machines else sys.stdout
     stopped = reports.commands_stopped(screen) if reports.is_running(os.environ) else nullcontext()
     problems: list[Exception] = []
@@ -50,7 +54,8 @@ def write(
                     with stopped:
                         reports.write(console, run, None, stdout=screen)
                 else:
-                    reporter = reports.reporter(request.kind, console=console)
+                    whole = replace(console, listed=False)
+                    reporter = reports.reporter(request.kind, console=whole)
                     reports.write(reporter, run, request.path, stdout=sys.stdout)
         except (UsageError, OSError) as error:
             problems.append(error)
@@ -58,6 +63,14 @@ def write(
             problems.append(_mistake(request.kind if request else "console", error))
     if problems:
         raise problems[0]
+
+
+def _opened(request: reports.Request) -> Path | None:
+    """Return the file of a report that a person opens."""
+    if request.path is None:
+        return None
+    how = reports.reporter(request.kind)
+    return request.path if isinstance(how, reports.Reporter) else how.index(request.path)
 
 
 def _mistake(kind: str, error: Exception) -> InternalError:
@@ -73,6 +86,7 @@ def _mistake(kind: str, error: Exception) -> InternalError:
 _LEFT_OUT = {"patterns", "exclude", "keyword", "shard", "jobs", "exitfirst", "maxfail"} | {
     "reports", "output_dir", "durations", "progress", "color", "list_only", "retries", "flaky",
     "last_failed", "failed_first", "resume", "changed_since", "cluster", "memory_budget", "preload",
+    "verbose", "tracebacks",
 }  # fmt: skip
 """Options that do not change what becomes of one notebook."""
 
@@ -89,6 +103,29 @@ def rerun_command(ctx: click.Context, result: Result) -> str:
         words += _words(parameter, ctx.params[name])
     path = os.path.relpath(result.task.file)
     words += ["--", path] if path.startswith("-") else [path]
+    return " ".join(map(reports.shell_quoted, words))
+
+
+_NOT_AGAIN = {"last_failed", "failed_first", "resume", "list_only", "changed_since"}
+"""Options that say which notebooks of a run are wanted; the next one says that anew."""
+
+
+def next_command(ctx: click.Context, run: Run) -> str:
+    """Return the command to go on with: what was not reached, or what failed; else nothing."""
+    if run.interrupted:
+        which = f"--resume={run.id}"
+    elif run.count(Outcome.FAILED):
+        which = "--lf"
+    else:
+        return ""
+    words = ["nbpipe", "test", which]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if isinstance(parameter, click.Option) and given and name not in _NOT_AGAIN:
+            words += _words(parameter, ctx.params[name]) if name in ctx.params else []
+    patterns = list(ctx.params["patterns"])
+    words += ["--", *patterns] if any(each.startswith("-") for each in patterns) else patterns
     return " ".join(map(reports.shell_quoted, words))
 
 

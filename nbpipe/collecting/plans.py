@@ -19,7 +19,7 @@ from boolean import boolean
 from nbpipe.collecting.candidates import choose_files
 from nbpipe.collecting.exclusions import Exclusions, Places
 from nbpipe.collecting.kernels import InstalledKernel, require
-from nbpipe.collecting.paths import natural, printable, unified
+from nbpipe.collecting.paths import GitLines, natural, printable, unified
 from nbpipe.collecting.scopes import Folder, Included, Scope, interpret, is_below
 from nbpipe.collecting.tasks import Tasks
 from nbpipe.config.variables import kept_from_notebooks
@@ -92,6 +92,9 @@ def plan(selection: Selection, config: Config, *, kernels: Mapping[str, Installe
             for path in sorted(excluded, key=natural)
         ),
         unmatched=_unmatched(choosing, files, scopes),
+        warnings=_dead_lines(settings, _file(config), choosing, places)
+        if not selection.patterns and places.cwd == places.root
+        else (),
     )
     if nothing:
         raise _nothing(choosing, files, scopes, places, made)
@@ -194,6 +197,36 @@ def _unmatched(choosing: Choosing, files: list[str], scopes: list[Scope]) -> tup
     return tuple(
         printable(scope.label) for scope in empty if not any(scope.why(path) for path in files)
     )
+
+
+def _dead_lines(
+    settings: TestSettings, file: str, choosing: Choosing, places: Places
+) -> tuple[str, ...]:
+    """Return which lines of the configuration match no notebook of the collection: misspelt ones.
+
+    Only asked where the whole collection is looked at; what is excluded counts, too.
+    """
+    every = [*(each.path for each in choosing.chosen), *choosing.excluded]
+    paths = [places.relative(path, "") for path in every if is_below(path, places.root)]
+    written = {"exclude": settings.exclude}
+    written |= {f"groups.{name}": lines for name, lines in settings.groups.items()}
+    written |= {
+        f"overrides[{number}].paths": each.paths for number, each in enumerate(settings.overrides)
+    }
+    return tuple(
+        printable(f"{file}: test.{key}: {line!r} matches no notebook")
+        for key, lines in written.items()
+        for line in lines
+        if not _matches(line.removeprefix("!"), paths)
+    )
+
+
+def _matches(line: str, paths: list[str]) -> bool:
+    """Return whether a line matches one of the paths; a comment, and nothing, always do."""
+    if not line.strip() or line.startswith("#"):
+        return True
+    lines = GitLines([line], where="test")
+    return any(lines.take(path) for path in paths)
 
 
 def _nothing(

@@ -26,6 +26,7 @@ from typing import (
 
 import msgspec
 
+from nbpipe.config import lines
 from nbpipe.config.settings import Settings, Table
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.system import secrets, units
@@ -75,15 +76,27 @@ def load(start: Path, *, file: Path | None = None) -> Config:
     problems: list[str] = []
     settings = _convert(table, Settings, "", problems)
     if problems or settings is None:
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        listed = "\n".join(f"  {problem}" for problem in _with_lines(problems, file))
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(
-            f"{file}: {count} in the configuration\n{lines}",
+            f"{file}: {count} in the configuration\n{listed}",
             hint="Nothing was run. `nbpipe config --keys` describes every key.",
         )
     root = file.parent.resolve()
     anchored = _anchored(settings, Settings, root)
     return Config(root=root, file=file, settings=anchored, given=frozenset(_dotted(table)))
+
+
+def _with_lines(problems: list[str], file: Path) -> list[str]:
+    """Return the problems, each with the line of the file where its key stands."""
+    text = file.read_bytes().decode(errors="replace")
+    below = "tool.nbpipe" if file.name == "pyproject.toml" else ""
+    known = lines.places(text, below=below)
+    found = []
+    for problem in problems:
+        line = lines.nearest(known, problem.partition(": ")[0])
+        found.append(problem if line is None else f"line {line}: {problem}")
+    return found
 
 
 def changed(config: Config, *, replaced: Mapping[str, object], added: Mapping[str, Any]) -> Config:

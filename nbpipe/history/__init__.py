@@ -21,6 +21,7 @@ from nbpipe.history.access import LATEST, History, open_history
 from nbpipe.history.archive import Archive
 from nbpipe.history.before import by_duration, looked_up, start_order, with_past
 from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.expected import expected
 from nbpipe.history.recorder import Recorder
 from nbpipe.history.records import (
     Known,
@@ -57,6 +58,7 @@ __all__ = [
     "RunLine",
     "Statistics",
     "by_duration",
+    "expected",
     "failing_outcomes",
     "looked_up",
     "open_history",

@@ -123,7 +123,7 @@ def by_duration(
 ) -> tuple[tuple[Task, ...], HistoryError | None]:
     """Return the tasks in the order in which to start them, and what is wrong with the history.
 
-    They know how much memory they took before.
+    They know how long they took before, and how much memory.
     """
     if not settings.enabled:
         return tasks, None
@@ -155,6 +155,7 @@ def start_order(tasks: tuple[Task, ...], last: Mapping[str, Last]) -> tuple[Task
 
 def _expecting(task: Task, last: Mapping[str, Last]) -> Task:
     known = last.get(storable(task.path))
-    if task.memory is not None or known is None or known.memory is None:
+    if known is None:
         return task
-    return replace(task, memory=known.memory)
+    memory = known.memory if task.memory is None else task.memory
+    return replace(task, memory=memory, expected=known.seconds)

@@ -23,7 +23,15 @@ LIMITS = ("cell_seconds", "notebook_seconds", "output_bytes")
 WITHOUT_EFFECT: Mapping[type, frozenset[str]] = {
     Task: frozenset(
         {"path", "file", "why", "kernel_why", "because", "notes"}  # which one, and for whom
-        | {"retries", "slots", "groups", "memory", "turn", "cores"}  # when, and beside what
+        | {
+            "retries",
+            "slots",
+            "groups",
+            "memory",
+            "expected",
+            "turn",
+            "cores",
+        }  # when, and beside what
         | {"skip", "failure"}  # it is not executed then
         | {"user_site"}  # only what is said about it; `off` is in the environment
     ),

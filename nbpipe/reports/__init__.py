@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from nbpipe.config.tables import REPORTS
 from nbpipe.reports.console import ConsoleReporter, rerun_command, totals
-from nbpipe.reports.displays import open_progress
+from nbpipe.reports.displays import open_progress, resolved
 from nbpipe.reports.github import commands_stopped, is_running
 from nbpipe.reports.listing import listing
 from nbpipe.reports.progress import Display, ProgressMode
@@ -65,6 +65,7 @@ __all__ = [
     "parse",
     "reporter",
     "rerun_command",
+    "resolved",
     "shell_quoted",
     "totals",
     "write",

@@ -6,24 +6,25 @@ Imports rich at its top: imported only where a bar is wanted.
 from __future__ import annotations
 
 import errno
-import time
-from typing import TYPE_CHECKING, Self, TextIO, cast
+from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from nbpipe.model import Outcome
 from nbpipe.reports.matrix import COLORS
-from nbpipe.reports.progress import REDRAW, Display, Running, finished_line
+from nbpipe.reports.progress import Display, Running, finished_line
 from nbpipe.reports.terminal import Color, Encodable, is_colored, is_terminal
 from nbpipe.system.text import plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from rich.console import RenderableType
@@ -43,13 +44,12 @@ class BarDisplay(Display):
         self,
         total: int,
         console: Console,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        redraw: float = REDRAW,
+        **more: Any,  # noqa: ANN401  (as `Display`)
     ) -> None:
-        super().__init__(total, clock=clock, redraw=redraw)
+        super().__init__(total, **more)
         self._console = console
-        self._start = clock()
+        self._start = self.clock()
+        self._width = console.width
         self._live = Live(
             console=console,
             auto_refresh=False,
@@ -77,7 +77,24 @@ class BarDisplay(Display):
     def tick(self) -> None:
         """Draw again."""
         with self._lock:
+            self._wipe_wrapped()
             self._live.refresh()
+
+    def _wipe_wrapped(self) -> None:
+        """Wipe what a terminal that has become narrower broke into more lines.
+
+        The library goes up by as many lines as it has drawn; a terminal that lays its text out
+        anew, as most do, has made more of them.
+        """
+        width = self._console.width
+        if width < self._width:
+            options = self._console.options.update(width=self._width)
+            lines = self._console.render_lines(self._render(), options, pad=False)
+            extra = sum(max(Segment.get_line_length(line) - 1, 0) // width for line in lines)
+            if extra:
+                self._console.control(Control.move(0, -extra))
+                self._console.file.write("\r\x1b[J")
+        self._width = width
 
     def _show(self, result: Result) -> None:
         if result.outcome in {Outcome.FAILED, Outcome.FLAKY}:
@@ -111,6 +128,8 @@ class BarDisplay(Display):
             if number:
                 counts.append(f"  {number} {outcome.value}", COLORS[outcome])
         counts.append(f"  {duration(now - self._start)}")
+        if (left := self.left()) is not None and self.done < self.total:
+            counts.append(f", about {duration(left)} left")
         style = COLORS[Outcome.FAILED if self.counts[Outcome.FAILED] else Outcome.PASSED]
         bar = ProgressBar(
             total=max(1, self.total),

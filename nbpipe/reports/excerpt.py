@@ -48,6 +48,34 @@ def failing_line(source: str, traceback: str) -> int | None:
     return number if 1 <= number <= source.count("\n") + 1 else None
 
 
+_FRAME = re.compile(
+    r"^File (?P<file>[^\n]+?):(?P<line>\d+), in (?P<name>[^\n(]+)"  # IPython
+    r'|^ *File "(?P<path>[^"\n]+)", line (?P<number>\d+), in (?P<function>[^\n]+)',  # Python
+    re.MULTILINE,
+)
+
+
+def library_frame(traceback: str) -> str:
+    """Return where outside of the notebook the error came up: `lib.py:12, in read`; or nothing."""
+    last = _CHAINED.split(plain(traceback))[-1]
+    frames = [match for match in _FRAME.finditer(last) if not _is_cell(match)]
+    if not frames or _ends_in_cell(last, frames[-1].start()):
+        return ""
+    found = frames[-1]
+    file, line = found["file"] or found["path"], found["line"] or found["number"]
+    return cut(f"{file}:{line}, in {(found['name'] or found['function']).strip()}", WIDTH)
+
+
+def _is_cell(frame: re.Match[str]) -> bool:
+    file = frame["file"] or frame["path"]
+    return file.startswith("<") or "ipykernel_" in file
+
+
+def _ends_in_cell(traceback: str, frame: int) -> bool:
+    """Return whether the notebook's own code comes after a frame: a library called it back."""
+    return any(match.start() > frame for match in _CELL_LINE.finditer(traceback))
+
+
 def excerpt(source: str, traceback: str, limit: int = LINES) -> list[Line]:
     """Return at most `limit` lines: those around the failing one, else the first ones."""
     text = plain(source).rstrip("\n")

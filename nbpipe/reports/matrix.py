@@ -1,7 +1,7 @@
 """The PASS/FAIL matrix of the console: one line for each notebook, and the slowest ones.
 
-Where more than `FOLD` had one outcome, those are counted by folder, but for the first failed ones:
-the failures themselves are told above by their causes.
+Where more than a screen has room for had one outcome, those are one line: the failures themselves
+are told below by their causes, and whoever wants to see each one asks for it (`-v`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from nbpipe.model import Result
     from nbpipe.reports.terminal import Page
 
-FOLD = 200
-_OTHERS = "(other folders)"
+FOLD = 25
+"""Notebooks of one outcome that are listed one by one."""
 COLORS = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "red",
@@ -32,12 +32,12 @@ Row = tuple[Outcome, str, str, str, str, str]
 """Outcome, cells, duration, kernel, path, and what else there is to say."""
 
 
-def write(page: Page, results: Sequence[Result]) -> None:
+def write(page: Page, results: Sequence[Result], *, verbose: bool = False) -> None:
     """Write the matrix; the path comes late, so that a long one disturbs no column."""
     if not results:
         return
     page.title(f"All: {count(len(results), 'notebook')}")
-    rows = _rows(results)
+    rows = _rows(results, verbose=verbose)
     cells_width, seconds_width, kernel_width = (
         max(len(row[column]) for row in rows) for column in (1, 2, 3)
     )
@@ -63,22 +63,31 @@ def slowest(page: Page, results: Sequence[Result], number: int) -> None:
         page.line(f"  {took}{plain_name(result.path)}")
 
 
-def _rows(results: Sequence[Result]) -> list[Row]:
+def _rows(results: Sequence[Result], *, verbose: bool) -> list[Row]:
     of_outcome = {
         outcome: [result for result in results if result.outcome is outcome] for outcome in Outcome
     }
-    if all(len(members) <= FOLD for members in of_outcome.values()):
+    if verbose or all(len(members) <= FOLD for members in of_outcome.values()):
         return [_row(result) for result in results]
     order = (Outcome.PASSED, Outcome.SKIPPED, Outcome.FLAKY, Outcome.FAILED)
     return [row for outcome in order for row in _shortened(of_outcome[outcome])]
 
 
 def _shortened(members: Sequence[Result]) -> list[Row]:
-    """Return rows for the results of one outcome."""
+    """Return rows for the results of one outcome, or one row where there are too many."""
     if len(members) <= FOLD:
         return [_row(result) for result in members]
-    told = FOLD if members[0].outcome in {Outcome.FAILED, Outcome.FLAKY} else 0
-    return [*(_row(result) for result in members[:told]), *_folded(members[told:])]
+    kernels = sorted({plain_name(result.kernel) for result in members})
+    return [
+        (
+            members[0].outcome,
+            f"{sum(result.cells_executed for result in members):,}",
+            duration(sum(result.seconds for result in members)),
+            ", ".join(kernels),
+            count(len(members), "notebook"),
+            "(-v lists each)",
+        )
+    ]
 
 
 def _row(result: Result) -> Row:
@@ -90,24 +99,3 @@ def _row(result: Result) -> Row:
         parts.append(f"{result.attempts} attempts")
     path, kernel = plain_name(result.path), plain_name(result.kernel)
     return result.outcome, cells, duration(result.seconds), kernel, path, ", ".join(parts)
-
-
-def _folded(members: Sequence[Result]) -> list[Row]:
-    """Return a row for each folder, the last one for all folders that are too many."""
-    folders: dict[str, list[Result]] = {}
-    for result in members:
-        name = result.path.rpartition("/")[0]
-        if name not in folders and len(folders) >= FOLD:
-            name = _OTHERS
-        folders.setdefault(name, []).append(result)
-    return [
-        (
-            results[0].outcome,
-            str(sum(result.cells_executed for result in results)),
-            duration(sum(result.seconds for result in results)),
-            ", ".join(sorted({plain_name(result.kernel) for result in results})),
-            name if name == _OTHERS else plain_name(f"{name}/" if name else "./"),
-            count(len(results), "notebook"),
-        )
-        for name, results in folders.items()
-    ]

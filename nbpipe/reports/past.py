@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from nbpipe.model import Result
 
+_RESULTS = 5
+"""Earlier results from which on a usual time means something: of fewer, one slow day decides."""
 _TIMES, _MORE = 2.0, 5.0
 """A notebook is slow that takes so many times its usual time, and so many seconds more."""
 
@@ -50,6 +52,7 @@ def slower(results: Iterable[Result]) -> list[Result]:
         if each.outcome is Outcome.PASSED
         and each.past is not None
         and each.past.seconds is not None
+        and each.past.runs >= _RESULTS
         and each.seconds > max(_TIMES * each.past.seconds, each.past.seconds + _MORE)
     ]
     return [each for _, each in sorted(found, key=lambda pair: -pair[0])]

@@ -9,10 +9,12 @@ the run.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nbpipe.model import Outcome
 from nbpipe.reports.groups import error
@@ -21,7 +23,7 @@ from nbpipe.system.text import first_line, plain_name
 from nbpipe.system.units import count, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from nbpipe.model import Progress, Result
@@ -33,6 +35,16 @@ SILENCE = 30.0
 """Seconds without a finished notebook, after which the plain display says what runs."""
 REDRAW = 0.25
 """Seconds between two looks at the clock."""
+_KNOWN = 0.8
+"""Share of the notebooks of which it must be known how long they take, to foresee an end."""
+
+
+def remaining(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long tasks of these lengths take, the longest first, `jobs` at a time."""
+    slots = [0.0] * max(jobs, 1)
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(slots, slots[0] + each)
+    return max(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +60,24 @@ class Display:
 
     Args:
         total: How many notebooks there will be.
+        expected: What is known of how long they take, in seconds, by path.
+        jobs: How many run at a time.
         clock: Seconds that only grow.
         redraw: Seconds between two calls of `tick` by the display's own thread; 0: no thread.
     """
 
     def __init__(
-        self, total: int, *, clock: Callable[[], float] = time.monotonic, redraw: float = REDRAW
+        self,
+        total: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        redraw: float = REDRAW,
+        expected: Mapping[str, float] = MappingProxyType({}),
+        jobs: int = 1,
     ) -> None:
         self.total = total
+        self._expected, self._jobs = dict(expected), jobs
+        self._foreseen = len(self._expected)
         self.clock = clock
         self.counts = dict.fromkeys(Outcome, 0)
         self._redraw = redraw
@@ -102,6 +124,7 @@ class Display:
         """Take note of what became of a notebook, and show it."""
         with self._lock:
             self._running.pop(result.path, None)
+            self._expected.pop(result.path, None)
             self.counts[result.outcome] += 1
             self._try(lambda: self._show(result))
 
@@ -124,6 +147,17 @@ class Display:
     def done(self) -> int:
         """How many notebooks have finished."""
         return sum(self.counts.values())
+
+    def left(self) -> float | None:
+        """Return the seconds that the run will still take; None where too little is known."""
+        if self._foreseen < self.total * _KNOWN:
+            return None
+        now = self.clock()
+        running = {each.progress.task.path: now - each.since for each in self.oldest()}
+        seconds = [
+            max(each - running.get(path, 0.0), 0.0) for path, each in list(self._expected.items())
+        ]
+        return remaining(seconds, self._jobs)
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
@@ -160,13 +194,11 @@ class PlainDisplay(Display):
         self,
         total: int,
         page: Page,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        redraw: float = REDRAW,
+        **more: Any,  # noqa: ANN401  (as `Display`)
     ) -> None:
-        super().__init__(total, clock=clock, redraw=redraw)
+        super().__init__(total, **more)
         self._page = page
-        self._told = clock()
+        self._told = self.clock()
 
     def tick(self) -> None:
         """Say what runs when nothing was said for `SILENCE` seconds."""

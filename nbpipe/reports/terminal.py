@@ -6,6 +6,7 @@ report, and nothing about notebooks, enter here; text comes in harmless (see `sy
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -78,6 +79,14 @@ class Page:
     def __init__(self, stream: TextIO, *, colored: bool) -> None:
         self._stream = Encodable(stream)
         self._colored = colored
+
+    @property
+    def columns(self) -> int | None:
+        """How many columns the terminal has; None where the stream is no terminal."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or None
+        except (AttributeError, OSError, ValueError):
+            return None
 
     def line(self, *pieces: Piece) -> None:
         """Write one line."""

@@ -131,7 +131,7 @@ def test_an_unknown_kernel_is_told_with_the_installed_ones(run: Run, arguments: 
     ("arguments", "said"),
     [
         (["--nosuch"], "No such option --nosuch"),
-        (["--jbos", "2"], "Did you mean --jobs?"),
+        (["--jbos", "2"], "--jobs"),
         (["--jobs", "zero"], "'zero' is neither a number of at least 1 nor auto"),
         (["--jobs", "0"], "'0' is neither a number of at least 1 nor auto"),
         (["--timeout", "0"], "Invalid value for '--timeout': 0.0 is not in the range x>0"),
@@ -156,20 +156,20 @@ def test_a_wrong_option_is_told_with_the_way_to_help(
     code, out, err = run("test", *arguments)
     assert (code, out) == (4, "")
     assert as_any_click(said) in as_any_click(err)
-    assert "Try nbpipe test --help for help." in as_any_click(err)
+    assert err.startswith("nbpipe: ")
+    assert err.endswith("\n  See `nbpipe test --help`.\n")
 
 
 def as_any_click(text: str) -> str:
     """Return click's text without what its releases write each in their own way."""
-    text = text.replace("'", "").replace("option: ", "option ")
-    return text.replace(" -h for", " --help for")
+    return text.replace("'", "").replace("option: ", "option ")
 
 
 def test_an_unknown_command_is_told_with_the_way_to_help(run: Run) -> None:
     code, out, err = run("tset")
     assert (code, out) == (4, "")
     assert "No such command 'tset'. Did you mean 'test'?" in err
-    assert "Try nbpipe --help for help." in as_any_click(err)
+    assert err.endswith("\n  See `nbpipe --help`.\n")
 
 
 def test_a_command_that_resembles_none_gets_no_advice(run: Run) -> None:
@@ -206,7 +206,9 @@ def test_an_unknown_report_in_the_configuration_is_told_by_every_command(
     for command in ("config", "doctor", "test"):
         code, out, err = run(command)
         assert (code, out) == (4, "")
-        assert f"{root}/nbpipe.toml: a problem in the configuration\n  test.reports: " in err
+        assert (
+            f"{root}/nbpipe.toml: a problem in the configuration\n  line 2: test.reports: " in err
+        )
         assert "expected one of console, junit, json, html, markdown, github" in err
 
 
@@ -219,11 +221,11 @@ def test_a_name_that_is_none_is_told_in_words(run: Run, root: Path) -> None:
     assert code == 4
     assert "regex" not in err
     assert (
-        "  collection[0].name: expected at most 100 letters, digits and ._-, a letter or a digit"
-        " first\n"
-        "  spaces.name: expected the name of a file, without a slash\n"
-        "  test.memory-budget: expected an amount of memory, such as 16G, 512M or 1.5T, or a share"
-        " such as 80%\n"
+        "  line 2: collection[0].name: expected at most 100 letters, digits and ._-, a letter or a"
+        " digit first\n"
+        "  line 6: spaces.name: expected the name of a file, without a slash\n"
+        "  line 8: test.memory-budget: expected an amount of memory, such as 16G, 512M or 1.5T,"
+        " or a share such as 80%\n"
     ) in err
 
 
@@ -336,8 +338,8 @@ def test_all_problems_of_the_configuration_are_told_by_every_command(
     assert (code, out) == (4, "")
     assert err == (
         f"nbpipe: {root}/nbpipe.toml: 2 problems in the configuration\n"
-        "  test.timeot: unknown key; did you mean `timeout`?\n"
-        "  test.retries: expected a whole number, got text\n"
+        "  line 2: test.timeot: unknown key; did you mean `timeout`?\n"
+        "  line 3: test.retries: expected a whole number, got text\n"
         "  Nothing was run. `nbpipe config --keys` describes every key.\n"
     )
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from nbpipe.model import Category, Excluded, Failure, Outcome, Result, Run, Task
+from nbpipe.model import Attempt, Category, Excluded, Failure, Outcome, Result, Run, Task
 from nbpipe.reports import ConsoleReporter, rerun_command, totals
+from nbpipe.reports.excerpt import library_frame
 from nbpipe.reports.terminal import Color, is_colored
 
 NETWORK = Failure(
@@ -98,7 +99,33 @@ def test_the_whole_report() -> None:
     flaky = result("f.ipynb", Outcome.FLAKY, failures=(NETWORK,), attempts=2, notes=("a note",))
     skipped = result("s.ipynb", Outcome.SKIPPED, reason="no R", kernel="ir", cells_executed=0)
     everything = run(failed("a/b c.ipynb", NETWORK), failed("d.ipynb", DIED), flaky, skipped)
-    assert printed(everything, ConsoleReporter(durations=1)) == (
+    reporter = ConsoleReporter(
+        durations=1,
+        reports=(("junit", Path("/out/junit.xml")), ("html", Path("/out/html/index.html"))),
+        next_command=lambda _: "nbpipe test --lf",
+    )
+    assert printed(everything, reporter) == (
+        "\n"
+        "All: 4 notebooks\n"
+        "  FAILED    4/10  1.2 s  python3  a/b c.ipynb  [network]\n"
+        "  FAILED    4/10  1.2 s  python3  d.ipynb  [kernel-died]\n"
+        "  FLAKY    10/10  1.2 s  python3  f.ipynb  [network], 2 attempts\n"
+        "  SKIPPED      -  1.2 s  ir       s.ipynb\n"
+        "\n"
+        "Slowest: 1 notebook\n"
+        "         1.2 s  a/b c.ipynb\n"
+        "\n"
+        "Notes: 1 notebook\n"
+        "  1 notebook: a note\n"
+        "    f.ipynb\n"
+        "\n"
+        "Skipped: 1 notebook\n"
+        "  1 notebook: no R\n"
+        "    s.ipynb\n"
+        "\n"
+        "Flaky: 1 notebook, failed and then passed\n"
+        "  f.ipynb  (attempt 2 passed)\n"
+        "         | ConnectionError to archive.example.org\n"
         "\n"
         "Failures: 2 notebooks, 2 causes (1 network, 1 kernel-died)\n"
         "\n"
@@ -121,43 +148,98 @@ def test_the_whole_report() -> None:
         "    log:           /out/logs/d.ipynb.log\n"
         "    run it again:  nbpipe test d.ipynb\n"
         "\n"
-        "Flaky: 1 notebook, failed and then passed\n"
-        "  f.ipynb  (attempt 2 passed)\n"
-        "         | ConnectionError to archive.example.org\n"
-        "\n"
-        "Notes: 1 notebook\n"
-        "  1 notebook: a note\n"
-        "    f.ipynb\n"
-        "\n"
-        "Skipped: 1 notebook\n"
-        "  1 notebook: no R\n"
-        "    s.ipynb\n"
-        "\n"
-        "All: 4 notebooks\n"
-        "  FAILED    4/10  1.2 s  python3  a/b c.ipynb  [network]\n"
-        "  FAILED    4/10  1.2 s  python3  d.ipynb  [kernel-died]\n"
-        "  FLAKY    10/10  1.2 s  python3  f.ipynb  [network], 2 attempts\n"
-        "  SKIPPED      -  1.2 s  ir       s.ipynb\n"
-        "\n"
-        "Slowest: 1 notebook\n"
-        "         1.2 s  a/b c.ipynb\n"
-        "\n"
+        "Failed: 2 notebooks, 2 causes (1 network, 1 kernel-died)\n"
+        "  1  ConnectionError to archive.example.org  [network]  a/b c.ipynb\n"
+        "  1  kernel-died: killed by signal  d.ipynb\n"
+        "junit report:    /out/junit.xml\n"
+        "html report:     /out/html/index.html\n"
         "copies and logs: /out\n"
+        "next:            nbpipe test --lf\n"
         "2 failed, 1 flaky, 1 skipped in 35.1 s\n"
     )
 
 
+def test_one_failure_is_not_told_twice() -> None:
+    text = printed(run(failed("a.ipynb", NETWORK), result("b.ipynb")))
+    assert "Failed: " not in text
+    assert text.count("a.ipynb") == 5
+
+
+def test_each_attempt_of_a_flaky_notebook_has_its_copy() -> None:
+    first, second = (
+        Attempt(number=number, outcome=outcome, failures=failures, seconds=1.5, executed=copy)
+        for number, outcome, failures, copy in (
+            (1, Outcome.FAILED, (NETWORK,), "f.ipynb"),
+            (2, Outcome.PASSED, (), "f.attempt-2.ipynb"),
+        )
+    )
+    flaky = result("f.ipynb", Outcome.FLAKY, failures=(NETWORK,), attempts=2, tries=(first, second))
+    assert (
+        "    attempt 1:     ConnectionError to archive.example.org, 1.5 s\n"
+        "                   /out/f.ipynb\n"
+        "    attempt 2:     passed, 1.5 s\n"
+        "                   /out/f.attempt-2.ipynb\n"
+    ) in printed(run(flaky))
+
+
+LIBRARY = """\
+Cell In[2], line 2
+----> 2 get()
+
+File ~/lib/x.py:7, in get(url)
+----> 7     return read()
+
+File /lib/y.py:12, in Reader.read(self)
+---> 12     raise ConnectionError("Connection refused")
+
+ConnectionError: Connection refused"""
+
+
+CAUSED = "The above exception was the direct cause of the following exception:"
+
+
+def test_tracebacks_are_short_long_or_none() -> None:
+    a_run = run(failed("a.ipynb", replace(NETWORK, traceback=LIBRARY)))
+    short = printed(a_run)
+    assert "    >   2 | get()\n" in short
+    assert "         | at /lib/y.py:12, in Reader.read\n" in short
+    assert "x.py" not in short
+    long = printed(a_run, ConsoleReporter(tracebacks="long"))
+    assert "         | File ~/lib/x.py:7, in get(url)\n" in long
+    none = printed(a_run, ConsoleReporter(tracebacks="none"))
+    assert "         | ConnectionError: Connection refused\n" in none
+    assert "get()" not in none
+
+
+@pytest.mark.parametrize(
+    ("traceback", "frame"),
+    [
+        ("", ""),
+        ("Cell In[1], line 1\n----> 1 1/0", ""),
+        ('Traceback:\n  File "/a b/c.py", line 3, in f\n    1/0', "/a b/c.py:3, in f"),
+        ("File /l.py:1, in map(f)\n\nCell In[1], line 2, in g()\n", ""),  # called back
+        (f"File /a.py:1, in a()\n\n{CAUSED}\n\nFile /b.py:2, in b()", "/b.py:2, in b"),
+        ('  File "/tmp/ipykernel_3/1.py", line 1, in <module>', ""),
+    ],
+)
+def test_the_place_in_the_library_is_the_last_frame_outside_of_the_notebook(
+    traceback: str, frame: str
+) -> None:
+    assert library_frame(traceback) == frame
+
+
 def test_many_notebooks_with_one_cause_are_listed_and_one_of_them_is_told() -> None:
     text = printed(run(*(failed(f"n{number}.ipynb", NETWORK) for number in range(30))))
-    assert text.startswith(
+    assert (
         "\n"
         "Failures: 30 notebooks, 1 cause\n"
         "\n"
         "30 notebooks: ConnectionError to archive.example.org  [network]\n"
         "    n0.ipynb\n"
         "    n1.ipynb\n"
-    )
+    ) in text
     assert "    n19.ipynb\n    and 10 more\n\n  for example n0.ipynb  cells[3]\n" in text
+    assert "  30  ConnectionError to archive.example.org  [network]  n0.ipynb and 29 more\n" in text
     assert text.count("run it again:") == 1
 
 
@@ -238,35 +320,42 @@ def test_the_last_line_has_the_totals(a_run: Run, line: str) -> None:
     assert printed(a_run).splitlines()[-1] == line
 
 
-def test_where_many_passed_they_are_counted_by_folder() -> None:
+def test_where_many_passed_they_are_one_line() -> None:
     passed = [result(f"folder {number % 3}/n{number}.ipynb") for number in range(300)]
-    text = printed(run(*passed, result("root.ipynb"), failed("x.ipynb", DIED)))
-    assert text[text.index("All: ") :] == (
-        "All: 302 notebooks\n"
-        "  PASSED   1000  2 min 00 s  python3  folder 0/  100 notebooks\n"
-        "  PASSED   1000  2 min 00 s  python3  folder 1/  100 notebooks\n"
-        "  PASSED   1000  2 min 00 s  python3  folder 2/  100 notebooks\n"
-        "  PASSED     10       1.2 s  python3  ./  1 notebook\n"
-        "  FAILED   4/10       1.2 s  python3  x.ipynb  [kernel-died]\n"
+    a_run = run(*passed, failed("x.ipynb", DIED))
+    text = printed(a_run)
+    assert text.startswith(
         "\n"
-        "copies and logs: /out\n"
-        "301 passed, 1 failed in 35.1 s\n"
+        "All: 301 notebooks\n"
+        "  PASSED   3,000  6 min 00 s  python3  300 notebooks  (-v lists each)\n"
+        "  FAILED    4/10       1.2 s  python3  x.ipynb  [kernel-died]\n"
     )
+    assert len(text.splitlines()) < 24
+    verbose = printed(a_run, ConsoleReporter(verbose=True)).splitlines()
+    assert sum(line.startswith("  PASSED") for line in verbose) == 300
 
 
-def test_of_many_failures_the_first_are_listed_and_the_others_counted_by_folder() -> None:
-    results = [failed(f"f{number // 300}/n{number}.ipynb", DIED) for number in range(600)]
-    text = printed(run(*results))
-    rows = text[text.index("All: ") :].splitlines()[1:]
-    assert sum(row.startswith("  FAILED") for row in rows) == 202
-    assert "  FAILED    400  2 min 00 s  python3  f0/  100 notebooks" in rows
-    assert "  FAILED   1200  6 min 00 s  python3  f1/  300 notebooks" in rows
+def test_what_the_progress_has_named_is_not_named_again() -> None:
+    a_run = run(result("a.ipynb"), failed("x.ipynb", DIED))
+    assert "All: " not in printed(a_run, ConsoleReporter(listed=True))
+    assert "a.ipynb" not in printed(a_run, ConsoleReporter(listed=True))
+    assert "All: " in printed(a_run, ConsoleReporter(listed=True, verbose=True))
 
 
-def test_of_many_folders_the_last_are_counted_together() -> None:
-    results = [result(f"f{number}/n.ipynb") for number in range(300)]
-    rows = printed(run(*results)).splitlines()
-    assert "  PASSED   1000  2 min 00 s  python3  (other folders)  100 notebooks" in rows
+@pytest.mark.parametrize("failures", [1, 30, 300])
+def test_the_last_screen_has_the_causes_and_what_to_do(failures: int) -> None:
+    results = [
+        failed(f"n{number}.ipynb", replace(NETWORK, signature=f"cause {number}"))
+        for number in range(failures)
+    ]
+    results += [result(f"p{number}.ipynb") for number in range(200 - failures)]
+    reporter = ConsoleReporter(next_command=lambda _: "nbpipe test --lf")
+    lines = printed(run(*results), reporter).splitlines()
+    last = lines[-24:]
+    assert last[-2] == "next:            nbpipe test --lf"
+    assert any("cause 0" in line for line in last)
+    if failures > 10:
+        assert f"  and {failures - 10} more causes (-v tells more, a JSON report has all)" in last
 
 
 def test_ten_thousand_failures_are_told_in_proportion() -> None:
@@ -275,11 +364,11 @@ def test_ten_thousand_failures_are_told_in_proportion() -> None:
         for number in range(10_000)
     ]
     lines = printed(run(*results)).splitlines()
-    assert lines.count("1 notebook: cause 499  [network]") == 1
-    assert lines.count("and 9,500 more causes: a JSON report has all (--report json)") == 1
-    assert sum("run it again" in line for line in lines) == 50
-    assert sum(line.startswith("  FAILED ") for line in lines) == 201
-    assert len(lines) < 1_500
+    assert "  and 9,990 more causes (-v tells more, a JSON report has all)" in lines
+    assert sum("run it again" in line for line in lines) == 10
+    assert len(lines) < 200
+    verbose = printed(run(*results), ConsoleReporter(verbose=True)).splitlines()
+    assert sum("run it again" in line for line in verbose) == 500
 
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x00 \x9b ]]> 😀 [bold]x[/bold] %0A \udcff"

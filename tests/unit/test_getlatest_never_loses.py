@@ -73,6 +73,8 @@ class AUserAtWork(RuleBasedStateMachine):
         self.ran: dict[str, str] = {}
         """What the user's last run of a notebook saved, by its name."""
         self.released: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        """What the user deleted, and has not been given again."""
 
     def teardown(self) -> None:
         shutil.rmtree(self.top, ignore_errors=True)
@@ -124,6 +126,7 @@ class AUserAtWork(RuleBasedStateMachine):
                     stack.enter_context(patch.object(copy_folder.CopyFolder, name, method))
                 stack.enter_context(patch("shutil.rmtree", killed_removal(writes)))
             take(release, self.copy, Wanted(prune=prune))
+        self.deleted = {name for name in self.deleted if not (self.copy / name).is_file()}
 
     @rule(name=names)
     def edit(self, name: str) -> None:
@@ -171,6 +174,7 @@ class AUserAtWork(RuleBasedStateMachine):
             self.forget_the_run(name)
             file.unlink()
             self.mine.pop(name, None)
+            self.deleted.add(name)
 
     def forget_the_run(self, name: str) -> None:
         """Expect no run of a notebook that the user has overwritten or deleted."""
@@ -210,7 +214,10 @@ class AUserAtWork(RuleBasedStateMachine):
         self.run(None)
         texts = {file.read_text() for file in self.copy.rglob("*") if file.is_file()}
         missing = {name for name, text in self.released.items() if text not in texts}
-        untouched = {name for name in missing if not (self.copy / name).exists()}
+        # What was deleted stays away, also where a folder of the user's has its name now.
+        untouched = {
+            name for name in missing if not (self.copy / name).exists() or (name in self.deleted)
+        }
         theirs = self.mine.keys() | self.ran.keys()
         assert missing == untouched | {name for name in missing if name in theirs}
         for name in self.released.keys() - self.mine.keys():
@@ -241,6 +248,22 @@ def test_a_file_that_has_to_lie_beside_comes_again_after_a_run_that_was_killed(
         user.publish_a_folder_as_a_file_or_back()
         user.a_run_without_accident_has_every_new_file()
         user.the_last_run_of_each_notebook_is_there()
+    finally:
+        user.teardown()
+
+
+def test_a_folder_in_the_place_of_a_deleted_file_stays() -> None:
+    user = AUserAtWork()
+    try:
+        user.publish(chosen={"a"}, same=False)
+        user.a_run_without_accident_has_every_new_file()
+        user.delete(name="a")
+        user.put_a_folder(name="a")
+        user.a_run_without_accident_has_every_new_file()
+        user.everything_of_the_users_is_there()
+        user.publish(chosen={"a"}, same=False)
+        user.a_run_without_accident_has_every_new_file()
+        user.everything_of_the_users_is_there()
     finally:
         user.teardown()
 

@@ -11,7 +11,7 @@ from nbpipe.model import Outcome, Past
 from nbpipe.reports.past import before, slower, usual
 
 PAST = Past(
-    outcome=Outcome.PASSED, run="r1", commit="0123456789abcdef", runs=4, row=2, flakiness=0.0,
+    outcome=Outcome.PASSED, run="r1", commit="0123456789abcdef", runs=5, row=2, flakiness=0.0,
     seconds=10.0,
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ PAST = Past(
         ),
         (
             {"flakiness": 1 / 3},
-            "passed before (run r1, commit 0123456789ab); it changed in 33 % of 4 runs",
+            "passed before (run r1, commit 0123456789ab); it changed in 33 % of 5 runs",
         ),
     ],
 )

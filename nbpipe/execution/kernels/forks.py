@@ -440,6 +440,11 @@ class ForkServers:
             self._servers[key] = ForkServer(command, env, cwd=cwd, preload=preload)
         return self._servers[key]
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """The modules that could not be imported before a fork, each with the reason."""
+        return {name: why for each in self._refused.values() for name, why in each.items()}
+
     def replace(self, server: ForkServer) -> None:
         """Forget a server whose packages have changed."""
         for key, known in list(self._servers.items()):

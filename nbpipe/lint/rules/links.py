@@ -59,7 +59,7 @@ def dead_link(notebook: Notebook, _: CheckSettings) -> Iterator[Spot]:
         if link.is_image or not (path := _missing(notebook, link)):
             continue
         hint = ""
-        if path.startswith("www.") or re.match(r"^[\w-]+(?:\.[\w-]+)+/", path):
+        if re.match(r"^(?:www\.|[\w-]+(?:\.[\w-]+)+/|[\w-]+(?:\.[\w-]+){2,}$)", path):
             hint = "; does it lack https://?"
         elif (Path(notebook.file).parent / f"{path}.ipynb").exists():
             hint = "; does it lack .ipynb?"

@@ -167,3 +167,25 @@ def test_a_star_that_a_shell_expanded_does_not_make_notebooks_of_other_files(tre
 def test_an_empty_pattern_is_refused_as_an_unset_variable(tree: Tree) -> None:
     with pytest.raises(UsageError, match="--exclude '': the pattern is empty"):
         tree.excluded(exclude=("",))
+
+
+def test_lines_of_the_configuration_that_match_nothing_are_reported(tree: Tree) -> None:
+    tree.notebook("a/one.ipynb", "b/two.ipynb", "b/old.ipynb")
+    toml = """[test]
+exclude = ["old.ipynb", "odl/", "# a comment", "!keep.ipynb"]
+groups = {gpu = ["a/", "c/"]}
+overrides = [{paths = ["b/*.ipynb", "B/*.ipynb"], slots = 2}, {paths = ["old.ipynb"], slots = 2}]
+"""
+    assert tree.plan(toml=toml).warnings == (
+        "nbpipe.toml: test.exclude: 'odl/' matches no notebook",
+        "nbpipe.toml: test.exclude: '!keep.ipynb' matches no notebook",
+        "nbpipe.toml: test.groups.gpu: 'c/' matches no notebook",
+        "nbpipe.toml: test.overrides[0].paths: 'B/*.ipynb' matches no notebook",
+    )
+
+
+def test_a_part_of_the_collection_says_nothing_about_lines_of_the_whole(tree: Tree) -> None:
+    tree.notebook("a/one.ipynb", "b/two.ipynb")
+    toml = '[test]\nexclude = ["b/two.ipynb", "gone.ipynb"]\n'
+    assert tree.plan("a", toml=toml).warnings == ()
+    assert tree.plan(cwd="a").warnings == ()
