@@ -42,14 +42,17 @@ _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 )
 _STARTS = ("$", "\\(", "\\[", "\\begin{")
+TEXT_LIMIT = 100_000
+"""Characters of a text between two tags whose formulas are looked for."""
+# Each piece is bounded: of what is opened and never closed, every beginning is read to that end.
 _FORMULA = re.compile(
     r"""(?s:
       (?P<dollar>\\\$)
-    | (?<!\\)\$\$(?P<dollars>.+?)(?<!\\)\$\$
-    | (?<![$\\])\$(?P<inline>[^$].*?)(?<!\\)\$
-    | (?<!\\)\\\[(?P<brackets>.+?)\\\]
-    | (?<!\\)\\\((?P<parentheses>.+?)\\\)
-    | (?P<environment>\\begin\{(?P<name>[A-Za-z]+\*?)\}.*?\\end\{(?P=name)\})
+    | (?<!\\)\$\$(?P<dollars>.{1,20000}?)(?<!\\)\$\$
+    | (?<![$\\])\$(?P<inline>[^$].{0,20000}?)(?<!\\)\$
+    | (?<!\\)\\\[(?P<brackets>.{1,20000}?)\\\]
+    | (?<!\\)\\\((?P<parentheses>.{1,20000}?)\\\)
+    | (?P<environment>\\begin\{(?P<name>[A-Za-z]+\*?)\}.{0,20000}?\\end\{(?P=name)\})
     )""",
     re.VERBOSE,
 )
@@ -96,7 +99,10 @@ class Content:
 
     def text(self, source: str) -> str:
         r"""Return plain text as HTML, the formulas in it drawn; `\$` is a dollar sign."""
-        parts, end = [], 0
+        if len(source) > TEXT_LIMIT:
+            return escape(source, quote=False)
+        parts: list[str] = []
+        end = 0
         while found := _FORMULA.search(source, end):
             parts.append(escape(source[end : found.start()], quote=False))
             end = found.end()
@@ -227,7 +233,8 @@ class _Reader(HTMLParser):
     def _flush(self) -> None:
         raw = "".join(self._text)
         self._text.clear()
-        if raw and not self._skipped and any(each in raw for each in _STARTS):
+        is_looked_at = not self._skipped and len(raw) <= TEXT_LIMIT
+        if is_looked_at and any(each in raw for each in _STARTS):
             text = unescape(raw)
             raw = self._content.text(text) if _FORMULA.search(text) else raw
         self._written.append(raw)

@@ -44,6 +44,8 @@ _NESTED = re.compile(r"\\.|[{}]", re.DOTALL)
 _SIGNS = re.compile(r"\\.|[{}$]", re.DOTALL)
 _WINDOW = 1_000
 """Characters in which the end of a formula is looked for, if the next sign is within braces."""
+_DEPTH = 20
+"""Braces within which it is looked for: text that only opens them is not read again and again."""
 _STEPS = {"{": 1, "}": -1}
 _RENAMED = (
     (re.compile(r"\\[mh]box(?![A-Za-z])\s*"), r"\\text"),
@@ -140,6 +142,8 @@ def closing(text: str, start: int, end: int) -> int:
         if found[0] == "$" and depth <= 0:
             return found.end()
         depth += _STEPS.get(found[0], 0)
+        if depth > _DEPTH:
+            break
     return end
 
 
