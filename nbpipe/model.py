@@ -356,20 +356,22 @@ class Result:
 
     @property
     def attempted(self) -> tuple[Attempt, ...]:
-        """Its attempts; where nobody knows them (an early record), itself as the only one."""
-        if self.tries or self.started is None:
+        """Its attempts; of a result that says nothing of them, itself if it was the only one."""
+        if self.tries or self.started is None or self.attempts > 1:
             return self.tries
-        return (
-            Attempt(
-                number=max(self.attempts, 1),
-                outcome=self.outcome,
-                started=self.started,
-                seconds=self.seconds,
-                failures=self.failures,
-                executed=self.executed,
-                log=self.log,
-                memory=self.memory,
-            ),
+        return (self.as_attempt(1),)
+
+    def as_attempt(self, number: int) -> Attempt:
+        """Return what became of one execution as one attempt of several."""
+        return Attempt(
+            number=number,
+            outcome=self.outcome,
+            started=self.started,
+            seconds=self.seconds,
+            failures=self.failures,
+            executed=self.executed,
+            log=self.log,
+            memory=self.memory,
         )
 
     @property

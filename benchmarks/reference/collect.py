@@ -28,7 +28,7 @@ from astropy.io import fits
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from nbpipe.reference.products.description import describe, matching
-from nbpipe.reference.products.parallel import Progress, each_of
+from nbpipe.reference.products.parallel import Described, each_of
 
 LARGE = 20
 
@@ -81,7 +81,7 @@ def main() -> None:
         seconds: dict[int, list[float]] = {1: [], processors: []}
         for _ in range(options.rounds):
             for workers, taken in seconds.items():
-                last: list[Progress] = []
+                last: list[Described] = []
                 start = time.perf_counter()
                 found = each_of(folder, paths, partial(describe, folder), last.append, workers)
                 taken.append(time.perf_counter() - start)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbpipe.batch.run_views import JobView, View
-    from nbpipe.reference.products.parallel import Progress
+    from nbpipe.reference.products.parallel import Described
     from nbpipe.reference.schedulers.unnoted import Step
     from nbpipe.reference.store import StoredRun
 
@@ -37,7 +37,7 @@ _NAMED = 5
 _KEPT_VARIABLES = ("host", "platform", "python")
 
 
-def collect(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
+def collect(view: View, tell: Callable[[Described], None] = nobody) -> Manifest:
     """Write the manifest of a run into its folder, and return it.
 
     Args:
@@ -74,7 +74,7 @@ def collect(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
     return made
 
 
-def gathered(view: View, tell: Callable[[Progress], None] = nobody) -> Manifest:
+def gathered(view: View, tell: Callable[[Described], None] = nobody) -> Manifest:
     """Return the manifest of a run as it stands."""
     run = view.run
     request, result = run.request, run.read("result.json")
@@ -245,7 +245,7 @@ def _cells(
 
 
 def _outputs(
-    run: StoredRun, request: dict[str, Any], tell: Callable[[Progress], None]
+    run: StoredRun, request: dict[str, Any], tell: Callable[[Described], None]
 ) -> tuple[tuple[Output, ...], list[str]]:
     """Return what the run left, and what a reader of it should know.
 

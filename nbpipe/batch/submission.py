@@ -52,7 +52,7 @@ WARNING = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class JobOrder:
     """What to submit."""
 
     notebook: Path
@@ -73,7 +73,9 @@ class Order:
     """Of the job's environment, besides the configured ones and the profile's."""
 
 
-def submit(order: Order, config: Config, keep: Store, *, say: Callable[[str], None]) -> StoredRun:
+def submit(
+    order: JobOrder, config: Config, keep: Store, *, say: Callable[[str], None]
+) -> StoredRun:
     """Store a run and submit its job; return the run.
 
     Raises:
@@ -140,7 +142,7 @@ class _Places:
         return {root.name: str(root.path) for root in self.roots}
 
 
-def _places(order: Order, config: Config, collection: Path, run: StoredRun) -> _Places:
+def _places(order: JobOrder, config: Config, collection: Path, run: StoredRun) -> _Places:
     """Return where products go, by the configuration and by the order, which wins.
 
     Raises:
@@ -170,7 +172,7 @@ def _filled(variables: Mapping[str, str], words: Mapping[str, str]) -> dict[str,
     return {name: spelling.line(text, f"variable {name}") for name, text in made.items()}
 
 
-def _said_of(order: Order, places: _Places, keep: Store, run: StoredRun) -> Iterator[str]:
+def _said_of(order: JobOrder, places: _Places, keep: Store, run: StoredRun) -> Iterator[str]:
     """Yield where the products go, and what may be amiss with that."""
     for root in places.roots:
         yield f"root {root.name}: {root.path}"
@@ -198,7 +200,7 @@ def _writing_into(root: Root, keep: Store, run: StoredRun) -> list[str]:
     ]
 
 
-def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
+def _look(order: JobOrder, config: Config, say: Callable[[str], None]) -> None:
     """Refuse what can be no notebook; tell of what may be amiss before a job waits for hours.
 
     Raises:
@@ -222,7 +224,7 @@ def _look(order: Order, config: Config, say: Callable[[str], None]) -> None:
         say(f"warning: no cell mentions the parameter {unknown}: it has no effect")
 
 
-def _unmentioned(order: Order) -> str:
+def _unmentioned(order: JobOrder) -> str:
     """Return the parameters that no cell of the notebook names."""
     from nbpipe.execution import source  # noqa: PLC0415  (slow)
 
@@ -287,7 +289,7 @@ def script(
 
 
 def _write_request(
-    order: Order, found: Tree, left_out: list[str], run: StoredRun, places: _Places
+    order: JobOrder, found: Tree, left_out: list[str], run: StoredRun, places: _Places
 ) -> None:
     source, root = order.notebook.read_bytes(), found.root
     run.write(
@@ -324,7 +326,7 @@ def _write_request(
 
 
 def _write_job(  # noqa: PLR0913, PLR0917  (the job's whole description)
-    order: Order,
+    order: JobOrder,
     config: Config,
     root: Path,
     run: StoredRun,

@@ -11,13 +11,13 @@ history and whoever is notified notice nothing. Nothing here prints.
 
 from __future__ import annotations
 
-from nbpipe.bisecting.commits import Bisection, Found, Judged, git, known
+from nbpipe.bisecting.commits import Bisection, FirstBad, Judged, git, known
 from nbpipe.bisecting.packages import Guilty, PackageBisection, Step
 from nbpipe.bisecting.verdict import Interrupted, Verdict
 
 __all__ = [
     "Bisection",
-    "Found",
+    "FirstBad",
     "Guilty",
     "Interrupted",
     "Judged",

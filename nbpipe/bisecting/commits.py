@@ -43,7 +43,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class FirstBad:
     """The answer: one commit, or several between which nobody can decide."""
 
     commits: tuple[str, ...]
@@ -75,7 +75,7 @@ class Bisection:
         self._known = known
         self._tell = tell
 
-    def search(self, good: str, bad: str) -> Found:
+    def search(self, good: str, bad: str) -> FirstBad:
         """Return the first bad commit.
 
         Raises:
@@ -103,14 +103,14 @@ class Bisection:
                 said = git(tree, "bisect", verdict.value, allowed=(0, 2))
             return found
 
-    def _end(self, tree: Path, said: str) -> Found | None:
+    def _end(self, tree: Path, said: str) -> FirstBad | None:
         """Return the answer where git has it."""
         if match := _FIRST_BAD.search(said):
-            return Found(commits=(match[1],))
+            return FirstBad(commits=(match[1],))
         if "only 'skip'ped commits left" not in said:
             return None
         candidates = [line for line in said.split("\n") if re.fullmatch("[0-9a-f]{40,64}", line)]
-        return Found(commits=tuple(candidates or [commit_of(tree, "refs/bisect/bad")]))
+        return FirstBad(commits=tuple(candidates or [commit_of(tree, "refs/bisect/bad")]))
 
     def _judge(self, commit: str, root: Path) -> Judged:
         judged = self._known.get(commit) or self._execute(commit, root)

@@ -77,7 +77,7 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PackageChange:
     """What is not the same in two lock files."""
 
     name: str
@@ -138,10 +138,10 @@ def _holds(where: str, marker: Marker | None, markers: Mapping[str, str]) -> boo
         ) from error
 
 
-def differences(good: Lock, bad: Lock) -> tuple[Change, ...]:
+def differences(good: Lock, bad: Lock) -> tuple[PackageChange, ...]:
     """Return what is not the same, by name."""
     changes = (
-        Change(name, good.pins.get(name), bad.pins.get(name))
+        PackageChange(name, good.pins.get(name), bad.pins.get(name))
         for name in sorted({*good.pins, *bad.pins})
     )
     return tuple(
@@ -151,7 +151,7 @@ def differences(good: Lock, bad: Lock) -> tuple[Change, ...]:
     )
 
 
-def mixed(good: Lock, changes: Collection[Change]) -> dict[str, Pin]:
+def mixed(good: Lock, changes: Collection[PackageChange]) -> dict[str, Pin]:
     """Return the good pins with some changes made."""
     pins = dict(good.pins)
     for change in changes:

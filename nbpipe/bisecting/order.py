@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from nbpipe.bisecting.locks import Change, Pin
+    from nbpipe.bisecting.locks import PackageChange, Pin
 
     Needs = Mapping[str, Sequence[str]]
     """By distribution: what it requires, as its metadata have it."""
@@ -65,7 +65,7 @@ class Neighbours:
 
 
 def neighbours(
-    changes: Sequence[Change], good: Needs, bad: Needs, markers: Mapping[str, str]
+    changes: Sequence[PackageChange], good: Needs, bad: Needs, markers: Mapping[str, str]
 ) -> Neighbours:
     """Return which of the changes have to do with each other.
 

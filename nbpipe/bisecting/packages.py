@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from nbpipe.bisecting.locks import Change, Lock, Pin
+    from nbpipe.bisecting.locks import Lock, PackageChange, Pin
     from nbpipe.bisecting.order import Needs, Neighbours
     from nbpipe.bisecting.recalled import Recalled
     from nbpipe.bisecting.venvs import Builder
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Step:
     """One environment and how the notebook does there."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[PackageChange, ...]
     """What is as in the bad lock file; all the rest is as in the good one."""
     of: int
     """How many changes there are in all."""
@@ -47,9 +47,9 @@ class Step:
 class Guilty:
     """The answer."""
 
-    groups: tuple[tuple[Change, ...], ...]
+    groups: tuple[tuple[PackageChange, ...], ...]
     """All of them are needed to break it; nobody can decide inside of one."""
-    company: tuple[Change, ...]
+    company: tuple[PackageChange, ...]
     """What could not be left out, because nothing can be judged without it."""
     why: str
     """The failure's cause."""
@@ -219,7 +219,7 @@ class _Mixes:
 
     plan: Plan
     good: Lock
-    changes: tuple[Change, ...]
+    changes: tuple[PackageChange, ...]
     builder: Builder
     markers: Mapping[str, str]
     needs: dict[int, Needs] = field(default_factory=dict)

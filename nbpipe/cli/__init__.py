@@ -19,13 +19,14 @@ import click
 
 from nbpipe._version import __version__
 from nbpipe.cli import home
-from nbpipe.cli.remarks import Remarks
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError
+from nbpipe.system.remarks import Remarks
 
 COMMANDS = {
     "test": ("nbpipe.cli.test", "Execute notebooks, report pass or fail with the reason."),
     "check": ("nbpipe.cli.check", "Check notebooks without executing them."),
+    "new": ("nbpipe.cli.new", "Begin a new notebook from the collection's template."),
     "history": ("nbpipe.cli.history", "Show past runs; flakiness and durations of notebooks."),
     "show": ("nbpipe.cli.show", "Show a past run: its summary and its failures."),
     "bisect": ("nbpipe.cli.bisect", "Find the commit that broke a notebook."),

@@ -9,17 +9,11 @@ import click
 
 from nbpipe.cli import options
 from nbpipe.errors import UsageError
-from nbpipe.system.text import first_line, plain, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from nbpipe.bisecting import Found, Guilty, Judged, Step
-    from nbpipe.bisecting.locks import Change
     from nbpipe.config import Config
-
-_NAMED = 3
-"""So many packages of a step are named."""
 
 
 @click.command(
@@ -31,13 +25,14 @@ Examples:
   nbpipe bisect notebooks/a.ipynb --environment june.txt july.txt""",
 )
 @click.argument("notebook")
-@click.option("--good", metavar="REV", help="A commit at which it passes.")
-@click.option("--bad", metavar="REV", help="One where it fails.  [default: HEAD]")
+@click.option("--good", metavar="REV", help="Commit at which the notebook passes.")
+@click.option("--bad", metavar="REV", help="Commit at which it fails.  [default: HEAD]")
 @click.option(
     "--environment",
     type=(click.Path(path_type=Path), click.Path(path_type=Path)),
     metavar="GOOD_LOCK BAD_LOCK",
-    help="Two lock files (`pip freeze`, pylock.toml) instead of commits; it passes with the first.",
+    help="Two lock files (`pip freeze`, pylock.toml) instead of commits: where the notebook "
+    "passes, and where it fails.",
 )
 @click.option(
     "--retries",
@@ -63,9 +58,9 @@ def command(  # noqa: PLR0913  (one per option)
 ) -> None:
     """Find the commit after which NOTEBOOK fails, or the package that broke it.
 
-    Runs it at as few commits as git's bisection needs, in a worktree of its own and with the
-    kernels that are installed now. With --environment: as it is now, in environments of its own
-    between the two lock files. What the history knows is not run again.
+    Executes the notebook at as few commits as git bisect needs, in a separate worktree and with
+    the kernels that are installed now. With --environment, executes it as it is now, in separate
+    environments between the two lock files. Results that the history has are not run again.
     """
     if environment and (good or bad):
         raise UsageError(
@@ -94,22 +89,22 @@ def command(  # noqa: PLR0913  (one per option)
 def _commits(
     config: Config, path: str, ends: tuple[str, str], *, retries: int, use_history: bool
 ) -> None:
-    from nbpipe.bisecting import Bisection, known  # noqa: PLC0415  (slow)
+    from nbpipe.bisecting import Bisection, known, texts  # noqa: PLC0415  (slow)
 
     search = Bisection(
         config.root,
         path,
         retries=retries,
         known=known(config, path) if use_history else {},
-        tell=_tell,
+        tell=lambda judged: _echo([texts.judged(judged)], err=True),
     )
-    _show(config.root, search.search(*ends))
+    _echo(texts.commits(config.root, search.search(*ends)))
 
 
 def _packages(
     config: Config, path: str, files: tuple[Path, Path], *, retries: int, use_history: bool
 ) -> None:
-    from nbpipe.bisecting import PackageBisection  # noqa: PLC0415  (slow)
+    from nbpipe.bisecting import PackageBisection, texts  # noqa: PLC0415  (slow)
 
     good, bad = files
     search = PackageBisection(
@@ -119,73 +114,13 @@ def _packages(
         bad=bad,
         retries=retries,
         use_history=use_history,
-        tell=_tell_step,
+        tell=lambda step: _echo(texts.step(step), err=True),
     )
-    _show_guilty(search.search())
+    found = search.search()
+    _echo(texts.added(found), err=True)
+    _echo(texts.guilty(found))
 
 
-def _tell(judged: Judged) -> None:
-    source = f"  (run {judged.run})" if judged.run else ""
-    why = f"  {first_line(judged.why, 100)}" if judged.why else ""
-    click.echo(f"  {judged.commit[:12]}  {judged.verdict:4}{why}{source}", err=True)
-
-
-def _tell_step(step: Step) -> None:
-    source = f"  (run {step.run})" if step.run else ""
-    why = f"  {first_line(step.why, 100)}" if step.why else ""
-    names = [change.name for change in step.changes]
-    more = len(names) - _NAMED
-    named = f": {', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
-    made = f"{len(names)} of {step.of} changed{named if 0 < len(names) < step.of else ''}"
-    click.echo(f"  {step.verdict:4}  {made}{why}{source}", err=True)
-    for conflict in step.conflicts[:_NAMED]:
-        click.echo(f"        pip check: {first_line(conflict, 100)}", err=True)
-    if len(step.conflicts) > _NAMED:
-        click.echo(f"        pip check: {len(step.conflicts) - _NAMED} more", err=True)
-
-
-def _show_guilty(found: Guilty) -> None:
-    """Print the answer: one package, several together, or those that nobody can decide between."""
-    for file in found.gets_kernel:
-        click.echo(f"  ipykernel was added, which {plain_name(file)} does not have", err=True)
-    single = len(found.groups) == 1
-    if single and len(found.groups[0]) == 1:
-        click.echo(f"the first bad package: {plain(str(found.groups[0][0]))}")
-    elif single:
-        click.echo("one or more of these broke it; what lies between could not be judged:")
-        _list(found.groups[0])
-    else:
-        click.echo("these packages broke it together, and none of them without the others:")
-        for group in found.groups:
-            if len(group) > 1:
-                click.echo("  one or more of these, between which could not be judged:")
-            _list(group)
-    if found.company:
-        click.echo("with at least one of these, without which it could not be judged:")
-        _list(found.company)
-    click.echo(f"\n  {first_line(found.why, 500)}")
-
-
-def _list(changes: Sequence[Change]) -> None:
-    for change in changes:
-        click.echo(f"  {plain(str(change))}")
-
-
-def _show(root: Path, found: Found) -> None:
-    from nbpipe.bisecting import git  # noqa: PLC0415  (slow)
-
-    if len(found.commits) == 1:
-        click.echo("the first bad commit:")
-    else:
-        click.echo("one of these is the first bad commit; those between could not be judged:")
-    for commit in found.commits:
-        form = "--format=%an <%ae>%x00%ad%x00%s"
-        told = git(root, "show", "--no-patch", form, "--date=iso", commit)
-        # A subject or a name may hold a lone CR, U+2028 or others that end a line elsewhere.
-        lines = [" ".join(plain(each).split()) for each in told.split("\0")]
-        author, date, subject = [*lines, "", ""][:3]
-        click.echo(f"\n  {commit}\n  {author}, {date}\n  {subject}")
-        if len(found.commits) == 1:
-            names = git(root, "show", "--format=", "--name-status", "--no-renames", commit)
-            for line in names.strip().split("\n")[:20]:
-                click.echo(f"    {plain_name(line.replace(chr(9), ' '))}")
+def _echo(lines: Iterable[str], *, err: bool = False) -> None:
+    for line in lines:
+        click.echo(line, err=err)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe.cli import options
-from nbpipe.errors import ExitCode, UsageError
+from nbpipe.errors import ExitCode
 from nbpipe.system.text import plain
 from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from nbpipe.config import Config
-    from nbpipe.config.check import CheckSettings
     from nbpipe.lint.checks import Checked
-    from nbpipe.reports.terminal import Color, Page
+    from nbpipe.reports.terminal import Color
 
 _RULES = "RULE[,RULE…]"
 
@@ -35,7 +34,9 @@ Examples:
 Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
 @click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these notebooks out.")
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out matching notebooks; repeatable."
+)
 @click.option(
     "--select",
     multiple=True,
@@ -47,7 +48,9 @@ Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
 @click.option("--ignore", multiple=True, metavar=_RULES, help="Do not apply these rules.")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired safely; writes notebooks.")
-@click.option("--unsafe-fixes", is_flag=True, help="With --fix: repair what may change a meaning.")
+@click.option(
+    "--unsafe-fixes", is_flag=True, help="With --fix: also make repairs that may change a meaning."
+)
 @click.option("--diff", is_flag=True, help="Show what --fix would write; write nothing.")
 @click.option(
     "--format",
@@ -63,12 +66,12 @@ Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
-    help="Do not report the findings that this file knows.",
+    help="Do not report findings that are listed in this file.",
 )
 @click.option(
     "--write-baseline",
     is_flag=True,
-    help="Write all findings to the baseline (nbpipe-baseline.json), as known ones.",
+    help="Record all findings as known, in the baseline (nbpipe-baseline.json).",
 )
 @click.option("--explain", metavar="RULE", help="Explain a rule (ALL: list them) and exit.")
 @options.color_option
@@ -95,20 +98,26 @@ def command(  # noqa: PLR0913  (its options)
 ) -> int:
     """Check notebooks without executing them: format, secrets, code, links, text.
 
-    Nothing is written but with --fix. `[check]` of the configuration chooses the rules; ruff looks
-    at the code where it is installed.
+    Nothing is written without --fix. [check] in the configuration selects the rules; code is
+    checked with ruff if it is installed.
     """
     if explain:
-        return _explain(explain)
+        from nbpipe.lint.console import explained  # noqa: PLC0415  (slow)
+
+        click.echo(explained(explain))
+        return ExitCode.OK
     from nbpipe import collecting  # noqa: PLC0415  (slow)
+    from nbpipe.lint import console  # noqa: PLC0415
     from nbpipe.lint.checks import Repairs, check  # noqa: PLC0415
+    from nbpipe.lint.selection import adjusted  # noqa: PLC0415
+    from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
 
     config = options.load_config(config_file)
-    settings = _settings(
-        config,
-        select=_split(select),
-        extend_select=_split(extend_select),
-        ignore=_split(ignore),
+    settings = adjusted(
+        config.settings.check,
+        select=select,
+        extend_select=extend_select,
+        ignore=ignore,
         baseline=None if write_baseline else baseline,
     )
     selection = collecting.Selection(cwd=Path.cwd(), patterns=patterns, exclude=exclude)
@@ -119,54 +128,10 @@ def command(  # noqa: PLR0913  (its options)
     if write_baseline:
         return _write_baseline(checked, config.root, baseline, config)
     with options.while_read():
-        _report(checked, form, output, statistics=statistics, color=color)
+        page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
+        console.write(checked, page, form, output, statistics=statistics)
     failed = checked.findings if strict else checked.errors
     return ExitCode.FAILED if failed or checked.changes else ExitCode.OK
-
-
-def _split(given: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip() for each in given for word in each.split(",") if word.strip())
-
-
-def _settings(
-    config: Config,
-    *,
-    select: tuple[str, ...],
-    extend_select: tuple[str, ...],
-    ignore: tuple[str, ...],
-    baseline: Path | None,
-) -> CheckSettings:
-    """Return `[check]` with what the command line adds to it, or replaces."""
-    import msgspec  # noqa: PLC0415  (slow)
-
-    made = config.settings.check
-    return msgspec.structs.replace(
-        made,
-        select=select or made.select,
-        extend_select=(*made.extend_select, *extend_select),
-        ignore=(*made.ignore, *ignore),
-        baseline=str(baseline.absolute()) if baseline else made.baseline,
-    )
-
-
-def _explain(identifier: str) -> int:
-    from nbpipe.lint.findings import by_id  # noqa: PLC0415  (slow)
-    from nbpipe.lint.formats import explanation  # noqa: PLC0415
-    from nbpipe.lint.rules import RULES  # noqa: PLC0415
-
-    wanted = identifier.upper()
-    if wanted == "ALL":
-        for rule in RULES.values():
-            click.echo(f"{rule.id}  {rule.severity.value:7}  {rule.name:24}  {rule.summary}")
-        return ExitCode.OK
-    named = [rule for rule in RULES.values() if identifier.lower() == rule.name]
-    rules = named or by_id(RULES, wanted)
-    if not rules:
-        raise UsageError(
-            f"there is no rule {identifier}", hint="`nbpipe check --explain ALL` lists all rules."
-        )
-    click.echo("\n\n".join(explanation(rule) for rule in rules))
-    return ExitCode.OK
 
 
 def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Config) -> int:
@@ -178,82 +143,3 @@ def _write_baseline(checked: Checked, root: Path, file: Path | None, config: Con
     if not config.settings.check.baseline:
         click.echo(f'Name it in the configuration: [check] baseline = "{target.name}"')
     return ExitCode.OK
-
-
-def _report(
-    checked: Checked, form: str, output: Path | None, *, statistics: bool, color: Color
-) -> None:
-    """Write the findings where they are wanted; for people, the counts come last."""
-    from nbpipe.lint.formats import FORMATS  # noqa: PLC0415  (slow)
-    from nbpipe.reports.terminal import Page, is_colored  # noqa: PLC0415
-    from nbpipe.system import files  # noqa: PLC0415
-
-    if form != "full" and output is not None:
-        files.replace(output.absolute(), FORMATS[form](checked).encode("utf-8", "replace"))
-    elif form != "full":
-        sys.stdout.write(FORMATS[form](checked))
-    page = Page(sys.stdout, colored=is_colored(sys.stdout, color, os.environ))
-    if form == "full" and not statistics:
-        _full(checked, page)
-    if statistics:
-        _statistics(checked, page)
-    if form in {"full", "concise"} or output is not None:
-        _summary(checked, page)
-    page.flush()
-
-
-_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-
-
-def _full(checked: Checked, page: Page) -> None:
-    """Write differences, then the findings by notebook."""
-    for change in checked.changes:
-        for line in change.splitlines():
-            page.line(plain(line))
-    path = ""
-    for each in checked.findings:
-        if each.path != path:
-            path = each.path
-            page.title(plain(path))
-        where = "" if each.cell is None else f"cells[{each.cell}]:{each.cell_line}"
-        mark = " [*]" if each.fixable else ""
-        page.line(
-            f"  {where:14} ",
-            (f"{each.severity.value:7}", _STYLES[each.severity.value]),
-            f" {each.rule} {plain(each.message)}{mark}",
-        )
-    if checked.findings:
-        page.line()
-
-
-def _statistics(checked: Checked, page: Page) -> None:
-    from nbpipe.lint.formats import rule_of, statistics  # noqa: PLC0415  (slow)
-
-    for rule, findings, notebooks in statistics(checked.findings):
-        page.line(f"{findings:6}  {rule:7}  {rule_of(rule).name}  ({count(notebooks, 'notebook')})")
-
-
-def _summary(checked: Checked, page: Page) -> None:
-    from nbpipe.lint.findings import Severity  # noqa: PLC0415  (slow)
-
-    parts = [
-        count(number, word)
-        for severity, word in (
-            (Severity.ERROR, "error"),
-            (Severity.WARNING, "warning"),
-            (Severity.INFO, "remark"),
-        )
-        if (number := checked.count(severity))
-    ]
-    said = ", ".join(parts) or "nothing found"
-    page.line(f"{said} in {count(checked.notebooks, 'notebook')}")
-    if checked.fixed:
-        verb = "would be repaired" if checked.changes else "repaired"
-        page.line(f"{count(len(checked.fixed), 'finding')} {verb}")
-    if checked.suppressed or checked.known:
-        page.line(f"{checked.suppressed} silenced in notebooks, {checked.known} in the baseline")
-    if not checked.fixed and any(each.fixable for each in checked.findings):
-        number = sum(each.fixable for each in checked.findings)
-        page.line(f"[*] {number} can be repaired: --fix (--diff shows how)")
-    if not checked.ruff:
-        page.line("ruff is not installed: undefined names were not looked for (pip install ruff)")

@@ -9,40 +9,29 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from nbpipe._version import __version__
 from nbpipe.cli import home
-from nbpipe.cli.copy_report import (
-    collection_lines,
-    collection_table,
-    listing_lines,
-    listing_table,
-    report_lines,
-    report_table,
-)
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
+from nbpipe.publishing.copies import texts
 from nbpipe.publishing.copies.listing import listing
 from nbpipe.publishing.copies.origins import SILENCE
-from nbpipe.publishing.copies.places import SeveralCollections, Source, find, short, site_file
+from nbpipe.publishing.copies.places import (
+    SeveralCollections,
+    destination,
+    find,
+    short,
+    site_file,
+)
+from nbpipe.publishing.copies.progress_bar import Bar
 from nbpipe.publishing.copies.update import Wanted, take
 from nbpipe.system import units
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
-
-    from rich.progress import Progress, TaskID
-
-PATIENCE = 1.0
-"""Seconds before a progress bar is worth its line."""
 _LONGEST = 2 * units.DAY
 """Seconds without an answer that somebody may wait for."""
 
@@ -61,7 +50,9 @@ _LONGEST = 2 * units.DAY
     help="Take only FOLDER, now and in later runs; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, help="Take everything again, after --only.")
-@click.option("--release", "commit", metavar="COMMIT", help="Another release than the current.")
+@click.option(
+    "--release", "commit", metavar="COMMIT", help="Take this release instead of the current one."
+)
 @click.option(
     "--restore",
     is_flag=False,
@@ -72,18 +63,18 @@ _LONGEST = 2 * units.DAY
 @click.option(
     "--prune", is_flag=True, help="Remove files deleted upstream that you have not changed or run."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
 @click.option(
     "--list", "listed", is_flag=True, help="Show the collections, notebooks and releases there are."
 )
-@click.option("--collection", metavar="NAME", help="Which one, where the platform has several.")
+@click.option("--collection", metavar="NAME", help="Name of the collection, if there are several.")
 @click.option(
     "--timeout",
     default=f"{SILENCE:g}",
     metavar="DURATION",
     show_default=True,
     callback=lambda _context, _option, text: _seconds(text),
-    help="Give up a server that is silent for this long: seconds, or 5m.",
+    help="Give up on a server that is silent for this long: seconds, or 5m.",
 )
 @click.option(
     "--config",
@@ -141,7 +132,7 @@ def command(  # noqa: PLR0913  (click passes every option)
         )
     except SeveralCollections as error:
         if listed:
-            _print((collection_table if as_json else collection_lines)(error.names))
+            _print((texts.collection_table if as_json else texts.collection_lines)(error.names))
             return ExitCode.OK
         raise
     show = sys.stderr.isatty()
@@ -152,9 +143,9 @@ def command(  # noqa: PLR0913  (click passes every option)
             _complain(f"warning: {release.warning}", "")
         if listed:
             found = listing(source, release, only)
-            _print(listing_table(found) if as_json else listing_lines(found))
+            _print(texts.listing_table(found) if as_json else texts.listing_lines(found))
             return ExitCode.OK
-        folder = _folder(place, source)
+        folder = destination(place, source)
         wanted = Wanted(
             only=only, everything=everything, restore=restore, prune=prune, dry_run=dry_run
         )
@@ -168,7 +159,7 @@ def command(  # noqa: PLR0913  (click passes every option)
             for name in source.collections
             if name != source.name
         ]
-    _print(report_table(report) if as_json else report_lines(report))
+    _print(texts.report_table(report) if as_json else texts.report_lines(report))
     return ExitCode.FAILED if report.problems else ExitCode.OK
 
 
@@ -228,25 +219,6 @@ def _place(directory: str | None) -> Path | None:
     return Path(os.path.realpath(Path(directory).expanduser())) if directory else None
 
 
-def _folder(place: Path | None, source: Source) -> Path:
-    """Return the copy's folder: the named one, or the usual one in the working directory.
-
-    Raises:
-        UsageError: It is, or lies in, what it would be a copy of.
-    """
-    folder = place or Path(os.path.realpath(source.folder))
-    original = source.original
-    inside = original in folder.parents
-    # A copy inside a working clone is untidy, but may be what somebody asks for by name.
-    if folder == original or (inside and not (source.repository and place)):
-        raise UsageError(
-            f"{place or source.folder}: is the {'read-only ' if source.mirror else ''}original, "
-            f"in {original}",
-            hint=f"Name a folder of your own, as in `getlatest ~/{short(source.name)}-copy`.",
-        )
-    return folder
-
-
 def _print(lines: list[str]) -> None:
     for line in lines:
         click.echo(line)
@@ -256,45 +228,6 @@ def _complain(message: str, hint: str) -> None:
     click.echo(f"getlatest: {message}", err=True)
     if hint:
         click.echo(f"  {hint}", err=True)
-
-
-class Bar:
-    """A progress bar on standard error, from the moment that it takes long."""
-
-    def __init__(
-        self, title: str, *, show: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.title = title
-        self.show = show
-        self.clock = clock
-        self.started = clock()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show where it is."""
-        if self._bar is None and self.show and self.clock() - self.started > PATIENCE:
-            from rich.console import Console  # noqa: PLC0415  (slow; seldom needed)
-            from rich.markup import escape  # noqa: PLC0415  (comes with it)
-            from rich.progress import Progress  # noqa: PLC0415
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(escape(self.title), total=total)
-            self._bar.start()
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from nbpipe.cli import options
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
@@ -18,7 +17,6 @@ from nbpipe.errors import ExitCode, NbpipeError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.config import Config
     from nbpipe.github.session import Session
 
 
@@ -32,8 +30,8 @@ Examples:
 def command() -> None:
     """Report a run to GitHub: a commit status, or a check run with annotations; a comment.
 
-    By the token in GITHUB_TOKEN, or what [github] in the configuration names. On a GitHub
-    Enterprise Server, GITHUB_API_URL is its API's address.
+    Uses the token in GITHUB_TOKEN, or the credentials that [github] in the configuration names.
+    For a GitHub Enterprise Server, set GITHUB_API_URL to the address of its API.
     """
 
 
@@ -44,7 +42,7 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--artifact", metavar="URL", help="Address of the HTML report, linked from there."
         ),
-        click.option("--url", metavar="URL", help="A page about the run, linked from there."),
+        click.option("--url", metavar="URL", help="Link to a page about the run."),
         click.option(
             "--name", metavar="NAME", help="Name of the status or check run (default: nbpipe)."
         ),
@@ -52,16 +50,16 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
             "--as",
             "kind",
             type=click.Choice(["status", "check"]),
-            help="A commit status, or a check run; by default a check run for a GitHub App.",
+            help="Report as a commit status or a check run (default: check run for a GitHub App).",
         ),
-        click.option("--sha", required=True, metavar="SHA", help="The commit's full name."),
+        click.option("--sha", required=True, metavar="SHA", help="Full id of the commit."),
         click.option(
             "--repo",
             "repository",
             envvar="GITHUB_REPOSITORY",
             required=True,
             metavar="OWNER/NAME",
-            help="The repository; by default what GITHUB_REPOSITORY says.",
+            help="Repository (default: GITHUB_REPOSITORY).",
         ),
     ):
         function = option(function)
@@ -72,7 +70,7 @@ _comment_option = click.option(
     "--comment",
     type=click.IntRange(min=1),
     metavar="PR",
-    help="Also as the one comment on this pull request, new or brought up to date.",
+    help="Also create or update the comment on this pull request.",
 )
 
 
@@ -86,9 +84,9 @@ Example:
 )
 @_about
 def start(**given: Any) -> None:  # noqa: ANN401  (click's)
-    """Show on the commit that its notebooks run.
+    """Show on the commit that its notebooks are running.
 
-    `nbpipe github report` ends it. Where that never comes, any later `nbpipe github` on this
+    `nbpipe github report` completes it. If that never happens, any later `nbpipe github` on this
     machine does, once the shell or script that called this one has ended.
     """
     session = _session(given)
@@ -107,10 +105,10 @@ Examples:
 @_comment_option
 @_about
 def report(run: str, *, comment: int | None, **given: Any) -> None:  # noqa: ANN401  (click's)
-    """Show on the commit how run RUN ended.
+    """Report the result of RUN on the commit.
 
     RUN is the beginning of its id, `latest`, the JSON report of `nbpipe test --report json`, or
-    the output directory with it. Ends what `start` began; works without it, too.
+    the output directory with it. Completes what `start` began; also works without it.
     """
     from nbpipe.github.runs import load  # noqa: PLC0415  (slow)
 
@@ -132,9 +130,9 @@ Examples:
 @_comment_option
 @_about
 def run(arguments: tuple[str, ...], *, comment: int | None, **given: Any) -> int:  # noqa: ANN401
-    """Run `nbpipe test`, shown on the commit from its start to its end, however it ends.
+    """Run `nbpipe test` and report it on the commit, from start to end.
 
-    The token is not in the notebooks' environment. Ends with the exit code of `nbpipe test`.
+    Notebooks do not see the token. The exit code is that of `nbpipe test`.
     """
     from nbpipe.github.child import Signals  # noqa: PLC0415  (slow)
 
@@ -163,10 +161,11 @@ def run(arguments: tuple[str, ...], *, comment: int | None, **given: Any) -> int
 def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
     from nbpipe.github import begun  # noqa: PLC0415  (slow)
     from nbpipe.github.client import Clock  # noqa: PLC0415  (slow)
+    from nbpipe.github.connection import adjusted  # noqa: PLC0415  (slow)
     from nbpipe.github.session import Session  # noqa: PLC0415  (slow)
     from nbpipe.github.targets import Commit  # noqa: PLC0415  (slow)
 
-    config = _merged(options.load_config(given["config_file"]), given)
+    config = adjusted(options.load_config(given["config_file"]), given["kind"], given["name"])
     return Session(
         config=config,
         commit=Commit(
@@ -181,15 +180,6 @@ def _session(given: dict[str, Any], *, comment: int | None = None) -> Session:
         begun=begun.default(),
         artifact=given["artifact"],
     )
-
-
-def _merged(config: Config, given: dict[str, Any]) -> Config:
-    import dataclasses  # noqa: PLC0415
-
-    changes = {key: given[key] for key in ("kind", "name") if given[key]}
-    github = msgspec.structs.replace(config.settings.github, **changes)
-    settings = msgspec.structs.replace(config.settings, github=github)
-    return dataclasses.replace(config, settings=settings)
 
 
 def _sleep(seconds: float) -> None:

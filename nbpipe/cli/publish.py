@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import notify, service
-from nbpipe.config import SERVICE_FILE, load
+from nbpipe.cli import service
+from nbpipe.config import service as configured
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.publishing.errors import MirrorError
+from nbpipe.publishing.watch import ended_by_sigterm, until_signal
+from nbpipe.system.logs import log_to_stderr
 from nbpipe.system.text import plain, plain_name
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from pathlib import Path
 
     from nbpipe.publishing.reconcile import Outcome, Reconciler
 
@@ -51,28 +51,28 @@ def publish(
 ) -> None:
     """Update the mirror of collection NAME (default: all) from its origin, once or continuously.
 
-    Ends with 0 where every mirror holds its branch's head (or a pinned release), with 1 where
-    one could not be published; its last release stays. SIGTERM ends it as Ctrl-C does, with 2,
-    and a fetch or a gate with it.
+    Exit code 0: every mirror holds its branch's head (or a pinned release); 1: one could not be
+    published and keeps its last release. SIGTERM ends it as Ctrl-C does (exit code 2), including
+    a fetch or a gate in progress.
     """
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
 
     if watch and accept_loss:
         raise UsageError("--accept-loss is for one commit now, not for --watch")
     workers = [
-        Reconciler(settings, environ=service.environ(file, settings))
-        for settings in service.collections(file, name)
+        Reconciler(settings, environ=configured.environ(file, settings))
+        for settings in configured.collections(file, name)
     ]
     if watch:
-        source = file or Path(SERVICE_FILE)
-        with notify.watched(load(source.parent, file=source).settings, source):
-            _watch(workers)
+        from nbpipe.notify import service as notices  # noqa: PLC0415  (slow)
+
+        config, source = configured.read(file)
+        with notices.watched(config.settings, source):
+            log_to_stderr("%(asctime)s %(levelname)s %(message)s")
+            until_signal(workers)
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with ended_by_sigterm():
         outcomes = [_once(worker, again=again, accept_loss=accept_loss) for worker in workers]
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if accept_loss and not any((each.wanted or "").startswith(accept_loss) for each in outcomes):
         click.echo(f"warning: --accept-loss: no branch's head is {accept_loss}", err=True)
     if not all(outcome.result.good for outcome in outcomes):
@@ -91,11 +91,6 @@ def _once(worker: Reconciler, *, again: bool, accept_loss: str | None) -> Outcom
     return outcome
 
 
-def _interrupt(_: int, __: FrameType | None) -> None:
-    """End as Ctrl-C does, so that git is ended as well."""
-    raise KeyboardInterrupt
-
-
 def _tell(name: str, outcome: Outcome) -> None:
     for warning in outcome.warnings:
         click.echo(f"warning: {name}: {plain_name(warning)}", err=True)
@@ -104,31 +99,6 @@ def _tell(name: str, outcome: Outcome) -> None:
     commit = (outcome.current or "nothing")[:12]
     how = " (the branch was rewritten)" if outcome.forced else ""
     click.echo(f"{name}: {outcome.result.value}, current is {commit}{how}")
-
-
-def _watch(workers: list[Reconciler]) -> None:
-    """Run every worker in a thread until a signal ends the process."""
-    import threading  # noqa: PLC0415  (only here)
-    import time  # noqa: PLC0415  (only here)
-
-    service.log_to_stderr("%(asctime)s %(levelname)s %(message)s")
-    stop = threading.Event()
-    told: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        # No lock here: a handler runs in the middle of whatever the main thread is doing.
-        told.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    threads = [threading.Thread(target=worker.run_forever, args=(stop,)) for worker in workers]
-    for thread in threads:
-        thread.start()
-    while not told:
-        time.sleep(0.2)
-    stop.set()
-    for thread in threads:
-        thread.join()
 
 
 command = publish

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbpipe import comparison_reports, reports
 from nbpipe.cli import options
-from nbpipe.cli.elsewhere import known_profiles
 from nbpipe.comparison_reports import KINDS
-from nbpipe.errors import ExitCode, NbpipeError, UsageError
+from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reference import profiles
-from nbpipe.reference.schedulers.protocol import JobState
-from nbpipe.reference.schedulers.unnoted import How
 from nbpipe.reference.store import VARIABLE, Store, location
-from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbpipe.batch.run_views import View
-    from nbpipe.reference.comparison.kept import Kept
-    from nbpipe.reference.state import Standing
-    from nbpipe.reference.store import StoredRelease, StoredRun
-
-_Stored = TypeVar("_Stored", "StoredRelease", "StoredRun")
-_OVERRIDES = profiles.OVERRIDABLE
+_OVERRIDES = {
+    "cores": ("N", "cores, as far as it allows"),
+    "memory": ("SIZE", "memory: 125G"),
+    "memory-per-core": ("SIZE", "memory per core: 4G"),
+    "walltime": ("TIME", "walltime: 2:00:00"),
+    "queue": ("NAME", "queue (Slurm: partition)"),
+    "account": ("NAME", "account"),
+    "qos": ("NAME", "quality of service"),
+    "constraint": ("NAME", "required node features: 'cpu&nvme'"),
+    "reservation": ("NAME", "reservation"),
+    "nodes": ("N", "number of nodes"),
+    "gpus": ("N", "GPUs per node"),
+}
+"""The options for `profiles.OVERRIDABLE`: what is in their places, and what they override."""
 _REPORTS = [kind for kind in KINDS if kind != "console"]
 
 
@@ -58,7 +59,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
         "--store",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help=f"Where runs are kept; also {VARIABLE}. All hosts must see it.",
+        help=f"Folder of runs and releases; also {VARIABLE}. All hosts must see it.",
     )
     return options.shared(store(function))
 
@@ -68,6 +69,14 @@ def _store(given: Path | None, config_file: Path | None) -> Store:
     if config_file:
         options.load_config(config_file)
     return Store(location(os.environ, given))
+
+
+def _override_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each key of a profile that may be overridden."""
+    for key, (metavar, what) in reversed(_OVERRIDES.items()):
+        text = f"Override the profile's {what}."
+        function = click.option(f"--{key}", metavar=metavar, help=text)(function)
+    return function
 
 
 def _subcommand(name: str, example: str) -> Callable[..., Any]:
@@ -87,23 +96,9 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
     metavar="P",
     help="Profile with the job's resources.",
 )
-@click.option("--cores", metavar="N", help="Override the profile's cores, as far as it allows.")
-@click.option("--memory", metavar="SIZE", help="Override the profile's memory: 125G.")
-@click.option(
-    "--memory-per-core", metavar="SIZE", help="Override the profile's memory, by core: 4G."
-)
-@click.option("--walltime", metavar="TIME", help="Override the profile's walltime: 2:00:00.")
-@click.option("--queue", metavar="NAME", help="Override the profile's queue (Slurm: partition).")
-@click.option("--account", metavar="NAME", help="Override the profile's account.")
-@click.option("--qos", metavar="NAME", help="Override the profile's quality of service.")
-@click.option(
-    "--constraint", metavar="NAME", help="Override the profile's features of nodes: 'cpu&nvme'."
-)
-@click.option("--reservation", metavar="NAME", help="Override the profile's reservation.")
-@click.option("--nodes", metavar="N", help="Override the profile's number of nodes.")
-@click.option("--gpus", metavar="N", help="Override the profile's GPUs per node.")
+@_override_options
 @options.parameter_options
-@click.option("--kernel", metavar="NAME", help="Run it on this kernel.")
+@click.option("--kernel", metavar="NAME", help="Run the notebook on this kernel.")
 @click.option(
     "--outputs",
     multiple=True,
@@ -131,14 +126,14 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
 )
 @_shared
 def submit(config_file: Path | None, store: Path | None, **given: Any) -> int:  # noqa: ANN401
-    """Submit a notebook, with its collection as it is now, as a job."""
+    """Submit a notebook as a job, with its collection as it is now."""
     from nbpipe.batch import submission  # noqa: PLC0415  (slow)
 
     config = options.load_config(config_file)
-    profile = known_profiles(config).get(given["profile"])
-    wanted = {key: given[key.replace("-", "_")] for key in _OVERRIDES}
+    profile = profiles.known(config).get(given["profile"])
+    wanted = {key: given[key.replace("-", "_")] for key in profiles.OVERRIDABLE}
     profile = profiles.override(profile, wanted)
-    order = submission.Order(
+    order = submission.JobOrder(
         notebook=_notebook(given["notebook"]),
         name=given["name"],
         release=given["release"],
@@ -179,56 +174,31 @@ def _notebook(path: Path) -> Path:
 @click.argument("run", default="latest")
 @_shared
 def status(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Show how a run's job and its children stand."""
-    from nbpipe.batch import run_views  # noqa: PLC0415
+    """Show the state of a run's job and of its child jobs."""
+    from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
+    from nbpipe.comparison_reports import store_lines  # noqa: PLC0415
 
     keep = _store(store, config_file)
     view = run_views.look(keep.run(run), search=True)
-    click.echo("\n".join([*_lines(view), *_compared(keep, view.run)]))
+    _say(*status_lines.status(view), *store_lines.compared(keep, view.run))
     return ExitCode.OK
-
-
-def _compared(keep: Store, run: StoredRun) -> list[str]:
-    """Return each verdict that is kept with a run, in a line; none where it has no manifest."""
-    from nbpipe.comparison_reports.wording import kept_line  # noqa: PLC0415  (msgspec)
-
-    if not (run.folder / "manifest.json").exists():
-        return []
-    releases = keep.releases(run.name)
-    found = [f"  {kept_line(each)}" for each in _verdicts(run, releases)]
-    if not found and releases:
-        found = [f"  not compared yet: nbpipe reference compare {run.id}"]
-    return found
-
-
-def _verdicts(run: StoredRun, releases: list[StoredRelease]) -> tuple[Kept, ...]:
-    from nbpipe.reference.comparison import kept  # noqa: PLC0415  (msgspec)
-
-    return kept.verdicts(run, releases, datetime.now(UTC).date())
 
 
 @_subcommand("wait", "wait latest")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @_shared
 def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) -> int:
-    """Wait for runs to end and report their progress; Ctrl-C leaves the jobs alone.
+    """Wait for runs to end and report their progress.
 
-    Exit code 1 where one of them did not complete.
+    Ctrl-C ends the waiting, not the jobs. Exit code 1: one of them did not complete.
     """
-    from nbpipe.batch import run_views  # noqa: PLC0415
+    from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
 
     keep = _store(store, config_file)
     chosen = {run.folder: run for run in (keep.run(each) for each in runs or ("latest",))}
-    told: dict[Path, list[str]] = {}
-
-    def tell(view: View) -> None:
-        lines, before = _lines(view), told.get(view.run.folder, [])
-        if new := [each for each in lines if each not in before]:
-            click.echo("\n".join(new))
-        told[view.run.folder] = lines
-
+    news = status_lines.News()
     try:
-        ended = run_views.wait(*chosen.values(), told=tell)
+        ended = run_views.wait(*chosen.values(), told=lambda view: _say(*news.of(view)))
     except KeyboardInterrupt:
         ids = " ".join(run.id for run in chosen.values())
         _warn(f"\nnot waiting any more; the job goes on: nbpipe reference wait {ids}")
@@ -240,96 +210,25 @@ def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) ->
     return ExitCode.OK if all(view.completed for view in ended) else ExitCode.FAILED
 
 
-def _lines(view: View) -> list[str]:
-    """Return the run, its job and its children, a line each."""
-    from nbpipe.batch.run_views import cell_now  # noqa: PLC0415
-
-    lines = [f"{view.run.name}/{view.run.id}  {_state(view.job.id, view.job)}"]
-    if not view.job.standing.state.ended and (cell := cell_now(view.run)):
-        lines.append(f"  {cell}")
-    lines += _what_to_do(view, view.job.standing, f"job {view.job.id or '?'}")
-    for child in view.children:
-        lines.append(f"  child {_child(child, view.job.scheduler)}")
-        lines += _what_to_do(view, child.standing, f"child {child.id}")
-    if view.problem:
-        lines.append(f"  no news: {' '.join(view.problem.split())}")
-    lines += [f"  note: {remark}" for remark in view.remarks]
-    return lines
-
-
-def _child(view: Any, parents: str) -> str:  # noqa: ANN401  (a JobView)
-    """Return how a child stands, with its scheduler if that is another, and how it was found."""
-    where = f" on {view.scheduler}" if view.scheduler != parents else ""
-    how = f"  [{view.how}]" if view.how != How.NOTED else ""
-    return f"{_state(view.id + where, view)}{how}"
-
-
-def _what_to_do(view: View, standing: Standing, job: str) -> list[str]:
-    """Return what a person can do about a job that does not start, or of which nothing is known."""
-    if standing.advice and standing.state is JobState.PENDING:
-        cancel = f"give it up: nbpipe reference cancel {view.run.id}"
-        return [f"  {job} may never start: {standing.advice}; {cancel}"]
-    if standing.advice:
-        return [f"  {job}: {standing.advice}"]
-    if standing.state is JobState.UNKNOWN:
-        again = f"ask again: nbpipe reference status {view.run.id}"
-        return [f"  {job}: nothing is known of it yet; {again}; its output is in {view.run.folder}"]
-    return []
-
-
-def _state(job: str, view: Any) -> str:  # noqa: ANN401  (a JobView)
-    standing = view.standing
-    parts = [f"job {job or '?'}", standing.state.value]
-    if standing.reason and standing.reason not in {"None", standing.state.value}:
-        parts.append(f"({standing.reason})")
-    if view.core_hours is not None and standing.state.ended:
-        parts.append(f"{view.core_hours:.3f} core-hours")
-    return "  ".join(parts)
-
-
 @_subcommand("collect", "collect latest")
 @click.argument("run", default="latest")
 @_shared
 def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
-    from nbpipe.batch import collect, run_views  # noqa: PLC0415
-    from nbpipe.cli import description_bar  # noqa: PLC0415
+    from nbpipe.batch import collect, run_views, status_lines  # noqa: PLC0415
+    from nbpipe.reference.products import progress_bar  # noqa: PLC0415
 
     chosen = _store(store, config_file).run(run)
-    view = run_views.settle(chosen, told=lambda view: _warn(f"{_late(view)}; waiting for it"))
-    with description_bar.shown() as tell:
-        made = collect.collect(view, tell)
-    total = sum(job.core_hours or 0.0 for job in made.jobs)
-    jobs = count(len(made.jobs), "job")
-    size = sum(output.bytes for output in made.outputs)
-    click.echo(
-        f"{chosen.folder / 'manifest.json'}: {count(len(made.outputs), 'output')}, {size:,} bytes, "
-        f"{jobs}, {total:.3f} core-hours"
+    view = run_views.settle(
+        chosen, told=lambda view: _warn(f"{status_lines.late(view)}; waiting for it")
     )
-    for line in _children(view):
-        _warn(line)
-    for doubt in collect.doubts(made, chosen.request.get("outputs", ())):
-        _warn(f"warning: {doubt}")
-    if view.contradiction:
-        _warn(f"warning: job {view.job.id}: {view.contradiction}")
-    if view.unaccounted:
-        _warn(f"warning: {_late(view)}; core-hours are missing: collect again later")
+    with progress_bar.shown() as tell:
+        made = collect.collect(view, tell)
+    _say(status_lines.collected(made, view))
+    _warn(*status_lines.children(view))
+    doubts = collect.doubts(made, chosen.request.get("outputs", ()))
+    _warn(*(f"warning: {each}" for each in (*doubts, *status_lines.warnings(view))))
     return ExitCode.OK if view.completed else ExitCode.FAILED
-
-
-def _children(view: View) -> list[str]:
-    """Return how the child jobs were found, and what no scheduler could have told."""
-    ways = Counter(child.how for child in view.children)
-    found = ", ".join(f"{number} {how}" for how, number in ways.items())
-    lines = [f"{count(len(view.children), 'child job')}: {found}"] if view.children else []
-    return [*lines, *(f"note: {limit}" for limit in view.limits)]
-
-
-def _late(view: View) -> str:
-    if view.resultless:
-        return "the job completed, and its result.json is not here yet"
-    why = f" ({view.problem})" if view.problem else ""
-    return f"the accounting does not know the end of job {', '.join(view.unaccounted)} yet{why}"
 
 
 @_subcommand("compare", "compare latest --against 1.0 --report html=page")
@@ -390,13 +289,13 @@ def promote(
     run: str,
     **given: str,
 ) -> int:
-    """Make a collected run the reference of a release; it never changes afterwards."""
+    """Make a collected run the permanent reference of a release."""
     from nbpipe.batch import collect, promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
     chosen = keep.run(run)
-    for doubt in collect.doubts(chosen.manifest(), chosen.request.get("outputs", ())):
-        _warn(f"warning: {doubt}")
+    doubts = collect.doubts(chosen.manifest(), chosen.request.get("outputs", ()))
+    _warn(*(f"warning: {each}" for each in doubts))
     made = promotion.promote(keep, chosen, **given)
     click.echo(f"{made.name} {made.release}: {made.folder}")
     return ExitCode.OK
@@ -406,37 +305,31 @@ def promote(
 @click.argument("release", required=False, metavar="[NAME[/RELEASE]]")
 @_shared
 def verify(config_file: Path | None, store: Path | None, release: str | None) -> int:
-    """Check every file of releases against the digests of their manifests.
+    """Check every file of releases against their manifests.
 
-    Exit code 1 where a file is missing, has other content, or does not belong to the release.
+    Exit code 1: a file is missing, has other content, or does not belong to the release.
     """
     from nbpipe.batch import promotion  # noqa: PLC0415
 
-    keep = _store(store, config_file)
-    name, _, wanted = (release or "").partition("/")
-    found = [each for each in keep.releases(name or None) if wanted in {"", each.release}]
-    if not found:
-        raise UsageError(
-            f"{keep.root}: release not found: {release}"
-            if release
-            else f"{keep.root}: no releases",
-            hint="`nbpipe reference list` shows releases and runs.",
-        )
     failed = False
-    for each in found:
+    for each in _store(store, config_file).chosen(release):
         problems = promotion.verify(each)
         failed = failed or bool(problems)
-        data = "" if each.files else ", without its data"
-        label = f"{each.name} {each.release} (revision {each.revision}{data})"
-        click.echo(f"{'WRONG' if problems else 'ok':5}  {label}")
-        for problem in problems:
-            click.echo(f"       {problem}")
+        _say(f"{'WRONG' if problems else 'ok':5}  {each.label}")
+        _say(*(f"       {problem}" for problem in problems))
     return ExitCode.FAILED if failed else ExitCode.OK
 
 
 @_subcommand("export", "export minitest/1.0 --to minitest-1.0.zip --creator 'Doe, Jane'")
 @click.argument("release", metavar="NAME/RELEASE")
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), metavar="FILE.zip")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.zip",
+    help="Archive to write.",
+)
 @click.option("--title", default="", metavar="TEXT", help="Title of the deposit.")
 @click.option("--creator", multiple=True, metavar="NAME", help="`Family, Given`; repeatable.")
 @click.option("--license", "licence", default="", metavar="ID", help="SPDX identifier: CC-BY-4.0.")
@@ -449,17 +342,10 @@ def export(
     target: Path,
     **given: Any,  # noqa: ANN401
 ) -> int:
-    """Write a release as a zip archive with an RO-Crate and metadata for Zenodo."""
+    """Write a release as a zip archive with RO-Crate, for Zenodo."""
     from nbpipe.reference import crate  # noqa: PLC0415
 
-    keep = _store(store, config_file)
-    name, _, wanted = release.partition("/")
-    found = keep.release(name, wanted) if wanted else None
-    if found is None:
-        raise UsageError(
-            f"{keep.root}: release not found: {release}",
-            hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
-        )
+    found = _store(store, config_file).named(release)
     about = crate.About(title=given["title"], creators=given["creator"], license=given["licence"])
     size = crate.export(found, target, about, data=not given["without_data"])
     click.echo(f"{target}: {size:,} bytes")
@@ -480,7 +366,7 @@ def accept(
     run: str,
     **given: Any,  # noqa: ANN401
 ) -> int:
-    """Take a run's outputs as the reference's from now on; recorded with the reason."""
+    """Accept a run's outputs as the reference's, with the reason."""
     from nbpipe.batch import promotion  # noqa: PLC0415
 
     keep = _store(store, config_file)
@@ -494,47 +380,14 @@ def accept(
 @_shared
 def list_(config_file: Path | None, store: Path | None, name: str | None) -> int:
     """List releases and runs."""
+    from nbpipe.comparison_reports import store_lines  # noqa: PLC0415  (msgspec)
+
     keep = _store(store, config_file)
-    releases, runs = keep.releases(name), keep.runs(name)
-    for release in releases:
-        click.echo(_line("release", release, _release_line))
-    by_name: dict[str, list[StoredRelease]] = {}
-    for release in releases:
-        by_name.setdefault(release.name, []).append(release)
-    for run in runs:
-        known = by_name.get(run.name, [])
-        click.echo(_line("run    ", run, partial(_run_line, releases=known)))
-    if not releases and not runs:
+    lines = store_lines.listing(keep, name)
+    _say(*lines)
+    if not lines:
         _warn(f"{keep.root}: nothing {f'of {name} ' if name else ''}yet")
     return ExitCode.OK
-
-
-def _line(kind: str, stored: _Stored, describe: Callable[[_Stored], str]) -> str:
-    """Return a line about a run or a release; one that cannot be read does not hide the others."""
-    try:
-        return describe(stored)
-    except NbpipeError as error:
-        return f"{kind}  {stored.folder}: cannot be shown: {error.args[0]}"
-
-
-def _release_line(release: StoredRelease) -> str:
-    manifest = release.manifest()
-    revision = f" (revision {release.revision})" if release.revision > 1 else ""
-    who = f"{release.name}  {release.release}{revision}"
-    return f"release  {who}  run {manifest.run}  {manifest.reason}"
-
-
-def _run_line(run: StoredRun, releases: list[StoredRelease]) -> str:
-    request = run.request
-    job = run.read("submission.json").get("job") or ""
-    state = run.read("standing.json").get(job, {}).get("state", "submitted")
-    collected = "  collected" if (run.folder / "manifest.json").exists() else ""
-    label = request.get("profile", {}).get("label", "")
-    told = ", ".join(f"{each.against}: {each.told}" for each in _verdicts(run, releases))
-    if not told and collected and releases:
-        told = "not compared yet"
-    head = f"run      {run.name}  {request.get('release', '?')}  {run.id}  {state}{collected}"
-    return f"{head}  {label}  {told}".rstrip()
 
 
 @_subcommand("show", "show latest")
@@ -545,43 +398,31 @@ def show(config_file: Path | None, store: Path | None, run: str) -> int:
 
     Of a run, `comparisons` holds the verdicts that are kept with it.
     """
-    from nbpipe.reference import manifest as manifests  # noqa: PLC0415
+    from nbpipe.comparison_reports import store_lines  # noqa: PLC0415
 
-    keep = _store(store, config_file)
-    name, _, release = run.rpartition("/")
-    found = keep.release(name, release) if name else None
-    if found is not None:
-        text = manifests.encode(found.manifest()).decode()
-    else:
-        chosen = keep.run(run)
-        verdicts = _verdicts(chosen, keep.releases(chosen.name))
-        text = _with_verdicts(manifests.encode(chosen.manifest()), verdicts)
+    text = store_lines.document(_store(store, config_file), run)
     with options.while_read():
         sys.stdout.write(text)
         sys.stdout.flush()
     return ExitCode.OK
 
 
-def _with_verdicts(manifest: bytes, verdicts: tuple[Kept, ...]) -> str:
-    """Return a manifest's JSON with the verdicts that are kept beside it."""
-    import json  # noqa: PLC0415
-    from dataclasses import asdict  # noqa: PLC0415
-
-    document = json.loads(manifest)
-    document["comparisons"] = [asdict(each) for each in verdicts]
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-
-
 @_subcommand("cancel", "cancel latest")
 @click.argument("run", default="latest")
 @_shared
 def cancel(config_file: Path | None, store: Path | None, run: str) -> int:
-    """Cancel a run's job and its children."""
-    from nbpipe.batch import run_views  # noqa: PLC0415
+    """Cancel a run's job and its child jobs."""
+    from nbpipe.batch import run_views, status_lines  # noqa: PLC0415
 
-    click.echo("\n".join(_lines(run_views.cancel(_store(store, config_file).run(run)))))
+    _say(*status_lines.status(run_views.cancel(_store(store, config_file).run(run))))
     return ExitCode.OK
 
 
-def _warn(text: str) -> None:
-    click.echo(text, err=True)
+def _say(*lines: str) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _warn(*lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)

@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe.cli import service
+from nbpipe.config.service import collection as configured
+from nbpipe.config.service import environ
 from nbpipe.errors import ExitCode
-from nbpipe.system import units
-from nbpipe.system.text import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from nbpipe.publishing.publisher import Publisher
-    from nbpipe.publishing.releases.operations import Release
-
-_SHOWN = 20
-"""Changed files that `show` lists of each kind."""
 
 
 @click.group(name="release", epilog="Example: nbpipe release list --collection notebooks-latest")
@@ -34,11 +29,11 @@ def release() -> None:
 @service.config_option
 def list_(collection: str | None, file: Path | None) -> None:
     """List the releases on disk, the current one first."""
-    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations, texts  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
         for each in operations.releases(publisher):
-            click.echo(_line(each))
+            click.echo(texts.line(each))
 
 
 @release.command(epilog="Example: nbpipe release show current")
@@ -46,33 +41,21 @@ def list_(collection: str | None, file: Path | None) -> None:
 @service.collection_option
 @service.config_option
 def show(commit: str, collection: str | None, file: Path | None) -> None:
-    """Show release COMMIT (its first letters do): who, what, and what changed."""
-    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
+    """Show release COMMIT (or its first digits) and what it changed."""
+    from nbpipe.publishing.releases import operations, texts  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
         found, changes = operations.show(publisher, commit)
-    click.echo(_line(found))
-    click.echo(f"  commit   {found.commit}")
-    click.echo(f"  author   {plain_name(found.author)}, {found.date}")
-    click.echo(f"  files    {found.files:,}, {units.data(found.size)}")
-    click.echo(f"  path     {found.path}")
-    for warning in found.warnings:
-        click.echo(f"  warning  {plain_name(warning)}")
-    click.echo(f"  against  {(changes.before or 'nothing')[:12]}")
-    for mark, paths in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
-        for path in paths[:_SHOWN]:
-            click.echo(f"  {mark} {plain_name(path)}")
-        if len(paths) > _SHOWN:
-            click.echo(f"  {mark} and {len(paths) - _SHOWN:,} more")
+    click.echo("\n".join(texts.lines(found, changes)))
 
 
 @release.command(epilog="Example: nbpipe release rollback --reason 'plots are broken'")
 @click.argument("commit", required=False)
-@click.option("--reason", default="", help="Written to the journal.")
+@click.option("--reason", default="", help="Reason, recorded in the journal.")
 @service.collection_option
 @service.config_option
 def rollback(commit: str | None, *, reason: str, collection: str | None, file: Path | None) -> None:
-    """Go back to release COMMIT (to the one before) and hold it until `unpin`."""
+    """Roll back to COMMIT (default: the release before) until `unpin`."""
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
@@ -85,13 +68,13 @@ def rollback(commit: str | None, *, reason: str, collection: str | None, file: P
 @service.collection_option
 @service.config_option
 def unpin(collection: str | None, file: Path | None) -> None:
-    """Follow the branch again after a rollback, from now on."""
+    """Follow the branch again after a rollback."""
     from nbpipe.publishing.reconcile import Reconciler  # noqa: PLC0415  (slow)
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
     from nbpipe.publishing.releases.journal import Trigger  # noqa: PLC0415  (slow)
 
-    settings = service.collection(file, collection)
-    worker = Reconciler(settings, environ=service.environ(file, settings))
+    settings = configured(file, collection)
+    worker = Reconciler(settings, environ=environ(file, settings))
     name = worker.settings.name
     if not operations.unpin(worker.publisher):
         click.echo(f"{name}: nothing was pinned")
@@ -114,19 +97,18 @@ def unpin(collection: str | None, file: Path | None) -> None:
 @service.collection_option
 @service.config_option
 def verify(commit: str | None, *, repair: bool, collection: str | None, file: Path | None) -> None:
-    """Check every file of COMMIT (of all releases) against its blob.
+    """Check the files of COMMIT, or of all releases, against their blobs.
 
-    Ends with 1 where a release was damaged and is not repaired.
+    Exit code 1: a release is damaged and was not repaired.
     """
-    from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
+    from nbpipe.publishing.releases import operations, texts  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
         verdicts = operations.verify(publisher, commit, repair=repair)
     for verdict in verdicts:
-        for damage in verdict.damages:
-            click.echo(f"{verdict.commit[:12]}: {plain_name(str(damage))}", err=True)
-        word = "intact" if not verdict.damages else "repaired" if verdict.repaired else "damaged"
-        click.echo(f"{verdict.commit[:12]}: {word}")
+        for damage in texts.damages(verdict):
+            click.echo(damage, err=True)
+        click.echo(texts.verdict_line(verdict))
     if any(verdict.damages and not verdict.repaired for verdict in verdicts):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -136,7 +118,7 @@ def verify(commit: str | None, *, repair: bool, collection: str | None, file: Pa
 @service.collection_option
 @service.config_option
 def gc(*, dry_run: bool, collection: str | None, file: Path | None) -> None:
-    """Remove releases that are neither young nor among the newest (`keep`)."""
+    """Remove releases that `keep` does not keep."""
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
     with _publisher(collection, file) as publisher:
@@ -154,24 +136,13 @@ def _publisher(collection: str | None, file: Path | None) -> Iterator[Publisher]
     from nbpipe.publishing.publisher import Publisher  # noqa: PLC0415  (slow)
     from nbpipe.publishing.releases import operations  # noqa: PLC0415  (slow)
 
-    settings = service.collection(file, collection)
-    publisher = Publisher(settings, environ=service.environ(file, settings), now=time.time)
+    settings = configured(file, collection)
+    publisher = Publisher(settings, environ=environ(file, settings), now=time.time)
     try:
         operations.require(publisher)
         yield publisher
     finally:
         publisher.close()
-
-
-def _line(each: Release) -> str:
-    words = [word for word, true in (("current", each.current), ("pinned", each.pinned)) if true]
-    words += ["forced"] if each.forced else []
-    state = ",".join(words) or "-"
-    return f"{each.commit[:12]}  {_when(each.published)}  {state:14}  {plain_name(each.subject)}"
-
-
-def _when(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-" * 20
 
 
 command = release

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 from contextlib import nullcontext
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
-from nbpipe.cli import notify, service
-from nbpipe.config import SERVICE_FILE, load
-from nbpipe.config.variables import named
-from nbpipe.errors import ConfigError, UsageError
+from nbpipe.cli import service
+from nbpipe.config.service import chosen
+from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nbpipe.config import Config
-    from nbpipe.config.settings import CollectionSettings, Settings
+    from pathlib import Path
 
 EXAMPLE = """\b
 Example:
@@ -75,144 +66,32 @@ def serve(  # noqa: PLR0913  (one per option)
     of a history. Where there is no /etc/nbpipe/nbpipe.toml, the configuration of the collection in
     the working directory is read.
 
-    The pages ask for a token: that of `[webhook] token`, else one that is made at the first start;
-    the log says where it is. Runs until SIGTERM or SIGINT, which end a fetch or a gate that is
-    under way, too; then with 0.
+    The pages require a token: that of `[webhook] token`, or one that is made at the first start;
+    the log says where it is. Runs until SIGTERM or SIGINT, which also end a fetch or a gate in
+    progress; the exit code is then 0.
     """
-    config, source = _configuration(file)
+    from nbpipe.notify.service import watched  # noqa: PLC0415  (slow)
+    from webhook import service as served  # noqa: PLC0415  (slow)
+
+    config, source = served.configuration(file)
     settings = config.settings
     if not settings.collection:
-        _require_history(config, source)
+        served.require_history(config, source)
         if names or no_worker:
             option = "--collection" if names else "--no-worker"
             raise UsageError(
                 f"{option}: {source} has no [[collection]]",
                 hint="Without a collection only results are shown; leave the option out.",
             )
-    with notify.watched(settings, source) if settings.collection else nullcontext():
-        _run(
+    with watched(settings, source) if settings.collection else nullcontext():
+        served.run(
             settings,
             config.root,
-            chosen(settings, names),
-            address(settings, host, port, os.environ),
+            chosen(settings, source, names),
+            served.address(settings, host, port, os.environ),
             embedded=not no_worker,
             proxies=proxies,
         )
-
-
-def _configuration(file: Path | None) -> tuple[Config, Path]:
-    """Return what holds, and where it stands: the file, the site's, or that of the collection here.
-
-    Raises:
-        ConfigError: The file cannot be read, or has problems.
-    """
-    service_file = Path(SERVICE_FILE)
-    if file is None and not os.path.lexists(service_file):
-        here = load(Path.cwd())
-        if here.file is not None:
-            click.echo(f"Configuration: {here.file} (there is no {service_file})", err=True)
-            return here, here.file
-    source = file or service_file
-    return replace(load(source.parent, file=source), root=source.parent), source
-
-
-def _require_history(config: Config, source: Path) -> None:
-    """Refuse to serve nothing at all: neither a collection nor a history.
-
-    Raises:
-        ConfigError: There is no history, and none is configured.
-        HistoryError: There is one that cannot be used.
-    """
-    from nbpipe.history import Archive, NoHistory  # noqa: PLC0415  (slow)
-
-    archive = Archive(config.settings.history, config.root)
-    try:
-        with archive.look():
-            pass
-    except NoHistory as error:
-        if config.settings.history.url is None:
-            raise ConfigError(
-                f"{source}: nothing to serve: no [[collection]] is configured, and no run is "
-                "recorded yet",
-                hint="Add a collection (name, origin and root), or run `nbpipe test` first.",
-            ) from error
-    finally:
-        archive.close()
-
-
-def chosen(settings: Settings, names: Sequence[str]) -> list[CollectionSettings]:
-    """Return the collections of those names; all of them where none is named.
-
-    Raises:
-        UsageError: One of the names is unknown.
-    """
-    known = {one.name: one for one in settings.collection}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UsageError(
-            f"{', '.join(unknown)}: no such collection in the configuration",
-            hint=f"There are: {', '.join(known) or 'none'}.",
-        )
-    return [one for one in settings.collection if not names or one.name in names]
-
-
-def address(
-    settings: Settings, host: str | None, port: int | None, environ: Mapping[str, str]
-) -> tuple[str, int]:
-    """Return where to listen: the options, else what JupyterHub asks a service for, else the file.
-
-    Source: https://jupyterhub.readthedocs.io/en/stable/reference/services.html
-    """
-    asked = urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
-    return (
-        host or asked.hostname or settings.webhook.host,
-        next(one for one in (port, asked.port, settings.webhook.port) if one is not None),
-    )
-
-
-def _run(  # noqa: PLR0913  (what the options say)
-    settings: Settings,
-    folder: Path,
-    collections: Sequence[CollectionSettings],
-    where: tuple[str, int],
-    *,
-    embedded: bool,
-    proxies: int,
-) -> None:
-    from webhook.pages.past import configured  # noqa: PLC0415  (slow)
-    from webhook.receiving.server import Listen, Server  # noqa: PLC0415  (slow)
-    from webhook.wiring import MEGABYTE, wire  # noqa: PLC0415  (slow)
-
-    if not collections:
-        click.echo("No [[collection]]: only results and reference runs are shown.", err=True)
-    service.log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a burst is no news
-    host, port = where
-    wired = wire(
-        collections,
-        settings.webhook,
-        os.environ,
-        embedded=embedded,
-        prefix=os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""),
-        proxies=proxies,
-        past=configured(settings, folder, os.environ),
-        hidden=named(settings),
-    )
-    listen = Listen(
-        host=host,
-        port=port,
-        threads=settings.webhook.threads,
-        body_limit=int(settings.webhook.body_limit * MEGABYTE),
-    )
-    try:
-        server = Server(wired.app, listen)
-        with server.stopped_by(signal.SIGTERM, signal.SIGINT):
-            wired.start()
-            for one, number in server.addresses:
-                click.echo(f"Listening on http://{one}:{number}", err=True)
-            server.run()
-    finally:  # its database, too, where nothing can listen
-        wired.stop()
 
 
 command = serve

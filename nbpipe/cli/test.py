@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from nbpipe import collecting, outputs, reports, runner
-from nbpipe.cli import completion, elsewhere, notify, options, test_reports
+from nbpipe.cli import completion, notify, options, test_reports
+from nbpipe.cluster import elsewhere
 from nbpipe.config.settings import TestSettings
 from nbpipe.errors import ExitCode
 from nbpipe.history import expected, with_past

@@ -10,7 +10,7 @@ from nbpipe.system.text import encodable, plain_name
 from nbpipe.system.units import duration
 
 if TYPE_CHECKING:
-    from nbpipe.reference.comparison.kept import Kept
+    from nbpipe.reference.comparison.kept import KeptVerdict
     from nbpipe.reference.comparison.model import Comparison, RunSide
 
 Tone = Literal["bad", "warn", "good", ""]
@@ -18,7 +18,7 @@ Tone = Literal["bad", "warn", "good", ""]
 GONE = "-"
 
 
-def kept_line(kept: Kept) -> str:
+def kept_line(kept: KeptVerdict) -> str:
     """Return a kept verdict with what it was compared with, when, and what has changed since."""
     revision = f" (revision {kept.revision})" if (kept.revision or 1) > 1 else ""
     outdated = f"; outdated: {kept.outdated}" if kept.outdated else ""

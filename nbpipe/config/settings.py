@@ -13,6 +13,7 @@ import msgspec
 
 from nbpipe.config.check import CheckSettings
 from nbpipe.config.github import GithubSettings
+from nbpipe.config.new import NewSettings
 from nbpipe.config.notify import EmailSettings, NotifySettings
 from nbpipe.config.reference import (
     ProfileSettings,
@@ -54,6 +55,7 @@ __all__ = [
     "LossShare",
     "Megabytes",
     "Name",
+    "NewSettings",
     "NotifySettings",
     "Override",
     "Patterns",
@@ -374,6 +376,8 @@ class Settings(Table, frozen=True):
     """What `nbpipe test` runs, and how."""
     check: CheckSettings = CheckSettings()
     """What `nbpipe check` looks for."""
+    new: NewSettings = NewSettings()
+    """What `nbpipe new` fills in."""
     history: HistorySettings = HistorySettings()
     """Where runs and results are kept, and for how long."""
     github: GithubSettings = GithubSettings()

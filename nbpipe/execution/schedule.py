@@ -297,11 +297,7 @@ def _worth_another(job: _Job, result: Result) -> bool:
 
 def _sum_up(job: _Job) -> Result:
     """Return one result for all attempts: the last one's, with the first one's failure."""
-    tries = tuple(
-        replace(attempt, number=number)
-        for number, each in enumerate(job.attempts, start=1)
-        for attempt in each.attempted
-    )
+    tries = tuple(each.as_attempt(number) for number, each in enumerate(job.attempts, start=1))
     last = replace(job.attempts[-1], attempts=len(tries), tries=tries)
     if len(tries) == 1:
         # What was interrupted has no end of its own: it is not an attempt that counts.

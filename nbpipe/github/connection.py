@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.github.client import Client
@@ -14,6 +17,7 @@ from nbpipe.system.secrets import variable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbpipe.config import Config
     from nbpipe.config.settings import GithubSettings
     from nbpipe.github.client import Clock
 
@@ -29,6 +33,14 @@ def kind_of(settings: GithubSettings) -> str:
     if settings.kind != "auto":
         return settings.kind
     return "check" if settings.app else "status"
+
+
+def adjusted(config: Config, kind: str | None, name: str | None) -> Config:
+    """Return a configuration with what the command line says of a status or check run."""
+    changes = {key: value for key, value in (("kind", kind), ("name", name)) if value}
+    github = msgspec.structs.replace(config.settings.github, **changes)
+    settings = msgspec.structs.replace(config.settings, github=github)
+    return dataclasses.replace(config, settings=settings)
 
 
 def check_names(repository: str, sha: str) -> None:

@@ -153,12 +153,19 @@ def result(row: Mapping[str, Any]) -> PastResult:
 def _attempt(fields: Mapping[str, Any]) -> Attempt:
     """Return an attempt as it was recorded."""
     started = fields["started"]
-    failures = tuple(
-        Failure(**{**each, "category": Category(each["category"])}) for each in fields["failures"]
+    return Attempt(
+        number=fields["number"],
+        outcome=Outcome(fields["outcome"]),
+        started=started and datetime.fromisoformat(started),
+        seconds=fields["seconds"],
+        failures=tuple(map(_failure, fields["failures"])),
+        executed=fields["executed"],
+        log=fields["log"],
+        memory=fields["memory"],
     )
-    known = {
-        "outcome": Outcome(fields["outcome"]),
-        "started": started and datetime.fromisoformat(started),
-        "failures": failures,
-    }
-    return Attempt(**{**fields, **known})
+
+
+def _failure(fields: Mapping[str, Any]) -> Failure:
+    """Return a failure of an attempt; what a newer version may have added is left out."""
+    known = {name: fields[name] for name in Failure.__dataclass_fields__ if name in fields}
+    return Failure(**{**known, "category": Category(fields["category"])})

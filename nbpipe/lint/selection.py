@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nbpipe.collecting.paths import GitLines
 from nbpipe.errors import UsageError
 from nbpipe.lint.findings import Default
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from nbpipe.config.check import CheckSettings
     from nbpipe.lint.findings import Rule
@@ -43,6 +46,28 @@ class Selected:
             for prefix in prefixes
         ]
         return tuple(rule for rule in self.rules if not covers(ignored, rule.id))
+
+
+def adjusted(
+    settings: CheckSettings,
+    *,
+    select: Iterable[str],
+    extend_select: Iterable[str],
+    ignore: Iterable[str],
+    baseline: Path | None,
+) -> CheckSettings:
+    """Return `[check]` with what the command line adds to it, or replaces; `RULE,RULE` are two."""
+    return msgspec.structs.replace(
+        settings,
+        select=_split(select) or settings.select,
+        extend_select=(*settings.extend_select, *_split(extend_select)),
+        ignore=(*settings.ignore, *_split(ignore)),
+        baseline=str(baseline.absolute()) if baseline else settings.baseline,
+    )
+
+
+def _split(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for each in given for word in each.split(",") if word.strip())
 
 
 def covers(prefixes: Iterable[str], rule: str) -> bool:

@@ -8,10 +8,12 @@ says; so may the command line. Nothing here runs anything.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from nbpipe import config as configuration
 from nbpipe.errors import ConfigError, UsageError
 from nbpipe.reference import spelling
 from nbpipe.reference.errors import ProfileError
@@ -136,6 +138,20 @@ class Profiles:
             f"unknown profile {name!r}",
             hint=f"{advice}Known: {', '.join(sorted(self._profiles))} (see `nbpipe profiles`).",
         )
+
+
+def known(config: Config) -> Profiles:
+    """Return the profiles of the site's, the user's and this collection's configuration.
+
+    Raises:
+        ConfigError: One of the files has problems.
+    """
+    import platformdirs  # noqa: PLC0415
+
+    folder = platformdirs.user_config_path("nbpipe")
+    return load(
+        site=configuration.site(os.environ), user=configuration.user(folder), project=config
+    )
 
 
 def load(*, site: Config | None, user: Config | None, project: Config | None) -> Profiles:

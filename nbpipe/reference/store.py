@@ -174,6 +174,12 @@ class StoredRelease:
         return self.folder.parent.parent.parent.name
 
     @property
+    def label(self) -> str:
+        """Its names with the revision, and whether its data is there."""
+        data = "" if self.files else ", without its data"
+        return f"{self.name} {self.release} (revision {self.revision}{data})"
+
+    @property
     def revision(self) -> int:
         """1 for the promoted run; one more for each acceptance."""
         return int(self.folder.name)
@@ -280,6 +286,35 @@ class Store:
         """Return the newest revision of a release, None where there is none."""
         found = [each for each in self.releases(name) if each.release == release]
         return found[0] if found else None
+
+    def named(self, text: str) -> StoredRelease:
+        """Return the newest revision of the release `NAME/RELEASE`.
+
+        Raises:
+            UsageError: There is none.
+        """
+        name, _, release = text.partition("/")
+        if (found := self.release(name, release) if release else None) is None:
+            raise UsageError(
+                f"{self.root}: release not found: {text}",
+                hint="Name it as NAME/RELEASE; `nbpipe reference list` shows them.",
+            )
+        return found
+
+    def chosen(self, text: str | None) -> list[StoredRelease]:
+        """Return the releases that `NAME`, `NAME/RELEASE` or nothing stands for.
+
+        Raises:
+            UsageError: There is none.
+        """
+        name, _, release = (text or "").partition("/")
+        found = [each for each in self.releases(name or None) if release in {"", each.release}]
+        if not found:
+            raise UsageError(
+                f"{self.root}: release not found: {text}" if text else f"{self.root}: no releases",
+                hint="`nbpipe reference list` shows releases and runs.",
+            )
+        return found
 
     def promote(
         self, run: StoredRun, manifest: Manifest, documents: Documents = lambda _: {}

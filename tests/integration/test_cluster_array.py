@@ -69,6 +69,22 @@ def test_the_report_is_that_of_a_run_on_this_machine(
     assert list(collection.output_dir.glob(".cluster*")) == []
 
 
+def test_each_attempt_of_a_worker_is_in_the_report(collection: Collection) -> None:
+    collection.notebook(
+        "n.ipynb",
+        "import pathlib\nseen = pathlib.Path('seen')\nfirst = not seen.exists()\nseen.touch()",
+        "assert not first, 'not yet'",
+    )
+    ended = collection.test("--retries", "1", "--cluster", "local")
+    told = ended["n.ipynb"]
+    assert (ended.code, told["outcome"], told["attempts"]) == (0, "flaky", 2)
+    assert [each["outcome"] for each in told["attempts_made"]] == ["failed", "passed"]
+    for each in told["attempts_made"]:
+        assert each["started"]
+        assert (collection.output_dir / each["executed"]).is_file()
+        assert (collection.output_dir / each["log"]).is_file()
+
+
 def test_what_a_run_did_not_get_to_is_resumed_on_a_cluster(collection: Collection) -> None:
     collection.notebook("a.ipynb", "1/0")
     for name in ("b", "c"):

@@ -6,10 +6,10 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nbpipe.cli.description_bar import lines
 from nbpipe.reference.products import parallel
 from nbpipe.reference.products.description import describe, describe_all
-from nbpipe.reference.products.parallel import Progress, each_of
+from nbpipe.reference.products.parallel import Described, each_of
+from nbpipe.reference.products.progress_bar import lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def many(folder: Path, count: int = 60) -> list[str]:
 
 def test_processes_find_what_one_finds_and_report_each_file(tmp_path: Path) -> None:
     paths = many(tmp_path)
-    seen: list[Progress] = []
+    seen: list[Described] = []
     found = each_of(tmp_path, paths, partial(describe, tmp_path), seen.append, workers=2)
     assert tuple(found[path] for path in paths) == describe_all(tmp_path, paths)
     assert [each.files for each in seen] == [*range(1, len(paths) + 1)]
@@ -58,7 +58,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys: pytest.CaptureFixt
     clock = iter([0.0, 1.0, 11.0, 12.0, 13.0])
     tell = lines(lambda: next(clock))
     for files in (1, 2, 3, 4):
-        tell(Progress(files, 4, files * 10**9, 4 * 10**9))
+        tell(Described(files, 4, files * 10**9, 4 * 10**9))
     assert capsys.readouterr().err.splitlines() == [
         "described 2 of 4 products, 2.0 GB of 4.0 GB",
         "described 4 of 4 products, 4.0 GB of 4.0 GB",
@@ -67,5 +67,5 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys: pytest.CaptureFixt
 
 def test_what_takes_no_time_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     tell = lines(lambda: 0.0)
-    tell(Progress(1, 1, 5, 5))
+    tell(Described(1, 1, 5, 5))
     assert capsys.readouterr().err == ""

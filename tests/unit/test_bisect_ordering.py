@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from nbpipe.bisecting.delta import Narrowed, narrow
-from nbpipe.bisecting.locks import Change, Lock, Pin, differences
+from nbpipe.bisecting.locks import Lock, PackageChange, Pin, differences
 from nbpipe.bisecting.order import Neighbours, neighbours
 from nbpipe.bisecting.verdict import Verdict
 
 MARKERS = {"sys_platform": "linux", "python_version": "3.11"}
 
 
-def changes(**versions: str) -> tuple[Change, ...]:
+def changes(**versions: str) -> tuple[PackageChange, ...]:
     """Return changes written as `a="1 -> 2"`; nothing before or after the arrow: not there."""
     locks = [
         Lock(
@@ -65,7 +65,7 @@ def test_a_requirement_that_does_not_hold_or_is_none_ties_nothing(text: str) -> 
 
 def test_an_address_has_no_version_to_compare() -> None:
     pin = Pin("beta", "https://example.org/b.zip", "beta @ https://example.org/b.zip")
-    made = (*changes(alpha="1 -> 2"), Change("beta", pin, Pin("beta", "2", "beta==2")))
+    made = (*changes(alpha="1 -> 2"), PackageChange("beta", pin, Pin("beta", "2", "beta==2")))
     found = neighbours(made, {}, {"alpha": ["beta>=2"]}, MARKERS)
     assert ties(found) == set()
     assert found.related["beta"] == {"alpha"}

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from nbpipe import cli
-from nbpipe.cli.config import toml
 from nbpipe.config import load
 from nbpipe.config import settings as declared
+from nbpipe.config.dump import toml
 from nbpipe.config.keys import default, keys, table_in
 from nbpipe.config.settings import Settings, Table
 

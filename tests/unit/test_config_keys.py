@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from nbpipe.cli.config import toml
+from nbpipe.config.dump import toml
 from nbpipe.config.keys import Key, keys, type_in_words
 from nbpipe.config.settings import Count, Megabytes, Name, Override, Seconds, Table, TestSettings
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from nbpipe.cli.copy_report import report_lines
-from nbpipe.cli.getlatest import Bar, main
+from nbpipe.cli.getlatest import main
+from nbpipe.publishing.copies.progress_bar import Bar
 from nbpipe.publishing.copies.report import Report
+from nbpipe.publishing.copies.texts import report_lines
 from nbpipe.publishing.copies.titles import title
 from tests.mirrors import HandMadeMirror, tree
 

@@ -206,7 +206,7 @@ def test_no_text_of_a_user_is_more_than_a_value(key: str, text: str) -> None:
     "key", ["scheduler", "memory", "walltime", "queue", "account", "parallel-environment"]
 )
 def test_no_text_of_a_users_file_is_more_than_a_value(tmp_path: Path, key: str, text: str) -> None:
-    from nbpipe.cli.config import toml  # noqa: PLC0415
+    from nbpipe.config.dump import toml  # noqa: PLC0415
 
     (tmp_path / "nbpipe.toml").write_text(f"[profiles.mine]\n{key} = {toml(text)}")
     with pytest.raises(ConfigError, match=r"nbpipe.toml: profiles.mine: "):
@@ -215,7 +215,7 @@ def test_no_text_of_a_users_file_is_more_than_a_value(tmp_path: Path, key: str, 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[31mb", "a\u2028b"], ids=ascii)
 def test_a_title_is_one_printable_line(tmp_path: Path, text: str) -> None:
-    from nbpipe.cli.config import toml  # noqa: PLC0415
+    from nbpipe.config.dump import toml  # noqa: PLC0415
 
     (tmp_path / "nbpipe.toml").write_text(f"[profiles.mine]\ntitle = {toml(text)}")
     with pytest.raises(ConfigError, match="holds control characters"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbpipe.cli.remarks import Remarks
+from nbpipe.system.remarks import Remarks
 
 if TYPE_CHECKING:
     from pathlib import Path

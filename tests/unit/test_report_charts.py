@@ -49,6 +49,11 @@ def test_each_attempt_stands_where_it_ran() -> None:
     assert "a: passed, 2.0 s, attempt 2 of 2" in svg
 
 
+def test_of_attempts_that_nobody_recorded_nothing_is_drawn() -> None:
+    early = replace(ran("a", 0, 6), outcome=Outcome.FLAKY, attempts=2)
+    assert charts.timeline((early,)) == ""
+
+
 def test_the_slowest_come_first_and_what_never_ran_not_at_all() -> None:
     skipped = replace(ran("s", 0, 0), started=None)
     svg = charts.longest((ran("fast <b>", 0, 1), ran("slow", 0, 4), skipped))

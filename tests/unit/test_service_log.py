@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from nbpipe.cli.service import OneLine
+from nbpipe.system.logs import OneLine
 
 FORM = "%(asctime)s %(levelname)s %(message)s"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from pasts import opened, past_run, record, result
 
-from nbpipe.cli.serve import address, chosen, serve
+from nbpipe.cli.serve import serve
+from nbpipe.config.service import chosen
 from nbpipe.config.settings import (
     CollectionSettings,
     HistorySettings,
@@ -18,11 +19,10 @@ from nbpipe.config.settings import (
 )
 from nbpipe.errors import ConfigError, UsageError
 from webhook.pages.past import configured
+from webhook.service import address
 from webhook.wiring import repository, wire
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+FILE = Path("/etc/nbpipe/nbpipe.toml")
 HUB = {"JUPYTERHUB_SERVICE_URL": "http://10.0.0.7:9001/services/notebooks/"}
 
 
@@ -54,13 +54,13 @@ def test_the_options_come_first() -> None:
 
 
 def test_all_collections_are_served_or_those_that_are_named() -> None:
-    assert [one.name for one in chosen(SETTINGS, ())] == ["english", "spanish"]
-    assert [one.name for one in chosen(SETTINGS, ("spanish",))] == ["spanish"]
+    assert [one.name for one in chosen(SETTINGS, FILE, ())] == ["english", "spanish"]
+    assert [one.name for one in chosen(SETTINGS, FILE, ("spanish",))] == ["spanish"]
 
 
 def test_an_unknown_collection_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="french: no such collection") as caught:
-        chosen(SETTINGS, ("french", "english"))
+    with pytest.raises(UsageError, match="unknown collection french") as caught:
+        chosen(SETTINGS, FILE, ("french", "english"))
     assert "There are: english, spanish." in str(caught.value)
 
 
@@ -137,7 +137,7 @@ def test_an_option_about_collections_is_refused_where_there_is_none(
 def test_an_unknown_collection_is_named(config: Path) -> None:
     ended = CliRunner().invoke(serve, ["--config", str(config), "--collection", "none"])
     assert isinstance(ended.exception, UsageError)
-    assert "none: no such collection" in str(ended.exception)
+    assert f"{config}: unknown collection none" in str(ended.exception)
     assert "There are: english." in str(ended.exception)
 
 

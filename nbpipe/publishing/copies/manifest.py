@@ -31,7 +31,7 @@ _NAMES = {kind: mode for mode, kind in _MODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class CopyManifest:
     """The files of a copy, as they were taken."""
 
     release: str = ""
@@ -44,7 +44,7 @@ class Manifest:
     """The folders and files that the copy is about; none: all."""
 
 
-def dump(manifest: Manifest) -> bytes:
+def dump(manifest: CopyManifest) -> bytes:
     """Return the file's bytes; names that are no UTF-8 survive (JSON escapes)."""
     table: dict[str, Any] = {
         "format": FORMAT,
@@ -62,7 +62,7 @@ def dump(manifest: Manifest) -> bytes:
     return (json.dumps(table, indent=0) + "\n").encode()
 
 
-def load(data: bytes, where: str) -> Manifest:
+def load(data: bytes, where: str) -> CopyManifest:
     """Return the manifest in these bytes.
 
     Raises:
@@ -81,7 +81,7 @@ def load(data: bytes, where: str) -> Manifest:
             for path, entry in table.get("beside", {}).items()
         }
         only = tuple(str(folder) for folder in table.get("only", ()))
-        return Manifest(table["release"], table["source"], files, beside, only)
+        return CopyManifest(table["release"], table["source"], files, beside, only)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CopyError(
             f"{where}: is damaged: {error!r}",

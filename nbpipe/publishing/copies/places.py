@@ -363,3 +363,22 @@ def _site(site: Path) -> tuple[dict[str, Path], list[str]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}, []
     return found, [name for name in names if isinstance(name, str)]
+
+
+def destination(place: Path | None, source: Source) -> Path:
+    """Return the copy's folder: the named one, or the usual one in the working directory.
+
+    Raises:
+        UsageError: It is, or lies in, what it would be a copy of.
+    """
+    folder = place or Path(os.path.realpath(source.folder))
+    original = source.original
+    inside = original in folder.parents
+    # A copy inside a working clone is untidy, but may be what somebody asks for by name.
+    if folder == original or (inside and not (source.repository and place)):
+        raise UsageError(
+            f"{place or source.folder}: is the {'read-only ' if source.mirror else ''}original, "
+            f"in {original}",
+            hint=f"Name a folder of your own, as in `getlatest ~/{short(source.name)}-copy`.",
+        )
+    return folder

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbpipe.publishing.copies.folder import Seen
-    from nbpipe.publishing.copies.manifest import Manifest
+    from nbpipe.publishing.copies.manifest import CopyManifest
     from nbpipe.publishing.copies.releases import Release
     from nbpipe.publishing.copies.report import Report
 
@@ -125,7 +125,7 @@ class EmptyPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CopyPlan:
     """All steps, in the order of their paths."""
 
     release: Release
@@ -180,7 +180,7 @@ class Plan:
                 yield beside
 
 
-def plan(request: Request, place: Place, known: Manifest, report: Report) -> Plan:
+def plan(request: Request, place: Place, known: CopyManifest, report: Report) -> CopyPlan:
     """Return what becomes of every path; what a copy never holds goes into the report.
 
     Args:
@@ -227,7 +227,7 @@ def plan(request: Request, place: Place, known: Manifest, report: Report) -> Pla
             report.pointers.append(path)
     if report.pointers:
         report.notes.append(release.content_of_pointers)
-    return Plan(
+    return CopyPlan(
         release,
         place,
         tuple(steps),
@@ -247,7 +247,7 @@ class _Scope:
     later: tuple[str, ...]
 
 
-def _scope(wanted: Wanted, known: Manifest, names: frozenset[str], report: Report) -> _Scope:
+def _scope(wanted: Wanted, known: CopyManifest, names: frozenset[str], report: Report) -> _Scope:
     """Return what a run is about: what was asked for, or else what the copy was about so far."""
     asked = tuple(selection.cleaned(wanted.only, names, "--only"))
     folders = ", ".join(known.only)
@@ -308,7 +308,7 @@ class _Planner:
         self,
         release: Release,
         place: Place,
-        known: Manifest,
+        known: CopyManifest,
         placed: Mapping[str, Placed],
         restore: list[str],
         *,
@@ -481,7 +481,7 @@ def tell(report: Report, step: Step, beside: str | None = None) -> None:
         words[step.action].append(step.path)
 
 
-def tell_blocked(report: Report, plan: Plan) -> None:
+def tell_blocked(report: Report, plan: CopyPlan) -> None:
     """Tell once for each link or file that stands where the release has a folder."""
     counts: dict[str, int] = {}
     for step in plan.steps:

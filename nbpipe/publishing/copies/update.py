@@ -118,10 +118,10 @@ def _run(request: Request, copy: CopyFolder, report: Report) -> None:
         Writer(planned, copy, known, fresh=report.made).run(report, request.progress)
 
 
-def _known(data: bytes | None, folder: str) -> manifest.Manifest:
+def _known(data: bytes | None, folder: str) -> manifest.CopyManifest:
     """Return the manifest; an empty one where there is none."""
     where = f"{folder}/{manifest.FOLDER}/{manifest.NAME}"
-    return manifest.load(data, where) if data is not None else manifest.Manifest()
+    return manifest.load(data, where) if data is not None else manifest.CopyManifest()
 
 
 def _make(request: Request, folder: Path) -> Report | None:

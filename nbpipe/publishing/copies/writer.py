@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from nbpipe.publishing.copies.decision import Content, Mine, Substance
     from nbpipe.publishing.copies.folder import Seen
-    from nbpipe.publishing.copies.plans import Plan, Step
+    from nbpipe.publishing.copies.plans import CopyPlan, Step
     from nbpipe.publishing.copies.report import Report
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -43,7 +43,7 @@ class Writer:
     """One run in one copy."""
 
     def __init__(
-        self, plan: Plan, copy: CopyFolder, known: manifest.Manifest, *, fresh: bool = False
+        self, plan: CopyPlan, copy: CopyFolder, known: manifest.CopyManifest, *, fresh: bool = False
     ) -> None:
         self.plan = plan
         self.copy = copy
@@ -126,7 +126,7 @@ class Writer:
     ) -> None:
         """Write the manifest, where it says something new."""
         source = self.plan.release.source
-        data = manifest.dump(manifest.Manifest(release, source, files, placed, self.plan.only))
+        data = manifest.dump(manifest.CopyManifest(release, source, files, placed, self.plan.only))
         if data != self._written:
             self.copy.write_manifest(data)
             self._written = data

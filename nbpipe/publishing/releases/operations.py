@@ -24,7 +24,7 @@ _PATIENCE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
+class ListedRelease:
     """One release on disk."""
 
     commit: str
@@ -57,7 +57,7 @@ class Changes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verification:
     """What became of one release's verification."""
 
     commit: str
@@ -80,7 +80,7 @@ def require(publisher: Publisher) -> None:
         )
 
 
-def releases(publisher: Publisher) -> list[Release]:
+def releases(publisher: Publisher) -> list[ListedRelease]:
     """Return the releases on disk, the current one first; waits for nobody.
 
     Raises:
@@ -90,7 +90,7 @@ def releases(publisher: Publisher) -> list[Release]:
         return _releases(publisher)
 
 
-def show(publisher: Publisher, name: str) -> tuple[Release, Changes]:
+def show(publisher: Publisher, name: str) -> tuple[ListedRelease, Changes]:
     """Return a release, and what changed against the one that was current before it.
 
     Raises:
@@ -145,7 +145,9 @@ def unpin(publisher: Publisher) -> bool:
     return there
 
 
-def verify(publisher: Publisher, name: str | None = None, *, repair: bool = True) -> list[Verdict]:
+def verify(
+    publisher: Publisher, name: str | None = None, *, repair: bool = True
+) -> list[Verification]:
     """Check one release, or all, against their blobs; build damaged ones anew.
 
     Raises:
@@ -165,7 +167,7 @@ def verify(publisher: Publisher, name: str | None = None, *, repair: bool = True
                 publisher.repair(commit, damages)
                 what = f"{len(damages)} damages, the first: {damages[0]}"
                 publisher.record(Event.REPAIRED, commit, Trigger.MANUAL, reason=what)
-            verdicts.append(Verdict(commit=commit, damages=tuple(damages), repaired=repaired))
+            verdicts.append(Verification(commit=commit, damages=tuple(damages), repaired=repaired))
     return verdicts
 
 
@@ -182,7 +184,7 @@ def gc(publisher: Publisher, *, dry_run: bool = False) -> list[str]:
     return gone
 
 
-def _releases(publisher: Publisher) -> list[Release]:
+def _releases(publisher: Publisher) -> list[ListedRelease]:
     mirror, entries = publisher.mirror, publisher.mirror.journal.entries()
     current, pin = mirror.current(), mirror.pinned()
     last, on_disk = last_current(entries), mirror.releases()
@@ -195,7 +197,7 @@ def _releases(publisher: Publisher) -> list[Release]:
         held, first = publisher.manifest(commit), published.get(commit)
         author, date, subject = described.get(commit, ("", "", ""))
         found.append(
-            Release(
+            ListedRelease(
                 commit=commit,
                 path=mirror.release(commit),
                 current=commit == current,

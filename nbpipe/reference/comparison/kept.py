@@ -34,7 +34,7 @@ NOT_YET = "not compared yet"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class KeptVerdict:
     """What a page says of one comparison."""
 
     against: str
@@ -93,12 +93,14 @@ def recalled(run: StoredRun, release: StoredRelease) -> Comparison | None:
     return found if found.format == FORMAT and found.made is not None else None
 
 
-def verdict(run: StoredRun, release: StoredRelease, today: date) -> Kept | None:
+def verdict(run: StoredRun, release: StoredRelease, today: date) -> KeptVerdict | None:
     """Return the verdict on a run against a release; None where it was not compared yet."""
     return _kept(run, _file(run, release.release, ""), [release], today)
 
 
-def verdicts(run: StoredRun, releases: Iterable[StoredRelease], today: date) -> tuple[Kept, ...]:
+def verdicts(
+    run: StoredRun, releases: Iterable[StoredRelease], today: date
+) -> tuple[KeptVerdict, ...]:
     """Return all verdicts on a run, the newest first.
 
     Args:
@@ -142,7 +144,7 @@ def _file(run: StoredRun, release: str | None, other: str) -> Path:
 
 def _kept(
     run: StoredRun, file: Path, releases: Iterable[StoredRelease], today: date
-) -> Kept | None:
+) -> KeptVerdict | None:
     try:
         status = file.stat()
         head = _head(file, status.st_mtime_ns, status.st_size)
@@ -151,7 +153,7 @@ def _kept(
     if head.format != FORMAT:
         return None
     side = head.reference
-    return Kept(
+    return KeptVerdict(
         against=(side.release or side.run) if side.revision is not None else side.run,
         revision=side.revision,
         verdict=head.verdict.value,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbpipe.reference.manifest import Column, Part, Statistics
-    from nbpipe.reference.products.parallel import Progress
+    from nbpipe.reference.products.parallel import Described
     from nbpipe.reference.products.protocol import Product
 
 NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
@@ -40,7 +40,7 @@ NO_NUMBERS = ("string", "object", "reference", "empty", "null", "list of ")
 
 
 def describe_outputs(
-    folder: Path, globs: Sequence[str], tell: Callable[[Progress], None] = nobody
+    folder: Path, globs: Sequence[str], tell: Callable[[Described], None] = nobody
 ) -> tuple[Output, ...]:
     """Describe every file below the folder that a pattern matches, in the order of their paths.
 
@@ -53,7 +53,7 @@ def describe_outputs(
 
 
 def describe_all(
-    folder: Path, paths: Iterable[str], tell: Callable[[Progress], None] = nobody
+    folder: Path, paths: Iterable[str], tell: Callable[[Described], None] = nobody
 ) -> tuple[Output, ...]:
     """Describe files in the order of their paths; those of one product in a folder as its parts.
 

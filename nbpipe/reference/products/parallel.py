@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbpipe.reference.manifest import Output
 
     Task = Callable[[str], Output]
-    Tell = Callable[["Progress"], None]
+    Tell = Callable[["Described"], None]
 
 MOST_WORKERS = 8
 """More are limited by the file system, and every one takes memory."""
@@ -36,7 +36,7 @@ SMALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Described:
     """How much has been described."""
 
     files: int
@@ -45,7 +45,7 @@ class Progress:
     all_bytes: int
 
 
-def nobody(_: Progress) -> None:
+def nobody(_: Described) -> None:
     """Tell no one."""
 
 
@@ -70,7 +70,7 @@ def each_of(
         nonlocal done
         found[path] = output
         done += sizes[path]
-        tell(Progress(len(found), len(sizes), done, total))
+        tell(Described(len(found), len(sizes), done, total))
 
     count = _workers(sizes) if workers is None else workers
     if count > 1:

@@ -1,4 +1,4 @@
-"""What getlatest tells: lines for people, one JSON document for programs. Values in, lines out."""
+"""What getlatest reports: lines for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from nbpipe.publishing.copies.places import short
+from nbpipe.system.text import plain_name
+from nbpipe.system.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +24,8 @@ SHORT = 12
 def report_lines(report: Report) -> list[str]:
     """Return what became of a copy, for people."""
     would = "would be " if report.dry_run else ""
-    pairs = [f"{shown(mine)} -> {shown(new)}" for mine, new in report.beside]
-    runs = [f"{shown(mine)} -> {shown(kept)}" for mine, kept in report.executed]
+    pairs = [f"{plain_name(mine)} -> {plain_name(new)}" for mine, new in report.beside]
+    runs = [f"{plain_name(mine)} -> {plain_name(kept)}" for mine, kept in report.executed]
     gone = "as you changed or ran it" if report.prune else "--prune removes what you did not change"
     parts = [
         (f"{would}added", report.added),
@@ -36,18 +38,18 @@ def report_lines(report: Report) -> list[str]:
         (f"{would}removed, deleted upstream and not changed by you", report.pruned),
         (f"deleted upstream, kept here ({gone})", report.gone),
         ("deleted by you, not brought back (--restore does)", report.stays_deleted),
-        ("never part of a copy", [f"{shown(path)}: {why}" for path, why in report.left_out]),
+        ("never part of a copy", [f"{plain_name(path)}: {why}" for path, why in report.left_out]),
         ("Git LFS pointers, not the files' own content", report.pointers),
-        ("NOT up to date", [f"{shown(path)}: {why}" for path, why in report.problems]),
+        ("NOT up to date", [f"{plain_name(path)}: {why}" for path, why in report.problems]),
     ]
-    lines = [f"{shown(report.folder)}: release {report.release[:SHORT]}, {_summary(report)}"]
+    lines = [f"{plain_name(report.folder)}: release {report.release[:SHORT]}, {_summary(report)}"]
     for title, names in parts:
         if names:
             lines.append(f"  {len(names)} {title}")
             whole = names in (report.added, report.updated, report.restored, report.gone)
             whole = whole or names in (report.pruned, report.pointers)
             lines += [f"    {line}" for line in _folded(_by_folder(names) if whole else names)]
-    return lines + [f"  {shown(note)}" for note in report.notes]
+    return lines + [f"  {plain_name(note)}" for note in report.notes]
 
 
 def report_table(report: Report) -> list[str]:
@@ -88,9 +90,9 @@ def collection_lines(names: Sequence[str], chosen: str | None = None) -> list[st
     """Return the collections there are and how each is taken, for people."""
     if not names:
         return []
-    width = max(len(shown(name)) for name in names)
+    width = max(len(plain_name(name)) for name in names)
     return ["collections"] + [
-        f"  {shown(name):{width}}  getlatest {shown(short(name))}"
+        f"  {plain_name(name):{width}}  getlatest {plain_name(short(name))}"
         f"{'  (listed here)' if name == chosen else ''}"
         for name in names
     ]
@@ -101,30 +103,34 @@ def listing_lines(listing: Listing) -> list[str]:
     release = listing.release
     date, subject = release.about()
     of = f" of {date[:10]}" if date else ""
-    lines = [f"{shown(listing.name)}: release {release.commit[:SHORT]}{of}, from {release.source}"]
-    lines[0] = shown(lines[0])
+    head = f"{listing.name}: release {release.commit[:SHORT]}{of}, from {release.source}"
+    lines = [plain_name(head)]
     if subject:
-        lines.append(f"  {shown(subject)}")
+        lines.append(f"  {plain_name(subject)}")
     lines += collection_lines(listing.collections, listing.name)
     lines.append("folders")
     for folder, paths in listing.folders.items():
-        notebooks = [path for path in paths if path in listing.titles]
-        lines.append(
-            f"  {shown(folder)}/  {_count(len(notebooks), 'notebook')}, "
-            f"{_count(len(paths), 'file')}"
-        )
-        few = notebooks if listing.only or len(notebooks) <= FOLD else notebooks[: FOLD - 1]
-        width = max((len(shown(path)) for path in few), default=0)
-        for path in few:
-            lines.append(f"    {shown(path):{width}}  {shown(listing.titles[path])}".rstrip())
-        if len(few) < len(notebooks):
-            more = len(notebooks) - len(few)
-            lines.append(f"    ... and {more} more (--list --only {shown(folder)} shows them all)")
+        lines += _folder_lines(plain_name(folder), paths, listing)
     if listing.releases:
         lines.append("releases")
     for each in listing.releases:
         moment = each.date.replace("T", " ").removesuffix("Z")[:16]
         lines.append(f"  {each.commit}  {moment}{'  current' if each.current else ''}")
+    return lines
+
+
+def _folder_lines(folder: str, paths: Sequence[str], listing: Listing) -> list[str]:
+    notebooks = [path for path in paths if path in listing.titles]
+    held = f"{count(len(notebooks), 'notebook')}, {count(len(paths), 'file')}"
+    few = notebooks if listing.only or len(notebooks) <= FOLD else notebooks[: FOLD - 1]
+    width = max((len(plain_name(path)) for path in few), default=0)
+    titles = [(plain_name(path), plain_name(listing.titles[path])) for path in few]
+    lines = [
+        f"  {folder}/  {held}",
+        *(f"    {path:{width}}  {title}".rstrip() for path, title in titles),
+    ]
+    if more := len(notebooks) - len(few):
+        lines.append(f"    ... and {more} more (--list --only {folder} shows them all)")
     return lines
 
 
@@ -159,25 +165,20 @@ def listing_table(listing: Listing) -> list[str]:
     return [json.dumps(table, indent=1)]
 
 
-def shown(name: str) -> str:
-    """Return a name as a terminal may print it."""
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
 def _summary(report: Report) -> str:
     if report.made and not report.dry_run:
-        return f"a new copy of {_count(len(report.added), 'file')}"
+        return f"a new copy of {count(len(report.added), 'file')}"
     if not report.changed:
         return "nothing new" if not report.problems else "nothing could be updated"
     done = len(report.added) + len(report.updated) + len(report.restored) + len(report.beside)
     would = "would be " if report.dry_run else ""
-    removed = f"{_count(len(report.pruned), 'file')} {would}removed" if report.pruned else ""
-    written = f"{_count(done, 'file')} {would}written" if done else ""
+    removed = f"{count(len(report.pruned), 'file')} {would}removed" if report.pruned else ""
+    written = f"{count(done, 'file')} {would}written" if done else ""
     return ", ".join(filter(None, (written, removed)))
 
 
 def _folded(names: Sequence[str]) -> list[str]:
-    some = [shown(name) for name in names]
+    some = [plain_name(name) for name in names]
     if len(some) <= FOLD:
         return some
     return [*some[: FOLD - 1], f"... and {len(some) - FOLD + 1} more (--json names them all)"]
@@ -192,10 +193,6 @@ def _by_folder(names: Sequence[str]) -> Sequence[str]:
         top, slash, _ = name.partition("/")
         counts[top + slash] = counts.get(top + slash, 0) + 1
     return [
-        f"{top}  ({_count(number, 'file')})" if top.endswith("/") else top
+        f"{top}  ({count(number, 'file')})" if top.endswith("/") else top
         for top, number in counts.items()
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

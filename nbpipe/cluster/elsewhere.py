@@ -1,12 +1,10 @@
-"""What commands that run on other machines share: the known profiles, and `--cluster`."""
+"""From `--cluster PROFILE|ADDRESS` to what runs its notebooks; what an earlier client left."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbpipe import config as configuration
 from nbpipe.errors import UsageError
 from nbpipe.reference import profiles
 
@@ -18,25 +16,10 @@ if TYPE_CHECKING:
     from nbpipe.execution.schedule import Listener
     from nbpipe.history import PastRun
     from nbpipe.model import Task
-    from nbpipe.reference.profiles import Profiles
     from nbpipe.runner import Executor, Order
 
 _LOCAL_WORKERS = 4
 """Of a profile, where `-n` does not say: an array that no scheduler minds."""
-
-
-def known_profiles(config: Config) -> Profiles:
-    """Return the profiles of the site's, the user's and this collection's configuration.
-
-    Raises:
-        ConfigError: One of the files has problems.
-    """
-    import platformdirs  # noqa: PLC0415
-
-    folder = platformdirs.user_config_path("nbpipe")
-    return profiles.load(
-        site=configuration.site(os.environ), user=configuration.user(folder), project=config
-    )
 
 
 def executor(  # noqa: PLR0913  (keywords)
@@ -153,7 +136,7 @@ def _workers(cluster: str, config: Config, order: Order, jobs: int | None) -> tu
     from nbpipe.cluster.array_workers import ArrayWorkers  # noqa: PLC0415
     from nbpipe.reference.schedulers import registry  # noqa: PLC0415
 
-    profile = known_profiles(config).get(cluster)
+    profile = profiles.known(config).get(cluster)
     slots = profile.cores
     count = _LOCAL_WORKERS if jobs is None else max(1, -(-jobs // slots))
     return ArrayWorkers(registry.scheduler(profile.scheduler), profile, count), slots
