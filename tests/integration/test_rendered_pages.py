@@ -7,8 +7,10 @@ import os
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 from doors import admitted, door
 from ondisk import write_notebook
@@ -16,7 +18,8 @@ from pasts import opened, past_run, record, result
 
 from nbpipe.config.settings import HistorySettings
 from nbpipe.history import Archive
-from nbpipe.reports.html.rendering import Limits, Renderer
+from nbpipe.reports.html.images import Place
+from nbpipe.reports.html.rendering import Limits, Renderer, Source
 from webhook.app import create_app
 from webhook.pages import rendered
 from webhook.pages.copies import HEADERS
@@ -26,7 +29,6 @@ from webhook.receiving.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
@@ -46,12 +48,12 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def made(pages: Rendered, name: str, copy: Path) -> Path | Why:
+def made(pages: Rendered, name: str, copy: Path, source: Source | None = None) -> Path | Why:
     """Return what is said of a copy once it is known."""
     found: list[Path | Why] = []
 
     def known() -> bool:
-        if (answer := pages.get(key(name), copy, [])) is not None:
+        if (answer := pages.get(key(name), copy, [], source)) is not None:
             found.append(answer)
         return bool(found)
 
@@ -268,3 +270,17 @@ def test_a_copy_and_its_file_ask_for_the_token(client: FlaskClient) -> None:
     del client.environ_base["HTTP_AUTHORIZATION"]
     for page in ("copy", "copy.ipynb"):
         assert client.get(f"/collections/nb/runs/r1/{page}?path=a.ipynb").status_code == 401
+
+
+def test_pictures_of_the_published_release_are_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "a.png").write_bytes(b"picture")
+    copy = tmp_path / "a.ipynb"
+    cell = nbformat.v4.new_markdown_cell("![A](a.png) and $x$")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), copy)
+    source = Source(place=Place(tmp_path / "release", "a.ipynb"))
+    page = made(Rendered(tmp_path / "pages"), "a", copy, source)
+    assert isinstance(page, Path)
+    shown = page.read_text()
+    assert "data:image/png;base64,cGljdHVyZQ==" in shown
+    assert "<math><mi>x</mi></math>" in shown

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import EVERYWHERE, look, sound
 from ondisk import write_notebook
 
 from nbpipe.model import Category, Failure
 from nbpipe.reports.html import rendering
+from nbpipe.reports.html.images import Place
 from nbpipe.reports.html.rendering import Limits, NotShown, Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SHIPPED = Path(__file__).parents[2] / "collections"
+DEEP = "{" * 400 + "#1" + "}" * 400
+SHOWN = r"""# Title $x^2$
+
+$$\int_0^\infty e^{-x^2}\,dx = \frac{\sqrt{\pi}}{2}$$
+
+\begin{align}a &= b \\ c &= d\end{align}
+
+> [!CAUTION]
+> Care, $\unknown{x}$ and ![A](gone.png)
+
+<div class="alert alert-block alert-success">done</div>
+
+```mermaid
+graph TD; A-->B
+```
+"""
+CRASH = rf"$\def\a#1{{{DEEP}}}" + r"\a{" * 99 + "x" + "}" * 99 + "$"
+"""A short formula that exhausts the stack of what converts it."""
 TABLE = "<table>" + "<tr><td>1</td><td>2</td></tr>" * 8_000 + "</table>"
 MARKDOWN = "| a | b |\n|---|---|\n" + "| **x** `y` [l](http://e) | $z$ |\n" * 25
 
@@ -154,3 +176,88 @@ def test_the_process_has_no_secret_and_nothing_of_the_working_directory(
         assert renderer._child is not None
         environment = Path(f"/proc/{renderer._child.pid}/environ").read_bytes()
     assert b"s3cr3t" not in environment
+
+
+def texts(page: str) -> str:
+    """Return the text of a page without what is code, as a reader sees it."""
+    body = page[page.index("<main>") :]
+    kept = re.sub(r"(?s)<(pre|code|script|style)\b.*?</\1>", "", body)
+    return re.sub(r"<[^<>]*>", "", kept)
+
+
+def test_no_formula_of_the_shipped_notebooks_is_raw() -> None:
+    drawn = 0
+    for file in sorted(SHIPPED.rglob("*.ipynb")):
+        page = rendering.document(file, [])
+        assert page is not None, file
+        assert not re.search(r"\$[^$]+\$|\\begin\{|\\[(\[]", texts(page)), file
+        assert '<code class="tex' not in page, file
+        drawn += page.count("<math")
+    assert drawn >= 30
+
+
+def test_a_macro_of_one_copy_is_unknown_in_the_next(tmp_path: Path) -> None:
+    cell = {"cell_type": "markdown", "metadata": {}}
+    first = [cell | {"id": "a", "source": r"$\newcommand{\mine}{x}\mine$"}]
+    second = [cell | {"id": "a", "source": r"$\mine$"}]
+    with Renderer() as renderer:
+        one = renderer.frame(notebook(tmp_path / "1.ipynb", first), []) or ""
+        two = renderer.frame(notebook(tmp_path / "2.ipynb", second), []) or ""
+    assert "<math><mi>x</mi></math>" in one
+    assert r">\mine</code>" in two
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["$" + "{" * 3_000_000 + "$", "$a$ " * 5_000, "${ " * 3_000, CRASH],
+    ids=["braces", "soup", "unclosed", "stack"],
+)
+def test_hostile_formulas_leave_the_rest_of_the_page(tmp_path: Path, source: str) -> None:
+    cell = {"cell_type": "markdown", "metadata": {}, "source": source}
+    rest = {"cell_type": "markdown", "metadata": {}, "source": "the *rest*"}
+    copy = notebook(tmp_path / "a.ipynb", [cell | {"id": "a"}, rest | {"id": "b"}])
+    with Renderer() as renderer:
+        page = renderer.frame(copy, [])
+    assert page is not None
+    assert "the <em>rest</em>" in page
+    assert ("formulas of this notebook are shown as TeX" in page) is (source == CRASH)
+
+
+def test_pictures_are_read_beside_the_source_not_beside_the_copy(tmp_path: Path) -> None:
+    (tmp_path / "root" / "sub").mkdir(parents=True)
+    (tmp_path / "root" / "a.png").write_bytes(b"picture")
+    cell = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "![A](../a.png)"}
+    copy = notebook(tmp_path / "copy.ipynb", [cell])
+    known = rendering.Source(place=Place(tmp_path / "root", "sub/a.ipynb"))
+    with Renderer() as renderer:
+        assert "data:image/png;base64,cGljdHVyZQ==" in (renderer.frame(copy, [], known) or "")
+        assert "Picture not shown" in (renderer.frame(copy, []) or "")
+
+
+def test_what_is_drawn_is_seen_and_accessible_everywhere(tmp_path: Path) -> None:
+    outputs = [
+        {"output_type": "stream", "name": name, "text": f"to {name}\n"}
+        for name in ("stdout", "stderr")
+    ]
+    cell = {"cell_type": "code", "id": "c", "metadata": {"tags": ["injected-parameters"]}}
+    cells = [
+        {"cell_type": "markdown", "id": "m", "metadata": {}, "source": SHOWN},
+        cell | {"execution_count": 1, "outputs": outputs, "source": "a = 1"},
+    ]
+    page = rendering.frame(notebook(tmp_path / "a.ipynb", cells), [])
+    (tmp_path / "page.html").write_text(page or "")
+    drawn = "[...document.querySelectorAll('math')].map(each => each.clientHeight > 8)"
+    answers = look(
+        [
+            {
+                "url": (tmp_path / "page.html").as_uri(),
+                "scheme": scheme,
+                "width": width,
+                "evaluate": drawn,
+            }
+            for scheme, width in EVERYWHERE
+        ]
+    )
+    for answer in answers:
+        sound(answer)
+        assert answer["value"] == [True] * 3

@@ -19,6 +19,8 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 
 from nbpipe._version import __version__
 from nbpipe.history import HistoryError
+from nbpipe.reports.html.images import Place
+from nbpipe.reports.html.rendering import Source
 from nbpipe.system import files
 from webhook.pages import peek
 from webhook.pages.answers import answer
@@ -229,9 +231,13 @@ class Gallery:
         size = file.stat().st_size
         page: Path | Why | None = Why("the file is too large") if size > LARGEST else None
         if page is None and self._rendered is not None:
-            made_of = hashlib.sha256(f"{__version__} []".encode())
+            # The pictures beside it are those of this release, which does not change.
+            made_of = hashlib.sha256(
+                f"{__version__} {name} {commit} {path} []".encode("utf-8", "backslashreplace")
+            )
             made_of.update(bytes.fromhex(files.digest(file)))
-            page = self._rendered.get(made_of.hexdigest(), file, [])
+            source = Source(place=Place(served.worker.mirror.release(commit), path))
+            page = self._rendered.get(made_of.hexdigest(), file, [], source)
         if not isinstance(page, Why) and page is not None:
             try:
                 response = send_file(page, "text/html", conditional=False, etag=False)

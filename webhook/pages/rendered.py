@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbpipe.model import Failure
+    from nbpipe.reports.html.rendering import Source
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,16 @@ class Why:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A page that is to be made."""
+
+    key: str
+    copy: Path
+    failures: tuple[Failure, ...]
+    source: Source | None
+
+
 class Rendered:
     """Makes pages and keeps them.
 
@@ -73,17 +84,20 @@ class Rendered:
         self._children = threading.Semaphore(CHILDREN)
         self._waiting = threading.Semaphore(waiting)
 
-    def get(self, key: str, copy: Path, failures: Sequence[Failure]) -> Path | Why | None:
+    def get(
+        self, key: str, copy: Path, failures: Sequence[Failure], source: Source | None = None
+    ) -> Path | Why | None:
         """Return the page of a copy, or why there is none; None: not yet.
 
         Args:
             key: A digest of everything that the page is made of.
             copy: The executed copy.
             failures: Their cells are marked.
+            source: What else is known of the notebook.
         """
         if (known := self._known(key)) is not None:
             return known
-        made = self._begin(key, copy, failures)
+        made = self._begin(_Order(key, copy, tuple(failures), source))
         if made is not None and self._waiting.acquire(blocking=False):
             try:
                 made.wait(PATIENCE)
@@ -107,25 +121,24 @@ class Rendered:
             since, why = self._passing.get(key, (0.0, None))
         return why if time.monotonic() - since < FORGET_SECONDS else None
 
-    def _begin(self, key: str, copy: Path, failures: Sequence[Failure]) -> threading.Event | None:
+    def _begin(self, order: _Order) -> threading.Event | None:
         """Have a page made, unless it is being made already; None where too many wait."""
         with self._lock:
-            if (event := self._making.get(key)) is not None:
+            if (event := self._making.get(order.key)) is not None:
                 return event
             if len(self._making) >= QUEUED:
                 return None
-            event = self._making[key] = threading.Event()
-        work = (key, copy, failures, event)
+            event = self._making[order.key] = threading.Event()
+        work = (order, event)
         threading.Thread(target=self._work, args=work, name="rendering", daemon=True).start()
         return event
 
-    def _work(
-        self, key: str, copy: Path, failures: Sequence[Failure], event: threading.Event
-    ) -> None:
+    def _work(self, order: _Order, event: threading.Event) -> None:
+        key, copy = order.key, order.copy
         try:
             with self._children:
                 if self._known(key) is None:
-                    self._make(key, copy, failures)
+                    self._make(order)
         except Exception:
             logger.exception("%s: cannot be rendered", copy)
             self._note(key, Why("an error of the service; its log says more"))
@@ -134,13 +147,14 @@ class Rendered:
                 del self._making[key]
             event.set()
 
-    def _make(self, key: str, copy: Path, failures: Sequence[Failure]) -> None:
+    def _make(self, order: _Order) -> None:
+        key, copy = order.key, order.copy
         fresh = self._folder / f"{secrets.token_hex(8)}.part"
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             before = _state(copy)
             with Renderer(self._limits) as renderer:
-                drawn = renderer.draw(copy, failures, fresh)
+                drawn = renderer.draw(copy, order.failures, fresh, order.source)
             if _state(copy) != before:
                 self._note(key, Why("it is being written just now"))
             elif drawn:

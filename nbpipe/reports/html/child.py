@@ -81,7 +81,9 @@ def _answer(request: dict[str, Any], output: int) -> dict[str, Any]:
     if "figure" in request:
         return {"figure": figures.write(Path(request["copy"]), Path(request["figure"]))}
     marks = [(place, source) for place, source in request["marks"]]
-    page = rendering.document(Path(request["copy"]), marks)
+    source = rendering.Source.from_json(request)
+    plain = bool(request.get("plain"))
+    page = rendering.document(Path(request["copy"]), marks, source, plain=plain)
     if page is None:
         return {"made": False}
     content = page.encode("utf-8", "replace")

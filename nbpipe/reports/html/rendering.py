@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib import resources
@@ -25,11 +25,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from nbpipe.reports.html import labels
+from nbpipe.reports.html.formulas import Formulas
+from nbpipe.reports.html.images import Images, Place
 from nbpipe.system import units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from jinja2.runtime import Context
     from nbconvert import HTMLExporter
     from nbformat import NotebookNode
 
@@ -82,6 +86,31 @@ class NotShown(Exception):  # noqa: N818  (an answer about a copy, not a fault o
         self.lasting = lasting
 
 
+class _Crashed(NotShown):
+    """The process ended by a signal that is none of its limits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What is known of a notebook beside its executed copy."""
+
+    place: Place | None = None
+    """Where it lies; None: nobody knows, and pictures beside it are not shown."""
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    """How long its code cells took, by their index into its cells."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        place = None if self.place is None else [str(self.place.root), self.place.path]
+        return {"place": place, "seconds": list(self.seconds.items())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Source:
+        """Return what `as_json` wrote."""
+        place = data["place"] and Place(Path(data["place"][0]), data["place"][1])
+        return cls(place=place or None, seconds=dict(data["seconds"]))
+
+
 class Renderer:
     """Renders copies in a process of its own, one after the other, each within the limits.
 
@@ -111,20 +140,24 @@ class Renderer:
                 with contextlib.suppress(BrokenPipeError):  # what it did not read any more
                     pipe.close()
 
-    def draw(self, copy: Path, failures: Iterable[Failure], target: Path) -> bool:
+    def draw(
+        self, copy: Path, failures: Iterable[Failure], target: Path, source: Source | None = None
+    ) -> bool:
         """Write the page of a copy; False where the copy is not a notebook that can be read.
 
         Args:
             copy: The executed copy.
             failures: Their cells are marked.
             target: A file that does not exist yet; only its owner may read it afterwards.
+            source: What else is known of the notebook.
 
         Raises:
             NotShown: A limit was reached, or the copy cannot be converted; there is no file.
         """
         marks = [(each.cell, each.source) for each in failures]
         try:
-            reply = self._ask({"copy": str(copy), "target": str(target), "marks": marks})
+            request = {"copy": str(copy), "target": str(target), "marks": marks}
+            reply = self._ask_twice(request | (source or Source()).as_json())
         except BaseException:
             target.unlink(missing_ok=True)
             self.close()
@@ -158,16 +191,29 @@ class Renderer:
             self.close()
         return reply.get("figure")
 
-    def frame(self, copy: Path, failures: Iterable[Failure]) -> str | None:
+    def frame(
+        self, copy: Path, failures: Iterable[Failure], source: Source | None = None
+    ) -> str | None:
         """Return the document that shows a copy, or says why not; None: not a notebook."""
         with TemporaryDirectory(prefix="nbpipe-") as folder:
             target = Path(folder) / "page.html"
             try:
-                drawn = self.draw(copy, failures, target)
+                drawn = self.draw(copy, failures, target, source)
             except NotShown as problem:
                 text = f"This notebook is not shown here: {problem.reason}. Its file is complete."
                 return _document(f"<p>{escape(text)}</p>", marked=False)
             return target.read_text(encoding="utf-8") if drawn else None
+
+    def _ask_twice(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask; if the process crashes, once more with the formulas left as they are.
+
+        The converter of formulas is native code: one that is made for it can exhaust its stack.
+        """
+        try:
+            return self._ask(request)
+        except _Crashed:
+            self.close()
+            return self._ask(request | {"plain": True})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         child = self._start()
@@ -219,7 +265,7 @@ class Renderer:
         if code == -signal.SIGKILL:
             return NotShown("the system ended its rendering (out of memory?)", lasting=False)
         if code < 0:
-            return NotShown(f"rendering ended by signal {-code}")
+            return _Crashed(f"rendering ended by signal {-code}")
         return NotShown(self._too_much_memory(), lasting=False)
 
     def _too_much_memory(self) -> str:
@@ -235,12 +281,20 @@ def frame(copy: Path, failures: Iterable[Failure]) -> str | None:
         return renderer.frame(copy, failures)
 
 
-def document(copy: Path, marks: Iterable[tuple[int | None, str]]) -> str | None:
+def document(
+    copy: Path,
+    marks: Iterable[tuple[int | None, str]],
+    source: Source | None = None,
+    *,
+    plain: bool = False,
+) -> str | None:
     """Return the document that shows an executed copy, made in this process without a limit.
 
     Args:
         copy: The executed copy; None is returned where it cannot be read.
         marks: Place in the source notebook and text of the cells that failed.
+        source: What else is known of the notebook.
+        plain: Leave formulas as TeX.
     """
     import nbformat  # noqa: PLC0415  (slow)
 
@@ -251,8 +305,10 @@ def document(copy: Path, marks: Iterable[tuple[int | None, str]]) -> str | None:
     except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError):
         return None
     _shorten(notebook)
-    marked = [_mark(notebook, place, source) for place, source in marks]
-    body = _exporter().from_notebook_node(notebook)[0]
+    marked = [_mark(notebook, place, text) for place, text in marks]
+    known = source or Source()
+    labels.add(notebook, known.seconds)
+    body = _exporter(known.place, plain=plain).from_notebook_node(notebook)[0]
     return _document(str(body), marked=any(marked))
 
 
@@ -327,11 +383,33 @@ def _cut(text: str, limit: int) -> str:
     return text[:half] + gap + text[-half:]
 
 
+def _exporter(place: Place | None, *, plain: bool) -> HTMLExporter:
+    """Return the exporter, for one notebook: its filters remember the macros of formulas."""
+    from jinja2 import pass_context  # noqa: PLC0415  (slow)
+
+    from nbpipe.reports.html.content import Content  # noqa: PLC0415  (slow)
+
+    content = Content(Formulas(plain=plain), Images(place))
+
+    @pass_context
+    def markdown(context: Context, source: str) -> str:
+        return content.markdown(source, context.get("cell", {}).get("attachments", {}))
+
+    exporter = _made_exporter()
+    own = {"markdown2html": markdown, "shown_html": content.html, "shown_latex": content.latex}
+    for name, each in own.items():
+        exporter.register_filter(name, each)  # type: ignore[no-untyped-call]
+    return exporter
+
+
 @cache
-def _exporter() -> HTMLExporter:
+def _made_exporter() -> HTMLExporter:
     from nbconvert import HTMLExporter  # noqa: PLC0415  (slow)
 
-    return HTMLExporter(template_name="basic")  # type: ignore[no-untyped-call]
+    template = resources.files("nbpipe.reports.html") / "templates" / "copy.html.j2"
+    return HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name="basic", raw_template=template.read_text(encoding="utf-8")
+    )
 
 
 @cache

@@ -21,7 +21,7 @@ from nbpipe.reports import charts
 from nbpipe.reports.console import rerun_command, totals
 from nbpipe.reports.excerpt import excerpt
 from nbpipe.reports.groups import by_cause, by_note, by_reason, cause, error
-from nbpipe.reports.html import details, rendering
+from nbpipe.reports.html import details, images, rendering
 from nbpipe.reports.past import before, slower, usual
 from nbpipe.reports.reporter import replaced
 from nbpipe.system import private
@@ -140,7 +140,9 @@ class HtmlReporter:
         failing = _failing(run)
         with rendering.Renderer(LIMITS) as renderer:
             for copy in (each for result in run.results for each in _copies(result)):
-                frame = renderer.frame(run.output_dir / copy.name, copy.failures)
+                frame = renderer.frame(
+                    run.output_dir / copy.name, copy.failures, _source(run, copy)
+                )
                 if frame is None:
                     continue
                 self._notebook(copy, frame, failing, folder / _page(copy.name))
@@ -168,7 +170,9 @@ class HtmlReporter:
                 for number, result in enumerate(run.results)
                 for each in _copies(result)
             ):
-                frame = renderer.frame(run.output_dir / copy.name, copy.failures)
+                frame = renderer.frame(
+                    run.output_dir / copy.name, copy.failures, _source(run, copy)
+                )
                 if frame is None:
                     continue
                 page = f"{number}" if copy.is_last else f"{number}.{copy.attempt}"
@@ -366,6 +370,14 @@ def _copies(result: Result) -> list[_Copy]:
         for each in result.retried
         if each.executed is not None
     ]
+
+
+def _source(run: Run, copy: _Copy) -> rendering.Source:
+    times = copy.result.cell_times if copy.is_last else ()
+    return rendering.Source(
+        place=images.Place(run.root, copy.result.path),
+        seconds={each.cell: each.seconds for each in times if each.cell is not None},
+    )
 
 
 def _failing_copy(result: Result) -> str:
