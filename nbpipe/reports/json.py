@@ -6,7 +6,7 @@ Versions of the format (`"format"`); a new key is no new version, a changed or r
    (what `executed` and `log` are relative to), and per notebook `log`, `memory`, `notes` and,
    where there is more than one failure or all were asked for (`--all-errors`), `failures`.
    Later, per failure: `source` and `line`. `run.threads`, and per notebook `threads`, `home` and
-   `shadowed`; where there was more than one attempt, `attempts_made`; `cells.seconds`,
+   `shadowed`; where there was more than one attempt, `attempts_made`; `cell_seconds`,
    `environment`, and of its past `earlier`, `packages`, `passed`. `run.folder`: the collection's in
    its repository.
 
@@ -101,11 +101,8 @@ def _notebook(result: Result) -> dict[str, Any]:
         "kernel": encodable(result.kernel),
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
-        "cells": {
-            "total": result.cells_total,
-            "executed": result.cells_executed,
-            "seconds": [asdict(each) for each in result.cell_times],
-        },
+        "cells": {"total": result.cells_total, "executed": result.cells_executed},
+        "cell_seconds": [asdict(each) for each in result.cell_times],
         "failure": _failure(result, first) if first else None,
         "executed": result.executed and encodable(result.executed),
         "log": result.log and encodable(result.log),

@@ -354,7 +354,7 @@ def test_a_failure_is_reported_with_the_versions_of_the_last_pass(tmp_path: Path
         ended = collection.test("--report", "html")
     failed = ended["a.ipynb"]
     assert (failed["outcome"], failed["environment"]["packages"]["brought"]) == ("failed", "2.0")
-    assert [each["cell"] for each in failed["cells"]["seconds"]] == [0, 1]
+    assert [each["cell"] for each in failed["cell_seconds"]] == [0, 1]
     past = failed["past"]
     assert (past["packages"]["brought"], past["passed"]) == ("1.0", past["run"])
     assert [each["outcome"] for each in past["earlier"]] == ["passed"]

@@ -113,7 +113,8 @@ def test_the_report_is_the_contracts() -> None:
                 "kernel": "python3",
                 "seconds": 1.2,
                 "attempts": 1,
-                "cells": {"total": 10, "executed": 4, "seconds": []},
+                "cells": {"total": 10, "executed": 4},
+                "cell_seconds": [],
                 "failure": {
                     "category": "missing-package",
                     "cell": 3,
@@ -140,11 +141,8 @@ def test_the_report_is_the_contracts() -> None:
                 "kernel": "python3",
                 "seconds": 1.235,
                 "attempts": 1,
-                "cells": {
-                    "total": 2,
-                    "executed": 2,
-                    "seconds": [{"cell": 1, "number": 1, "seconds": 0.5}],
-                },
+                "cells": {"total": 2, "executed": 2},
+                "cell_seconds": [{"cell": 1, "number": 1, "seconds": 0.5}],
                 "failure": None,
                 "executed": "executed/a.ipynb",
                 "log": None,
