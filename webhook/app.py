@@ -119,8 +119,7 @@ def _add_past(
     references = References(past.store, past.rules)
     rendered = Rendered(past.rendered, waiting=past.waiting) if past.rendered else None
     copies = Copies(past.copies, rendered)
-    held = {name: one.pinned for name, one in served.items()}
-    results = Results(past.archive, past.origins, copies, held, public=door.public_badges)
+    results = Results(past.archive, past.origins, copies, served, public=door.public_badges)
     gallery = Gallery(served, past.archive, past.origins, copies, rendered)
     app.register_blueprint(gallery.blueprint())
     app.register_blueprint(results.blueprint())

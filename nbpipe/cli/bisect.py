@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Examples:
   nbpipe bisect notebooks/a.ipynb --good HEAD~50 --retries 3 --no-history
   nbpipe bisect notebooks/a.ipynb --environment june.txt july.txt""",
 )
-@click.argument("notebook")
+@click.argument("notebook", shell_complete=completion.paths)
 @click.option("--good", metavar="REV", help="Commit at which the notebook passes.")
 @click.option("--bad", metavar="REV", help="Commit at which it fails.  [default: HEAD]")
 @click.option(

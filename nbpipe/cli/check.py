@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.errors import ExitCode
 from nbpipe.system.text import plain
 from nbpipe.system.units import count
@@ -33,7 +33,7 @@ Examples:
 
 Exit code 0: no error; 1: an error was found (with --strict: anything).""",
 )
-@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]", shell_complete=completion.paths)
 @click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Leave out matching notebooks; repeatable."
 )

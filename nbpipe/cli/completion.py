@@ -7,12 +7,12 @@ where something is wrong (a configuration with mistakes, no history) there is no
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem
 
-from nbpipe.config.tables import REPORTS
 from nbpipe.errors import NbpipeError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 def reports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Propose kinds of reports; after `KIND=`, files."""
     del ctx, param
+    from nbpipe.config.tables import REPORTS  # noqa: PLC0415  (slow)
+
     kind, equals, path = incomplete.partition("=")
     if equals and kind in REPORTS:
         return [CompletionItem(path, type="file")]
@@ -69,6 +71,35 @@ def profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     with _quietly():
         names = _config(ctx).settings.profiles
         return _beginning(((name, "") for name in names), incomplete)
+    return []
+
+
+def collections(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Propose the collections that a service's configuration publishes."""
+    del param
+    with _quietly():
+        from nbpipe import config  # noqa: PLC0415  (slow)
+
+        found = ctx.params.get("config_file")
+        known = config.load(Path.cwd(), file=Path(found).absolute()) if found else None
+        known = known or config.site(os.environ) or _config(ctx)
+        return _beginning(((one.name, "") for one in known.settings.collection), incomplete)
+    return []
+
+
+def reference_runs(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Propose the newest reference runs of the store."""
+    del param
+    with _quietly():
+        from nbpipe.reference.store import Store, location  # noqa: PLC0415  (slow)
+
+        store = Store(location(os.environ, ctx.params.get("store")))
+        newest = store.runs()[-_RUNS:][::-1]
+        return _beginning([("latest", ""), *((each.id, each.name) for each in newest)], incomplete)
     return []
 
 

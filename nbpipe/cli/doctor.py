@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.errors import ExitCode
 from nbpipe.reports.terminal import Page, is_colored
 
@@ -28,7 +28,7 @@ Examples:
 
 Exit code 0: everything is there; 1: something is missing.""",
 )
-@click.argument("patterns", nargs=-1, metavar="[PATTERN…]")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN…]", shell_complete=completion.paths)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @options.color_option
 @options.shared

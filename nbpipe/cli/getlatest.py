@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from nbpipe._version import __version__
-from nbpipe.cli import home
+from nbpipe.cli import completion, home
 from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.publishing.copies import texts
@@ -41,7 +41,7 @@ _LONGEST = 2 * units.DAY
     epilog="Exit code: 0 all is up to date; 1 something could not be brought up to date, nothing "
     "is lost; 4 wrong usage, or nowhere to take it from.",
 )
-@click.argument("directory", metavar="[DIR]", required=False)
+@click.argument("directory", metavar="[DIR]", required=False, shell_complete=completion.paths)
 @click.option("--from", "given", metavar="PATH|URL", help="A mirror, or a git repository.")
 @click.option(
     "--only",

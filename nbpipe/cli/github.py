@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ Examples:
   nbpipe github report latest --repo ORG/REPO --sha "$(git rev-parse HEAD)"
   nbpipe github report results/report.json --repo ORG/REPO --sha 0123… --as check --comment 42""",
 )
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @_comment_option
 @_about
 def report(run: str, *, comment: int | None, **given: Any) -> None:  # noqa: ANN401  (click's)
@@ -126,7 +126,12 @@ Examples:
   nbpipe github run --repo ORG/REPO --sha "$(git rev-parse HEAD)" -- -n 4 notebooks/
   nbpipe github run --repo ORG/REPO --sha 0123… --as check --comment 42""",
 )
-@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS OF nbpipe test…]")
+@click.argument(
+    "arguments",
+    nargs=-1,
+    metavar="[-- ARGUMENTS OF nbpipe test…]",
+    shell_complete=completion.paths,
+)
 @_comment_option
 @_about
 def run(arguments: tuple[str, ...], *, comment: int | None, **given: Any) -> int:  # noqa: ANN401

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe import history
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.history import texts
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Examples:
   nbpipe history notebooks/a.ipynb     its last results
   nbpipe history --all -n 100          every notebook, over the last 100 runs""",
 )
-@click.argument("notebook", required=False)
+@click.argument("notebook", required=False, shell_complete=completion.paths)
 @click.option(
     "-n",
     "--number",

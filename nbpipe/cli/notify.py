@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.errors import ExitCode, NbpipeError, UsageError
 from nbpipe.system.units import count
 
@@ -29,7 +29,7 @@ Examples:
   nbpipe notify 20260131T1200 --show       the same as Markdown; nothing is sent
   nbpipe notify --publishing --config /etc/nbpipe/nbpipe.toml""",
 )
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option("--test", "test", is_flag=True, help="Send a test message to every channel.")
 @click.option(
     "--publishing",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbpipe.cli import service
+from nbpipe.cli import completion, service
 from nbpipe.config import service as configured
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.publishing.errors import MirrorError
@@ -32,7 +32,7 @@ def _commit(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     name="publish",
     epilog="Example: nbpipe publish notebooks-latest --config /etc/nbpipe/nbpipe.toml",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.collections)
 @click.option(
     "--watch",
     is_flag=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbpipe import comparison_reports, reports
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.comparison_reports import KINDS
 from nbpipe.errors import ExitCode, UsageError
 from nbpipe.reference import profiles
@@ -94,11 +94,17 @@ def _subcommand(name: str, example: str) -> Callable[..., Any]:
     default="local",
     show_default=True,
     metavar="P",
+    shell_complete=completion.profiles,
     help="Profile with the job's resources.",
 )
 @_override_options
 @options.parameter_options
-@click.option("--kernel", metavar="NAME", help="Run the notebook on this kernel.")
+@click.option(
+    "--kernel",
+    metavar="NAME",
+    help="Run the notebook on this kernel.",
+    shell_complete=completion.kernels,
+)
 @click.option(
     "--outputs",
     multiple=True,
@@ -171,7 +177,7 @@ def _notebook(path: Path) -> Path:
 
 
 @_subcommand("status", "status latest")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @_shared
 def status(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show the state of a run's job and of its child jobs."""
@@ -185,7 +191,7 @@ def status(config_file: Path | None, store: Path | None, run: str) -> int:
 
 
 @_subcommand("wait", "wait latest")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completion.reference_runs)
 @_shared
 def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) -> int:
     """Wait for runs to end and report their progress.
@@ -211,7 +217,7 @@ def wait(config_file: Path | None, store: Path | None, runs: tuple[str, ...]) ->
 
 
 @_subcommand("collect", "collect latest")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @_shared
 def collect(config_file: Path | None, store: Path | None, run: str) -> int:
     """Write the manifest of a run that has ended."""
@@ -232,7 +238,7 @@ def collect(config_file: Path | None, store: Path | None, run: str) -> int:
 
 
 @_subcommand("compare", "compare latest --against 1.0 --report html=page")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @click.option(
     "--against",
     metavar="RELEASE|RUN",
@@ -279,7 +285,7 @@ def compare(config_file: Path | None, store: Path | None, run: str, **given: Any
 
 
 @_subcommand("promote", 'promote latest --release 1.0 --reason "release of 2026-01"')
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @click.option("--release", required=True, metavar="R", help="Name of the release.")
 @click.option("--reason", required=True, metavar="TEXT", help="Reason, kept with the reference.")
 @_shared
@@ -353,7 +359,7 @@ def export(
 
 
 @_subcommand("accept", "accept latest --only 'qa/*.png' --reason 'new colour map'")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @click.option(
     "--only", multiple=True, required=True, metavar="GLOB", help="Outputs to accept; repeatable."
 )
@@ -391,7 +397,7 @@ def list_(config_file: Path | None, store: Path | None, name: str | None) -> int
 
 
 @_subcommand("show", "show latest")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @_shared
 def show(config_file: Path | None, store: Path | None, run: str) -> int:
     """Show the manifest of a run, or of a release (NAME/RELEASE).
@@ -408,7 +414,7 @@ def show(config_file: Path | None, store: Path | None, run: str) -> int:
 
 
 @_subcommand("cancel", "cancel latest")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.reference_runs)
 @_shared
 def cancel(config_file: Path | None, store: Path | None, run: str) -> int:
     """Cancel a run's job and its child jobs."""

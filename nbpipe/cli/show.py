@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbpipe import history
-from nbpipe.cli import options
+from nbpipe.cli import completion, options
 from nbpipe.history import run_texts
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Examples:
   nbpipe show                    the latest run
   nbpipe show 20260131T1200      a run by the beginning of its id (`nbpipe history` lists them)""",
 )
-@click.argument("run", default=history.LATEST)
+@click.argument("run", default=history.LATEST, shell_complete=completion.runs)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @options.shared
 def command(run: str, *, as_json: bool, config_file: Path | None) -> None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from doors import BEARER, TOKEN, door
+from flask import Response
 from pasts import opened, past_run, record, result
 
 from nbpipe.config.settings import CollectionSettings, HistorySettings
 from nbpipe.history import Archive
 from nbpipe.publishing.reconcile import Reconciler
+from nbpipe.reports.html.images import Place
 from webhook.app import create_app
 from webhook.pages import gallery
+from webhook.pages.copies import Copies
 from webhook.pages.door import Door, Token
 from webhook.pages.past import Past
 from webhook.receiving.decision import Followed
@@ -181,3 +184,39 @@ def test_the_gallery_asks_for_the_token_and_may_be_open_while_results_are_not(
                 assert "/references" not in page
                 own = client.get("/notebooks/nb", headers=SHOWN).get_data(as_text=True)
                 assert 'href="/collections"' in own
+
+
+@pytest.mark.parametrize(
+    ("commit", "path", "known"),
+    [
+        (COMMIT, "top.ipynb", True),
+        (COMMIT, "gone.ipynb", False),
+        ("0" * 40, "top.ipynb", False),
+        ("../../etc", "top.ipynb", False),
+        (None, "top.ipynb", False),
+    ],
+)
+def test_pictures_beside_a_result_come_from_the_release_of_its_commit(  # noqa: PLR0913, PLR0917
+    house: tuple[Served, Past],
+    client: FlaskClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    commit: str | None,
+    path: str,
+    *,
+    known: bool,
+) -> None:
+    served, _ = house
+    places: list[Place | None] = []
+
+    def show(_: Copies, __: object, ___: object, ____: str, place: Place | None) -> Response:
+        places.append(place)
+        return Response("shown")
+
+    monkeypatch.setattr(Copies, "show", show)
+    with opened(URL, tmp_path, collection="nb") as history:
+        record(history, replace(past_run("r9", days=9), commit=commit), result(path, "passed"))
+    answer = client.get("/collections/nb/runs/r9/copy", query_string={"path": path})
+    assert answer.status_code == 200
+    release = served.worker.mirror.release(COMMIT)
+    assert places == [Place(release, path) if known else None]

@@ -22,6 +22,7 @@ from flask import Response, abort, render_template, request, send_file, url_for
 from nbpipe._version import __version__
 from nbpipe.execution.workspace import copy_path
 from nbpipe.model import Category, Failure, Task
+from nbpipe.reports.html.rendering import Source
 from nbpipe.system import units
 from webhook.pages.rendered import Why
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from nbpipe.history import PastResult, PastRun
+    from nbpipe.reports.html.images import Place
     from webhook.pages.rendered import Rendered
 
 LARGEST = 50_000_000
@@ -86,13 +88,16 @@ class Copies:
         )
         return file if found and inside else None
 
-    def show(self, run: PastRun, result: PastResult, name: str) -> Response:
+    def show(
+        self, run: PastRun, result: PastResult, name: str, place: Place | None = None
+    ) -> Response:
         """Answer with the rendered copy, or with a page that says why it is not shown.
 
         Args:
             run: The run.
             result: The result whose copy it is.
             name: The collection's, for addresses.
+            place: Where its source lies in a release; None: pictures beside it are not shown.
         """
         file = self._found(run, result)
         size = file.stat().st_size
@@ -101,7 +106,7 @@ class Copies:
                 f"the file has more than {units.whole_megabytes(LARGEST)}"
             )
         else:
-            page = self._page(file, marked(result))
+            page = self._page(file, marked(result), place)
         if isinstance(page, Path):
             try:
                 response = send_file(page, "text/html", conditional=False, etag=False)
@@ -141,13 +146,14 @@ class Copies:
             abort(HTTPStatus.NOT_FOUND, "no executed copy that may be shown")
         return file
 
-    def _page(self, file: Path, failures: list[Failure]) -> Path | Why | None:
+    def _page(self, file: Path, failures: list[Failure], place: Place | None) -> Path | Why | None:
         if self._rendered is None:
             return Why("copies are not shown by this service")
         marks = repr([(each.cell, each.source) for each in failures])
-        made_of = hashlib.sha256(f"{__version__} {marks}".encode("utf-8", "replace"))
+        beside = f"{place.root} {place.path}" if place else ""
+        made_of = hashlib.sha256(f"{__version__} {marks} {beside}".encode("utf-8", "replace"))
         made_of.update(self._digest(file))
-        return self._rendered.get(made_of.hexdigest(), file, failures)
+        return self._rendered.get(made_of.hexdigest(), file, failures, Source(place=place))
 
     def _digest(self, file: Path) -> bytes:
         """Return the digest of a copy; of one that did not change it is remembered."""

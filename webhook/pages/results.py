@@ -24,6 +24,7 @@ from nbpipe.history import (
     RunLine,
     statistics,
 )
+from nbpipe.reports.html.images import Place
 from nbpipe.system.text import first_line, plain, plain_name
 from nbpipe.system.units import count, duration, memory
 from webhook.pages import pictures
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
     from nbpipe.history.page_queries import Look, RunMark
     from nbpipe.publishing.releases.mirror import Pin
     from webhook.pages.copies import Copies
+    from webhook.served import Served
 
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 STRIP = 50
 """Results that a strip has room for, and that flakiness is counted over."""
 TREND = 200
@@ -78,7 +81,7 @@ class Results:
         archive: The history.
         origins: Address of an origin -> name of the collection that is published from it.
         copies: Shows executed copies.
-        held: Published collection -> what holds it back.
+        served: The published collections, by name.
         public: Badges are for everybody.
     """
 
@@ -87,14 +90,14 @@ class Results:
         archive: Archive,
         origins: Mapping[str, str],
         copies: Copies,
-        held: Mapping[str, Callable[[], Pin | None]],
+        served: Mapping[str, Served],
         *,
         public: bool,
     ) -> None:
         self._archive = archive
         self._origins = origins
         self._copies = copies
-        self._held = held
+        self._served = served
         self._public = public
 
     def blueprint(self) -> Blueprint:
@@ -269,8 +272,20 @@ class Results:
         return log if log is not None and log.is_file() and not log.is_symlink() else None
 
     def _copy(self, name: str, run: str) -> Response:
-        _, line, result = self._past(name, run)
-        return self._copies.show(line.run, _attempt(result), name)
+        known, line, result = self._past(name, run)
+        place = self._place(known, line.run.commit, result.path)
+        return self._copies.show(line.run, _attempt(result), name, place)
+
+    def _place(self, known: Named, commit: str | None, path: str) -> Place | None:
+        """Return where the notebook's source lies as it was in the run: in a release of ours.
+
+        Pictures beside it are shown from there; a release never changes.
+        """
+        served = self._served.get(known.name)
+        if served is None or not commit or not _COMMIT.fullmatch(commit):
+            return None
+        place = Place(served.worker.mirror.release(commit), known.folder + path)
+        return place if (place.root / place.path).is_file() else None
 
     def _file(self, name: str, run: str) -> Response:
         _, line, result = self._past(name, run)
@@ -306,7 +321,7 @@ class Results:
 
     def _pin(self, name: str) -> Pin | None:
         """Return what holds back the published collection of that name."""
-        return self._held[name]() if name in self._held else None
+        return self._served[name].pinned() if name in self._served else None
 
     def _snippets(self, name: str) -> Response:
         notebook = request.args.get("notebook", "")

@@ -14,7 +14,7 @@ from nbpipe.lint.findings import Default, Fix
 from nbpipe.lint.fixes import REPAIRS
 from nbpipe.lint.notebook import read
 from nbpipe.lint.ruff import RUFF
-from nbpipe.lint.rules import RULES
+from nbpipe.lint.rules import RULES, secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,3 +254,37 @@ def test_what_a_rule_says_of_its_repair_is_true() -> None:
     fixed = {each.id for each in RULES.values() if each.fix is not Fix.NONE}
     assert fixed - REPAIRS.keys() == {"NBP403"}  # ruff's own, which takes away what magics use
     assert REPAIRS.keys() <= fixed
+
+
+PLANTED = [
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "aws = AKIAIOSFODNN7ABCDEFG",
+    f"ghp_{'a1B2' * 9}",
+    f"github_pat_{'a1B2' * 8}",
+    f"glpat-{'a1B2' * 5}",
+    f"xoxb-{'1234' * 4}",
+    "https://hooks.slack.com/services/T0AB12CD3/x",
+    f"AIza{'a1B2c' * 7}",
+    f"sk-ant-{'a1B2' * 6}",
+    f"hf_{'aBcD' * 8}",
+    f"pypi-AgE{'a1B2' * 8}",
+    f"eyJ{'a1B2' * 3}.eyJ{'a1B2' * 3}.{'a1B2' * 3}",
+    f"http://h:8888/?token={'3f' * 20}",
+    f"jane.1024.1024.$1$AbCdEf{'Gh1' * 8}",
+    "git clone https://jane:Tr0ub4dor@git.example.org/x",
+    f"Authorization: Bearer {'a1B2' * 6}",
+    "PASSWORD = 'Tr0ub4dor&3'",
+    'config["api_key"] = "9f8e7d6c5b"',
+    "ac.login('jane', 'Tr0ub4dor&3')",
+    "os.environ['DATALAB_TOKEN'] = 'Tr0ub4dor&3'",
+    "!tool --password Tr0ub4dor3",
+]
+
+
+@pytest.mark.parametrize("text", PLANTED)
+def test_each_kind_of_secret_is_found(text: str, tmp_path: Path) -> None:
+    assert found("NBP301", notebook(code(text)), tmp_path) == [(0, 1)]
+
+
+def test_what_is_quick_to_look_for_is_named_for_each_pattern() -> None:
+    assert secrets.PATTERNS.keys() == secrets._NEEDS.keys()
