@@ -10,6 +10,7 @@ The names below are the public API; everything else may change.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nbpipe._version import __version__
@@ -37,6 +38,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
     """Import what is slow to import only when it is asked for."""
     if name in {"test", "TestRun"}:
+        from nbpipe.distribution import refuse_mixture  # noqa: PLC0415
+
+        refuse_mixture(sys.modules[__name__], sys.path)  # before files of others are imported
         from nbpipe import api  # noqa: PLC0415
 
         return getattr(api, name)

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbpipe.distribution import refuse_mixture
 from nbpipe.errors import UsageError
 from nbpipe.model import Outcome, Result
 from nbpipe.reports.live_table import LiveTable, Output, file_browser
@@ -114,7 +113,6 @@ def test(  # noqa: PLR0913  (all keywords: the options of `nbpipe test`)
         NothingCollected: The patterns choose no notebook.
     """
     asked = dict(locals())  # exactly the arguments
-    refuse_mixture(sys.modules["nbpipe"], sys.path)
     return _started(_options(asked), config, show=show)
 
 

@@ -93,7 +93,11 @@ def test_an_empty_secret_keeps_it_from_starting(
     assert "env:NBPIPE_WEBHOOK_SECRET is empty or missing" in str(ended.exception)
 
 
-def test_a_configuration_without_a_collection_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_a_configuration_without_a_collection_keeps_it_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Or the history that another test has left would be served, without an end.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "nbpipe.toml").write_text("")
     ended = CliRunner().invoke(serve, ["--config", str(tmp_path / "nbpipe.toml")])
     assert isinstance(ended.exception, ConfigError)

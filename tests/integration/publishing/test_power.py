@@ -16,7 +16,7 @@ import pytest
 from ondisk import REPOSITORY, lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Origin
@@ -53,10 +53,35 @@ def traced(tmp_path: Path) -> Traced:
             timeout=300,
         )
         assert done.returncode == 0, done.stderr.decode()
-        lines = [re.sub(r"^\d+ +", "", line) for line in trace.read_text("utf-8").splitlines()]
-        return [line for line in lines if line.endswith("= 0")]
+        return [each for each in whole(trace.read_text("utf-8")) if each.endswith("= 0")]
 
     return run
+
+
+def whole(trace: str) -> Iterator[str]:
+    """Yield the calls in the order of their ends, each whole: strace tells two threads' in parts."""
+    begun: dict[str, str] = {}
+    for line in trace.splitlines():
+        process, _, call = line.partition(" ")
+        call = call.strip()
+        if call.endswith("<unfinished ...>"):
+            begun[process] = call.removesuffix("<unfinished ...>").rstrip()
+        elif resumed := re.match(r"<\.\.\. \w+ resumed>\s*(.*)", call):
+            yield begun.pop(process, "") + resumed[1]
+        else:
+            yield call
+
+
+def test_a_call_that_another_thread_interrupts_is_put_together() -> None:
+    trace = (
+        '7 renameat(3</a>, "new/x", 3</a>, "x" <unfinished ...>\n'
+        "8 fsync(4</b>) = 0\n"
+        "7 <... renameat resumed>) = 0\n"
+    )
+    assert list(whole(trace)) == [
+        "fsync(4</b>) = 0",
+        'renameat(3</a>, "new/x", 3</a>, "x") = 0',
+    ]
 
 
 def position(calls: list[str], *parts: str) -> int:
