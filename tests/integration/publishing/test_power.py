@@ -59,7 +59,7 @@ def traced(tmp_path: Path) -> Traced:
 
 
 def whole(trace: str) -> Iterator[str]:
-    """Yield the calls in the order of their ends, each whole: strace tells two threads' in parts."""
+    """Yield the calls in the order of their ends, each whole: strace cuts those of threads."""
     begun: dict[str, str] = {}
     for line in trace.splitlines():
         process, _, call = line.partition(" ")
