@@ -1,7 +1,7 @@
 """What a shell proposes for a word: kernels, runs, profiles, reports; for notebooks, its own paths.
 
-Each function is given to an argument or option as `shell_complete`. A proposal is a convenience:
-where something is wrong (a configuration with mistakes, no history) there is none, and no message.
+Each function is passed to an argument or option as `shell_complete`. Proposals are a convenience:
+if the configuration has mistakes or there is no history, the list is empty and nothing is printed.
 """
 
 from __future__ import annotations

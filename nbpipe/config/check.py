@@ -1,4 +1,4 @@
-"""`[check]`: which rules `nbpipe check` applies, and what they have to know."""
+"""`[check]` and `[new]`: what contributions are checked for, and what a new one begins with."""
 
 from __future__ import annotations
 
@@ -57,3 +57,14 @@ class CheckSettings(Table, frozen=True):
     """The Python of the platform's kernels, such as 3.11; by default that of each notebook."""
     baseline: Name | None = None
     """A file with known findings, which are not reported (written by `--write-baseline`)."""
+
+
+class NewSettings(Table, frozen=True):
+    """What a new notebook of the collection begins with."""
+
+    license: Name | None = None
+    """Its licence, as an SPDX identifier such as CC-BY-4.0."""
+    kernel: Name = "python3"
+    """Name of the kernel that it asks for."""
+    keywords: tuple[Name, ...] = ()
+    """Keywords that every notebook of the collection has."""

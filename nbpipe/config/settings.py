@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nbpipe.config.check import CheckSettings
+from nbpipe.config.check import CheckSettings, NewSettings
 from nbpipe.config.github import GithubSettings
-from nbpipe.config.new import NewSettings
 from nbpipe.config.notify import EmailSettings, NotifySettings
 from nbpipe.config.reference import (
     ProfileSettings,

@@ -9,7 +9,6 @@ import msgspec
 
 from nbpipe.lint.findings import Spot
 from nbpipe.lint.notebook import mapping, text
-from nbpipe.lint.paths import private_path
 from nbpipe.lint.rules.declaration import Rules
 from nbpipe.lint.selection import matching
 from nbpipe.system import units
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
 
 RULES = Rules()
 _MEGABYTE = 10**6
+_PRIVATE = re.compile(
+    r"(?<![\w./~:-])(?:/home/|/Users/|/u/home/|/global/homes/\w/|[A-Z]:\\\\?Users\\\\?)"
+    r"(?!runner\b|jovyan\b|docs\b|user\b|username\b|USER\b|USERNAME\b|your|<|\{|\$|\.\.\.)"
+    r"[\w.-]+(?:[/\\][\w.+-]*)*"
+)
+"""A path of a person's own folder; names that are the same for everybody are left out."""
 _SCRIPT = re.compile(r"<script\b|\bon(?:load|error|click|mouseover)\s*=|javascript:", re.IGNORECASE)
 _EXPECTED = frozenset(
     ["raises-exception", "nbval-raises-exception", "nbraises-exception", "skip-execution"]
@@ -211,3 +216,18 @@ def _texts(output: Mapping[str, Any]) -> Iterator[str]:
     for mime, value in mapping(output.get("data")).items():
         if mime.startswith("text/") or mime.endswith("+xml"):
             yield text(value)
+
+
+def private_path(said: str, allowed: tuple[str, ...]) -> str:
+    """Return the first path of a person's own folder in a text; empty where there is none.
+
+    Args:
+        said: The text.
+        allowed: Beginnings of paths that every user has.
+    """
+    if "/home/" not in said and "Users" not in said and "/homes/" not in said:
+        return ""
+    for match in _PRIVATE.finditer(said):
+        if not match[0].startswith(allowed):
+            return match[0]
+    return ""
