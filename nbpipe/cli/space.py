@@ -92,7 +92,7 @@ def list_(*, file: Path | None, as_json: bool) -> int:
 def check(*, file: Path | None, every: bool, sample: int, seed: int | None, as_json: bool) -> int:
     """Check as each user that link and content are right and writes fail.
 
-    Exit code 1: a link is wrong, content differs, a write succeeds, or there is no home to check.
+    Exit code 1 if a link is wrong, content differs, a write succeeds, or no home was checked.
     """
     from nbpipe.publishing.spaces import check, texts  # noqa: PLC0415  (only this command needs it)
 

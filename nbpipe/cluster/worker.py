@@ -254,7 +254,7 @@ class Source(Protocol):
     """Where tasks come from."""
 
     def take(self, *, ahead: bool) -> list[Task]:
-        """Return the tasks of the next portion, which is taken by that; []: there is none now.
+        """Claim the next portion and return its tasks; an empty list if there is none right now.
 
         Args:
             ahead: Nobody is idle: only where others are not kept waiting by it.

@@ -278,7 +278,7 @@ class Keyword:
         """Compile the expression.
 
         Raises:
-            UsageError: It is no expression; the message shows the place.
+            UsageError: The expression is invalid; the message shows where.
         """
         self.text = text
         algebra = _Algebra()

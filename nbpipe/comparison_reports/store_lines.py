@@ -48,7 +48,7 @@ def document(keep: Store, text: str) -> str:
     """Return the manifest of a release (`NAME/RELEASE`) or of a run, with its verdicts.
 
     Raises:
-        UsageError: There is no such run, or several.
+        UsageError: No run matches, or several do.
         NbpipeError: It has no manifest that can be read.
     """
     name, _, release = text.rpartition("/")

@@ -62,7 +62,7 @@ def collections(file: Path | None, name: str | None = None) -> tuple[CollectionS
 
     Raises:
         ConfigError: The file has problems, or no collection.
-        UsageError: There is no such collection.
+        UsageError: The collection does not exist.
     """
     config, source = read(file)
     every(config.settings, source)
