@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from nbpipe.distribution import pip_install
 from nbpipe.history.errors import HistoryError, NoHistory
+from nbpipe.history.expected import default_file
 from nbpipe.history.schema import migrate
 from nbpipe.system import private, secrets
 
@@ -37,10 +38,7 @@ def address(url: str | None, root: Path) -> sa.URL:
         HistoryError: It is none that can be used.
     """
     if url is None:
-        import platformdirs  # noqa: PLC0415
-
-        file = Path(platformdirs.user_state_path("nbpipe")) / "history.sqlite"
-        return sa.URL.create("sqlite", database=str(file))
+        return sa.URL.create("sqlite", database=str(default_file()))
     try:
         parsed = sa.make_url(_secret(url, root))
     except sa.exc.ArgumentError as error:  # its text would repeat a password

@@ -34,11 +34,16 @@ def expected(settings: HistorySettings, root: Path) -> dict[str, float]:
         return {}
 
 
+def default_file() -> Path:
+    """Return where the history is where nobody says otherwise: in the user's state directory."""
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_state_path("nbpipe")) / "history.sqlite"
+
+
 def _file(settings: HistorySettings, root: Path) -> Path | None:
     if settings.url is None:
-        import platformdirs  # noqa: PLC0415
-
-        return Path(platformdirs.user_state_path("nbpipe")) / "history.sqlite"
+        return default_file()
     if not settings.url.startswith(_PREFIX):
         return None
     return root / settings.url.removeprefix(_PREFIX)

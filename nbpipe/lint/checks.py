@@ -8,7 +8,6 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +23,7 @@ from nbpipe.system import files, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from nbpipe.config.check import CheckSettings
     from nbpipe.lint.notebook import Notebook
@@ -99,16 +99,16 @@ def check(
     """
     if settings.template:
         settings = msgspec.structs.replace(settings, template=str(root / settings.template))
-    rules = selected(RULES, settings)
+    selected(RULES, settings)  # an unknown rule is an error before anything is read
     command = ruff.program(settings)
     known = baseline.load(root / settings.baseline) if settings.baseline else Counter[str]()
-    found, suppressed = _found(notebooks, settings, rules, command=command, root=root)
+    found, suppressed = _found(notebooks, settings, command=command, root=root)
     repaired: list[Finding] = []
     changes: list[str] = []
     if repairs is not None:
         repaired, changes = _repair(dict(notebooks), found, settings, repairs)
         if repairs.write and repaired:
-            found, suppressed = _found(notebooks, settings, rules, command=command, root=root)
+            found, suppressed = _found(notebooks, settings, command=command, root=root)
     new, old = baseline.without(sorted(found, key=_place), known)
     return Checked(
         notebooks=len(notebooks),
@@ -134,42 +134,27 @@ def _place(found: Finding) -> tuple[str, int, int, int, str]:
 def _found(
     notebooks: Sequence[tuple[str, Path]],
     settings: CheckSettings,
-    rules: Selected,
     *,
     command: str | None,
     root: Path,
 ) -> tuple[list[Finding], int]:
     """Return all findings that nothing silences, and the number of those that something does."""
     parts = [notebooks[at : at + _PART] for at in range(0, len(notebooks), _PART)]
-    look = partial(_look, settings=settings, rules=rules, command=command, root=root)
+    look = partial(_look, settings=settings, command=command, root=root)
     workers = min(machine.cores(), len(parts))
     if workers > 1 and len(notebooks) >= _FEW:
         with ProcessPoolExecutor(workers) as pool:
-            done = list(
-                pool.map(_look_by_name, parts, [(settings, command, str(root))] * len(parts))
-            )
+            done = list(pool.map(look, parts))
     else:
         done = [look(part) for part in parts]
     return [each for part in done for each in part.findings], sum(one.suppressed for one in done)
 
 
-def _look_by_name(
-    part: Sequence[tuple[str, Path]], order: tuple[CheckSettings, str | None, str]
-) -> _Part:
-    """Do in another process what `_look` does here: rules are functions, which are not sent."""
-    settings, command, root = order
-    rules = selected(RULES, settings)
-    return _look(part, settings=settings, rules=rules, command=command, root=Path(root))
-
-
 def _look(
-    part: Sequence[tuple[str, Path]],
-    *,
-    settings: CheckSettings,
-    rules: Selected,
-    command: str | None,
-    root: Path,
+    part: Sequence[tuple[str, Path]], *, settings: CheckSettings, command: str | None, root: Path
 ) -> _Part:
+    """Look at some notebooks, perhaps in another process, to which rules are not sent."""
+    rules = selected(RULES, settings)
     read_ones = [_read(path, file) for path, file in part]
     said = ruff.look(command, read_ones, settings, root) if command else {}
     made = _Part()
